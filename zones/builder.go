@@ -1,0 +1,180 @@
+package zones
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Builder collects the records of one service after another and compiles each into a Unit. It is reused, and is for one goroutine.
+// Names are relative to the service, in presentation form: "" is the service's own name, "_http._tcp" one below it.
+type Builder struct {
+	owner  []byte
+	drafts []draft
+	byName map[string]int
+	absent string
+	err    error
+	order  []int
+	offset []uint32
+	blob   []byte
+}
+
+// draft is one owner name while its service is built.
+type draft struct {
+	name   []byte // wire form, no root label
+	a      [][4]byte
+	aaaa   [][16]byte
+	srv    []draftSRV
+	tuples int // address and port pairs, duplicates counted: what SRV weights are shares of
+	cname  string
+	flags  byte
+}
+
+type draftSRV struct {
+	port   uint16
+	target int // index of a draft
+}
+
+// Name is a handle on one owner name of the service being built.
+type Name int
+
+// Start begins the service of that name.
+func (b *Builder) Start(namespace, service string) {
+	b.absent, b.err = "", nil
+	b.drafts = b.drafts[:0]
+	if b.byName == nil {
+		b.byName = make(map[string]int)
+	}
+	clear(b.byName)
+	owner, err := wire.ParseName(service + "." + namespace)
+	b.err = err
+	if err == nil {
+		b.owner = owner[:len(owner)-1]
+	}
+}
+
+// Name makes an owner name exist, and with it the empty non-terminals between it and the service (RFC 8020).
+func (b *Builder) Name(relative string) Name {
+	if at, ok := b.byName[relative]; ok {
+		return Name(at)
+	}
+	name, err := wire.ParseName(relative)
+	if relative == "" {
+		name, err = []byte{0}, nil
+	}
+	if err != nil {
+		b.err = err
+		name = []byte{0}
+	}
+	if relative != "" {
+		b.Name(parent(relative))
+	}
+	at := len(b.drafts)
+	if at < cap(b.drafts) {
+		b.drafts = b.drafts[:at+1]
+		d := &b.drafts[at]
+		*d = draft{a: d.a[:0], aaaa: d.aaaa[:0], srv: d.srv[:0]}
+	} else {
+		b.drafts = append(b.drafts, draft{})
+	}
+	b.drafts[at].name = name[:len(name)-1]
+	b.byName[relative] = at
+	return Name(at)
+}
+
+// parent is name without its first label. Names of a service hold no quoted dots.
+func parent(name string) string {
+	for i := range len(name) {
+		if name[i] == '.' {
+			return name[i+1:]
+		}
+	}
+	return ""
+}
+
+// Address adds an A or AAAA record.
+func (b *Builder) Address(owner Name, addr netip.Addr) {
+	d := &b.drafts[owner]
+	if addr = addr.Unmap(); addr.Is4() {
+		d.a = append(d.a, addr.As4())
+	} else {
+		d.aaaa = append(d.aaaa, addr.As16())
+	}
+}
+
+// Pair adds an SRV record that points at target, for one address of it. Its weight is 100 divided by the pairs of this owner, so
+// each address and port counts once, duplicates too.
+func (b *Builder) Pair(owner Name, port uint16, target Name) {
+	d := &b.drafts[owner]
+	d.tuples++
+	d.srv = append(d.srv, draftSRV{port, int(target)})
+}
+
+// Portless counts an address without a port among the pairs of owner.
+func (b *Builder) Portless(owner Name) { b.drafts[owner].tuples++ }
+
+// Alias adds a CNAME record to an absolute name in wire form. The owner has no other records.
+func (b *Builder) Alias(owner Name, target []byte) { b.drafts[owner].cname = string(target) }
+
+// Reverse makes PTR records from the addresses of owner to owner; cluster says that they are cluster IPs, which win over endpoints.
+func (b *Builder) Reverse(owner Name, cluster bool) {
+	b.drafts[owner].flags |= flagPTR
+	if cluster {
+		b.drafts[owner].flags |= flagCluster
+	}
+}
+
+// Absent says in words why the service has no names; names added before are forgotten.
+func (b *Builder) Absent(why string) { b.absent = why }
+
+// Unit compiles what was collected. Records are sorted and duplicates dropped, so that equal clusters give equal units. The error
+// is that a name was no name.
+func (b *Builder) Unit() (*Unit, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	u := &Unit{owner: string(b.owner), absent: b.absent}
+	if b.absent != "" || len(b.drafts) == 0 {
+		return u, nil
+	}
+	b.sort()
+	b.blob = b.blob[:0]
+	for range 2 { // the first pass finds where each node will stand, the second writes the targets' places
+		b.blob = b.blob[:0]
+		for _, at := range b.order {
+			b.offset[at] = uint32(len(b.blob))
+			b.blob = appendNode(b.blob, &b.drafts[at], b.offset)
+		}
+	}
+	u.blob = string(b.blob)
+	u.slots = index(u, len(b.order))
+	return u, nil
+}
+
+// sort orders the names, and the records of each.
+func (b *Builder) sort() {
+	b.order = b.order[:0]
+	for i := range b.drafts {
+		b.order = append(b.order, i)
+	}
+	slices.SortFunc(b.order, func(i, j int) int { return bytes.Compare(b.drafts[i].name, b.drafts[j].name) })
+	b.offset = append(b.offset[:0], make([]uint32, len(b.drafts))...)
+	rank := b.offset // filled with places only after the sort
+	for i, at := range b.order {
+		rank[at] = uint32(i)
+	}
+	for i := range b.drafts {
+		d := &b.drafts[i]
+		slices.SortFunc(d.a, func(x, y [4]byte) int { return bytes.Compare(x[:], y[:]) })
+		slices.SortFunc(d.aaaa, func(x, y [16]byte) int { return bytes.Compare(x[:], y[:]) })
+		slices.SortFunc(d.srv, func(x, y draftSRV) int {
+			if x.target != y.target {
+				return int(rank[x.target]) - int(rank[y.target])
+			}
+			return int(x.port) - int(y.port)
+		})
+		d.a, d.aaaa, d.srv = slices.Compact(d.a), slices.Compact(d.aaaa), slices.Compact(d.srv)
+	}
+}

@@ -1,0 +1,109 @@
+package zones
+
+import (
+	"net/netip"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Contents calls yield with every record of the services in s, for a zone whose "svc.<zone>" in wire form is svc, until yield returns
+// false. Owners are absolute; owner and data are valid only during the call. What is synthesized has no records here.
+func (s *Snapshot) Contents(svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
+	var owner, data []byte
+	s.services.each(func(u *Unit) bool {
+		for n := range u.each {
+			owner = append(append(append(owner[:0], n.name...), u.owner...), svc...)
+			if len(owner) <= wire.MaxName && !n.contents(owner, &data, svc, yield) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byte, wire.Type, []byte) bool) bool {
+	if n.cname != "" {
+		*data = append((*data)[:0], n.cname...)
+		return yield(owner, wire.TypeCNAME, *data)
+	}
+	for _, set := range []struct {
+		packed string
+		size   int
+		t      wire.Type
+	}{{n.a, sizeA, wire.TypeA}, {n.aaaa, sizeAAAA, wire.TypeAAAA}} {
+		for at := 0; at < len(set.packed); at += set.size {
+			*data = append((*data)[:0], set.packed[at:at+set.size]...)
+			if !yield(owner, set.t, *data) {
+				return false
+			}
+		}
+	}
+	for i := range n.Services() {
+		fixed, target := n.Service(i)
+		*data = append(append((*data)[:0], fixed[:]...), target.name...)
+		*data = append(append(*data, n.unit.owner...), svc...)
+		if len(*data) > len(fixed)+wire.MaxName {
+			continue
+		}
+		if !yield(owner, wire.TypeSRV, *data) {
+			return false
+		}
+	}
+	return true
+}
+
+// Pointers calls yield with every PTR record of s whose owner is in zone, a reverse zone in wire form, until yield returns false.
+// Targets are below svc. Owner and data are valid only during the call.
+func (s *Snapshot) Pointers(zone []byte, svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
+	var owner, data []byte
+	s.reverse.each(func(p *Pointer) bool {
+		owner = appendReverse(owner[:0], p.Address())
+		if !inZone(owner, zone) {
+			return true
+		}
+		for ; p != nil; p = p.Next() {
+			data = append(append(data[:0], p.target...), svc...)
+			if len(data) > wire.MaxName {
+				continue
+			}
+			if !yield(owner, wire.TypePTR, data) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// inZone reports whether name is at or below zone; both are in wire form and lower case.
+func inZone(name, zone []byte) bool {
+	for len(name) > len(zone) {
+		name = name[1+int(name[0]):]
+	}
+	return string(name) == string(zone)
+}
+
+// appendReverse appends the owner of an address's PTR records in wire form, RFC 1035 section 3.5 and RFC 3596 section 2.5.
+func appendReverse(name []byte, addr netip.Addr) []byte {
+	const digits = "0123456789abcdef"
+	if addr.Is6() {
+		ip := addr.As16()
+		for i := 15; i >= 0; i-- {
+			name = append(name, 1, digits[ip[i]&0xf], 1, digits[ip[i]>>4])
+		}
+		return append(name, "\x03ip6\x04arpa\x00"...)
+	}
+	ip := addr.As4()
+	for i := 3; i >= 0; i-- {
+		at := len(name)
+		name = append(name, 0)
+		if ip[i] >= 100 {
+			name = append(name, digits[ip[i]/100])
+		}
+		if ip[i] >= 10 {
+			name = append(name, digits[ip[i]/10%10])
+		}
+		name = append(name, digits[ip[i]%10])
+		name[at] = byte(len(name) - at - 1)
+	}
+	return append(name, "\x07in-addr\x04arpa\x00"...)
+}

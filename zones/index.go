@@ -1,0 +1,217 @@
+package zones
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Index is the names and records of one cluster: written by one goroutine, read by many without locks. Readers load one Snapshot
+// and answer from it, so that each answer is of one moment.
+type Index struct {
+	current atomic.Pointer[Snapshot]
+	changed atomic.Pointer[chan struct{}] // closed by the next publication
+	edit    uint64                        // the last edit; for the writer alone
+}
+
+// NewIndex is an empty index in which nothing has synced.
+func NewIndex() *Index {
+	x := &Index{}
+	x.current.Store(&Snapshot{})
+	changed := make(chan struct{})
+	x.changed.Store(&changed)
+	return x
+}
+
+// Snapshot is the state of one moment. It never changes.
+type Snapshot struct {
+	serial     uint32
+	synced     Kinds
+	services   trie[*Unit]
+	namespaces trie[*namespace]
+	reverse    trie[*Pointer]
+	pods       trie[*podAddress]
+}
+
+// Kinds is a set of kinds of Kubernetes objects.
+type Kinds uint8
+
+// The kinds that names come from.
+const (
+	Services Kinds = 1 << iota
+	Slices
+	Namespaces
+	PodObjects
+)
+
+// ServiceKinds are the kinds that must have synced before a name at or below svc.<zone> can be said not to exist.
+const ServiceKinds = Services | Slices | Namespaces
+
+// Snapshot is the state of this moment.
+func (x *Index) Snapshot() *Snapshot { return x.current.Load() }
+
+// Changed is closed when the next snapshot is published. Take it before the snapshot that is to be compared.
+func (x *Index) Changed() <-chan struct{} { return *x.changed.Load() }
+
+// Serial is the SOA serial: max(now, previous + 1) at each change, so that every change has its own.
+func (s *Snapshot) Serial() uint32 { return s.serial }
+
+// Synced reports whether every one of kinds has been read once from the source.
+func (s *Snapshot) Synced(kinds Kinds) bool { return s.synced&kinds == kinds }
+
+// Size is the number of services and of addresses with PTR records.
+func (s *Snapshot) Size() (services, addresses int) { return s.services.size, s.reverse.size }
+
+// Reverse is the first PTR record of addr, nil for none. m is scratch.
+func (s *Snapshot) Reverse(m *Match, addr netip.Addr) *Pointer {
+	ip := addr.As16()
+	return s.reverse.get(m.scratch[:copy(m.scratch[:], ip[:])])
+}
+
+// Service is the service whose labels "<service>.<namespace>" in wire form are owner, nil for none.
+func (s *Snapshot) Service(owner []byte) *Unit { return s.services.get(owner) }
+
+// namespace is a name at <namespace>.svc.<zone>: it exists while there is such an object or a service in it.
+type namespace struct {
+	label    string // in wire form
+	object   bool
+	services int
+}
+
+func (n *namespace) is(label []byte) bool       { return n.label == string(label) }
+func (n *namespace) same(other *namespace) bool { return n.label == other.label }
+func (n *namespace) sum() uint64                { return hashString(n.label) }
+
+// podAddress is an address of a live pod of a namespace.
+type podAddress struct {
+	where string // the namespace's label in wire form, then the address in 16-octet form
+	pods  int    // how many have it: pods of the host's network share one
+}
+
+func (p *podAddress) is(where []byte) bool        { return p.where == string(where) }
+func (p *podAddress) same(other *podAddress) bool { return p.where == other.where }
+func (p *podAddress) sum() uint64                 { return hashString(p.where) }
+
+// Tx is a change in the making. All of it is published in one step.
+type Tx struct {
+	snap    *Snapshot
+	edit    uint64
+	changed bool
+}
+
+// Update lets change edit the state and publishes the result at once, with a serial of its own; nothing changed, nothing published.
+// It reports whether there was a change. It must be called from one goroutine at a time.
+func (x *Index) Update(now time.Time, change func(*Tx)) bool {
+	x.edit++
+	next := *x.current.Load()
+	tx := Tx{snap: &next, edit: x.edit}
+	change(&tx)
+	if !tx.changed {
+		return false
+	}
+	next.serial = max(uint32(now.Unix()), next.serial+1)
+	x.current.Store(&next)
+	changed := make(chan struct{})
+	close(*x.changed.Swap(&changed))
+	return true
+}
+
+// SetSynced says that kinds have been read once from the source.
+func (tx *Tx) SetSynced(kinds Kinds) {
+	if tx.snap.synced&kinds != kinds {
+		tx.snap.synced |= kinds
+		tx.changed = true
+	}
+}
+
+// SetService puts u in the place of the service with its owner, and its PTR records with it.
+func (tx *Tx) SetService(u *Unit) {
+	old := tx.snap.services.get([]byte(u.owner))
+	if old != nil && old.equal(u) {
+		return
+	}
+	tx.changed = true
+	tx.snap.services = tx.snap.services.put(u, tx.edit)
+	tx.repoint(old, u)
+	if old == nil {
+		tx.countService(u.owner, 1)
+	}
+}
+
+// DropService removes a service and its PTR records.
+func (tx *Tx) DropService(namespace, service string) {
+	owner, err := wire.ParseName(service + "." + namespace)
+	if err != nil {
+		return
+	}
+	owner = owner[:len(owner)-1]
+	old := tx.snap.services.get(owner)
+	if old == nil {
+		return
+	}
+	tx.changed = true
+	tx.snap.services = tx.snap.services.drop(owner, tx.edit)
+	tx.repoint(old, nil)
+	tx.countService(old.owner, -1)
+}
+
+// SetNamespace says whether there is a Namespace object of that name.
+func (tx *Tx) SetNamespace(name string, exists bool) {
+	label, err := wire.ParseName(name)
+	if err != nil {
+		return
+	}
+	label = label[:len(label)-1]
+	entry := namespace{label: string(label)}
+	if old := tx.snap.namespaces.get(label); old != nil {
+		entry = *old
+	}
+	if entry.object == exists {
+		return
+	}
+	entry.object = exists
+	tx.putNamespace(entry)
+}
+
+// countService keeps the namespace of a service in existence: a name with names below it exists (RFC 8020).
+func (tx *Tx) countService(owner string, by int) {
+	label := owner[1+int(owner[0]):]
+	entry := namespace{label: label}
+	if old := tx.snap.namespaces.get([]byte(label)); old != nil {
+		entry = *old
+	}
+	entry.services += by
+	tx.putNamespace(entry)
+}
+
+func (tx *Tx) putNamespace(entry namespace) {
+	tx.changed = true
+	if !entry.object && entry.services == 0 {
+		tx.snap.namespaces = tx.snap.namespaces.drop([]byte(entry.label), tx.edit)
+		return
+	}
+	tx.snap.namespaces = tx.snap.namespaces.put(&entry, tx.edit)
+}
+
+// AddPod adds by live pods (-1 takes one away) with an address in a namespace.
+func (tx *Tx) AddPod(namespace string, addr netip.Addr, by int) {
+	label, err := wire.ParseName(namespace)
+	if err != nil {
+		return
+	}
+	ip := addr.As16()
+	where := append(label[:len(label)-1], ip[:]...)
+	entry := podAddress{where: string(where)}
+	if old := tx.snap.pods.get(where); old != nil {
+		entry = *old
+	}
+	entry.pods += by
+	tx.changed = true
+	if entry.pods <= 0 {
+		tx.snap.pods = tx.snap.pods.drop(where, tx.edit)
+		return
+	}
+	tx.snap.pods = tx.snap.pods.put(&entry, tx.edit)
+}

@@ -1,0 +1,159 @@
+package zones
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// anyService draws one of few services with endpoints of few addresses, so that they share some.
+func anyService(t *rapid.T) *Unit {
+	var b Builder
+	b.Start(fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")), fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service")))
+	self := b.Name("")
+	if rapid.Bool().Draw(t, "clusterIP") {
+		b.Reverse(self, true)
+		b.Address(self, netip.AddrFrom4([4]byte{10, 96, 0, byte(rapid.IntRange(1, 5).Draw(t, "ip"))}))
+		b.Pair(self, 80, self)
+	}
+	for range rapid.IntRange(0, 4).Draw(t, "endpoints") {
+		host := b.Name(fmt.Sprint("pod-", rapid.IntRange(0, 9).Draw(t, "host")))
+		b.Reverse(host, false)
+		addr := netip.AddrFrom4([4]byte{10, 244, 0, byte(rapid.IntRange(1, 9).Draw(t, "address"))})
+		if rapid.Bool().Draw(t, "v6") {
+			addr = netip.MustParseAddr(fmt.Sprint("fd00::", rapid.IntRange(1, 9).Draw(t, "address6")))
+		}
+		b.Address(host, addr)
+		b.Pair(host, 80, host)
+		b.Pair(b.Name("_http._tcp"), 80, host)
+	}
+	if rapid.IntRange(0, 9).Draw(t, "absent") == 0 {
+		b.Absent("0 of 1 endpoints ready")
+	}
+	u, err := b.Unit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// TestIndexEqualsRebuild holds an index after any sequence of changes to one that is built from what is left, forward and reverse.
+func TestIndexEqualsRebuild(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := NewIndex()
+		held := map[string]*Unit{}
+		objects := map[string]bool{}
+		serial := x.Snapshot().Serial()
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			changed := x.Update(time.Unix(1, 0), func(tx *Tx) {
+				switch rapid.IntRange(0, 5).Draw(t, "action") {
+				case 0:
+					space, name := fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")), fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service"))
+					tx.DropService(space, name)
+					delete(held, name+"."+space)
+				case 1:
+					name := fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace"))
+					objects[name] = rapid.Bool().Draw(t, "exists")
+					tx.SetNamespace(name, objects[name])
+				default:
+					u := anyService(t)
+					tx.SetService(u)
+					held[strings.TrimSuffix(wire.NameString([]byte(u.owner)), ".")] = u
+				}
+			})
+			if next := x.Snapshot().Serial(); changed != (next > serial) {
+				t.Fatalf("changed %v, serial %d after %d", changed, next, serial)
+			} else {
+				serial = next
+			}
+		}
+		fresh := NewIndex()
+		fresh.Update(time.Unix(1, 0), func(tx *Tx) {
+			for _, u := range held {
+				tx.SetService(u)
+			}
+			for name, exists := range objects {
+				tx.SetNamespace(name, exists)
+			}
+		})
+		if got, want := dump(x), dump(fresh); got != want {
+			t.Fatalf("after the changes:\n%s\nrebuilt:\n%s", got, want)
+		}
+	})
+}
+
+func dump(x *Index) string {
+	var text strings.Builder
+	x.Snapshot().WriteText(&text, "cluster.local.", 5)
+	return text.String()
+}
+
+// TestNothingChangedNothingPublished sets the same service twice.
+func TestNothingChangedNothingPublished(t *testing.T) {
+	x := NewIndex()
+	unit := func() *Unit {
+		var b Builder
+		b.Start("prod", "web")
+		b.Address(b.Name(""), netip.MustParseAddr("10.96.0.1"))
+		u, err := b.Unit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	if !x.Update(time.Unix(9, 0), func(tx *Tx) { tx.SetService(unit()) }) {
+		t.Error("a new service was not published")
+	}
+	before := x.Snapshot()
+	if x.Update(time.Unix(99, 0), func(tx *Tx) { tx.SetService(unit()) }) || x.Snapshot() != before {
+		t.Error("an equal service was published")
+	}
+}
+
+// TestReverseOfSharedAddress: a cluster IP wins over endpoints, and each service that shares an endpoint has its record.
+func TestReverseOfSharedAddress(t *testing.T) {
+	x := NewIndex()
+	shared := netip.MustParseAddr("10.244.0.1")
+	x.Update(time.Unix(1, 0), func(tx *Tx) {
+		for _, name := range []string{"a", "b"} {
+			var b Builder
+			b.Start("prod", name)
+			host := b.Name("pod")
+			b.Reverse(host, false)
+			b.Address(host, shared)
+			u, _ := b.Unit()
+			tx.SetService(u)
+		}
+	})
+	if n := count(x, shared); n != 2 {
+		t.Errorf("%d records for a shared endpoint, want 2", n)
+	}
+	x.Update(time.Unix(1, 0), func(tx *Tx) {
+		var b Builder
+		b.Start("prod", "c")
+		b.Reverse(b.Name(""), true)
+		b.Address(b.Name(""), shared)
+		u, _ := b.Unit()
+		tx.SetService(u)
+	})
+	if n := count(x, shared); n != 1 {
+		t.Errorf("%d records beside a cluster IP, want 1", n)
+	}
+	x.Update(time.Unix(1, 0), func(tx *Tx) { tx.DropService("prod", "c") })
+	if n := count(x, shared); n != 2 {
+		t.Errorf("%d records after the cluster IP went, want 2", n)
+	}
+}
+
+func count(x *Index, addr netip.Addr) (n int) {
+	for p := x.Snapshot().Reverse(new(Match), addr); p != nil; p = p.Next() {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,213 @@
+package zones
+
+import (
+	"net/netip"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Outcome is what a lookup found.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Missing    Outcome = iota // NXDOMAIN; Match.Why says why
+	Found                     // Match.Node has the records; a type it lacks is NODATA
+	Empty                     // the name exists and has no records: an empty non-terminal
+	Apex                      // the zone's own name
+	NameServer                // ns.dns.<zone>
+	Version                   // dns-version.<zone>
+	Pod                       // a pod's address, synthesized: Match.Addr
+	Unsynced                  // what could make the name exist has not been read yet
+)
+
+// Why says why a name is missing.
+type Why uint8
+
+// The reasons.
+const (
+	NotAName     Why = iota // nothing of this form exists in a cluster zone
+	NoNamespace             // Match.Namespace
+	NoService               // Match.Namespace, Match.Service
+	NoNames                 // the service exists without names: Match.Node.Unit().Absent() says why
+	NoEndpoint              // the service has no endpoint or port of that name
+	PodsOff                 // `pods disabled`
+	NoPod                   // no live pod has the address
+	NotAnAddress            // not a dashed address
+	NoAddress               // no service or endpoint has the address of a reverse name
+)
+
+// Match is what a lookup found, and where it looked.
+type Match struct {
+	Outcome   Outcome
+	Why       Why
+	Node      Node
+	Addr      netip.Addr // of a Pod
+	Namespace []byte     // label, in wire form; points into the name that was looked up
+	Service   []byte
+	scratch   [96]byte // for keys: one on the stack would escape through the trie
+}
+
+// labels in wire form that a cluster zone is made of.
+const (
+	labelSvc     = "\x03svc"
+	labelPod     = "\x03pod"
+	labelDNS     = "\x03dns"
+	labelNS      = "\x02ns"
+	labelVersion = "\x0bdns-version"
+	labelZone    = "\x05_zone"
+	labelPin     = "\x03pin"
+	labelPrefer  = "\x06prefer"
+)
+
+// Lookup finds name, whose last zone labels are a cluster zone, in s. It allocates nothing.
+func (s *Snapshot) Lookup(m *Match, name *wire.QName, zone int, pods Pods) {
+	*m = Match{}
+	below := name.Labels() - zone
+	if below == 0 {
+		m.Outcome = Apex
+		return
+	}
+	switch top := string(name.Between(below-1, below)); {
+	case top == labelSvc:
+		s.lookupService(m, name, below-1)
+	case top == labelPod:
+		s.lookupPod(m, name, below-1, pods)
+	case top == labelVersion && below == 1:
+		m.Outcome = Version
+	case top == labelDNS && below == 1:
+		m.Outcome = Empty
+	case top == labelDNS && below == 2 && string(name.Between(0, 1)) == labelNS:
+		m.Outcome = NameServer
+	}
+}
+
+// lookupService finds the first below labels of name under svc.<zone>: [[names.]service.]namespace.
+func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
+	switch {
+	case below == 0:
+		m.Outcome = Empty
+		return
+	case !s.Synced(ServiceKinds):
+		m.Outcome = Unsynced
+		return
+	}
+	m.Namespace = name.Between(below-1, below)
+	if below == 1 {
+		s.lookupNamespace(m)
+		return
+	}
+	m.Service = name.Between(below-2, below-1)
+	unit := s.services.get(name.Between(below-2, below))
+	if unit == nil {
+		if s.lookupNamespace(m); m.Outcome == Empty {
+			m.Outcome, m.Why = Missing, NoService
+		}
+		return
+	}
+	m.Node.unit = unit
+	switch {
+	case unit.absent != "":
+		m.Why = NoNames
+	case unit.find(&m.Node, name.Between(0, below-2)) || unit.findPort(&m.Node, name, below-2) || unit.findZonal(m, name, below-2):
+		m.Outcome = Found
+	default:
+		m.Why = NoEndpoint
+	}
+}
+
+func (s *Snapshot) lookupNamespace(m *Match) {
+	if s.namespaces.get(m.Namespace) != nil {
+		m.Outcome = Empty
+	} else {
+		m.Why = NoNamespace
+	}
+}
+
+// findPort finds port.protocol below a service without their underscores, which queries may leave out of either: the node is that
+// of _port._protocol. Its parent without the underscore exists with it.
+func (u *Unit) findPort(n *Node, name *wire.QName, below int) bool {
+	if below > 2 {
+		return false
+	}
+	var full [2 * 65]byte
+	size := 0
+	for i := range below {
+		label := name.Label(i)
+		if label[0] == '_' {
+			label = label[1:]
+		}
+		if len(label) > 62 {
+			return false
+		}
+		full[size], full[size+1] = byte(len(label)+1), '_'
+		size += 2 + copy(full[size+2:], label)
+	}
+	return string(full[:size]) != labelZone && u.find(n, full[:size]) // _zone is no protocol
+}
+
+// findZonal finds <zone>.pin._zone and <zone>.prefer._zone below a headless service that has zonal names, where the zone may be several
+// labels. A zone without endpoints exists and is empty under pin, and has all endpoints under prefer.
+func (u *Unit) findZonal(m *Match, name *wire.QName, below int) bool {
+	if below < 3 || string(name.Between(below-1, below)) != labelZone || !u.find(&m.Node, name.Between(below-1, below)) {
+		return false
+	}
+	directive := string(name.Between(below-2, below-1))
+	if directive != labelPin && directive != labelPrefer {
+		return false
+	}
+	size := copy(m.scratch[:], name.Between(0, below-2))
+	if size > len(m.scratch)-len(labelPin+labelZone) {
+		size = 0 // longer than any zone: a label of Kubernetes has at most 63 characters
+	}
+	size += copy(m.scratch[size:], labelPin+labelZone)
+	switch {
+	case u.find(&m.Node, m.scratch[:size]) && !m.Node.Empty():
+	case directive == labelPrefer:
+		u.find(&m.Node, nil)
+	default:
+		m.Node = Node{unit: u}
+	}
+	return true
+}
+
+// lookupPod finds the first below labels of name under pod.<zone>: [address.]namespace.
+func (s *Snapshot) lookupPod(m *Match, name *wire.QName, below int, pods Pods) {
+	if below == 0 {
+		m.Outcome = Empty
+		return
+	}
+	if below > 2 {
+		return
+	}
+	if pods == PodsDisabled {
+		m.Why = PodsOff
+		return
+	}
+	if !s.Synced(Namespaces) || pods == PodsVerified && !s.Synced(PodObjects) {
+		m.Outcome = Unsynced
+		return
+	}
+	m.Namespace = name.Between(below-1, below)
+	if s.lookupNamespace(m); m.Outcome != Empty || below == 1 {
+		return
+	}
+	m.Outcome = Missing
+	addr, ok := dashed(name.Label(0))
+	switch {
+	case !ok:
+		m.Why = NotAnAddress
+	case pods == PodsVerified && !s.hasPod(m, addr):
+		m.Why = NoPod
+	default:
+		m.Outcome, m.Addr = Pod, addr
+	}
+}
+
+// hasPod reports whether a live pod of m's namespace has addr.
+func (s *Snapshot) hasPod(m *Match, addr netip.Addr) bool {
+	size := copy(m.scratch[:], m.Namespace)
+	ip := addr.As16()
+	size += copy(m.scratch[size:], ip[:])
+	return s.pods.get(m.scratch[:size]) != nil
+}

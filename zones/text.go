@@ -1,0 +1,179 @@
+package zones
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// WriteText writes what s holds as lines of a zone file for zone ("cluster.local."), in an order that depends on nothing else: the
+// services by namespace and name, live pods by namespace and address, then the PTR records by address. What a zone file cannot say
+// stands in comments: kinds of objects that have not been read yet, names without records, and why a service has no names.
+func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
+	w := &text{Writer: bufio.NewWriter(to), zone: zone, ttl: ttl}
+	if missing := ServiceKinds &^ s.synced; missing != 0 {
+		fmt.Fprintf(w, "; not read yet: %s\n", missing)
+	}
+	for _, name := range s.sortedNamespaces() {
+		fmt.Fprintf(w, "; %s%s exists, without records\n", wire.NameString([]byte(name)), "svc."+zone)
+	}
+	for _, u := range s.sortedServices() {
+		w.unit(u)
+	}
+	for _, p := range s.sortedPods() {
+		w.pod(p)
+	}
+	for _, p := range s.sortedPointers() {
+		w.pointers(p)
+	}
+	return w.Flush()
+}
+
+// String is the names of the kinds, in words.
+func (k Kinds) String() string {
+	var names []string
+	for i, name := range []string{"services", "slices", "namespaces", "pods"} {
+		if k&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// text writes records in presentation form.
+type text struct {
+	*bufio.Writer
+	zone string
+	ttl  uint32
+}
+
+func (w *text) record(owner, typ, data string) {
+	fmt.Fprintf(w, "%s %d IN %s %s\n", owner, w.ttl, typ, data)
+}
+
+// absolute is the name whose labels below svc.<zone> are given in wire form.
+func (w *text) absolute(labels string) string {
+	return wire.NameString([]byte(labels)) + "svc." + w.zone
+}
+
+func (w *text) unit(u *Unit) {
+	if u.absent != "" {
+		fmt.Fprintf(w, "; %s has no names: %s\n", w.absolute(u.owner), u.absent)
+	}
+	for n := range u.each {
+		w.node(n)
+	}
+}
+
+func (w *text) node(n *Node) {
+	owner := w.absolute(n.name + n.unit.owner)
+	if n.Empty() {
+		fmt.Fprintf(w, "; %s exists, without records\n", owner)
+	}
+	if n.cname != "" {
+		w.record(owner, "CNAME", wire.NameString([]byte(n.cname)))
+	}
+	for a := range slices.Chunk([]byte(n.a), sizeA) {
+		w.record(owner, "A", address(a))
+	}
+	for a := range slices.Chunk([]byte(n.aaaa), sizeAAAA) {
+		w.record(owner, "AAAA", address(a))
+	}
+	for i := range n.Services() {
+		fixed, target := n.Service(i)
+		weight, port := int(fixed[2])<<8|int(fixed[3]), int(fixed[4])<<8|int(fixed[5])
+		w.record(owner, "SRV", fmt.Sprintf("0 %d %d %s", weight, port, w.absolute(target.name+n.unit.owner)))
+	}
+}
+
+func (w *text) pod(p *podAddress) {
+	namespace, addr := p.split()
+	typ := "A"
+	if addr.Is6() {
+		typ = "AAAA"
+	}
+	label := strings.NewReplacer(".", "-", ":", "-").Replace(addr.String())
+	if strings.HasSuffix(label, "-") {
+		label += "0" // a label must not end in a dash
+	}
+	w.record(label+"."+wire.NameString([]byte(namespace))+"pod."+w.zone, typ, addr.String())
+}
+
+func (w *text) pointers(p *Pointer) {
+	var targets []string
+	owner := reverseName(p.Address())
+	for ; p != nil; p = p.Next() {
+		targets = append(targets, w.absolute(p.target))
+	}
+	slices.Sort(targets)
+	for _, target := range targets {
+		w.record(owner, "PTR", target)
+	}
+}
+
+func address(packed []byte) string {
+	addr, _ := netip.AddrFromSlice(packed)
+	return addr.String()
+}
+
+// reverseName is the owner of an address's PTR records.
+func reverseName(addr netip.Addr) string { return wire.NameString(appendReverse(nil, addr)) }
+
+func (s *Snapshot) sortedServices() []*Unit {
+	return sorted(s.services, func(a, b *Unit) int {
+		nameA, spaceA := a.split()
+		nameB, spaceB := b.split()
+		return cmp.Or(cmp.Compare(spaceA, spaceB), cmp.Compare(nameA, nameB))
+	})
+}
+
+// split is the labels of the service and of its namespace.
+func (u *Unit) split() (service, namespace string) {
+	end := 1 + int(u.owner[0])
+	return u.owner[1:end], u.owner[end+1:]
+}
+
+// sortedNamespaces are the labels of namespaces in wire form.
+func (s *Snapshot) sortedNamespaces() []string {
+	var names []string
+	for _, n := range sorted(s.namespaces, func(a, b *namespace) int { return cmp.Compare(a.label[1:], b.label[1:]) }) {
+		names = append(names, n.label)
+	}
+	return names
+}
+
+func (s *Snapshot) sortedPods() []*podAddress {
+	return sorted(s.pods, func(a, b *podAddress) int {
+		spaceA, addrA := a.split()
+		spaceB, addrB := b.split()
+		return cmp.Or(cmp.Compare(spaceA[1:], spaceB[1:]), addrA.Compare(addrB))
+	})
+}
+
+// split is the label of the namespace, and the address.
+func (p *podAddress) split() (namespace string, addr netip.Addr) {
+	end := len(p.where) - 16
+	addr, _ = netip.AddrFromSlice([]byte(p.where[end:]))
+	return p.where[:end], addr.Unmap()
+}
+
+func (s *Snapshot) sortedPointers() []*Pointer {
+	return sorted(s.reverse, func(a, b *Pointer) int { return a.Address().Compare(b.Address()) })
+}
+
+// sorted is the leaves of t in order.
+func sorted[L leaf[L]](t trie[L], order func(a, b L) int) []L {
+	leaves := make([]L, 0, t.size)
+	t.each(func(l L) bool {
+		leaves = append(leaves, l)
+		return true
+	})
+	slices.SortFunc(leaves, order)
+	return leaves
+}

@@ -1,0 +1,200 @@
+package zones
+
+import (
+	"encoding/binary"
+	"sort"
+)
+
+// Unit is the compiled records of one service: every owner name at and below it, with its rrsets. It is immutable and holds no
+// pointers but its two blocks, so that hundreds of thousands of names cost the garbage collector nothing.
+type Unit struct {
+	owner  string // labels of "<service>.<namespace>" in wire form, lower case, no root label
+	blob   string // nodes, one behind another, in the order of their names
+	slots  []slot // where each name's node is, by hash
+	absent string // why there are no names, in words for people; "" when there are some
+}
+
+// slot finds one node of a Unit.
+type slot struct{ hash, at uint32 }
+
+func (u *Unit) is(owner []byte) bool  { return u.owner == string(owner) }
+func (u *Unit) same(other *Unit) bool { return u.owner == other.owner }
+func (u *Unit) sum() uint64           { return hashString(u.owner) }
+
+// Owner is the labels of the service and its namespace in wire form, without a root label.
+func (u *Unit) Owner() string { return u.owner }
+
+// Absent is why the service has no names, "" when it has some.
+func (u *Unit) Absent() string { return u.absent }
+
+// equal reports whether u and other say the same.
+func (u *Unit) equal(other *Unit) bool {
+	return u.owner == other.owner && u.blob == other.blob && u.absent == other.absent
+}
+
+// flags of a node.
+const (
+	flagPTR     = 1 << iota // its addresses have PTR records that name it
+	flagCluster             // and they are cluster IPs
+	flagCNAME
+)
+
+// sizes of packed records.
+const (
+	sizeA    = 4
+	sizeAAAA = 16
+	sizeSRV  = 8 // weight, port, offset of the target's node
+)
+
+// Node is one owner name and its rrsets, read from a Unit. The zero Node has nothing.
+type Node struct {
+	unit  *Unit
+	name  string // labels below the service in wire form, no root label; "" for the service itself
+	flags byte
+	a     string // packed addresses
+	aaaa  string
+	srv   string
+	cname string // absolute, wire form
+}
+
+// Name is the node's labels below its service, in wire form without a root label.
+func (n *Node) Name() string { return n.name }
+
+// Unit is the service that the node belongs to.
+func (n *Node) Unit() *Unit { return n.unit }
+
+// A is the IPv4 addresses, four octets each.
+func (n *Node) A() string { return n.a }
+
+// AAAA is the IPv6 addresses, sixteen octets each.
+func (n *Node) AAAA() string { return n.aaaa }
+
+// CNAME is the absolute name that this one is an alias of, in wire form; "" for none.
+func (n *Node) CNAME() string { return n.cname }
+
+// Services is the number of SRV records.
+func (n *Node) Services() int { return len(n.srv) / sizeSRV }
+
+// Service is the i-th SRV record: weight and port in wire form behind a priority of 0, and the node it points at.
+func (n *Node) Service(i int) (fixed [6]byte, target Node) {
+	srv := n.srv[i*sizeSRV : (i+1)*sizeSRV]
+	copy(fixed[2:], srv[:4])
+	at := uint32(srv[4])<<24 | uint32(srv[5])<<16 | uint32(srv[6])<<8 | uint32(srv[7])
+	n.unit.read(&target, int(at))
+	return fixed, target
+}
+
+// Empty reports whether the name exists without records: an empty non-terminal.
+func (n *Node) Empty() bool { return n.a == "" && n.aaaa == "" && n.srv == "" && n.cname == "" }
+
+// find reads the node called name (labels below the service) into n.
+func (u *Unit) find(n *Node, name []byte) bool {
+	h := uint32(hash(name))
+	low, high := 0, len(u.slots)
+	for low < high {
+		mid := int(uint(low+high) >> 1)
+		if u.slots[mid].hash < h {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	for ; low < len(u.slots) && u.slots[low].hash == h; low++ {
+		u.read(n, int(u.slots[low].at))
+		if n.name == string(name) {
+			return true
+		}
+	}
+	*n = Node{}
+	return false
+}
+
+// read decodes the node at offset at of the blob into n, and returns the offset behind it.
+func (u *Unit) read(n *Node, at int) int {
+	n.unit = u
+	size := int(u.blob[at])
+	n.name = u.blob[at+1 : at+1+size]
+	at += 1 + size
+	n.flags = u.blob[at]
+	at++
+	if n.flags&flagCNAME != 0 {
+		size = int(u.blob[at])
+		n.a, n.aaaa, n.srv = "", "", ""
+		n.cname = u.blob[at+1 : at+1+size]
+		return at + 1 + size
+	}
+	n.cname = ""
+	n.a, at = u.packed(at, sizeA)
+	n.aaaa, at = u.packed(at, sizeAAAA)
+	n.srv, at = u.packed(at, sizeSRV)
+	return at
+}
+
+// packed reads a count and that many items of size octets.
+func (u *Unit) packed(at, size int) (string, int) {
+	count, shift := 0, 0
+	for {
+		c := u.blob[at]
+		at++
+		count |= int(c&0x7f) << shift
+		if c < 0x80 {
+			break
+		}
+		shift += 7
+	}
+	end := at + count*size
+	return u.blob[at:end], end
+}
+
+// each calls yield with every node in the order of their names, the service itself first. The node is reused.
+func (u *Unit) each(yield func(*Node) bool) {
+	var n Node
+	for at := 0; at < len(u.blob); {
+		at = u.read(&n, at)
+		if !yield(&n) {
+			return
+		}
+	}
+}
+
+// appendNode encodes one node as read expects it.
+func appendNode(blob []byte, n *draft, offset []uint32) []byte {
+	blob = append(append(blob, byte(len(n.name))), n.name...)
+	if n.cname != "" {
+		blob = append(blob, n.flags|flagCNAME, byte(len(n.cname)))
+		return append(blob, n.cname...)
+	}
+	blob = append(blob, n.flags)
+	blob = binary.AppendUvarint(blob, uint64(len(n.a)))
+	for _, a := range n.a {
+		blob = append(blob, a[:]...)
+	}
+	blob = binary.AppendUvarint(blob, uint64(len(n.aaaa)))
+	for _, a := range n.aaaa {
+		blob = append(blob, a[:]...)
+	}
+	blob = binary.AppendUvarint(blob, uint64(len(n.srv)))
+	weight := uint16(1)
+	if n.tuples > 0 {
+		weight = uint16(max(1, 100/n.tuples))
+	}
+	for _, s := range n.srv {
+		blob = binary.BigEndian.AppendUint16(blob, weight)
+		blob = binary.BigEndian.AppendUint16(blob, s.port)
+		blob = binary.BigEndian.AppendUint32(blob, offset[s.target])
+	}
+	return blob
+}
+
+// index makes the slots of a blob.
+func index(u *Unit, count int) []slot {
+	slots := make([]slot, 0, count)
+	var n Node
+	for at := 0; at < len(u.blob); {
+		next := u.read(&n, at)
+		slots = append(slots, slot{uint32(hashString(n.name)), uint32(at)})
+		at = next
+	}
+	sort.Slice(slots, func(i, j int) bool { return slots[i].hash < slots[j].hash })
+	return slots
+}

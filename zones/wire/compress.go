@@ -1,0 +1,86 @@
+package wire
+
+// Compression, RFC 1035 section 4.1.4: the end of a name that stands in the message already is pointed at.
+
+// Pointer is the place of an earlier name of the message, as a compression pointer holds it.
+type Pointer uint16
+
+// AtQName points at the qname.
+const AtQName Pointer = HeaderSize
+
+// MaxPointer is the largest offset a compression pointer can hold.
+const MaxPointer = 0x3fff
+
+// targets are the places of the names written last, which the next one may share its end with: those of one zone share most of it.
+type targets struct {
+	at  [2]Pointer
+	new [MaxName + 1]byte // the name to be written
+}
+
+// Suffix is the place of the name at owner without its first skip labels.
+func (r *Reply) Suffix(owner Pointer, skip int) Pointer {
+	at := r.resolve(int(owner))
+	for range skip {
+		at = r.resolve(at + 1 + int(r.buf[at]))
+	}
+	return Pointer(at)
+}
+
+// resolve is where the label at offset at of the message stands, behind the pointer if there is one. Pointers of ours lead backwards.
+func (r *Reply) resolve(at int) int {
+	for r.buf[at] >= 0xc0 {
+		at = int(r.buf[at]&0x3f)<<8 | int(r.buf[at+1])
+	}
+	return at
+}
+
+// places finds where the labels of the name at offset at of the message stand, its root label not counted.
+func (r *Reply) places(at int, offsets *[128]uint16) int {
+	n := 0
+	for at = r.resolve(at); r.buf[at] != 0; at = r.resolve(at + 1 + int(r.buf[at])) {
+		offsets[n] = uint16(at)
+		n++
+	}
+	return n
+}
+
+// shorten is name, in wire form, without the end that it shares with an earlier name, and where that end stands; the place is 0 when
+// nothing is shared. Letters are compared as they are: a name inside a record does not take the question's case.
+func (r *Reply) shorten(name []byte) (head []byte, end Pointer) {
+	var starts, offsets [128]uint16
+	labels := 0
+	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
+		starts[labels] = uint16(at)
+		labels++
+	}
+	head = name
+	for i, at := range [...]Pointer{AtQName, r.targets.at[0], r.targets.at[1]} {
+		if at == 0 || i == 0 && r.query.question == 0 {
+			continue
+		}
+		have := r.places(int(at), &offsets)
+		shared := 0
+		for shared < labels && shared < have && r.sameLabel(int(offsets[have-1-shared]), name[starts[labels-1-shared]:]) {
+			shared++
+		}
+		if shared > 0 && int(starts[labels-shared]) < len(head) {
+			head, end = name[:starts[labels-shared]], Pointer(offsets[have-shared])
+		}
+	}
+	return head, end
+}
+
+// sameLabel reports whether the label at offset at of the message is the one that name begins with.
+func (r *Reply) sameLabel(at int, name []byte) bool {
+	size := 1 + int(name[0])
+	return at+size <= len(r.buf) && string(r.buf[at:at+size]) == string(name[:size])
+}
+
+// wrote remembers the place of a name for the names to come.
+func (r *Reply) wrote(at int) Pointer {
+	if at > MaxPointer {
+		return 0
+	}
+	r.targets.at[1], r.targets.at[0] = r.targets.at[0], Pointer(at)
+	return Pointer(at)
+}

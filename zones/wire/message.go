@@ -1,0 +1,380 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// A message of another server is read whole before anything of it is believed: every record in bounds, every name well formed. What
+// is kept are its sections as they stand, because compression pointers are offsets into the message and hold behind any question of
+// the same size.
+
+// Outcome is what a message says about its question, once the aliases in its answer section are followed.
+type Outcome uint8
+
+// The outcomes. RFC 2308 section 2 tells the denials apart.
+const (
+	Answered Outcome = iota // it has what was asked for
+	NoData                  // the last name has no records of the type
+	NoName                  // NXDOMAIN: the last name does not exist
+	Referral                // it names other servers: an upstream that does not recurse
+	Unusable                // aliases in a circle, or an NXDOMAIN with the records asked for
+	Failed                  // any other rcode
+)
+
+const (
+	maxAliases  = 16 // CNAMEs followed in one message; the longest chains met in the open have 8 or so
+	maxTTL      = 1<<31 - 1
+	optionError = 15 // Extended DNS Error, RFC 8914 section 2
+
+	typeMD    Type = 3
+	typeMF    Type = 4
+	typeMB    Type = 7
+	typeMG    Type = 8
+	typeMR    Type = 9
+	typeMINFO Type = 14
+	typeMX    Type = 15
+	typeRP    Type = 17
+	typeAFSDB Type = 18
+	typeRT    Type = 21
+	typePX    Type = 26
+	typeKX    Type = 36
+	typeDNAME Type = 39
+)
+
+// Message is what Read found in a message of another server. It holds no pointers but Text, is reused from message to message, and
+// is for one goroutine.
+type Message struct {
+	Flags   uint16
+	Rcode   Rcode     // with the OPT's part
+	Counts  [3]uint16 // records of each section, the OPT not counted
+	Start   int       // offset of the first record
+	Ends    [3]int    // offset behind each section, the OPT left out
+	Split   bool      // an OPT stands between records: the sections cannot be taken out in one piece
+	Outcome Outcome
+	TTL     uint32 // how long the outcome holds, in seconds: RFC 2181 section 8 and, for denials, RFC 2308 section 5
+	Timed   bool   // TTL means something: there were records, and a denial had its SOA
+	EDNS    bool
+	Error   bool     // it carries an Extended DNS Error
+	Info    InfoCode // its code
+	Text    []byte   // its text; points into the message
+
+	qtype Type
+	last  int // octets of name
+	name  [MaxName + 1]byte
+	other [MaxName + 1]byte
+}
+
+// IsReply reports whether packet is a reply with this ID to the one question given: a name in lower case, type and class in wire form.
+// A server that could not read the query may leave the question out; only its complaint is believed then (RFC 6891 section 7).
+func IsReply(packet []byte, id uint16, question []byte) bool {
+	if len(packet) < HeaderSize || binary.BigEndian.Uint16(packet) != id {
+		return false
+	}
+	flags := binary.BigEndian.Uint16(packet[2:])
+	if flags&FlagQR == 0 || flags&maskOpcode != 0 {
+		return false
+	}
+	switch binary.BigEndian.Uint16(packet[4:]) {
+	case 0:
+		rcode := Rcode(flags & maskRcode)
+		return (rcode == FormatError || rcode == NotImp) && bytes.Equal(packet[6:10], make([]byte, 4))
+	case 1:
+		return len(packet) >= HeaderSize+len(question) && equalQuestion(packet[HeaderSize:], question)
+	}
+	return false
+}
+
+// equalQuestion compares with folded, whose name is in lower case; type and class are compared as they are.
+func equalQuestion(packet, folded []byte) bool {
+	name := len(folded) - 4
+	if name < 1 || !bytes.Equal(packet[name:name+4], folded[name:]) {
+		return false
+	}
+	for i, c := range packet[:name] {
+		if c-'A' < 26 {
+			c += 'a' - 'A'
+		}
+		if c != folded[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Read reads packet, for which IsReply holds, into m. It returns false when any of it is malformed. Nothing is allocated, nothing of
+// packet is changed. Octets behind the last record are left alone: some servers pad.
+func (m *Message) Read(packet []byte) bool {
+	if len(packet) < HeaderSize || binary.BigEndian.Uint16(packet[4:]) > 1 {
+		return false
+	}
+	*m = Message{Flags: binary.BigEndian.Uint16(packet[2:]), TTL: maxTTL}
+	m.Rcode = Rcode(m.Flags & maskRcode)
+	at := HeaderSize
+	if packet[5] == 1 {
+		size, next, ok := UnpackName(&m.name, packet, at)
+		if !ok || next-at != size || next+4 > len(packet) {
+			return false
+		}
+		m.last, m.qtype, at = size, Type(binary.BigEndian.Uint16(packet[next:])), next+4
+	}
+	m.Start, m.Ends = at, [3]int{at, at, at}
+	for section := range m.Counts {
+		for range binary.BigEndian.Uint16(packet[6+2*section:]) {
+			var ok bool
+			if at, ok = m.record(packet, at, section); !ok {
+				return false
+			}
+		}
+	}
+	m.Ends[Authority] = max(m.Ends[Authority], m.Ends[Answer])
+	m.Ends[Additional] = max(m.Ends[Additional], m.Ends[Authority])
+	m.conclude(packet)
+	return true
+}
+
+// record checks the record at offset at and takes in its TTL, or what it says as the OPT.
+func (m *Message) record(packet []byte, at, section int) (next int, ok bool) {
+	owner, ok := checkName(packet, at)
+	if !ok {
+		return 0, false
+	}
+	var r Record
+	if next, ok = r.Read(packet, at); !ok {
+		return 0, false
+	}
+	if r.Type == TypeOPT {
+		return next, section == Additional && owner == at+1 && m.option(&r)
+	}
+	if !r.check(packet, owner+10, next) {
+		return 0, false
+	}
+	m.Split = m.Split || m.EDNS
+	m.Counts[section]++
+	m.Ends[section] = next
+	m.TTL = min(m.TTL, r.age())
+	return next, true
+}
+
+// option reads the OPT, RFC 6891 section 6.1.3.
+func (m *Message) option(r *Record) bool {
+	if m.EDNS || !validOptions(r.Data) {
+		return false
+	}
+	m.EDNS = true
+	m.Rcode |= Rcode(r.TTL>>24) << 4
+	for data := r.Data; len(data) > 0; {
+		size := int(binary.BigEndian.Uint16(data[2:]))
+		if binary.BigEndian.Uint16(data) == optionError && size >= 2 && !m.Error {
+			m.Error, m.Info, m.Text = true, InfoCode(binary.BigEndian.Uint16(data[4:])), data[6:4+size]
+		}
+		data = data[4+size:]
+	}
+	return true
+}
+
+// conclude decides the outcome, and how long it holds.
+func (m *Message) conclude(packet []byte) {
+	answered, circle := m.follow(packet)
+	soa, referral := m.authority(packet)
+	m.Timed = soa
+	switch {
+	case m.Rcode != NoError && m.Rcode != NameError:
+		m.Outcome, m.Timed = Failed, false
+	case circle || answered && m.Rcode == NameError:
+		m.Outcome, m.Timed = Unusable, false
+	case m.Rcode == NameError:
+		m.Outcome = NoName
+	case answered:
+		m.Outcome, m.Timed = Answered, true
+	case referral && !soa:
+		m.Outcome = Referral
+	default:
+		m.Outcome = NoData
+	}
+	if soa && m.Outcome != Answered {
+		m.negative(packet)
+	}
+}
+
+// follow goes along the aliases of the answer section from the question's name to the last (RFC 1034 section 3.6.2), which it leaves
+// in name. Records need not be in order, so it passes over them until a pass finds nothing.
+func (m *Message) follow(packet []byte) (answered, circle bool) {
+	for links := 0; ; {
+		moved := false
+		at := m.Start
+		for range m.Counts[Answer] {
+			var r Record
+			owner := at
+			at, _ = r.Read(packet, at)
+			isAlias := r.Type == TypeCNAME
+			if !isAlias && r.Type != m.qtype && m.qtype != TypeANY || r.Class != ClassIN || !m.isLast(packet, owner) {
+				continue
+			}
+			if r.Type == m.qtype || m.qtype == TypeANY {
+				return true, false
+			}
+			if links++; links > maxAliases {
+				return false, true
+			}
+			m.last, _, _ = UnpackName(&m.name, packet, at-len(r.Data))
+			moved = true
+		}
+		if !moved {
+			return false, false
+		}
+	}
+}
+
+// authority looks for the SOA of a zone that the last name is in, and for name servers.
+func (m *Message) authority(packet []byte) (soa, referral bool) {
+	at := m.Ends[Answer]
+	for range m.Counts[Authority] {
+		var r Record
+		owner := at
+		at, _ = r.Read(packet, at)
+		switch r.Type {
+		case TypeSOA:
+			soa = soa || m.above(packet, owner)
+		case TypeNS:
+			referral = true
+		}
+	}
+	return soa, referral
+}
+
+// negative lowers TTL to what the SOA says of names that do not exist: its MINIMUM, RFC 2308 section 5.
+func (m *Message) negative(packet []byte) {
+	at := m.Ends[Answer]
+	for range m.Counts[Authority] {
+		var r Record
+		at, _ = r.Read(packet, at)
+		if r.Type == TypeSOA {
+			m.TTL = min(m.TTL, clampTTL(binary.BigEndian.Uint32(r.Data[len(r.Data)-4:])))
+		}
+	}
+}
+
+// isLast reports whether the name at offset at is the last name.
+func (m *Message) isLast(packet []byte, at int) bool {
+	size, _, _ := UnpackName(&m.other, packet, at)
+	return bytes.Equal(m.other[:size], m.name[:m.last])
+}
+
+// above reports whether the last name is at or below the name at offset at.
+func (m *Message) above(packet []byte, at int) bool {
+	size, _, _ := UnpackName(&m.other, packet, at)
+	for from := 0; m.last-from >= size; from += 1 + int(m.name[from]) {
+		if m.last-from == size {
+			return bytes.Equal(m.other[:size], m.name[from:m.last])
+		}
+	}
+	return false
+}
+
+// age is the record's TTL; one with the top bit set is 0 (RFC 2181 section 8).
+func (r *Record) age() uint32 { return clampTTL(r.TTL) }
+
+func clampTTL(ttl uint32) uint32 {
+	if ttl > maxTTL {
+		return 0
+	}
+	return ttl
+}
+
+// shape is where names stand in the data of the types whose names may be compressed (RFC 3597 section 4): the octets before them, how many
+// they are, the octets behind.
+func (t Type) shape() (before, names, after int) {
+	switch t {
+	case TypeNS, TypeCNAME, TypePTR, typeDNAME, typeMB, typeMG, typeMR, typeMD, typeMF:
+		return 0, 1, 0
+	case TypeSOA:
+		return 0, 2, 20
+	case typeMINFO, typeRP:
+		return 0, 2, 0
+	case typeMX, typeAFSDB, typeRT, typeKX:
+		return 2, 1, 0
+	case typePX:
+		return 2, 2, 0
+	case TypeSRV:
+		return 6, 1, 0
+	}
+	return 0, 0, 0
+}
+
+// check reports whether the data of r, from offset at up to end, is well formed as far as this server or a client's compression
+// pointers depend on it.
+func (r *Record) check(packet []byte, at, end int) bool {
+	before, names, after := r.Type.shape()
+	switch {
+	case r.Type == TypeA:
+		return end-at == 4
+	case r.Type == TypeAAAA:
+		return end-at == 16
+	case names == 0:
+		return true
+	case end-at < before+names+after:
+		return false
+	}
+	at += before
+	for range names {
+		next, ok := checkName(packet, at)
+		if !ok || next > end {
+			return false
+		}
+		at = next
+	}
+	return at+after == end
+}
+
+// checkName is the offset behind the name at offset at. ok is false when the name runs out of packet, is too long, or has a pointer to
+// anything but the end of a name before it (RFC 1035 section 4.1.4): the header and what stands behind are others when the sections
+// stand in another message. A pointer is the end of what may be read after it, so there are no circles.
+func checkName(packet []byte, at int) (next int, ok bool) {
+	size, pointers, end := 0, 0, len(packet)
+	for at < end {
+		c := int(packet[at])
+		switch {
+		case c == 0:
+			return max(next, at+1), true
+		case c < 64:
+			if size += 1 + c; size >= MaxName {
+				return 0, false
+			}
+			at += 1 + c
+		case c >= 0xc0 && at+1 < len(packet):
+			target := c&0x3f<<8 | int(packet[at+1])
+			if next == 0 {
+				next = at + 2
+			}
+			if pointers++; pointers > maxPointers || target >= at || target < HeaderSize {
+				return 0, false
+			}
+			at, end = target, at
+		default:
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
+// Unpack appends the data of r, a record of a message that Read took, to data with every name in it whole, so that it can stand in
+// another message. end is the offset behind r.
+func (r *Record) Unpack(data, packet []byte, end int) []byte {
+	before, names, after := r.Type.shape()
+	if names == 0 {
+		return append(data, r.Data...)
+	}
+	at := end - len(r.Data)
+	data = append(data, packet[at:at+before]...)
+	at += before
+	for range names {
+		var name [MaxName + 1]byte
+		size, next, _ := UnpackName(&name, packet, at)
+		data, at = append(data, name[:size]...), next
+	}
+	return append(data, packet[at:at+after]...)
+}
+
+// Fits reports whether size more octets fit into the reply.
+func (r *Reply) Fits(size int) bool { return !r.full && len(r.buf)+size <= r.limit }

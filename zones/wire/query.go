@@ -1,0 +1,152 @@
+package wire
+
+import "encoding/binary"
+
+// Sizes that the protocol fixes.
+const (
+	HeaderSize  = 12  // RFC 1035 section 4.1.1
+	MaxName     = 255 // octets of a name in wire form, RFC 1035 section 2.3.4
+	MinUDPSize  = 512 // what every client accepts without EDNS, RFC 1035 section 2.3.4
+	MaxMessage  = 65535
+	maxPointers = 64 // compression pointers followed in one name before it is called a loop
+)
+
+// Header flag bits, RFC 1035 section 4.1.1 and RFC 4035 section 3.
+const (
+	FlagQR     = 1 << 15
+	FlagAA     = 1 << 10
+	FlagTC     = 1 << 9
+	FlagRD     = 1 << 8
+	FlagRA     = 1 << 7
+	FlagAD     = 1 << 5
+	FlagCD     = 1 << 4
+	maskOpcode = 0xf << 11
+	maskRcode  = 0xf
+)
+
+// Verdict says what may be done with a datagram or TCP message after Parse.
+type Verdict uint8
+
+// The verdicts, from the best packet to the worst.
+const (
+	Valid         Verdict = iota
+	BadVersion            // EDNS version above 0: BADVERS, RFC 6891 section 6.1.3
+	UnknownOpcode         // an opcode other than QUERY: NOTIMP
+	Malformed             // the header can be trusted, the rest cannot: FORMERR
+	Silent                // too short for a header, or a response: no answer
+)
+
+// Query is one parsed question. It points at nothing but the packet, is reused from query to query, and is for one goroutine.
+type Query struct {
+	Packet  []byte // the message as it came; the question's own case is in it
+	ID      uint16
+	Flags   uint16
+	Type    Type
+	Class   Class
+	EDNS    bool
+	DO      bool
+	UDPSize uint16 // as offered, at least 512; 512 without EDNS
+	QName
+	question  int // offset behind the question section; 0 if the question could not be read
+	authority []byte
+}
+
+// Authority is the data of the first record of the authority section, where an IXFR query says what its sender has (RFC 1995 section 3);
+// nil without one.
+func (q *Query) Authority() []byte { return q.authority }
+
+// Opcode is the kind of query, RFC 1035 section 4.1.1.
+func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
+
+// Parse reads packet into q. Every count, length and pointer in it is checked; nothing is allocated and nothing of packet is
+// changed. With BadVersion the question and EDNS fields are set; with Malformed and UnknownOpcode only ID and Flags are sure.
+func (q *Query) Parse(packet []byte) Verdict {
+	q.Packet, q.EDNS, q.DO, q.UDPSize, q.question = packet, false, false, MinUDPSize, 0
+	q.authority = nil
+	q.clear()
+	q.Type, q.Class = 0, 0
+	if len(packet) < HeaderSize {
+		return Silent
+	}
+	q.ID = binary.BigEndian.Uint16(packet)
+	q.Flags = binary.BigEndian.Uint16(packet[2:])
+	if q.Flags&FlagQR != 0 {
+		return Silent
+	}
+	if q.Flags&maskOpcode != 0 {
+		return UnknownOpcode
+	}
+	counts := packet[4:HeaderSize]
+	if binary.BigEndian.Uint16(counts) != 1 {
+		return Malformed
+	}
+	at, ok := q.readQuestion(packet)
+	if !ok {
+		return Malformed
+	}
+	answers, authority := int(binary.BigEndian.Uint16(counts[2:])), int(binary.BigEndian.Uint16(counts[4:]))
+	for i := range answers + authority {
+		var record Record
+		if at, ok = record.Read(packet, at); !ok || record.Type == TypeOPT {
+			return Malformed // an OPT belongs in the additional section, RFC 6891 section 6.1.1
+		}
+		if i == answers {
+			q.authority = record.Data
+		}
+	}
+	verdict := Valid
+	for range binary.BigEndian.Uint16(counts[6:]) {
+		start := at
+		var record Record
+		if at, ok = record.Read(packet, at); !ok {
+			return Malformed
+		}
+		if record.Type != TypeOPT {
+			continue
+		}
+		if q.EDNS || packet[start] != 0 {
+			return Malformed // two OPTs, or one not at the root, RFC 6891 section 6.1.1
+		}
+		q.EDNS = true
+		q.UDPSize = max(uint16(record.Class), MinUDPSize)
+		q.DO = record.TTL&(1<<15) != 0
+		if !validOptions(record.Data) {
+			return Malformed
+		}
+		if uint8(record.TTL>>16) != 0 {
+			verdict = BadVersion
+		}
+	}
+	if at != len(packet) {
+		return Malformed
+	}
+	return verdict
+}
+
+// readQuestion reads the question section's single entry; the qname of a question is never compressed.
+func (q *Query) readQuestion(packet []byte) (int, bool) {
+	size, ok := q.Set(packet[HeaderSize:])
+	at := HeaderSize + size
+	if !ok || at+4 > len(packet) {
+		return 0, false
+	}
+	q.Type = Type(binary.BigEndian.Uint16(packet[at:]))
+	q.Class = Class(binary.BigEndian.Uint16(packet[at+2:]))
+	q.question = at + 4
+	return q.question, true
+}
+
+// validOptions reports whether data is a well-formed list of EDNS options, RFC 6891 section 6.1.2.
+func validOptions(data []byte) bool {
+	for len(data) > 0 {
+		if len(data) < 4 {
+			return false
+		}
+		size := 4 + int(binary.BigEndian.Uint16(data[2:]))
+		if size > len(data) {
+			return false
+		}
+		data = data[size:]
+	}
+	return true
+}

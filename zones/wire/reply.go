@@ -1,0 +1,282 @@
+package wire
+
+import "encoding/binary"
+
+// optSize is an OPT record without options, RFC 6891 section 6.1.2.
+const optSize = 11
+
+// InfoCode is the info code of an Extended DNS Error, RFC 8914 section 5.2.
+type InfoCode uint16
+
+// The info codes that the server gives.
+const (
+	Other                InfoCode = 0
+	StaleAnswer          InfoCode = 3
+	NotReady             InfoCode = 14
+	Prohibited           InfoCode = 18
+	NotAuthoritative     InfoCode = 20
+	NoReachableAuthority InfoCode = 22
+	NetworkError         InfoCode = 23
+	InvalidData          InfoCode = 24
+)
+
+// Reply builds one response. Sections are written in order: the question is copied, then answers, authority, additional. What does
+// not fit is left out, and if it belonged to the answer or authority section TC is set, all in room. The zero Reply is ready for Start.
+type Reply struct {
+	Rcode   Rcode
+	Ext     bool      // an Extended DNS Error goes with the reply, if the client speaks EDNS
+	Info    InfoCode  // its code
+	text    [640]byte // two labels with every octet as \DDD, and the words around them
+	textLen int
+
+	query   *Query
+	buf     []byte
+	limit   int // the most octets the message may have
+	flags   uint16
+	counts  [3]uint16 // answer, authority, additional
+	section int       // index in counts
+	full    bool      // something was left out: nothing more is added to this section or a later one
+	ednsUDP uint16    // our own UDP payload size
+	targets targets
+}
+
+// Section numbers for At.
+const (
+	Answer = iota
+	Authority
+	Additional
+)
+
+// Start begins the reply to q in buf, whose capacity must hold limit octets. limit is the largest message the transport and the
+// client allow; udpSize is the payload size that our OPT advertises.
+func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
+	r.query, r.limit, r.ednsUDP = q, limit, udpSize
+	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
+	r.counts, r.section, r.full = [3]uint16{}, Answer, false
+	r.targets.at = [2]Pointer{}
+	r.flags = FlagQR | q.Flags&(maskOpcode|FlagRD|FlagCD)
+	if q.EDNS {
+		r.limit -= optSize
+	}
+	end := max(q.question, HeaderSize)
+	r.buf = append(buf[:0], q.Packet[:end]...)
+}
+
+// SetFlags adds header flags, such as FlagAA.
+func (r *Reply) SetFlags(flags uint16) { r.flags |= flags }
+
+// Flags are the header flags so far, TC included.
+func (r *Reply) Flags() uint16 { return r.flags }
+
+// Count is the number of records in section so far.
+func (r *Reply) Count(section int) int { return int(r.counts[section]) }
+
+// Len is the size of the message so far, without its OPT.
+func (r *Reply) Len() int { return len(r.buf) }
+
+// Bytes is the message so far.
+func (r *Reply) Bytes() []byte { return r.buf }
+
+// Truncated reports whether TC is set.
+func (r *Reply) Truncated() bool { return r.flags&FlagTC != 0 }
+
+// Begin moves on to section. After an answer or authority section that was cut nothing more is added.
+func (r *Reply) Begin(section int) { r.section = section }
+
+// Explain attaches an Extended DNS Error (RFC 8914) to the reply; its text is words, and what ExplainName and ExplainMore add.
+func (r *Reply) Explain(info InfoCode, words ...string) {
+	r.Ext, r.Info, r.textLen = true, info, 0
+	for _, w := range words {
+		r.textLen += copy(r.text[r.textLen:], w)
+	}
+}
+
+// ExplainName appends name, in wire form with or without root label, to the words of the Extended DNS Error, without a final dot.
+func (r *Reply) ExplainName(name []byte) {
+	text := AppendName(r.text[:r.textLen:len(r.text)], name)
+	n := min(len(text), len(r.text))
+	if n > r.textLen {
+		copy(r.text[:], text[:n])
+		r.textLen = n - 1
+	}
+}
+
+// ExplainMore appends words to the text of the Extended DNS Error.
+func (r *Reply) ExplainMore(words string) { r.textLen += copy(r.text[r.textLen:], words) }
+
+// Explanation is the text of the Extended DNS Error.
+func (r *Reply) Explanation() []byte { return r.text[:r.textLen] }
+
+// room reports whether size more octets fit; if not, the section ends here. Truncation is decided here and nowhere else: a cut
+// answer or authority section sets TC, a cut additional section does not (RFC 2181 section 9).
+func (r *Reply) room(size int) bool {
+	if !r.full && len(r.buf)+size <= r.limit {
+		return true
+	}
+	r.full = true
+	if r.section != Additional {
+		r.flags |= FlagTC
+	}
+	return false
+}
+
+// Record adds a record whose data is complete and contains no name to compress. It reports whether it fit.
+func (r *Reply) Record(owner Pointer, typ Type, ttl uint32, data string) bool {
+	if !r.room(12 + len(data)) {
+		return false
+	}
+	r.buf = append(r.fixed(owner, typ, ttl, len(data)), data...)
+	return true
+}
+
+// fixed appends the fixed part of a record: owner, type, class IN, TTL, size of the data.
+func (r *Reply) fixed(owner Pointer, typ Type, ttl uint32, size int) []byte {
+	r.counts[r.section]++
+	return append(r.buf, 0xc0|byte(owner>>8), byte(owner), byte(typ>>8), byte(typ), 0, byte(ClassIN),
+		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl), byte(size>>8), byte(size))
+}
+
+// Named adds a record whose data is head followed by the name that parts make up (wire form, the last with the root label). It
+// returns where that name stands in the message, for later owners, and whether it fit. Targets of SRV records are written whole (RFC
+// 2782), others share their ends with earlier names. at is 0 when a compression pointer cannot reach it. A record whose name would be
+// longer than a name can be is left out: labels of objects are checked without the zone that they are served in.
+func (r *Reply) Named(owner Pointer, typ Type, ttl uint32, head []byte, parts ...string) (at Pointer, ok bool) {
+	size := 0
+	for _, part := range parts {
+		if size+len(part) > MaxName {
+			return 0, true
+		}
+		size += copy(r.targets.new[size:], part)
+	}
+	name, end := r.targets.new[:size], Pointer(0)
+	if typ != TypeSRV {
+		name, end = r.shorten(name)
+	}
+	size = len(head) + len(name)
+	if end != 0 {
+		size += 2
+	}
+	if !r.room(12 + size) {
+		return 0, false
+	}
+	r.buf = append(r.fixed(owner, typ, ttl, size), head...)
+	start := len(r.buf)
+	r.buf = append(r.buf, name...)
+	if end != 0 {
+		r.buf = append(r.buf, 0xc0|byte(end>>8), byte(end))
+	}
+	return r.wrote(start), true
+}
+
+// Text adds a TXT record of one string of at most 255 octets, RFC 1035 section 3.3.14.
+func (r *Reply) Text(owner Pointer, ttl uint32, text string) bool {
+	if !r.room(13 + len(text)) {
+		return false
+	}
+	r.buf = append(r.fixed(owner, TypeTXT, ttl, 1+len(text)), byte(len(text)))
+	r.buf = append(r.buf, text...)
+	return true
+}
+
+// SOA adds a start of authority record (RFC 1035 section 3.3.13) for the zone at owner; mname and rname are labels below it, and zone is
+// its name in lower case.
+func (r *Reply) SOA(owner Pointer, zone []byte, ttl uint32, mname, rname string, numbers [5]uint32) bool {
+	head, end := r.shorten(zone)
+	size := len(mname) + len(head) + len(rname) + 2 + 20
+	if end != 0 {
+		size += 2
+	}
+	if !r.room(12 + size) {
+		return false
+	}
+	r.buf = append(r.fixed(owner, TypeSOA, ttl, size), mname...)
+	at := len(r.buf)
+	r.buf = append(r.buf, head...)
+	if end != 0 {
+		r.buf = append(r.buf, 0xc0|byte(end>>8), byte(end))
+	}
+	if len(head) == 0 || at > MaxPointer {
+		at = int(end)
+	}
+	if at == 0 {
+		at = int(owner)
+	}
+	r.buf = append(r.buf, rname...)
+	r.buf = append(r.buf, 0xc0|byte(at>>8), byte(at))
+	for _, n := range numbers {
+		r.buf = binary.BigEndian.AppendUint32(r.buf, n)
+	}
+	return true
+}
+
+// Owned adds a record whose owner is written whole instead of pointed at.
+func (r *Reply) Owned(owner []byte, typ Type, class Class, ttl uint32, data []byte) bool {
+	if !r.room(len(owner) + 10 + len(data)) {
+		return false
+	}
+	r.counts[r.section]++
+	r.buf = append(append(r.buf, owner...), byte(typ>>8), byte(typ), byte(class>>8), byte(class),
+		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl), byte(len(data)>>8), byte(len(data)))
+	r.buf = append(r.buf, data...)
+	return true
+}
+
+// Body adds whole sections as another server encoded them behind the same question, counts of answer, authority and additional
+// records first. The compression pointers in body hold because the question has the same size. It is only for an empty reply.
+// If body does not fit, the reply stays empty and TC is set.
+func (r *Reply) Body(body []byte, counts [3]uint16) (at int, ok bool) {
+	if !r.room(len(body)) {
+		return 0, false
+	}
+	at = len(r.buf)
+	r.buf = append(r.buf, body...)
+	r.counts = counts
+	return at, true
+}
+
+// Finish writes the header and, if the query had one, the OPT, and returns the message. The error text is shortened or left out when it does not fit.
+func (r *Reply) Finish() []byte {
+	if r.query.EDNS {
+		r.appendOPT()
+	}
+	header := r.buf[:HeaderSize]
+	binary.BigEndian.PutUint16(header[2:], r.flags|uint16(r.Rcode)&maskRcode)
+	binary.BigEndian.PutUint16(header[4:], r.questions())
+	for i, n := range r.counts {
+		binary.BigEndian.PutUint16(header[6+2*i:], n)
+	}
+	return r.buf
+}
+
+func (r *Reply) questions() uint16 {
+	if r.query.question > 0 {
+		return 1
+	}
+	return 0
+}
+
+// appendOPT adds our OPT: payload size, extended rcode, version 0, the query's DO bit (RFC 6891 section 6.1.3, RFC 3225), and the
+// Extended DNS Error if there is one (RFC 8914 section 2).
+func (r *Reply) appendOPT() {
+	free := r.limit - len(r.buf) - 6 // of the option: code, length, info code
+	text := r.text[:r.textLen]
+	withError := r.Ext && free >= 0
+	if len(text) > free {
+		text = text[:0]
+	}
+	do := byte(0)
+	if r.query.DO {
+		do = 0x80
+	}
+	size := 0
+	if withError {
+		size = 6 + len(text)
+	}
+	r.counts[Additional]++
+	r.buf = append(r.buf, 0, 0, byte(TypeOPT), byte(r.ednsUDP>>8), byte(r.ednsUDP), byte(r.Rcode>>4), 0, do, 0, byte(size>>8), byte(size))
+	if !withError {
+		return
+	}
+	r.buf = append(r.buf, 0, 15, byte((2+len(text))>>8), byte(2+len(text)), byte(r.Info>>8), byte(r.Info))
+	r.buf = append(r.buf, text...)
+}
