@@ -1,0 +1,194 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// apiServer is a source that lists and watches through client-go: protobuf, initial lists streamed (WatchList), objects stripped on
+// arrival. It never gives up: while the API server is away the last state stays.
+type apiServer struct {
+	state *state
+	kinds []*reflected
+}
+
+// reflected is one kind that is listed and watched.
+type reflected struct {
+	*cache.Reflector
+	asker  *asker
+	logger logr.Logger
+}
+
+// retry is how long a reflector waits before it tries again: an API server that is back should be believed within seconds, and
+// a few replicas that knock twice a second do it no harm.
+var retry = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.6, Jitter: 0.5, Steps: 20, Cap: 2 * time.Second}
+
+func newAPIServer(s *state) (*apiServer, error) {
+	config, err := restConfig(s.options)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := newClients(config)
+	if err != nil {
+		return nil, err
+	}
+	a := &apiServer{state: s}
+	for _, r := range resources {
+		if !r.when(s.options) {
+			continue
+		}
+		client := clients[schema.GroupVersion{Group: r.group, Version: r.version}]
+		lister := cache.NewFilteredListWatchFromClient(client, r.plural, metav1.NamespaceAll, func(o *metav1.ListOptions) {
+			o.FieldSelector = r.fields
+			o.LabelSelector = r.selector(s.options)
+		})
+		a.kinds = append(a.kinds, s.reflect(&r, lister))
+	}
+	return a, nil
+}
+
+// reflect prepares to keep one kind of s equal to what client lists and watches.
+func (s *state) reflect(r *resource, client cache.ListerWatcherWithContext) *reflected {
+	alive := newAlive(r.plural)
+	s.alive = append(s.alive, alive)
+	asker := &asker{alive: alive, client: client, log: s.log}
+	logger := logr.FromSlogHandler(newQuiet(s.log.Handler()))
+	backoff := retry
+	options := cache.ReflectorOptions{Logger: &logger, Name: r.plural, Backoff: &backoff}
+	return &reflected{cache.NewReflectorWithOptions(asker.listWatch(), r.example, &store{state: s, kind: r.kind, alive: alive}, options), asker, logger}
+}
+
+// selector is the label selector of the objects that are asked for.
+func (r *resource) selector(o Options) string {
+	var parts []string
+	if r.labelled && o.Labels != "" {
+		parts = append(parts, o.Labels)
+	}
+	if r.kind == zones.Slices && o.ServiceImports {
+		parts = append(parts, labelImportName) // those of the clusterset only
+	}
+	return strings.Join(parts, ",")
+}
+
+// run lists and watches until ctx ends.
+func (a *apiServer) run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, r := range a.kinds {
+		running.Go(func() {
+			r.RunWithContext(klog.NewContext(ctx, r.logger))
+			r.asker.running.Wait()
+		})
+	}
+	running.Wait()
+}
+
+// newClients makes a client for each API group that is read. A clientset would register every type that Kubernetes has.
+func newClients(config *rest.Config) (map[schema.GroupVersion]rest.Interface, error) {
+	scheme := runtime.NewScheme()
+	groups := []struct {
+		version schema.GroupVersion
+		path    string
+		add     func(*runtime.Scheme) error
+	}{
+		{corev1.SchemeGroupVersion, "/api", corev1.AddToScheme},
+		{discoveryv1.SchemeGroupVersion, "/apis", discoveryv1.AddToScheme},
+		{importsVersion, "/apis", addImportsToScheme},
+	}
+	httpClient, err := rest.HTTPClientFor(config) // one connection for all
+	if err != nil {
+		return nil, err
+	}
+	clients := map[schema.GroupVersion]rest.Interface{}
+	for _, g := range groups {
+		if err := g.add(scheme); err != nil {
+			return nil, err
+		}
+		metav1.AddToGroupVersion(scheme, g.version)
+		c := rest.CopyConfig(config)
+		c.GroupVersion, c.APIPath = &g.version, g.path
+		c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+		if clients[g.version], err = rest.RESTClientForConfigAndClient(c, httpClient); err != nil {
+			return nil, err
+		}
+	}
+	return clients, nil
+}
+
+// restConfig says how to reach the API server that options name.
+func restConfig(o Options) (*rest.Config, error) {
+	config, err := locate(o)
+	if err != nil {
+		return nil, err
+	}
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	config.UserAgent = "clusterdns"
+	if o.QPS > 0 {
+		config.QPS = o.QPS
+	}
+	if o.Burst > 0 {
+		config.Burst = o.Burst
+	}
+	if o.MaxInflight > 0 {
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			return &inflight{next, make(chan struct{}, o.MaxInflight)}
+		})
+	}
+	return config, nil
+}
+
+func locate(o Options) (*rest.Config, error) {
+	switch {
+	case o.Kubeconfig != "":
+		config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+			&clientcmd.ClientConfigLoadingRules{ExplicitPath: o.Kubeconfig},
+			&clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
+		if err != nil {
+			return nil, fmt.Errorf("kubeconfig %s: %w", o.Kubeconfig, err)
+		}
+		return config, nil
+	case o.Endpoint != "":
+		return &rest.Config{Host: o.Endpoint, TLSClientConfig: rest.TLSClientConfig{CertFile: o.CertFile, KeyFile: o.KeyFile, CAFile: o.CAFile}}, nil
+	}
+	config, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("%w; outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests", err)
+	}
+	return config, nil
+}
+
+// inflight bounds the requests that are on their way at a time (option apiserver_max_inflight). A watch counts until it is answered.
+type inflight struct {
+	next  http.RoundTripper
+	slots chan struct{}
+}
+
+// RoundTrip is that of http.RoundTripper; it waits for a slot as long as the request may wait.
+func (i *inflight) RoundTrip(r *http.Request) (*http.Response, error) {
+	select {
+	case i.slots <- struct{}{}:
+		defer func() { <-i.slots }()
+		return i.next.RoundTrip(r)
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}

@@ -1,0 +1,447 @@
+package watch
+
+//lint:file-ignore SA1019 Endpoints are deprecated, and still written by hand for services without a selector
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// reading is what a folder of manifests says, after the work that a control plane would do on it.
+type reading struct {
+	objects     objects
+	allocations allocations    // for the next reading
+	faults      []fault        // in the order of files and lines
+	passedOver  map[string]int // manifests of kinds that are not read, by kind
+}
+
+// readManifests reads files and stands in for the control plane as far as names need it: it gives addresses to services and pods, makes
+// the pods of workloads, and builds slices. Nothing is scheduled or rolled out. What it makes depends on the files alone, and on the
+// addresses of the previous reading, which stay; so two starts serve the same. A manifest that an API server would refuse is a fault and
+// is left out, the others are served. An error means that nothing could be read.
+func readManifests(files fs.FS, previous allocations, options Options) (reading, error) {
+	filter, err := newFilter(options)
+	if err != nil {
+		return reading{}, err
+	}
+	c := &cluster{options: options, passedOver: map[string]int{}, implied: map[string]bool{metav1.NamespaceDefault: true}, written: map[id]manifest{}, source: map[metav1.Object]manifest{}}
+	if err := c.read(files); err != nil {
+		return reading{}, err
+	}
+	addresses := newAllocator(previous)
+	c.refuseConflicts()
+	c.holdGiven(addresses)
+	c.giveClusterIPs(addresses)
+	c.makePods()
+	c.givePodIPs(addresses)
+	c.mirrorEndpoints()
+	c.buildSlices()
+	slices.SortStableFunc(c.faults, func(a, b fault) int { return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line)) })
+	return reading{c.strip(filter), addresses.current, c.faults, c.passedOver}, nil
+}
+
+// id names an object.
+type id struct {
+	kind string
+	key
+}
+
+// cluster is the objects of one reading, in the order they are written, and then of the control plane's work on them.
+type cluster struct {
+	options    Options
+	faults     []fault
+	passedOver map[string]int
+	implied    map[string]bool // namespaces that objects are in
+	written    map[id]manifest
+	source     map[metav1.Object]manifest // of objects that are written; those that are made have none
+
+	namespaces []*corev1.Namespace
+	services   []*corev1.Service
+	imports    []*serviceImport
+	endpoints  []*corev1.Endpoints
+	slices     []*discoveryv1.EndpointSlice
+	pods       []*corev1.Pod
+	workloads  []*workload
+}
+
+// read takes in every file.
+func (c *cluster) read(files fs.FS) error {
+	names, err := manifestFiles(files)
+	if err != nil {
+		return err
+	}
+	decoder := newManifestDecoder()
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			c.faults = append(c.faults, fault{name, 1, err.Error()})
+			continue
+		}
+		documents, faults := splitDocuments(name, text)
+		c.faults = append(c.faults, faults...)
+		for _, d := range documents {
+			c.readDocument(decoder, d)
+		}
+	}
+	return nil
+}
+
+func (c *cluster) readDocument(decoder *manifestDecoder, d *document) {
+	manifests, f := d.manifests()
+	c.report(f)
+	for _, m := range manifests {
+		o, kind, f := decoder.decode(m)
+		c.report(f)
+		if o != nil {
+			c.take(m, kind, o.(metav1.Object))
+		} else if f == nil {
+			c.passOver(m, kind)
+		}
+	}
+	d.root = nil // the tree is large, and its next use rare
+}
+
+// passOver counts a manifest of a kind that is not read. The namespace that it is in exists.
+func (c *cluster) passOver(m manifest, kind string) {
+	c.passedOver[kind]++
+	var o metav1.PartialObjectMetadata
+	if json.Unmarshal(m.json, &o) == nil && validLabel(o.Namespace) {
+		c.implied[o.Namespace] = true
+	}
+}
+
+func (c *cluster) report(f *fault) {
+	if f != nil {
+		c.faults = append(c.faults, *f)
+	}
+}
+
+// take puts an object in its place, when an API server would.
+func (c *cluster) take(m manifest, kind string, o metav1.Object) {
+	if kind == "Namespace" {
+		o.SetNamespace("")
+	} else if o.GetNamespace() == "" {
+		o.SetNamespace(metav1.NamespaceDefault)
+	}
+	name := id{kind, key{o.GetNamespace(), o.GetName()}}
+	if first, exists := c.written[name]; exists {
+		c.report(m.fault("metadata.name", problem{kind, name.key, "it is written already, at " + first.fault("metadata.name", "").place()}.String()))
+		return
+	}
+	if words := c.refuse(o); len(words) > 0 {
+		for _, w := range words {
+			c.report(m.faultIn(w))
+		}
+		return
+	}
+	o.SetResourceVersion("") // of another cluster, where `kubectl get -o yaml` wrote it
+	c.written[name], c.source[o] = m, m
+	if o.GetNamespace() != "" {
+		c.implied[o.GetNamespace()] = true
+	}
+	switch o := o.(type) {
+	case *corev1.Namespace:
+		c.namespaces = append(c.namespaces, o)
+	case *corev1.Service:
+		c.services = append(c.services, o)
+	case *serviceImport:
+		c.imports = append(c.imports, o)
+	case *corev1.Endpoints:
+		c.endpoints = append(c.endpoints, o)
+	case *discoveryv1.EndpointSlice:
+		c.slices = append(c.slices, o)
+	case *corev1.Pod:
+		c.pods = append(c.pods, o)
+	default:
+		c.workloads = append(c.workloads, newWorkload(o, m))
+	}
+}
+
+// refuse says why an API server would not take an object, as far as names and addresses go.
+func (c *cluster) refuse(o metav1.Object) (words []string) {
+	switch {
+	case o.GetName() == "":
+		return []string{"it has no name"}
+	case !validName(o.GetName()) || strings.Contains(o.GetName(), "_"):
+		return []string{fmt.Sprintf("name %q is not a DNS name", o.GetName())}
+	case o.GetNamespace() != "" && !validLabel(o.GetNamespace()):
+		return []string{fmt.Sprintf("namespace %q is not a DNS label", o.GetNamespace())}
+	}
+	var list []problem
+	switch o := o.(type) {
+	case *corev1.Namespace:
+		_, list = stripNamespace(o, c.options)
+	case *corev1.Service:
+		_, list = stripService(o)
+		for _, p := range o.Spec.Ports {
+			if n := p.TargetPort.IntVal; n < 0 || n > 65535 {
+				list = append(list, problem{words: fmt.Sprintf("target port \"%d\" is not between 1 and 65535", n)})
+			}
+		}
+		for _, family := range o.Spec.IPFamilies {
+			if family != corev1.IPv4Protocol && family != corev1.IPv6Protocol {
+				list = append(list, problem{words: fmt.Sprintf("ipFamilies: %q is not IPv4 or IPv6", family)})
+			}
+		}
+	case *serviceImport:
+		_, list = stripImport(o)
+	case *corev1.Endpoints:
+		for _, mirrored := range mirror(o) {
+			_, problems := stripSlice(mirrored, c.options)
+			list = append(list, problems...)
+		}
+	case *discoveryv1.EndpointSlice:
+		_, list = stripSlice(o, c.options)
+	case *corev1.Pod:
+		_, list = stripPod(o)
+		if o.Spec.Hostname != "" && !validLabel(o.Spec.Hostname) {
+			list = append(list, problem{words: fmt.Sprintf("hostname %q is not a DNS label", o.Spec.Hostname)})
+		}
+	}
+	for _, p := range list {
+		if !slices.Contains(words, p.words) {
+			words = append(words, p.words)
+		}
+	}
+	return words
+}
+
+// refuseConflicts leaves out a service that asks for a cluster IP of another one; the first that is written has it.
+func (c *cluster) refuseConflicts() {
+	owner := map[netip.Addr]*corev1.Service{}
+	c.services = slices.DeleteFunc(c.services, func(o *corev1.Service) bool {
+		given := givenClusterIPs(o)
+		for _, addr := range given {
+			if first := owner[addr]; first != nil {
+				words := fmt.Sprintf("cluster IP %q is that of service %s/%s", addr, first.Namespace, first.Name)
+				c.report(c.source[o].faultIn(words))
+				return true
+			}
+		}
+		for _, addr := range given {
+			owner[addr] = o
+		}
+		return false
+	})
+}
+
+// givenClusterIPs are the addresses that a manifest asks for.
+func givenClusterIPs(o *corev1.Service) []netip.Addr {
+	s, _ := stripService(o)
+	return s.clusterIPs // s is not nil: a service without a valid name is refused
+}
+
+// holdGiven keeps every address that a manifest gives from being handed out.
+func (c *cluster) holdGiven(addresses *allocator) {
+	for _, o := range c.services {
+		for _, addr := range givenClusterIPs(o) {
+			addresses.hold(addr)
+		}
+	}
+	hold := func(text string) {
+		if addr, ok := parseAddr(text); ok {
+			addresses.hold(addr)
+		}
+	}
+	for _, o := range c.pods {
+		for _, text := range podIPs(o) {
+			hold(text)
+		}
+	}
+	for _, o := range c.slices {
+		for i := range o.Endpoints {
+			for _, text := range o.Endpoints[i].Addresses {
+				hold(text)
+			}
+		}
+	}
+	for _, o := range c.endpoints {
+		for i := range o.Subsets {
+			for _, a := range slices.Concat(o.Subsets[i].Addresses, o.Subsets[i].NotReadyAddresses) {
+				hold(a.IP)
+			}
+		}
+	}
+}
+
+// giveClusterIPs gives each service an address of each of its families that has none yet.
+func (c *cluster) giveClusterIPs(addresses *allocator) {
+	var claims []claim
+	for _, o := range c.byName() {
+		for _, family := range missingFamilies(o) {
+			claims = append(claims, claim{"service", key{o.Namespace, o.Name}, family == corev1.IPv6Protocol})
+		}
+	}
+	addresses.assign(claims)
+	for _, o := range c.services {
+		texts := slices.Clone(clusterIPs(o))
+		for _, family := range missingFamilies(o) {
+			addr := addresses.current[claim{"service", key{o.Namespace, o.Name}, family == corev1.IPv6Protocol}]
+			if !addr.IsValid() {
+				c.report(c.source[o].fault("", fmt.Sprintf("no %s cluster IP is free", family)))
+				continue
+			}
+			texts = append(texts, addr.String())
+		}
+		o.Spec.ClusterIPs = texts
+	}
+}
+
+// byName are the services in the order of their names, for the order in which files are read must not decide who gets an address.
+func (c *cluster) byName() []*corev1.Service {
+	return slices.SortedFunc(slices.Values(c.services), func(a, b *corev1.Service) int {
+		return compareKeys(key{a.Namespace, a.Name}, key{b.Namespace, b.Name})
+	})
+}
+
+// families are the address families of a service, the first one first, by the rules of the API server's defaults.
+func families(o *corev1.Service) (list []corev1.IPFamily) {
+	add := func(family corev1.IPFamily) {
+		if !slices.Contains(list, family) {
+			list = append(list, family)
+		}
+	}
+	for _, addr := range givenClusterIPs(o) {
+		if addr.Is4() {
+			add(corev1.IPv4Protocol)
+		} else {
+			add(corev1.IPv6Protocol)
+		}
+	}
+	given := len(list)
+	for _, family := range o.Spec.IPFamilies {
+		add(family)
+	}
+	if len(list) == 0 {
+		add(corev1.IPv4Protocol)
+	}
+	switch value(o.Spec.IPFamilyPolicy) {
+	case corev1.IPFamilyPolicySingleStack:
+		return list[:max(given, 1)]
+	case corev1.IPFamilyPolicyPreferDualStack, corev1.IPFamilyPolicyRequireDualStack:
+		add(corev1.IPv4Protocol)
+		add(corev1.IPv6Protocol)
+	}
+	return list
+}
+
+// missingFamilies are those of which a service needs a cluster IP that its manifest does not give.
+func missingFamilies(o *corev1.Service) (list []corev1.IPFamily) {
+	if o.Spec.Type == corev1.ServiceTypeExternalName || slices.Contains(clusterIPs(o), corev1.ClusterIPNone) {
+		return nil
+	}
+	has := map[corev1.IPFamily]bool{}
+	for _, addr := range givenClusterIPs(o) {
+		if addr.Is4() {
+			has[corev1.IPv4Protocol] = true
+		} else {
+			has[corev1.IPv6Protocol] = true
+		}
+	}
+	for _, family := range families(o) {
+		if !has[family] {
+			list = append(list, family)
+		}
+	}
+	return list
+}
+
+// allNamespaces are those that are written, and those that objects are in.
+func (c *cluster) allNamespaces() []*corev1.Namespace {
+	for name := range c.implied {
+		if _, exists := c.written[id{"Namespace", key{name: name}}]; !exists {
+			c.namespaces = append(c.namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+	}
+	for _, o := range c.namespaces {
+		if o.Labels == nil {
+			o.Labels = map[string]string{}
+		}
+		o.Labels[corev1.LabelMetadataName] = o.Name // as the API server does, for selectors by name
+	}
+	return c.namespaces
+}
+
+// filter is what options leave of the objects, as selectors at an API server would.
+type filter struct {
+	namespaces map[string]bool // nil for all
+	labels     labels.Selector
+	options    Options
+}
+
+func newFilter(options Options) (filter, error) {
+	f := filter{labels: labels.Everything(), options: options}
+	if options.Namespaces != "" {
+		f.namespaces = map[string]bool{}
+		for name := range strings.SplitSeq(options.Namespaces, ",") {
+			f.namespaces[name] = true
+		}
+	}
+	if options.Labels != "" {
+		var err error
+		if f.labels, err = labels.Parse(options.Labels); err != nil {
+			return filter{}, err
+		}
+	}
+	return f, nil
+}
+
+func (f filter) keeps(o metav1.Object) bool {
+	return (f.namespaces == nil || f.namespaces[o.GetNamespace()]) && f.labels.Matches(labels.Set(o.GetLabels()))
+}
+
+// strip is the end of the control plane: the objects as both kinds of source have them, in the order of their names.
+func (c *cluster) strip(f filter) (all objects) {
+	for _, o := range c.services {
+		if f.keeps(o) && !f.options.ServiceImports {
+			s, _ := stripService(o)
+			all.services = append(all.services, s)
+		}
+	}
+	for _, o := range c.imports {
+		if f.keeps(o) && f.options.ServiceImports {
+			s, _ := stripImport(o)
+			all.services = append(all.services, s)
+		}
+	}
+	for _, o := range c.slices {
+		if f.keeps(o) && !f.options.NoEndpoints {
+			if s, _ := stripSlice(o, f.options); s != nil {
+				all.slices = append(all.slices, s)
+			}
+		}
+	}
+	for _, o := range c.pods {
+		if f.keeps(o) && f.options.VerifyPods {
+			if p, _ := stripPod(o); p != nil {
+				all.pods = append(all.pods, p)
+			}
+		}
+	}
+	for _, o := range c.allNamespaces() {
+		if f.namespaces == nil || f.namespaces[o.Name] {
+			if n, _ := stripNamespace(o, f.options); n != nil {
+				all.namespaces = append(all.namespaces, n)
+			}
+		}
+	}
+	slices.SortFunc(all.services, func(a, b *service) int { return compareKeys(a.key, b.key) })
+	slices.SortFunc(all.slices, func(a, b *slice) int { return compareKeys(a.key, b.key) })
+	slices.SortFunc(all.pods, func(a, b *pod) int { return compareKeys(a.key, b.key) })
+	slices.SortFunc(all.namespaces, func(a, b *namespace) int { return cmp.Compare(a.name, b.name) })
+	return all
+}
+
+func compareKeys(a, b key) int {
+	return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+}

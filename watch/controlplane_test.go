@@ -1,0 +1,269 @@
+package watch
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+)
+
+// updating reports whether expectations are to be rewritten: -update, the flag of the stories.
+func updating() bool {
+	f := flag.Lookup("update")
+	return f != nil && f.Value.String() == "true"
+}
+
+// mapFS is a folder of files.
+func mapFS(files map[string]string) fstest.MapFS {
+	folder := fstest.MapFS{}
+	for name, text := range files {
+		folder[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
+	}
+	return folder
+}
+
+// mustRead reads a folder, with everything kept.
+func mustRead(t *testing.T, files fs.FS, previous allocations, o Options) reading {
+	t.Helper()
+	r, err := readManifests(files, previous, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// dump is a reading for the eye.
+func dump(r reading) string {
+	var b strings.Builder
+	line := func(words ...any) { fmt.Fprintln(&b, words...) }
+	for _, n := range r.objects.namespaces {
+		labels := ""
+		for _, name := range slices.Sorted(maps.Keys(n.labels)) {
+			labels += " " + name + "=" + n.labels[name]
+		}
+		line("namespace", n.name+labels)
+	}
+	for _, s := range r.objects.services {
+		words := "service " + s.namespace + "/" + s.name
+		if s.headless {
+			words += " headless"
+		}
+		if s.externalName != "" {
+			words += " is " + s.externalName
+		}
+		line(words + addrWords(s.clusterIPs) + portWords(s.ports))
+	}
+	for _, s := range r.objects.slices {
+		words := "slice " + s.namespace + "/" + s.name + " of " + s.service + portWords(s.ports)
+		if s.unready > 0 {
+			words += fmt.Sprintf(", %d not ready", s.unready)
+		}
+		line(words)
+		for _, e := range s.endpoints {
+			words := "  " + e.addr.String()
+			for _, part := range []struct{ name, text string }{{"hostname", e.hostname}, {"pod", e.pod}, {"zone", e.zone}} {
+				if part.text != "" {
+					words += " " + part.name + "=" + part.text
+				}
+			}
+			line(words)
+		}
+	}
+	for _, p := range r.objects.pods {
+		line("pod " + p.namespace + "/" + p.name + addrWords(p.addrs))
+	}
+	for _, f := range r.faults {
+		line(f)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(r.passedOver)) {
+		line("passed over:", r.passedOver[kind], kind)
+	}
+	return b.String()
+}
+
+func addrWords[T fmt.Stringer](list []T) (words string) {
+	for _, addr := range list {
+		words += " " + addr.String()
+	}
+	return words
+}
+
+func portWords(list []port) (words string) {
+	for _, p := range list {
+		words += fmt.Sprintf(" %s:%d/%s", p.name, p.number, p.protocol)
+	}
+	return words
+}
+
+// TestReadManifests reads each case of testdata/manifests: its files, to the objects that they stand for. A comment of the form
+// "options: namespaces=a,b labels=x" in a case's head sets options.
+func TestReadManifests(t *testing.T) {
+	cases, err := filepath.Glob("../testdata/manifests/*.txtar")
+	if err != nil || len(cases) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, path := range cases {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			archive := txtar.Parse(text)
+			folder, want, at := fstest.MapFS{}, "", -1
+			for i, f := range archive.Files {
+				if f.Name == "objects" {
+					want, at = string(f.Data), i
+					continue
+				}
+				folder[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
+			}
+			o := caseOptions(t, string(archive.Comment))
+			r := mustRead(t, folder, nil, o)
+			got := dump(r)
+			if again := dump(mustRead(t, folder, nil, o)); again != got {
+				t.Errorf("two readings differ (-first +second):\n%s", cmp.Diff(got, again))
+			}
+			if again := dump(mustRead(t, folder, r.allocations, o)); again != got {
+				t.Errorf("a reading after itself differs (-first +second):\n%s", cmp.Diff(got, again))
+			}
+			if updating() {
+				if at < 0 {
+					at, archive.Files = len(archive.Files), append(archive.Files, txtar.File{Name: "objects"})
+				}
+				archive.Files[at].Data = []byte(got)
+				if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("objects (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func caseOptions(t *testing.T, head string) Options {
+	o := Options{PodNames: true, Zonal: true, VerifyPods: true}
+	for line := range strings.Lines(head) {
+		words, found := strings.CutPrefix(line, "options: ")
+		if !found {
+			continue
+		}
+		for word := range strings.FieldsSeq(words) {
+			name, value, _ := strings.Cut(word, "=")
+			switch name {
+			case "namespaces":
+				o.Namespaces = value
+			case "namespace_labels":
+				o.NamespaceLabels = value
+			case "labels":
+				o.Labels = value
+			case "noendpoints":
+				o.NoEndpoints = true
+			default:
+				t.Fatalf("unknown option %q", name)
+			}
+		}
+	}
+	return o
+}
+
+func TestReadManifestsSaysWhatCannotWork(t *testing.T) {
+	if _, err := readManifests(mapFS(nil), nil, Options{Labels: "a in ("}); err == nil {
+		t.Error("a selector that cannot be parsed is no error")
+	}
+	if _, err := readManifests(os.DirFS(filepath.Join(t.TempDir(), "gone")), nil, Options{}); err == nil {
+		t.Error("a folder that does not exist is no error")
+	}
+}
+
+// TestSampleCluster reads the cluster of the demo. Its addresses are printed in the README and must not change.
+func TestSampleCluster(t *testing.T) {
+	r := mustRead(t, os.DirFS("../testdata/cluster"), nil, Options{VerifyPods: true})
+	got := dump(r)
+	const path = "../testdata/manifests/cluster.objects"
+	if updating() {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+	if len(r.faults) > 0 || len(r.passedOver) > 0 {
+		t.Errorf("faults %v, passed over %v, want none", r.faults, r.passedOver)
+	}
+}
+
+// FuzzReadManifests reads any bytes as YAML and as JSON. Whatever comes out is what the rest of the package relies on: valid names and
+// addresses, no address handed out twice, the same at a second reading.
+func FuzzReadManifests(f *testing.F) {
+	cases, _ := filepath.Glob("../testdata/manifests/*.txtar")
+	samples, _ := filepath.Glob("../testdata/cluster/*.yaml")
+	for _, path := range samples {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	for _, path := range cases {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range archive.Files {
+			f.Add(file.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		folder := mapFS(map[string]string{"a.yaml": string(text), "b.json": string(text)})
+		o := Options{PodNames: true, Zonal: true, VerifyPods: true}
+		r, err := readManifests(folder, nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owners := map[string]string{}
+		for _, s := range r.objects.services {
+			if !validLabel(s.name) || !validLabel(s.namespace) || s.externalName != "" && !validName(s.externalName) {
+				t.Errorf("bad name in %+v", s)
+			}
+			for _, addr := range s.clusterIPs {
+				name := s.namespace + "/" + s.name
+				if owner := owners[addr.String()]; owner != "" && owner != name {
+					t.Errorf("%s is the address of %s and %s", addr, owner, name)
+				}
+				owners[addr.String()] = name
+			}
+		}
+		for _, s := range r.objects.slices {
+			for _, e := range s.endpoints {
+				if !e.addr.IsValid() || e.hostname != "" && !validLabel(e.hostname) {
+					t.Errorf("bad endpoint %+v", e)
+				}
+			}
+		}
+		for _, fault := range r.faults {
+			if fault.line < 1 && fault.file != "" {
+				t.Errorf("no line in %q", fault)
+			}
+		}
+		if diff := cmp.Diff(dump(r), dump(mustRead(t, folder, nil, o))); diff != "" {
+			t.Errorf("two readings differ:\n%s", diff)
+		}
+	})
+}

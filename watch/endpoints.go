@@ -1,0 +1,243 @@
+package watch
+
+//lint:file-ignore SA1019 Endpoints are deprecated, and still written by hand for services without a selector
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// controllerName is in the label of slices that Kubernetes' own controller wrote.
+const controllerName = "endpointslice-controller.k8s.io"
+
+// mirrorEndpoints makes slices of the Endpoints that somebody wrote for a service without a selector. Endpoints of one with a selector
+// are the controller's, and its slices say the same.
+func (c *cluster) mirrorEndpoints() {
+	custom := map[key]bool{}
+	for _, o := range c.services {
+		custom[key{o.Namespace, o.Name}] = len(o.Spec.Selector) == 0
+	}
+	for _, o := range c.endpoints {
+		if custom[key{o.Namespace, o.Name}] && o.Labels[discoveryv1.LabelSkipMirror] != "true" {
+			for _, made := range mirror(o) {
+				c.addSlice(made)
+			}
+		}
+	}
+}
+
+// mirror is Endpoints as slices: one for each subset and family.
+func mirror(o *corev1.Endpoints) (made []*discoveryv1.EndpointSlice) {
+	for i := range o.Subsets {
+		subset := &o.Subsets[i]
+		var ports []discoveryv1.EndpointPort
+		for _, p := range subset.Ports {
+			ports = append(ports, discoveryv1.EndpointPort{Name: &p.Name, Protocol: &p.Protocol, Port: &p.Port})
+		}
+		for _, family := range []discoveryv1.AddressType{discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6} {
+			s := newSlice(o, family, ports, "mirror", strconv.Itoa(i))
+			s.Endpoints = append(mirrorAddresses(subset.Addresses, family, true), mirrorAddresses(subset.NotReadyAddresses, family, false)...)
+			if len(s.Endpoints) > 0 {
+				made = append(made, s)
+			}
+		}
+	}
+	return made
+}
+
+// mirrorAddresses takes the addresses of a family. What is not an address is taken as IPv4, for stripSlice to complain about.
+func mirrorAddresses(list []corev1.EndpointAddress, family discoveryv1.AddressType, ready bool) (endpoints []discoveryv1.Endpoint) {
+	for i := range list {
+		a := &list[i]
+		if familyOf(a.IP) != family {
+			continue
+		}
+		e := discoveryv1.Endpoint{Addresses: []string{a.IP}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}, TargetRef: a.TargetRef}
+		if a.Hostname != "" {
+			e.Hostname = &a.Hostname
+		}
+		endpoints = append(endpoints, e)
+	}
+	return endpoints
+}
+
+func familyOf(text string) discoveryv1.AddressType {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Is6() {
+		return discoveryv1.AddressTypeIPv6
+	}
+	return discoveryv1.AddressTypeIPv4
+}
+
+// newSlice is an empty slice of a service, or of Endpoints of its name, with their labels.
+func newSlice(owner metav1.Object, family discoveryv1.AddressType, ports []discoveryv1.EndpointPort, parts ...string) *discoveryv1.EndpointSlice {
+	name := owner.GetName() + "-" + letters(5, append(parts, owner.GetNamespace(), owner.GetName(), string(family))...)
+	s := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name, Labels: map[string]string{}},
+		AddressType: family, Ports: ports}
+	maps.Copy(s.Labels, owner.GetLabels())
+	s.Labels[discoveryv1.LabelServiceName] = owner.GetName()
+	return s
+}
+
+// addSlice takes a slice that was made, under a name that no other slice has.
+func (c *cluster) addSlice(o *discoveryv1.EndpointSlice) {
+	name := o.Name
+	for n := 0; ; n++ {
+		if _, exists := c.written[id{"EndpointSlice", key{o.Namespace, o.Name}}]; !exists {
+			break
+		}
+		o.Name = name + "-" + strconv.Itoa(n)
+	}
+	c.written[id{"EndpointSlice", key{o.Namespace, o.Name}}] = manifest{}
+	c.slices = append(c.slices, o)
+}
+
+// buildSlices makes the slices of services with a selector, as the EndpointSlice controller does; but for a service whose slices, as the
+// controller wrote them, are among the manifests.
+func (c *cluster) buildSlices() {
+	built := map[key]bool{}
+	for _, o := range c.slices {
+		if o.Labels[discoveryv1.LabelManagedBy] == controllerName {
+			built[key{o.Namespace, o.Labels[discoveryv1.LabelServiceName]}] = true
+		}
+	}
+	byLabel := c.podsByLabel()
+	for _, o := range c.services {
+		if len(o.Spec.Selector) == 0 || o.Spec.Type == corev1.ServiceTypeExternalName || built[key{o.Namespace, o.Name}] {
+			continue
+		}
+		pods := selected(o, byLabel)
+		for _, family := range families(o) {
+			for _, made := range buildFamily(o, discoveryv1.AddressType(family), pods) {
+				c.addSlice(made)
+			}
+		}
+	}
+}
+
+// podLabel is one label of the pods of a namespace.
+type podLabel struct{ namespace, name, value string }
+
+// podsByLabel spares services a walk over all pods.
+func (c *cluster) podsByLabel() map[podLabel][]*corev1.Pod {
+	by := map[podLabel][]*corev1.Pod{}
+	for _, o := range slices.SortedFunc(slices.Values(c.pods), func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) }) {
+		for name, value := range o.Labels {
+			at := podLabel{o.Namespace, name, value}
+			by[at] = append(by[at], o)
+		}
+	}
+	return by
+}
+
+// selected are the pods that a service selects, in the order of their names. Any label of its selector finds them all: the rarest is taken.
+func selected(o *corev1.Service, byLabel map[podLabel][]*corev1.Pod) (pods []*corev1.Pod) {
+	first := true
+	for name, value := range o.Spec.Selector {
+		if list := byLabel[podLabel{o.Namespace, name, value}]; first || len(list) < len(pods) {
+			pods, first = list, false
+		}
+	}
+	matches := labels.SelectorFromSet(o.Spec.Selector)
+	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return ended(p) || !matches.Matches(labels.Set(p.Labels)) })
+}
+
+// buildFamily makes the slices of one family: one for each set of ports that pods resolve the service's ports to.
+func buildFamily(o *corev1.Service, family discoveryv1.AddressType, pods []*corev1.Pod) (made []*discoveryv1.EndpointSlice) {
+	byPorts := map[string]*discoveryv1.EndpointSlice{}
+	for _, p := range pods {
+		var addresses []string
+		for _, text := range podIPs(p) {
+			if familyOf(text) == family {
+				addresses = append(addresses, text)
+			}
+		}
+		if len(addresses) == 0 {
+			continue
+		}
+		ports, text := endpointPorts(o, p)
+		s := byPorts[text]
+		if s == nil {
+			s = newSlice(o, family, ports, text)
+			s.Labels[discoveryv1.LabelManagedBy] = controllerName
+			byPorts[text] = s
+			made = append(made, s)
+		}
+		ready := o.Spec.PublishNotReadyAddresses || podReady(p)
+		e := discoveryv1.Endpoint{Addresses: addresses, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}}
+		if p.Spec.Hostname != "" && p.Spec.Subdomain == o.Name {
+			e.Hostname = &p.Spec.Hostname
+		}
+		s.Endpoints = append(s.Endpoints, e)
+	}
+	return made
+}
+
+// podReady reports whether a pod is ready: it says so, or it says nothing about it.
+func podReady(o *corev1.Pod) bool {
+	if o.DeletionTimestamp != nil || o.Status.Phase == corev1.PodPending {
+		return false
+	}
+	for _, c := range o.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return true
+}
+
+// endpointPorts are a service's ports as numbers at a pod, and the same as a text to group pods by. A port whose name the pod does not
+// have is left out.
+func endpointPorts(o *corev1.Service, p *corev1.Pod) (ports []discoveryv1.EndpointPort, text string) {
+	var b strings.Builder
+	for i := range o.Spec.Ports {
+		named := &o.Spec.Ports[i]
+		protocol := cmp.Or(named.Protocol, corev1.ProtocolTCP)
+		number := targetPort(named, protocol, p)
+		if number == 0 {
+			continue
+		}
+		ports = append(ports, discoveryv1.EndpointPort{Name: &named.Name, Protocol: &protocol, Port: &number})
+		b.WriteString(named.Name + "/" + string(protocol) + "/" + strconv.Itoa(int(number)) + " ")
+	}
+	return ports, b.String()
+}
+
+// targetPort is the number of a service's port at a pod; 0 when the pod has none of that name.
+func targetPort(named *corev1.ServicePort, protocol corev1.Protocol, p *corev1.Pod) int32 {
+	target := named.TargetPort
+	switch {
+	case target.Type == intstr.Int && target.IntVal != 0:
+		return target.IntVal
+	case target.StrVal == "":
+		return named.Port // none given: the API server sets it to the port's own number
+	}
+	for _, container := range slices.Concat(p.Spec.Containers, sidecars(p)) {
+		for _, port := range container.Ports {
+			if port.Name == target.StrVal && cmp.Or(port.Protocol, corev1.ProtocolTCP) == protocol {
+				return port.ContainerPort
+			}
+		}
+	}
+	return 0
+}
+
+// sidecars are the init containers that go on running.
+func sidecars(p *corev1.Pod) (list []corev1.Container) {
+	for _, container := range p.Spec.InitContainers {
+		if value(container.RestartPolicy) == corev1.ContainerRestartPolicyAlways {
+			list = append(list, container)
+		}
+	}
+	return list
+}

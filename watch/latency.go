@@ -1,0 +1,71 @@
+package watch
+
+import (
+	"time"
+)
+
+// How long a change of endpoints takes to be served, by the definition of the SLI "DNS programming latency": from the moment that the
+// endpoint controller took note of the pod or service, which it writes on the slice, to the moment that queries see it.
+
+// Bounds of the buckets of Latencies are CoreDNS's: a millisecond, and twice the last, to about nine minutes.
+const (
+	firstLatency   = time.Millisecond
+	latencyBuckets = 20
+)
+
+// ProgrammingKinds are the names of the kinds of services that latencies are kept for, as CoreDNS calls them.
+var ProgrammingKinds = [2]string{"cluster_ip", "headless_with_selector"}
+
+// Latencies is a histogram of times.
+type Latencies struct {
+	Counts [latencyBuckets + 1]uint64 // up to each bound and above the one before; the last is above all
+	Sum    time.Duration
+}
+
+// LatencyBound is the upper bound of a bucket of Latencies.
+func LatencyBound(bucket int) time.Duration { return firstLatency << bucket }
+
+func (l *Latencies) add(took time.Duration) {
+	bucket := 0
+	for bucket < latencyBuckets && took > LatencyBound(bucket) {
+		bucket++
+	}
+	l.Counts[bucket]++
+	l.Sum += took
+}
+
+// trigger is what made a slice change, and when.
+type trigger struct {
+	service key
+	at      time.Time
+}
+
+// programmed takes note of what an event changes, before it is applied. A slice keeps its trigger until there is a new one: other
+// changes of it are not observed, nor are the triggers of a list, which may be days old.
+func (s *state) programmed(n *stripped) {
+	v, ok := n.value.(*slice)
+	if !ok || v.trigger.IsZero() {
+		return
+	}
+	if old := s.slices[v.key]; old == nil || !old.trigger.Equal(v.trigger) {
+		s.changed = append(s.changed, trigger{key{v.namespace, v.service}, v.trigger})
+	}
+}
+
+// observe counts the changes that have been published by now. That of a slice whose service is not known makes no name.
+func (s *state) observe(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.changed {
+		o := s.services[c.service]
+		if o == nil {
+			continue
+		}
+		kind := 0
+		if o.headless {
+			kind = 1
+		}
+		s.counters.Programming[kind].add(max(0, now.Sub(c.at))) // the controller's clock may be ahead
+	}
+	s.changed = s.changed[:0]
+}

@@ -1,0 +1,303 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// live is a running source of manifests.
+type live struct {
+	folder   string
+	readings chan reading
+	logged   *syncBuilder
+}
+
+type syncBuilder struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (b *syncBuilder) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.Write(p)
+}
+
+func (b *syncBuilder) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.String()
+}
+
+// start follows a folder until the test ends, and then proves that nothing goes on.
+func start(t *testing.T, folder string) *live {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	l := &live{folder, make(chan reading, 100), new(syncBuilder)}
+	m := &manifests{folder: folder, log: slog.New(slog.NewTextHandler(io.MultiWriter(l.logged, t.Output()), nil)),
+		quiet: 5 * time.Millisecond, patience: time.Second, poll: 10 * time.Millisecond,
+		sink: func(r reading, _ int) { l.readings <- r }}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); m.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		goleak.VerifyNone(t, before)
+	})
+	return l
+}
+
+// await takes readings until one has exactly these services, and returns it.
+func (l *live) await(t *testing.T, names ...string) reading {
+	t.Helper()
+	want := strings.Join(names, " ")
+	got := "no reading"
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case r := <-l.readings:
+			if got = serviceNames(r); got == want {
+				return r
+			}
+		case <-timeout:
+			t.Fatalf("services are %q, want %q", got, want)
+		}
+	}
+}
+
+func serviceNames(r reading) string {
+	var list []string
+	for _, s := range r.objects.services {
+		list = append(list, s.name)
+	}
+	return strings.Join(list, " ")
+}
+
+func serviceText(name string) string {
+	return "apiVersion: v1\nkind: Service\nmetadata: {name: " + name + "}\nspec: {ports: [{port: 80}]}\n---\n"
+}
+
+func write(t *testing.T, text string, path ...string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(path...), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEditsAreFollowed(t *testing.T) {
+	folder := t.TempDir()
+	write(t, serviceText("a"), folder, "a.yaml")
+	l := start(t, folder)
+	first := l.await(t, "a")
+
+	write(t, serviceText("a")+serviceText("b"), folder, "a.yaml") // in place
+	second := l.await(t, "a", "b")
+	if got, want := second.objects.services[0].clusterIPs[0], first.objects.services[0].clusterIPs[0]; got != want {
+		t.Errorf("the address of a moved from %s to %s", want, got)
+	}
+
+	write(t, serviceText("c"), folder, "c.json.tmp")
+	write(t, serviceText("c"), folder, ".c.yaml.swp") // an editor's
+	write(t, serviceText("c"), folder, "c.tmp")
+	must(t, os.Rename(filepath.Join(folder, "c.tmp"), filepath.Join(folder, "c.yaml")))
+	l.await(t, "a", "b", "c")
+
+	write(t, serviceText("d"), folder, "a.new") // renamed over a file, as editors do
+	must(t, os.Rename(filepath.Join(folder, "a.new"), filepath.Join(folder, "a.yaml")))
+	l.await(t, "c", "d")
+
+	must(t, os.Mkdir(filepath.Join(folder, "sub"), 0o755))
+	write(t, serviceText("e"), folder, "sub", "e.yaml")
+	l.await(t, "c", "d", "e")
+	write(t, serviceText("f"), folder, "sub", "e.yaml")
+	l.await(t, "c", "d", "f")
+
+	must(t, os.Remove(filepath.Join(folder, "c.yaml")))
+	l.await(t, "d", "f")
+	must(t, os.RemoveAll(filepath.Join(folder, "sub")))
+	l.await(t, "d")
+}
+
+func TestBadEditIsSaidOnce(t *testing.T) {
+	folder := t.TempDir()
+	write(t, serviceText("a")+serviceText("b"), folder, "a.yaml")
+	l := start(t, folder)
+	l.await(t, "a", "b")
+	write(t, serviceText("a")+strings.Replace(serviceText("b"), "kind", "kind: [", 1), folder, "a.yaml")
+	l.await(t, "a")
+	write(t, serviceText("c"), folder, "c.yaml")
+	l.await(t, "a", "c")
+	line := filepath.Join(folder, "a.yaml") + ":"
+	if n := strings.Count(l.logged.String(), line); n != 1 {
+		t.Errorf("the fault was logged %d times, want once:\n%s", n, l.logged)
+	}
+}
+
+// TestConfigMap swaps the link by which kubelet changes all files of a mounted ConfigMap at once.
+func TestConfigMap(t *testing.T) {
+	folder := t.TempDir()
+	version := func(name, text string) {
+		must(t, os.Mkdir(filepath.Join(folder, name), 0o755))
+		write(t, text, folder, name, "a.yaml")
+		must(t, os.Symlink(name, filepath.Join(folder, "..data_tmp")))
+		must(t, os.Rename(filepath.Join(folder, "..data_tmp"), filepath.Join(folder, "..data")))
+	}
+	version("..2026_01", serviceText("a"))
+	must(t, os.Symlink("..data/a.yaml", filepath.Join(folder, "a.yaml")))
+	l := start(t, folder)
+	l.await(t, "a")
+	version("..2026_02", serviceText("b"))
+	must(t, os.RemoveAll(filepath.Join(folder, "..2026_01")))
+	l.await(t, "b")
+	version("..2026_03", serviceText("c"))
+	l.await(t, "c")
+}
+
+func TestLinkedFileIsFollowed(t *testing.T) {
+	folder, elsewhere := t.TempDir(), t.TempDir()
+	write(t, serviceText("a"), elsewhere, "text")
+	must(t, os.Symlink(filepath.Join(elsewhere, "text"), filepath.Join(folder, "a.yaml")))
+	l := start(t, folder)
+	l.await(t, "a")
+	write(t, serviceText("b"), elsewhere, "text")
+	l.await(t, "b")
+}
+
+func TestFolderIsRemovedAndMadeAgain(t *testing.T) {
+	around := t.TempDir()
+	folder := filepath.Join(around, "deep", "manifests")
+	l := start(t, folder) // it does not exist yet
+	must(t, os.Mkdir(filepath.Join(around, "deep"), 0o755))
+	must(t, os.Mkdir(folder, 0o755))
+	write(t, serviceText("a"), folder, "a.yaml")
+	l.await(t, "a")
+
+	must(t, os.Rename(folder, folder+".old")) // the last reading stays: nothing is handed on
+	must(t, os.Mkdir(folder+".new", 0o755))
+	write(t, serviceText("b"), folder+".new", "b.yaml")
+	must(t, os.Rename(folder+".new", folder))
+	l.await(t, "b")
+
+	must(t, os.RemoveAll(filepath.Join(around, "deep")))
+	must(t, os.MkdirAll(folder, 0o755))
+	write(t, serviceText("c"), folder, "c.yaml")
+	l.await(t, "c")
+}
+
+func TestFolderIsALink(t *testing.T) {
+	around := t.TempDir()
+	for _, name := range []string{"v1", "v2"} {
+		must(t, os.MkdirAll(filepath.Join(around, name, "sub"), 0o755))
+		write(t, serviceText(name), around, name, "sub", "a.yaml")
+	}
+	folder := filepath.Join(around, "current")
+	must(t, os.Symlink("v1", folder))
+	l := start(t, folder)
+	l.await(t, "v1")
+	write(t, serviceText("edited"), around, "v1", "sub", "a.yaml")
+	l.await(t, "edited")
+	must(t, os.Symlink("v2", folder+".tmp"))
+	must(t, os.Rename(folder+".tmp", folder))
+	l.await(t, "v2")
+}
+
+// TestNeighboursDoNotConcern holds that what goes on beside the folder, and files in it that are not read, cost no reading.
+func TestNeighboursDoNotConcern(t *testing.T) {
+	around := t.TempDir()
+	folder := filepath.Join(around, "m")
+	must(t, os.Mkdir(folder, 0o755))
+	write(t, serviceText("a"), folder, "a.yaml")
+	l := start(t, folder)
+	l.await(t, "a")
+	write(t, "x", around, "neighbour.yaml")
+	write(t, "x", folder, "notes.txt")
+	write(t, serviceText("b"), folder, "b.yaml")
+	l.await(t, "a", "b")
+	if n := len(l.readings); n > 0 {
+		t.Errorf("%d readings more than changes", n)
+	}
+	if n := strings.Count(l.logged.String(), "manifests read"); n > 3 { // b.yaml is created, then written
+		t.Errorf("%d readings, want at most 3", n)
+	}
+}
+
+// TestPolling reads again where a watch cannot be had.
+func TestPolling(t *testing.T) {
+	m := &manifests{poll: time.Millisecond, quiet: time.Millisecond, patience: time.Millisecond}
+	m.wait(t.Context(), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m.poll = time.Hour
+	m.wait(ctx, nil)
+}
+
+// TestConfigMapOfFolders follows a folder that is itself a link through "..data".
+func TestConfigMapOfFolders(t *testing.T) {
+	mount := t.TempDir()
+	version := func(name, text string) {
+		must(t, os.MkdirAll(filepath.Join(mount, name, "manifests"), 0o755))
+		write(t, text, mount, name, "manifests", "a.yaml")
+		must(t, os.Symlink(name, filepath.Join(mount, "..data_tmp")))
+		must(t, os.Rename(filepath.Join(mount, "..data_tmp"), filepath.Join(mount, "..data")))
+	}
+	version("..2026_01", serviceText("a"))
+	must(t, os.Symlink("..data/manifests", filepath.Join(mount, "manifests")))
+	l := start(t, filepath.Join(mount, "manifests"))
+	l.await(t, "a")
+	version("..2026_02", serviceText("b"))
+	l.await(t, "b")
+}
+
+// TestAddressStaysWhileRunning adds a service that would have had another one's address, had it been there at the start.
+func TestAddressStaysWhileRunning(t *testing.T) {
+	first, second := meeting(t)
+	text := func(name string) string {
+		return "apiVersion: v1\nkind: Service\nmetadata: {name: " + name + "}\nspec: {ipFamilies: [IPv6], ports: [{port: 80}]}\n"
+	}
+	folder := t.TempDir()
+	write(t, text(second), folder, "second.yaml")
+	l := start(t, folder)
+	before := l.await(t, second).objects.services[0].clusterIPs[0]
+	write(t, text(first), folder, "first.yaml")
+	services := l.await(t, first, second).objects.services
+	if got := services[1].clusterIPs[0]; got != before {
+		t.Errorf("the address of %s moved from %s to %s", second, before, got)
+	}
+	if services[0].clusterIPs[0] == before {
+		t.Errorf("%s has the address of %s", first, second)
+	}
+}
+
+// meeting are two services whose searches for an IPv6 address begin at the same place, in the order of their names.
+func meeting(t *testing.T) (first, second string) {
+	t.Helper()
+	starts := map[uint64]string{}
+	for i := range 10000 {
+		c := claim{"service", key{"default", fmt.Sprintf("s%04d", i)}, true}
+		at := poolOf(c).start(c, 0)
+		if starts[at] != "" && poolOf(c).at(at).IsValid() {
+			return starts[at], c.name
+		}
+		starts[at] = c.name
+	}
+	t.Fatal("no two searches meet")
+	return "", ""
+}

@@ -1,0 +1,682 @@
+package watch
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// The naive index is the specification once more, the other way round: nothing is compiled, and each question is answered by looking
+// at all objects as the API server gives them. It shares no code with zones, records.go or strip.go.
+
+// The kinds of objects, as indexes of a world.
+const (
+	servicesOf = iota
+	slicesOf
+	namespacesOf
+	podsOf
+	kindsOf // how many there are
+)
+
+// world is all objects of a cluster. Objects in it do not change.
+type world [kindsOf]map[key]metav1.Object
+
+func newWorld() (w world) {
+	for kind := range w {
+		w[kind] = map[key]metav1.Object{}
+	}
+	return w
+}
+
+// clone is a world that changes without w.
+func (w world) clone() world {
+	out := newWorld()
+	for kind := range w {
+		for k, o := range w[kind] {
+			out[kind][k] = o
+		}
+	}
+	return out
+}
+
+// naive answers from a world.
+type naive struct {
+	world
+	options Options
+	pods    zones.Pods
+	local   netip.Addr // the address of this server
+	read    [kindsOf]bool
+}
+
+// verdict is an answer in a form that compares: records as "owner TYPE data", in order.
+type verdict struct {
+	rcode         int
+	answer, extra []string
+	soa           bool   // in the authority section
+	error         int    // info code of the Extended DNS Error; -1 for none
+	why           string // its text, where the model knows it
+}
+
+const (
+	clusterZone = "cluster.local."
+	svcZone     = "svc." + clusterZone
+)
+
+// ask answers the question. A chain of aliases is followed within the cluster, at most 10 links, loops cut.
+func (n *naive) ask(asked string, typ uint16) verdict {
+	v := verdict{error: -1}
+	name, owner := strings.ToLower(asked), asked
+	chain := []string{name}
+	for {
+		found := n.at(name, typ)
+		if found.alias == "" {
+			found.fill(&v, owner, typ, len(chain) > 1)
+			slices.Sort(v.answer)
+			slices.Sort(v.extra)
+			return v
+		}
+		if len(chain) > 10 {
+			v.rcode, v.error = dns.RcodeServerFailure, 0
+			break
+		}
+		v.answer = append(v.answer, owner+" CNAME "+found.alias)
+		if typ == dns.TypeCNAME || typ == dns.TypeANY {
+			break
+		}
+		if slices.Contains(chain, found.alias) {
+			v.rcode, v.error = dns.RcodeServerFailure, 0
+			break
+		}
+		chain = append(chain, found.alias)
+		name, owner = found.alias, found.alias
+	}
+	slices.Sort(v.answer)
+	return v
+}
+
+// found is what there is at a name.
+type found struct {
+	exists   bool
+	waits    bool   // something has not been read yet
+	outside  bool   // not a name of the cluster
+	alias    string // target of the CNAME
+	a, aaaa  []string
+	srv, ptr []string
+	ns, soa  []string
+	txt      []string
+	extra    []string // goes with SRV and NS
+	why      string
+}
+
+// fill makes the answer of what there is.
+func (f found) fill(v *verdict, owner string, typ uint16, chained bool) {
+	switch {
+	case f.outside:
+		v.error = int(dns.ExtendedErrorCodeNotAuthoritative)
+		if !chained {
+			v.rcode = dns.RcodeRefused
+		}
+		return
+	case f.waits:
+		v.rcode, v.error = dns.RcodeServerFailure, int(dns.ExtendedErrorCodeNotReady)
+		return
+	}
+	before := len(v.answer)
+	for _, set := range []struct {
+		typ  uint16
+		data []string
+	}{{dns.TypeA, f.a}, {dns.TypeAAAA, f.aaaa}, {dns.TypeSRV, f.srv}, {dns.TypePTR, f.ptr}, {dns.TypeTXT, f.txt}, {dns.TypeSOA, f.soa}, {dns.TypeNS, f.ns}} {
+		if typ != set.typ && (typ != dns.TypeANY || len(v.answer) > before) {
+			continue
+		}
+		for _, data := range set.data {
+			v.answer = append(v.answer, owner+" "+dns.TypeToString[set.typ]+" "+data)
+		}
+		if (set.typ == dns.TypeSRV || set.typ == dns.TypeNS) && len(v.answer) > before {
+			v.extra = f.extra
+		}
+	}
+	if len(v.answer) == before {
+		v.soa, v.error, v.why = true, 0, f.why
+	}
+	if !f.exists {
+		v.rcode = dns.RcodeNameError
+	}
+}
+
+// at looks a name in lower case up.
+func (n *naive) at(name string, typ uint16) found {
+	switch {
+	case name == clusterZone || name == "in-addr.arpa." || name == "ip6.arpa.":
+		return n.apex(name)
+	case strings.HasSuffix(name, ".in-addr.arpa."), strings.HasSuffix(name, ".ip6.arpa."):
+		return n.reverse(name)
+	}
+	below, ok := strings.CutSuffix(name, "."+clusterZone)
+	if !ok {
+		return found{outside: true}
+	}
+	labels := strings.Split(below, ".")
+	slices.Reverse(labels) // the last first, as the specification writes names from right to left
+	switch {
+	case labels[0] == "svc":
+		return n.svc(labels[1:])
+	case labels[0] == "pod":
+		return n.pod(labels[1:])
+	case below == "dns-version":
+		return found{exists: true, txt: []string{"1.1.0"}} // Spec 2.2
+	case below == "dns":
+		return found{exists: true}
+	case below == "ns.dns":
+		_, addrs := n.servers()
+		f := found{exists: true}
+		f.add(addrs)
+		return f
+	}
+	return found{}
+}
+
+// add puts addresses in place, each once.
+func (f *found) add(addrs []netip.Addr) {
+	for _, addr := range addrs {
+		list := &f.aaaa
+		if addr.Is4() {
+			list = &f.a
+		}
+		if text := addr.String(); !slices.Contains(*list, text) {
+			*list = append(*list, text)
+		}
+	}
+}
+
+// apex is a zone's own name: the name servers are the service that fronts this server.
+func (n *naive) apex(zone string) found {
+	f := found{exists: true, soa: []string{"ns.dns." + zone + " hostmaster." + zone}}
+	servers, _ := n.servers()
+	for name, addrs := range servers {
+		f.ns = append(f.ns, name)
+		f.extra = append(f.extra, records(name, addrs)...)
+	}
+	return f
+}
+
+// records are address records.
+func records(owner string, addrs []netip.Addr) (list []string) {
+	for _, addr := range addrs {
+		typ := " AAAA "
+		if addr.Is4() {
+			typ = " A "
+		}
+		if text := owner + typ + addr.String(); !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+// servers are the names and addresses of the service among whose endpoints this server is.
+func (n *naive) servers() (byName map[string][]netip.Addr, all []netip.Addr) {
+	byName = map[string][]netip.Addr{}
+	for _, s := range n.named() {
+		if slices.Contains(clusterAddrs(s), n.local) {
+			clear(byName) // a cluster IP is nobody's own address
+			break
+		}
+		ends := n.ends(s)
+		if s.Spec.Type == corev1.ServiceTypeExternalName || !slices.ContainsFunc(ends, func(e end) bool { return e.addr == n.local }) {
+			continue
+		}
+		if !isHeadless(s) {
+			byName[fqdn(s)] = clusterAddrs(s)
+			continue
+		}
+		for _, e := range ends {
+			name := e.host + "." + fqdn(s)
+			byName[name] = append(byName[name], e.addr)
+		}
+	}
+	if len(byName) == 0 {
+		byName["ns.dns."+clusterZone] = []netip.Addr{n.local}
+	}
+	for _, addrs := range byName {
+		all = append(all, addrs...)
+	}
+	return byName, all
+}
+
+func fqdn(s *corev1.Service) string { return s.Name + "." + s.Namespace + "." + svcZone }
+
+func isHeadless(s *corev1.Service) bool { return slices.Contains(s.Spec.ClusterIPs, "None") }
+
+// clusterAddrs are the cluster IPs of a service.
+func clusterAddrs(s *corev1.Service) (list []netip.Addr) {
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	for _, text := range s.Spec.ClusterIPs {
+		if text != "None" {
+			list = append(list, netip.MustParseAddr(text))
+		}
+	}
+	return list
+}
+
+// shown: options namespaces and namespace_labels.
+func (n *naive) shown(namespace string) bool {
+	if o := n.options.Namespaces; o != "" && !slices.Contains(strings.Split(o, ","), namespace) {
+		return false
+	}
+	switch n.options.NamespaceLabels {
+	case "":
+		return true
+	case "team=a":
+		o := n.world[namespacesOf][key{name: namespace}]
+		return o != nil && o.GetLabels()["team"] == "a"
+	}
+	panic("the model knows one selector")
+}
+
+// space reports whether a namespace has a name: the object exists, or a service in it once services are known.
+func (n *naive) space(namespace string) bool {
+	if !n.shown(namespace) {
+		return false
+	}
+	for k := range n.world[servicesOf] {
+		if k.namespace == namespace && n.servicesRead() {
+			return true
+		}
+	}
+	return n.world[namespacesOf][key{name: namespace}] != nil
+}
+
+// end is one address of a ready endpoint.
+type end struct {
+	addr  netip.Addr
+	host  string
+	zone  string
+	ports []discoveryv1.EndpointPort
+}
+
+// ends are the ready endpoints of a service, from all slices that name it.
+func (n *naive) ends(s *corev1.Service) (list []end) {
+	ready, _ := n.split(s)
+	return ready
+}
+
+func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
+	if n.options.NoEndpoints {
+		return nil, 0
+	}
+	for k, o := range n.world[slicesOf] {
+		slice := o.(*discoveryv1.EndpointSlice)
+		if k.namespace != s.Namespace || slice.Labels["kubernetes.io/service-name"] != s.Name {
+			continue
+		}
+		for _, e := range slice.Endpoints {
+			for _, text := range e.Addresses {
+				if e.Conditions.Ready != nil && !*e.Conditions.Ready {
+					unready++
+					continue
+				}
+				addr := netip.MustParseAddr(text)
+				one := end{addr: addr, host: n.host(&e, addr), ports: slice.Ports}
+				if e.Zone != nil {
+					one.zone = strings.ToLower(*e.Zone)
+				}
+				ready = append(ready, one)
+			}
+		}
+	}
+	return ready, unready
+}
+
+// host is the endpoint's hostname, else with endpoint_pod_names its pod's name, else its address with dashes.
+func (n *naive) host(e *discoveryv1.Endpoint, addr netip.Addr) string {
+	if e.Hostname != nil && *e.Hostname != "" {
+		return *e.Hostname
+	}
+	if r := e.TargetRef; n.options.PodNames && r != nil && len(r.Name) < 64 && !strings.Contains(r.Name, ".") {
+		return r.Name
+	}
+	return dashes(addr)
+}
+
+var dash = strings.NewReplacer(".", "-", ":", "-")
+
+func dashes(addr netip.Addr) string {
+	text := dash.Replace(addr.String())
+	if strings.HasSuffix(text, "-") {
+		text += "0"
+	}
+	return text
+}
+
+// has reports whether a service has names, and why not.
+func (n *naive) has(s *corev1.Service) (bool, string) {
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		_, err := netip.ParseAddr(s.Spec.ExternalName)
+		return err != nil, ""
+	}
+	if len(s.Spec.ClusterIPs) == 0 {
+		return false, ""
+	}
+	if !isHeadless(s) && !n.options.IgnoreEmpty {
+		return true, ""
+	}
+	ready, unready := n.split(s)
+	words := fmt.Sprint("service ", s.Namespace, "/", s.Name, ": 0 of ", unready, " endpoints ready")
+	switch {
+	case len(ready) > 0:
+		return true, ""
+	case isHeadless(s) && n.options.NoEndpoints:
+		return false, ""
+	case isHeadless(s):
+		return false, words
+	}
+	return false, words + " (kubernetes option ignore empty_service)"
+}
+
+// named are the services that have names.
+func (n *naive) named() (list []*corev1.Service) {
+	for k, o := range n.world[servicesOf] {
+		s := o.(*corev1.Service)
+		if has, _ := n.has(s); has && n.shown(k.namespace) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (n *naive) servicesRead() bool {
+	return n.read[servicesOf] && n.read[namespacesOf] && (n.read[slicesOf] || n.options.NoEndpoints)
+}
+
+// svc looks up labels, the last first, below svc.<zone>.
+func (n *naive) svc(labels []string) found {
+	switch {
+	case len(labels) == 0:
+		return found{exists: true}
+	case !n.servicesRead():
+		return found{waits: true}
+	case len(labels) == 1:
+		return found{exists: n.space(labels[0])}
+	}
+	o := n.world[servicesOf][key{labels[0], labels[1]}]
+	if o == nil || !n.shown(labels[0]) {
+		return found{}
+	}
+	s := o.(*corev1.Service)
+	has, why := n.has(s)
+	if !has {
+		return found{why: why}
+	}
+	below := slices.Clone(labels[2:])
+	slices.Reverse(below) // as the name reads
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		if len(below) > 0 {
+			return found{}
+		}
+		return found{exists: true, alias: strings.TrimSuffix(s.Spec.ExternalName, ".") + "."} // Spec 2.5
+	}
+	exists, pairs := n.pairs(s, below)
+	return n.answer(s, exists, pairs)
+}
+
+// pair is one address with one port: what an SRV record is made of. Without a port it counts only.
+type pair struct {
+	addr netip.Addr
+	port int32  // 0 for none
+	host string // "" for the service itself
+}
+
+// answer makes the records of pairs.
+func (n *naive) answer(s *corev1.Service, exists bool, pairs []pair) found {
+	f := found{exists: exists}
+	var addrs []netip.Addr
+	weight := 1
+	if len(pairs) > 0 {
+		weight = max(1, 100/len(pairs))
+	}
+	for _, p := range pairs {
+		addrs = append(addrs, p.addr)
+		if p.port == 0 {
+			continue
+		}
+		target := fqdn(s)
+		if p.host != "" {
+			target = p.host + "." + target
+		}
+		record := "0 " + strconv.Itoa(weight) + " " + strconv.Itoa(int(p.port)) + " " + target
+		if slices.Contains(f.srv, record) {
+			continue
+		}
+		f.srv = append(f.srv, record)
+		for _, r := range records(target, n.addrs(s, p.host)) {
+			if !slices.Contains(f.extra, r) {
+				f.extra = append(f.extra, r)
+			}
+		}
+	}
+	f.add(addrs)
+	return f
+}
+
+// addrs are the addresses of a service, or of a host of it.
+func (n *naive) addrs(s *corev1.Service, host string) (list []netip.Addr) {
+	if host == "" {
+		return clusterAddrs(s)
+	}
+	for _, e := range n.ends(s) {
+		if e.host == host {
+			list = append(list, e.addr)
+		}
+	}
+	return list
+}
+
+// pairs is what a name below a service stands for, and whether it exists.
+func (n *naive) pairs(s *corev1.Service, below []string) (bool, []pair) {
+	ends := n.ends(s)
+	any := func(discoveryv1.EndpointPort) bool { return true }
+	switch {
+	case len(below) == 0: // Spec 2.3.1, 2.4.1; SRV of all ports
+		return true, n.all(s, ends, any)
+	case len(below) == 1: // Spec 2.4.1: an endpoint's host
+		if hosts := those(ends, func(e end) bool { return e.host == below[0] }); len(hosts) > 0 {
+			return true, pairsOf(hosts, any)
+		}
+	}
+	if ok, list := n.zonal(s, ends, below); ok {
+		return true, list
+	}
+	proto := strings.TrimPrefix(below[len(below)-1], "_")
+	switch len(below) {
+	case 1: // an empty non-terminal where a port of that protocol has a name
+		list := n.all(s, ends, func(p discoveryv1.EndpointPort) bool {
+			return *p.Name != "" && strings.ToLower(string(*p.Protocol)) == proto
+		})
+		return len(list) > 0, nil
+	case 2: // Spec 2.3.2, 2.4.2: _port._proto
+		name := strings.TrimPrefix(below[0], "_")
+		list := n.all(s, ends, func(p discoveryv1.EndpointPort) bool {
+			return *p.Name != "" && *p.Name == name && strings.ToLower(string(*p.Protocol)) == proto
+		})
+		return len(list) > 0, list
+	}
+	return false, nil
+}
+
+// all are the pairs of a service: of its endpoints when it is headless, else of its cluster IPs. With a port that is asked for by name,
+// addresses without it do not count.
+func (n *naive) all(s *corev1.Service, ends []end, wanted func(discoveryv1.EndpointPort) bool) (list []pair) {
+	if isHeadless(s) {
+		return pairsOf(ends, wanted)
+	}
+	var ports []discoveryv1.EndpointPort
+	for _, p := range s.Spec.Ports {
+		ports = append(ports, discoveryv1.EndpointPort{Name: &p.Name, Protocol: &p.Protocol, Port: &p.Port})
+	}
+	for _, addr := range clusterAddrs(s) {
+		list = append(list, pairsOf([]end{{addr: addr, ports: ports}}, wanted)...)
+	}
+	return list
+}
+
+// pairsOf are the pairs of endpoints with the ports that are wanted. An endpoint without any port counts once.
+func pairsOf(ends []end, wanted func(discoveryv1.EndpointPort) bool) (list []pair) {
+	all := wanted(discoveryv1.EndpointPort{Name: new(string), Protocol: new(corev1.Protocol)})
+	for _, e := range ends {
+		for _, p := range e.ports {
+			if !wanted(p) {
+				continue
+			}
+			one := pair{addr: e.addr, host: e.host}
+			if p.Port != nil {
+				one.port = *p.Port
+			}
+			list = append(list, one)
+		}
+		if len(e.ports) == 0 && all {
+			list = append(list, pair{addr: e.addr, host: e.host})
+		}
+	}
+	return list
+}
+
+func those(ends []end, keep func(end) bool) (list []end) {
+	for _, e := range ends {
+		if keep(e) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// zonal: <zone>.pin._zone and <zone>.prefer._zone below a headless service.
+func (n *naive) zonal(s *corev1.Service, ends []end, below []string) (bool, []pair) {
+	last := len(below) - 1
+	if !n.options.Zonal || !isHeadless(s) || below[last] != "_zone" {
+		return false, nil
+	}
+	if last == 0 {
+		return true, nil
+	}
+	directive := below[last-1]
+	if directive != "pin" && directive != "prefer" {
+		return false, nil
+	}
+	if last == 1 {
+		return true, nil
+	}
+	zone := strings.Join(below[:last-1], ".")
+	near := those(ends, func(e end) bool { return e.zone == zone })
+	if len(near) == 0 && directive == "prefer" {
+		near = ends
+	}
+	return true, pairsOf(near, func(discoveryv1.EndpointPort) bool { return true })
+}
+
+// pod looks up labels, the last first, below pod.<zone>.
+func (n *naive) pod(labels []string) found {
+	switch {
+	case len(labels) == 0:
+		return found{exists: true}
+	case len(labels) > 2 || n.pods == zones.PodsDisabled:
+		return found{}
+	case !n.read[namespacesOf], n.pods == zones.PodsVerified && !n.read[podsOf]:
+		return found{waits: true}
+	case !n.space(labels[0]):
+		return found{}
+	case len(labels) == 1:
+		return found{exists: true}
+	}
+	text := strings.ReplaceAll(labels[1], "-", ".")
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		addr, err = netip.ParseAddr(strings.ReplaceAll(labels[1], "-", ":"))
+	}
+	if err != nil || n.pods == zones.PodsVerified && !n.lives(labels[0], addr) {
+		return found{}
+	}
+	f := found{exists: true}
+	f.add([]netip.Addr{addr})
+	return f
+}
+
+// lives reports whether a live pod of the namespace has the address.
+func (n *naive) lives(namespace string, addr netip.Addr) bool {
+	for k, o := range n.world[podsOf] {
+		p := o.(*corev1.Pod)
+		if k.namespace != namespace || p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded {
+			continue
+		}
+		for _, ip := range p.Status.PodIPs {
+			if netip.MustParseAddr(ip.IP) == addr {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// reverse looks up the owner of PTR records: Spec 2.3.3 and 2.4.3. A cluster IP wins over endpoints.
+func (n *naive) reverse(name string) found {
+	addr, ok := forward(name)
+	switch {
+	case !ok:
+		return found{}
+	case !n.servicesRead():
+		return found{waits: true}
+	}
+	var cluster, hosts []string
+	for _, s := range n.named() {
+		if slices.Contains(clusterAddrs(s), addr) {
+			cluster = append(cluster, fqdn(s))
+		}
+		if s.Spec.Type == corev1.ServiceTypeExternalName {
+			continue
+		}
+		for _, e := range n.ends(s) {
+			if target := e.host + "." + fqdn(s); e.addr == addr && !slices.Contains(hosts, target) {
+				hosts = append(hosts, target)
+			}
+		}
+	}
+	if len(cluster) > 0 {
+		return found{exists: true, ptr: cluster}
+	}
+	return found{exists: len(hosts) > 0, ptr: hosts}
+}
+
+// forward is the address of a reverse name. One that is whole has its 4 or 32 labels in the one form that dns.ReverseAddr writes.
+func forward(name string) (netip.Addr, bool) {
+	labels := strings.Split(name, ".")
+	var text string
+	switch len(labels) {
+	case 7:
+		slices.Reverse(labels[:4])
+		text = strings.Join(labels[:4], ".")
+	case 35:
+		slices.Reverse(labels[:32])
+		for i := range 8 {
+			text += ":" + strings.Join(labels[4*i:4*i+4], "")
+		}
+		text = text[1:]
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return addr, false
+	}
+	back, err := dns.ReverseAddr(addr.String())
+	return addr, err == nil && back == name
+}

@@ -1,0 +1,58 @@
+package watch
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// Options is one source of Kubernetes objects and what is kept of it. It is comparable: blocks of a Corefile whose Options are equal share one source and one index.
+// Exactly one of Manifests, Kubeconfig and Endpoint may be set; with none of them the source is the cluster that the process runs in.
+type Options struct {
+	Manifests  string // directory of YAML manifests
+	Kubeconfig string // file
+	Context    string // context of Kubeconfig; "" for its current one
+	Endpoint   string // URL of an API server
+	CertFile   string // TLS client certificate for Endpoint, with KeyFile and CAFile
+	KeyFile    string
+	CAFile     string
+
+	Namespaces      string // only these, separated by commas, sorted; "" for all
+	NamespaceLabels string // label selector on namespaces; "" for all
+	Labels          string // label selector on services, slices and pods; "" for all
+
+	PodNames       bool // endpoint_pod_names
+	NoEndpoints    bool // slices are not watched
+	Zonal          bool // zonal: headless services have names for the topology zones of their endpoints
+	IgnoreEmpty    bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
+	VerifyPods     bool // pods are watched, for `pods verified`
+	ServiceImports bool // the index is of ServiceImports and their slices, for `multicluster`
+
+	QPS         float32 // requests a second to the API server; 0 for client-go's default
+	Burst       int     // 0 for client-go's default
+	MaxInflight int     // requests at a time; 0 for no bound
+}
+
+// StartupTimeout is how long a start waits for the first sync before it serves without (`startup_timeout`).
+const StartupTimeout = 5 * time.Second
+
+// Validate says which selector is not one.
+func (o Options) Validate() error {
+	for _, selector := range []struct{ option, text string }{{"labels", o.Labels}, {"namespace_labels", o.NamespaceLabels}} {
+		if _, err := labels.Parse(selector.text); err != nil {
+			return fmt.Errorf("%s: %w", selector.option, err)
+		}
+	}
+	return nil
+}
+
+// Required are the kinds that must have been read before all names of the source can be answered.
+func (o Options) Required() zones.Kinds {
+	if o.VerifyPods {
+		return zones.ServiceKinds | zones.PodObjects
+	}
+	return zones.ServiceKinds
+}

@@ -1,0 +1,88 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// lines is a log of text lines without times.
+func lines(out *strings.Builder, level slog.Level) slog.Handler {
+	return slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})
+}
+
+func TestQuietLogSaysOneLineAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		services := logr.FromSlogHandler(newQuiet(lines(&out, slog.LevelInfo)))
+		pods := logr.FromSlogHandler(newQuiet(lines(&out, slog.LevelInfo)))
+		for range 130 { // seconds
+			services.WithName("services").Error(errors.New("refused"), "failed")
+			services.WithValues("attempt", 1).Info("retrying")
+			services.V(4).Info("not shown")
+			time.Sleep(time.Second)
+		}
+		pods.Info("another kind has minutes of its own")
+		want := `level=ERROR msg=failed logger=services err=refused
+level=ERROR msg=failed logger=services err=refused omitted=119
+level=ERROR msg=failed logger=services err=refused omitted=119
+level=INFO msg="another kind has minutes of its own"
+`
+		if out.String() != want {
+			t.Errorf("got\n%swant\n%s", out.String(), want)
+		}
+	})
+}
+
+func TestQuietLogHandsOnDebugMessages(t *testing.T) {
+	var out strings.Builder
+	log := logr.FromSlogHandler(newQuiet(lines(&out, slog.Level(-4))))
+	for range 5 {
+		log.V(4).Info("in detail")
+	}
+	if n := strings.Count(out.String(), "\n"); n != 5 {
+		t.Errorf("%d lines, want 5:\n%s", n, out.String())
+	}
+}
+
+// TestOutageIsLoggedOnceAMinute lets client-go meet an API server that is away for ten minutes.
+func TestOutageIsLoggedOnceAMinute(t *testing.T) {
+	p := &player{watch: func(int, *stream, metav1.ListOptions) error { return syscall.ECONNREFUSED }}
+	var out strings.Builder
+	defer oneHandler()()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := newState(Options{}, zones.NewIndex(), slog.New(lines(&out, slog.LevelInfo)))
+		do(t, err)
+		var client cache.ListerWatcherWithContext = p.client()
+		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&resources[0], client), s.reflect(&resources[2], client)}}
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute-time.Second)
+		defer stop()
+		a.run(ctx)
+	})
+	attempts := len(p.requests())
+	t.Logf("%d attempts, %d lines, such as\n%s", attempts, strings.Count(out.String(), "\n"), out.String()[:strings.IndexByte(out.String(), '\n')+1])
+	for _, kind := range []string{"services", "namespaces"} {
+		if n := strings.Count(out.String(), "reflector="+kind+" "); n < 9 || n > 10 {
+			t.Errorf("%d lines of %s in 10 minutes, want one a minute", n, kind)
+		}
+	}
+	if n := strings.Count(out.String(), "\n"); n > 20 {
+		t.Errorf("%d lines in all:\n%s", n, out.String())
+	}
+}

@@ -1,0 +1,78 @@
+package watch
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// Source keeps an index equal to a cluster: one of an API server or of a directory of manifests.
+type Source struct {
+	state *state
+	run   func(context.Context)
+}
+
+// New checks options and prepares a source that writes index; nothing is read before Run. An error says what of options cannot work.
+func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error) {
+	s, err := newState(options, index, log)
+	if err != nil {
+		return nil, err
+	}
+	if options.Manifests != "" {
+		return &Source{s, newManifests(s).run}, nil
+	}
+	api, err := newAPIServer(s)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{s, api.run}, nil
+}
+
+// Run reads and follows the source until ctx ends, and returns after all it started has ended.
+func (s *Source) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { s.run(ctx) })
+	for {
+		select {
+		case <-s.state.wake:
+			s.state.publish(time.Now())
+			s.state.observe(time.Now())
+		case <-ctx.Done():
+			running.Wait()
+			return
+		}
+	}
+}
+
+// Counters are the source's figures of this moment.
+func (s *Source) Counters() Counters {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	c := s.state.counters
+	c.Services, c.Slices, c.Namespaces, c.Pods = len(s.state.services), len(s.state.slices), len(s.state.namespaces), len(s.state.pods)
+	for _, a := range s.state.alive {
+		c.Stale = append(c.Stale, Stale{a.kind, a.silent()})
+	}
+	return c
+}
+
+// Listed receives when a whole list of a kind has been taken: at the start, and after an outage.
+func (s *Source) Listed() <-chan struct{} { return s.state.listed }
+
+// Wait returns when all of kinds have been read once and published, or with ctx's error when it ends before.
+func (s *Source) Wait(ctx context.Context, kinds zones.Kinds) error {
+	for {
+		published := s.state.index.Changed()
+		if s.state.index.Snapshot().Synced(kinds) {
+			return nil
+		}
+		select {
+		case <-published:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

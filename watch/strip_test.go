@@ -1,0 +1,226 @@
+package watch
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var compareObjects = cmp.Options{
+	cmp.AllowUnexported(key{}, port{}, service{}, slice{}, endpoint{}, namespace{}, pod{}),
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+}
+
+func to[T any](v T) *T { return &v }
+
+func addrs(texts ...string) (list []netip.Addr) {
+	for _, text := range texts {
+		list = append(list, netip.MustParseAddr(text))
+	}
+	return list
+}
+
+// words of a list of problems, one a line.
+func words(list []problem) string {
+	var b strings.Builder
+	for _, p := range list {
+		b.WriteString(p.String() + "\n")
+	}
+	return b.String()
+}
+
+func TestStripService(t *testing.T) {
+	long := strings.Repeat("a", 63) + "."
+	type spec = corev1.ServiceSpec
+	for _, test := range []struct {
+		name  string
+		spec  spec
+		want  service // without key and version
+		wrong string
+	}{
+		{"dual stack, in the object's order", spec{ClusterIP: "10.96.0.1", ClusterIPs: []string{"fd00:10:96::1", "10.96.0.1"}},
+			service{clusterIPs: addrs("fd00:10:96::1", "10.96.0.1")}, ""},
+		{"older than dual stack", spec{ClusterIP: "10.96.0.1"}, service{clusterIPs: addrs("10.96.0.1")}, ""},
+		{"headless", spec{ClusterIP: "None"}, service{headless: true}, ""},
+		{"headless in the list", spec{ClusterIPs: []string{"None"}}, service{headless: true}, ""},
+		{"one bad address of two", spec{ClusterIPs: []string{"10.96.0.300", "fd00::1%eth0", "::ffff:10.96.0.1", "10.96.0.1"}},
+			service{clusterIPs: addrs("10.96.0.1")},
+			"service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n" +
+				"service prod/web: cluster IP \"fd00::1%eth0\" is not an IP address\n" +
+				"service prod/web: cluster IP \"::ffff:10.96.0.1\" is not an IP address\n"},
+		{"ports", spec{Ports: []corev1.ServicePort{{Name: "dns", Protocol: "UDP", Port: 53}, {Port: 80}, {Name: "s", Protocol: "SCTP", Port: 65535}}},
+			service{ports: []port{{"dns", "UDP", 53}, {"", "TCP", 80}, {"s", "SCTP", 65535}}}, ""},
+		{"bad ports", spec{Ports: []corev1.ServicePort{{Name: "HTTP", Port: 80}, {Name: "a", Port: -1}, {Name: "b", Port: 65536}, {Name: "c", Port: 1, Protocol: "ICMP"}}},
+			service{ports: []port{{"", "TCP", 80}}},
+			"service prod/web: port name \"HTTP\" is not a DNS label\n" +
+				"service prod/web: port number \"-1\" is not between 1 and 65535\n" +
+				"service prod/web: port number \"65536\" is not between 1 and 65535\n" +
+				"service prod/web: protocol \"ICMP\" is not TCP, UDP or SCTP\n"},
+		{"external name", spec{Type: "ExternalName", ExternalName: "WWW.example.com.", ClusterIP: "10.96.0.1"}, service{externalName: "www.example.com"}, ""},
+		{"external name with underscores", spec{Type: "ExternalName", ExternalName: "_sip._tcp.x"}, service{externalName: "_sip._tcp.x"}, ""},
+		{"external name of 253", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:253]}, service{externalName: strings.Repeat(long, 4)[:253]}, ""},
+		{"external name of 254", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:252] + "xy"}, service{misnamed: true},
+			"service prod/web: externalName \"" + strings.Repeat(long, 4)[:252] + "xy\" is not a domain name\n"},
+		{"external name IPv4", spec{Type: "ExternalName", ExternalName: "192.0.2.1"}, service{misnamed: true}, "service prod/web: externalName \"192.0.2.1\" is an IP address\n"},
+		{"external name IPv6", spec{Type: "ExternalName", ExternalName: "2001:DB8::1"}, service{misnamed: true}, "service prod/web: externalName \"2001:DB8::1\" is an IP address\n"},
+		{"external name missing", spec{Type: "ExternalName"}, service{misnamed: true}, "service prod/web: externalName \"\" is not a domain name\n"},
+		{"external name with an empty label", spec{Type: "ExternalName", ExternalName: "a..b"}, service{misnamed: true}, "service prod/web: externalName \"a..b\" is not a domain name\n"},
+		{"external name is left out by other types", spec{Type: "NodePort", ExternalName: "a.b", ClusterIP: "10.96.0.1"}, service{clusterIPs: addrs("10.96.0.1")}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, wrong := stripService(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web", ResourceVersion: "7"}, Spec: test.spec})
+			test.want.key, test.want.version = key{"prod", "web"}, "7"
+			if diff := cmp.Diff(&test.want, got, compareObjects); diff != "" {
+				t.Errorf("service (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.wrong, words(wrong)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStripServiceOfAbsurdName(t *testing.T) {
+	for _, meta := range []metav1.ObjectMeta{
+		{Namespace: "prod", Name: "a.b"}, {Namespace: "prod"}, {Name: "web"}, {Namespace: "prod", Name: strings.Repeat("a", 64)},
+		{Namespace: "prod", Name: "-web"}, {Namespace: "PROD", Name: "web"}, {Namespace: "prod", Name: "w\x00b"},
+	} {
+		if got, wrong := stripService(&corev1.Service{ObjectMeta: meta}); got != nil || len(wrong) != 1 {
+			t.Errorf("%q/%q: got %v with %d problems, want nil with 1", meta.Namespace, meta.Name, got, len(wrong))
+		}
+	}
+}
+
+func TestStripSlice(t *testing.T) {
+	trigger := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
+	object := func(change func(*discoveryv1.EndpointSlice)) *discoveryv1.EndpointSlice {
+		o := &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web-x", ResourceVersion: "7", Labels: map[string]string{
+				"kubernetes.io/service-name": "web", "multicluster.kubernetes.io/service-name": "imported", "multicluster.kubernetes.io/source-cluster": "east"}},
+			AddressType: "IPv4",
+		}
+		change(o)
+		return o
+	}
+	type endpoints = []discoveryv1.Endpoint
+	target := func(name string) *corev1.ObjectReference { return &corev1.ObjectReference{Kind: "Pod", Name: name} }
+	for _, test := range []struct {
+		name    string
+		options Options
+		change  func(*discoveryv1.EndpointSlice)
+		want    *slice // without key, version and service
+		wrong   string
+	}{
+		{"ready nil, true, false", Options{}, func(o *discoveryv1.EndpointSlice) {
+			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1", "10.244.0.2"}},
+				{Addresses: []string{"10.244.0.3"}, Conditions: discoveryv1.EndpointConditions{Ready: to(true)}},
+				{Addresses: []string{"10.244.0.4", "10.244.0.5", "x"}, Conditions: discoveryv1.EndpointConditions{Ready: to(false)}}}
+		}, &slice{endpoints: []endpoint{{addr: netip.MustParseAddr("10.244.0.1")}, {addr: netip.MustParseAddr("10.244.0.2")}, {addr: netip.MustParseAddr("10.244.0.3")}}, unready: 2},
+			"slice prod/web-x: endpoint \"x\" is not an address of the slice's family\n"},
+		{"wrong family", Options{}, func(o *discoveryv1.EndpointSlice) {
+			o.AddressType = "IPv6"
+			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1", "fd00::1"}}}
+		}, &slice{endpoints: []endpoint{{addr: netip.MustParseAddr("fd00::1")}}}, "slice prod/web-x: endpoint \"10.244.0.1\" is not an address of the slice's family\n"},
+		{"hostname, zone, pod", Options{PodNames: true, Zonal: true}, func(o *discoveryv1.EndpointSlice) {
+			o.Endpoints = endpoints{
+				{Addresses: []string{"10.244.0.1"}, Hostname: to("db-0"), Zone: to("EU-1a"), TargetRef: target("db-0")},
+				{Addresses: []string{"10.244.0.2"}, Hostname: to("db.1"), Zone: to("eu.west"), TargetRef: target("db.1")},
+				{Addresses: []string{"10.244.0.3"}, TargetRef: target(strings.Repeat("p", 63))},
+				{Addresses: []string{"10.244.0.4"}, TargetRef: target(strings.Repeat("p", 64))}}
+		}, &slice{endpoints: []endpoint{
+			{addr: netip.MustParseAddr("10.244.0.1"), hostname: "db-0", zone: "eu-1a", pod: "db-0"},
+			{addr: netip.MustParseAddr("10.244.0.2"), zone: "eu.west"},
+			{addr: netip.MustParseAddr("10.244.0.3"), pod: strings.Repeat("p", 63)},
+			{addr: netip.MustParseAddr("10.244.0.4")}}}, "slice prod/web-x: hostname \"db.1\" is not a DNS label\n"},
+		{"no pod names unless asked for", Options{}, func(o *discoveryv1.EndpointSlice) {
+			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1"}, TargetRef: target("db-0")}}
+		}, &slice{endpoints: []endpoint{{addr: netip.MustParseAddr("10.244.0.1")}}}, ""},
+		{"ports", Options{}, func(o *discoveryv1.EndpointSlice) {
+			o.Ports = []discoveryv1.EndpointPort{{Name: to("http"), Protocol: to(corev1.ProtocolTCP), Port: to(int32(8080))}, {Name: to("")}, {Name: to("bad"), Port: to(int32(0))}}
+		}, &slice{ports: []port{{"http", "TCP", 8080}, {"", "TCP", -1}}, endpoints: []endpoint{}}, "slice prod/web-x: port number \"0\" is not between 1 and 65535\n"},
+		{"trigger", Options{}, func(o *discoveryv1.EndpointSlice) {
+			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": trigger.Format(time.RFC3339Nano)}
+		}, &slice{endpoints: []endpoint{}, trigger: trigger}, ""},
+		{"unreadable trigger", Options{}, func(o *discoveryv1.EndpointSlice) {
+			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": "yesterday"}
+		}, &slice{endpoints: []endpoint{}}, ""},
+		{"of a clusterset", Options{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {}, &slice{service: "imported", cluster: "east", endpoints: []endpoint{}}, ""},
+		{"FQDN", Options{}, func(o *discoveryv1.EndpointSlice) {
+			o.AddressType, o.Endpoints = "FQDN", endpoints{{Addresses: []string{"www.example.com"}}}
+		}, nil, ""},
+		{"of no family", Options{}, func(o *discoveryv1.EndpointSlice) { o.AddressType = "IPv5" }, nil,
+			"slice prod/web-x: addressType \"IPv5\" is not IPv4, IPv6 or FQDN\n"},
+		{"of no service", Options{}, func(o *discoveryv1.EndpointSlice) { o.Labels = nil }, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, wrong := stripSlice(object(test.change), test.options)
+			if test.want != nil {
+				test.want.key, test.want.version = key{"prod", "web-x"}, "7"
+				if test.want.service == "" {
+					test.want.service = "web"
+				}
+			}
+			if diff := cmp.Diff(test.want, got, compareObjects); diff != "" {
+				t.Errorf("slice (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.wrong, words(wrong)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStripNamespace(t *testing.T) {
+	o := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "prod", ResourceVersion: "7", Labels: map[string]string{"tier": "gold"}}}
+	got, _ := stripNamespace(o, Options{})
+	if diff := cmp.Diff(&namespace{name: "prod", version: "7"}, got, compareObjects); diff != "" {
+		t.Errorf("without namespace_labels (-want +got):\n%s", diff)
+	}
+	got, _ = stripNamespace(o, Options{NamespaceLabels: "tier=gold"})
+	if diff := cmp.Diff(&namespace{name: "prod", version: "7", labels: map[string]string{"tier": "gold"}}, got, compareObjects); diff != "" {
+		t.Errorf("with namespace_labels (-want +got):\n%s", diff)
+	}
+	got, wrong := stripNamespace(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a.b"}}, Options{})
+	if got != nil || words(wrong) != "namespace a.b: name \"a.b\" is not a DNS label\n" {
+		t.Errorf("absurd name: got %v, %q", got, words(wrong))
+	}
+}
+
+func TestStripPod(t *testing.T) {
+	type status = corev1.PodStatus
+	for _, test := range []struct {
+		name    string
+		status  status
+		deleted *metav1.Time
+		want    []netip.Addr
+		wrong   string
+	}{
+		{"dual stack", status{Phase: "Running", PodIP: "10.244.0.1", PodIPs: []corev1.PodIP{{IP: "10.244.0.1"}, {IP: "fd00::1"}}}, nil, addrs("10.244.0.1", "fd00::1"), ""},
+		{"singular", status{Phase: "Pending", PodIP: "10.244.0.1"}, nil, addrs("10.244.0.1"), ""},
+		{"one bad", status{PodIPs: []corev1.PodIP{{IP: "x"}, {IP: "fd00::1"}}}, nil, addrs("fd00::1"), "pod prod/p: pod IP \"x\" is not an IP address\n"},
+		{"no address yet", status{Phase: "Pending"}, nil, nil, ""},
+		{"succeeded", status{Phase: "Succeeded", PodIP: "10.244.0.1"}, nil, nil, ""},
+		{"failed", status{Phase: "Failed", PodIP: "10.244.0.1"}, nil, nil, ""},
+		{"being deleted", status{Phase: "Running", PodIP: "10.244.0.1"}, to(metav1.Now()), nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, wrong := stripPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "p", ResourceVersion: "7", DeletionTimestamp: test.deleted}, Status: test.status})
+			var want *pod
+			if test.want != nil {
+				want = &pod{key{"prod", "p"}, "7", test.want}
+			}
+			if diff := cmp.Diff(want, got, compareObjects); diff != "" {
+				t.Errorf("pod (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.wrong, words(wrong)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
