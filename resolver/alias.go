@@ -1,0 +1,45 @@
+package resolver
+
+import "github.com/clusterdns/clusterdns/zones/wire"
+
+// maxLinks is the most aliases that are followed for one question.
+const maxLinks = 10
+
+// follow answers q with a CNAME record to target (absolute, wire form) and, unless the alias itself was asked for, makes target the
+// next name to resolve (RFC 1034 section 3.6.2). The target re-enters at the choice of the server block. A loop or a chain that is too
+// long ends with the links found so far and SERVFAIL.
+func (r *Request) follow(q question, ttl uint32, target string) step {
+	r.Reply.SetFlags(wire.FlagAA) // the first owner is ours
+	if r.links == maxLinks {
+		return r.lost()
+	}
+	at, ok := r.Reply.Named(q.owner, wire.TypeCNAME, ttl, nil, target)
+	if !ok || r.Query.Type == wire.TypeCNAME || r.Query.Type == wire.TypeANY {
+		return done
+	}
+	if r.seen(target) {
+		return r.lost()
+	}
+	r.visited[r.links] = target
+	r.links++
+	r.alias.SetString(target)
+	r.aliasAt = at
+	return alias
+}
+
+// lost ends a chain of aliases that leads nowhere.
+func (r *Request) lost() step {
+	r.Reply.Rcode = wire.ServerFailure
+	r.Reply.Explain(wire.Other, "the chain of aliases is a loop or has more than 10 links")
+	return done
+}
+
+// seen reports whether target was asked for on the way here.
+func (r *Request) seen(target string) bool {
+	for _, name := range r.visited[:r.links] {
+		if name == target {
+			return true
+		}
+	}
+	return string(r.Query.Name()) == target
+}

@@ -1,0 +1,68 @@
+package resolver
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// shard is the part of a cache for some of the names: all types of a name are in one.
+type shard struct {
+	mu     sync.Mutex
+	halves [2]half // success, denial
+	counts CacheCounts
+	_      [64]byte // the next shard's mutex is on another cache line
+}
+
+// half is one of the two kinds of entries, bounded on its own.
+type half struct {
+	lru    *simplelru.LRU[uint64, *entry]
+	size   int
+	budget int
+}
+
+func (h *half) init(capacity, shards int) {
+	capacity = (capacity + shards - 1) / shards
+	h.budget = max(capacity*entryBudget, minShardBudget)
+	h.lru, _ = simplelru.NewLRU(capacity, func(_ uint64, e *entry) { h.size -= e.size() })
+}
+
+// postpone keeps entries that could not be refreshed from being tried with every query (RFC 8767 section 4, failure recheck timer).
+func (s *shard) postpone(key, typed uint64, name string, now time.Time) {
+	for i, at := range [...]uint64{typed, typed, key} {
+		if e, ok := s.halves[min(i, 1)].lru.Peek(at); ok && e.name == name {
+			e.retry = now.Add(staleRecheck)
+		}
+	}
+}
+
+// put adds e and makes room for it: the largest message fits into the smallest budget.
+func (s *shard) put(k kind, key uint64, e *entry) {
+	h := &s.halves[k]
+	if old, ok := h.lru.Peek(key); ok {
+		e.seen, e.hits = old.seen, old.hits
+		h.lru.Remove(key)
+	}
+	for h.lru.Len() > 0 && h.size+e.size() > h.budget {
+		h.lru.RemoveOldest()
+		s.counts.Evictions[k]++
+	}
+	h.size += e.size()
+	if h.lru.Add(key, e) {
+		s.counts.Evictions[k]++
+	}
+}
+
+// drop takes out what e contradicts, at other places than its own.
+func (s *shard) drop(key, typed uint64, e *entry) {
+	half, at := e.place(key, typed)
+	if half != success {
+		s.halves[success].lru.Remove(typed)
+	}
+	for _, other := range [...]uint64{typed, key, typed ^ failureKey} {
+		if half != denial || other != at {
+			s.halves[denial].lru.Remove(other)
+		}
+	}
+}

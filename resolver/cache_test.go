@@ -1,0 +1,432 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+const (
+	address  = "www.example.org. 300 IN A 192.0.2.1"
+	negative = "--\nexample.org. 900 IN SOA ns.example.org. host.example.org. 1 2 3 4 60"
+)
+
+var noon = time.Unix(1_800_000_000, 0)
+
+func newTestCache(t testing.TB, options Cache) *cache {
+	t.Helper()
+	if options.ServFail == 0 {
+		options.ServFail = 5 * time.Second
+	}
+	c, err := newCache(options, []string{"."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// keep adds an upstream's reply to c.
+func (c *cache) keep(t testing.TB, text, rcode, records string, now time.Time) {
+	t.Helper()
+	r := asking(t, text, now)
+	c.add(newQuery(r, r.whole()), upstreamSays(t, text, rcode, records), now)
+}
+
+// found is what c says at now: the rcode and all records, or "miss" and the like.
+func (c *cache) found(t testing.TB, text string, now time.Time) string {
+	t.Helper()
+	r := asking(t, text, now)
+	e, state := c.get(r, r.whole())
+	if state == missing {
+		return "miss"
+	}
+	if state == unchecked {
+		return "ask first"
+	}
+	c.write(r, r.whole(), e, state)
+	m := finished(t, r)
+	var said []string
+	said = append(said, dns.RcodeToString[m.Rcode])
+	for _, section := range [][]dns.RR{m.Answer, m.Ns, m.Extra} {
+		for line := range strings.Lines(lines(section)) {
+			fields := strings.Fields(line)
+			said = append(said, fields[3]+" "+fields[1])
+		}
+	}
+	if text := ede(m); text != "" {
+		said = append(said, text[:strings.Index(text, ")")+1])
+	}
+	return strings.Join(said, ", ")
+}
+
+func TestWhatIsKept(t *testing.T) {
+	soa := func(minimum int) string { return fmt.Sprintf("--\nexample.org. 900 IN SOA a. b. 1 2 3 4 %d", minimum) }
+	tests := []struct {
+		name           string
+		options        Cache
+		question       string
+		rcode, records string
+		after          time.Duration
+		want           string
+	}{
+		{"a fresh answer", Cache{}, "www.example.org. A", "NOERROR", address, 0, "NOERROR, A 300"},
+		{"TTLs count down", Cache{}, "www.example.org. A", "NOERROR", address, 100 * time.Second, "NOERROR, A 200"},
+		{"each from its own", Cache{}, "www.example.org. A", "NOERROR", chain, 10 * time.Second, "NOERROR, CNAME 290, A 50, A 50, NS 890, A 790"},
+		{"the last moment", Cache{}, "www.example.org. A", "NOERROR", address, 300*time.Second - 1, "NOERROR, A 1"},
+		{"the end", Cache{}, "www.example.org. A", "NOERROR", address, 300 * time.Second, "miss"},
+		{"keepttl", Cache{KeepTTL: true}, "www.example.org. A", "NOERROR", address, 100 * time.Second, "NOERROR, A 300"},
+		{"a cap", Cache{MaxTTL: 30 * time.Second}, "www.example.org. A", "NOERROR", address, 10 * time.Second, "NOERROR, A 20"},
+		{"a cap of the half", Cache{MaxTTL: 30 * time.Second, Success: CacheLimit{MaxTTL: time.Minute}}, "www.example.org. A", "NOERROR", address, 10 * time.Second, "NOERROR, A 50"},
+		{"a floor", Cache{Success: CacheLimit{MinTTL: 400 * time.Second}}, "www.example.org. A", "NOERROR", address, 310 * time.Second, "NOERROR, A 90"},
+		{"a TTL of 0", Cache{}, "www.example.org. A", "NOERROR", "www.example.org. 0 IN A 192.0.2.1", 0, "miss"},
+		{"a TTL of 0 and a floor", Cache{Success: CacheLimit{MinTTL: 5 * time.Second}}, "www.example.org. A", "NOERROR", "www.example.org. 0 IN A 192.0.2.1", time.Second, "NOERROR, A 4"},
+		{"an hour at most", Cache{}, "www.example.org. A", "NOERROR", "www.example.org. 86400 IN A 192.0.2.1", time.Minute, "NOERROR, A 3540"},
+		{"NXDOMAIN by the SOA's MINIMUM", Cache{}, "www.example.org. A", "NXDOMAIN", negative, 20 * time.Second, "NXDOMAIN, SOA 40"},
+		{"NXDOMAIN by the SOA's TTL", Cache{}, "www.example.org. A", "NXDOMAIN", "--\nexample.org. 30 IN SOA a. b. 1 2 3 4 60", 20 * time.Second, "NXDOMAIN, SOA 10"},
+		{"half an hour at most", Cache{}, "www.example.org. A", "NXDOMAIN", "--\nexample.org. 86400 IN SOA a. b. 1 2 3 4 86400", 0, "NXDOMAIN, SOA 1800"},
+		{"a floor of denials", Cache{Denial: CacheLimit{MinTTL: 5 * time.Second}}, "www.example.org. A", "NXDOMAIN", soa(0), time.Second, "NXDOMAIN, SOA 4"},
+		{"NXDOMAIN without SOA", Cache{}, "www.example.org. A", "NXDOMAIN", "", 0, "miss"},
+		{"NODATA", Cache{}, "www.example.org. A", "NOERROR", negative, 59 * time.Second, "NOERROR, SOA 1"},
+		{"NODATA without SOA", Cache{}, "www.example.org. A", "NOERROR", "", 0, "miss"},
+		{"a referral", Cache{}, "www.example.org. A", "NOERROR", "--\nexample.org. 900 IN NS ns.example.org.", 0, "miss"},
+		{"a chain without an end", Cache{}, "www.example.org. A", "NOERROR", "www.example.org. 300 IN CNAME web.example.net.", 0, "miss"},
+		{"SERVFAIL", Cache{}, "www.example.org. A", "SERVFAIL", "", 4 * time.Second, "SERVFAIL"},
+		{"SERVFAIL, for a short time", Cache{}, "www.example.org. A", "SERVFAIL", "", 5 * time.Second, "miss"},
+		{"REFUSED", Cache{}, "www.example.org. A", "REFUSED", "", 0, "miss"},
+		{"another zone", Cache{Zones: []string{"example.com."}}, "www.example.org. A", "NOERROR", address, 0, "miss"},
+		{"success disabled", Cache{DisableSuccess: []string{"org."}}, "www.example.org. A", "NOERROR", address, 0, "miss"},
+		{"success disabled elsewhere", Cache{DisableSuccess: []string{"com."}, DisableDenial: []string{"."}}, "www.example.org. A", "NOERROR", address, 0, "NOERROR, A 300"},
+		{"denial disabled", Cache{DisableDenial: []string{"org."}}, "www.example.org. A", "NXDOMAIN", negative, 0, "miss"},
+		{"an answer to a query without recursion", Cache{}, "www.example.org. A norec", "NOERROR", address, 0, "miss"},
+		{"type 0", Cache{}, "www.example.org. TYPE0", "NOERROR", negative, 0, "miss"},
+		{"stale, not wanted", Cache{}, "www.example.org. A", "NOERROR", address, 301 * time.Second, "miss"},
+		{"stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address, 301 * time.Second, "NOERROR, A 30, 3 (Stale Answer)"},
+		{"stale denial", Cache{ServeStale: time.Hour}, "www.example.org. A", "NXDOMAIN", negative, 301 * time.Second, "NXDOMAIN, SOA 30, 19 (Stale NXDOMAIN Answer)"},
+		{"too stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address, 301*time.Second + time.Hour, "miss"},
+		{"stale, to be verified", Cache{ServeStale: time.Hour, StaleVerify: true}, "www.example.org. A", "NOERROR", address, 301 * time.Second, "ask first"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTestCache(t, tt.options)
+			c.keep(t, tt.question, tt.rcode, tt.records, noon)
+			if got := c.found(t, tt.question, noon.Add(tt.after)); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWhatTellsQuestionsApart(t *testing.T) {
+	c := newTestCache(t, Cache{})
+	c.keep(t, "www.example.org. A", "NOERROR", address, noon)
+	c.keep(t, "none.example.org. A", "NXDOMAIN", negative, noon)
+	c.keep(t, "v4.example.org. AAAA", "NOERROR", negative, noon)
+	c.keep(t, "alias.example.org. A", "NXDOMAIN", "alias.example.org. 60 IN CNAME none.example.org.\n"+negative, noon)
+	for text, want := range map[string]string{
+		"WWW.example.ORG. A":          "NOERROR, A 300",
+		"www.example.org. AAAA":       "miss",
+		"www.example.org. A do":       "miss",
+		"www.example.org. A cd":       "miss",
+		"ww.example.org. A":           "miss",
+		"none.example.org. AAAA":      "NXDOMAIN, SOA 60", // RFC 2308 section 5: of the name, not the type
+		"none.example.org. AAAA do":   "miss",
+		"v4.example.org. A":           "miss",
+		"alias.example.org. A":        "NXDOMAIN, CNAME 60, SOA 60",
+		"alias.example.org. AAAA":     "miss", // the alias exists
+		"www.example.org. A noedns":   "NOERROR, A 300",
+		"www.example.org. A tcp ad":   "NOERROR, A 300",
+		"www.example.org. A norec":    "NOERROR, A 300",
+		"x.none.example.org. A":       "miss",
+		"none.example.org. TYPE0":     "NXDOMAIN, SOA 60",
+		"v4.example.org. TYPE65":      "miss",
+		"alias.example.org. TYPE0":    "miss",
+		"www.example.org. TYPE0":      "miss",
+		"www.example.org. A norec cd": "miss",
+	} {
+		if got := c.found(t, text, noon); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestTheNewerMessageCounts(t *testing.T) {
+	c := newTestCache(t, Cache{ServeStale: time.Hour})
+	steps := []struct {
+		after                  time.Duration
+		question               string
+		rcode, records, expect string
+	}{
+		{0, "www.example.org. A", "NOERROR", address, "NOERROR, A 300"},
+		{time.Second, "www.example.org. A", "NXDOMAIN", negative, "NXDOMAIN, SOA 60"},
+		{2 * time.Second, "www.example.org. A", "NOERROR", address, "NOERROR, A 300"},
+		{3 * time.Second, "www.example.org. A", "NOERROR", negative, "NOERROR, SOA 60"},
+		{4 * time.Second, "www.example.org. A", "NXDOMAIN", negative, "NXDOMAIN, SOA 60"},
+		{5 * time.Second, "www.example.org. A", "NOERROR", address, "NOERROR, A 300"},
+		{6 * time.Second, "www.example.org. A", "SERVFAIL", "", "NOERROR, A 299"},
+		{400 * time.Second, "www.example.org. A", "SERVFAIL", "", "NOERROR, A 30, 3 (Stale Answer)"},
+	}
+	for _, s := range steps {
+		c.keep(t, s.question, s.rcode, s.records, noon.Add(s.after))
+		if got := c.found(t, s.question, noon.Add(s.after)); got != s.expect {
+			t.Errorf("after %s: %q, want %q", s.after, got, s.expect)
+		}
+	}
+	if got := c.count(); got.Entries != [2]int{1, 1} {
+		t.Errorf("entries %v", got.Entries)
+	}
+}
+
+func TestDenialThatIsNotKeptStillCounts(t *testing.T) {
+	c := newTestCache(t, Cache{ServeStale: time.Hour, DisableDenial: []string{"."}})
+	c.keep(t, "www.example.org. A", "NOERROR", address, noon)
+	later := noon.Add(301 * time.Second)
+	c.keep(t, "www.example.org. A", "NXDOMAIN", negative, later)
+	if got := c.found(t, "www.example.org. A", later); got != "miss" {
+		t.Errorf("a name that is gone is %q", got)
+	}
+}
+
+func TestVerifyRestsAfterFailure(t *testing.T) {
+	c := newTestCache(t, Cache{ServeStale: time.Hour, StaleVerify: true})
+	c.keep(t, "www.example.org. A", "NOERROR", address, noon)
+	later := noon.Add(301 * time.Second)
+	r := asking(t, "www.example.org. A", later)
+	c.add(newQuery(r, r.whole()), failed(wire.ServerFailure, wire.NoReachableAuthority, "down"), later)
+	for after, want := range map[time.Duration]string{
+		time.Second: "NOERROR, A 30, 3 (Stale Answer)", 29 * time.Second: "NOERROR, A 30, 3 (Stale Answer)", 31 * time.Second: "ask first",
+	} {
+		if got := c.found(t, "www.example.org. A", later.Add(after)); got != want {
+			t.Errorf("%s after the failure: %q, want %q", after, got, want)
+		}
+	}
+}
+
+func TestCutAndTransientMessagesAreNotKept(t *testing.T) {
+	c := newTestCache(t, Cache{})
+	r := asking(t, "www.example.org. A", noon)
+	cut := upstreamSays(t, "www.example.org. A", "NOERROR", address)
+	cut.flags |= wire.FlagTC
+	c.add(newQuery(r, r.whole()), cut, noon)
+	c.add(newQuery(r, r.whole()), interrupted(), noon)
+	if got := c.found(t, "www.example.org. A", noon); got != "miss" {
+		t.Error(got)
+	}
+}
+
+func TestAgeIsCountedFromArrival(t *testing.T) {
+	c := newTestCache(t, Cache{})
+	r := asking(t, "www.example.org. A", noon)
+	m := upstreamSays(t, "www.example.org. A", "SERVFAIL", "")
+	m.received = noon.Add(4 * time.Second)
+	for range 3 {
+		c.add(newQuery(r, r.whole()), m, noon)
+	}
+	if got := c.found(t, "www.example.org. A", noon.Add(8*time.Second)); got != "SERVFAIL" {
+		t.Error(got)
+	}
+	if got := c.found(t, "www.example.org. A", noon.Add(9*time.Second)); got != "miss" {
+		t.Error(got)
+	}
+	if n := c.count().Entries[denial]; n != 1 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	c := newTestCache(t, Cache{Success: CacheLimit{Capacity: 1000}, Denial: CacheLimit{Capacity: 200}})
+	for i := range 5000 {
+		name := fmt.Sprintf("n%d.example.org.", i)
+		c.keep(t, name+" A", "NOERROR", name+" 300 IN A 192.0.2.1", noon)
+		c.keep(t, name+" MX", "NOERROR", negative, noon)
+	}
+	got := c.count()
+	if got.Entries[success] > 1024 || got.Entries[success] < 900 || got.Entries[denial] > 208 || got.Entries[denial] < 150 {
+		t.Errorf("entries %v", got.Entries)
+	}
+	if sum := got.Entries[success] + int(got.Evictions[success]); sum != 5000 {
+		t.Errorf("%d entries were added, not %d", 5000, sum)
+	}
+	text := strings.Repeat(" \""+strings.Repeat("x", 250)+"\"", 200) // 50 kB
+	for i := range 500 {
+		name := fmt.Sprintf("big%d.example.org.", i)
+		c.keep(t, name+" TXT", "NOERROR", name+" 300 IN TXT"+text, noon)
+	}
+	got = c.count()
+	if limit := max(1000*entryBudget, len(c.shards)*minShardBudget); got.Size[success] > limit || got.Size[success] < limit/2 {
+		t.Errorf("%d octets, the bound is %d", got.Size[success], limit)
+	}
+	for i := range c.shards {
+		size := 0
+		for _, e := range c.shards[i].halves[success].lru.Values() {
+			size += e.size()
+		}
+		if size != c.shards[i].halves[success].size {
+			t.Fatalf("shard %d holds %d octets and counts %d", i, size, c.shards[i].halves[success].size)
+		}
+	}
+}
+
+func TestCacheCounts(t *testing.T) {
+	c := newTestCache(t, Cache{ServeStale: time.Hour})
+	c.keep(t, "www.example.org. A", "NOERROR", address, noon)
+	c.keep(t, "none.example.org. A", "NXDOMAIN", negative, noon)
+	c.keep(t, "bad.example.org. A", "NXDOMAIN", "", noon)
+	c.found(t, "www.example.org. A", noon)
+	c.found(t, "www.example.org. A", noon)
+	c.found(t, "none.example.org. A", noon)
+	c.found(t, "bad.example.org. A", noon)
+	c.found(t, "www.example.org. A", noon.Add(400*time.Second))
+	got := c.count()
+	got.Size = [2]int{}
+	want := CacheCounts{Entries: [2]int{1, 1}, Hits: [2]uint64{3, 1}, Requests: 5, Misses: 1, Drops: 1, ServedStale: 1, Prefetches: 1}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestPrefetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCache(t, Cache{Prefetch: 2, PrefetchFor: time.Minute, PrefetchAt: 10})
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := 0
+		go c.run(ctx, func(_ context.Context, q query) *message {
+			asked++
+			return upstreamSays(t, "www.example.org. A", "NOERROR", address)
+		})
+		c.keep(t, "www.example.org. A", "NOERROR", address, time.Now())
+		hit := func(after time.Duration, want string, fetches int) {
+			t.Helper()
+			time.Sleep(after)
+			if got := c.found(t, "www.example.org. A", time.Now()); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+			synctest.Wait()
+			if asked != fetches {
+				t.Errorf("asked %d times, want %d", asked, fetches)
+			}
+		}
+		hit(200*time.Second, "NOERROR, A 100", 0) // not yet time
+		hit(71*time.Second, "NOERROR, A 29", 0)   // too rarely asked for
+		hit(time.Second, "NOERROR, A 28", 1)
+		hit(time.Second, "NOERROR, A 299", 1)
+		hit(275*time.Second, "NOERROR, A 24", 1) // a gap
+		hit(time.Second, "NOERROR, A 23", 2)
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestPopularityOutlivesARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCache(t, Cache{Prefetch: 3, PrefetchFor: time.Minute, PrefetchAt: 50})
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := 0
+		go c.run(ctx, func(_ context.Context, q query) *message {
+			asked++
+			return upstreamSays(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1")
+		})
+		c.keep(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1", time.Now())
+		for _, after := range []time.Duration{time.Second, time.Second, 23 * time.Second, 25 * time.Second} {
+			time.Sleep(after)
+			c.found(t, "www.example.org. A", time.Now())
+			synctest.Wait()
+		}
+		if asked != 2 {
+			t.Errorf("asked %d times", asked)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestStaleIsRefreshedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCache(t, Cache{ServeStale: time.Hour})
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := 0
+		answer := failed(wire.ServerFailure, wire.NoReachableAuthority, "down")
+		go c.run(ctx, func(_ context.Context, q query) *message {
+			asked++
+			time.Sleep(time.Second)
+			return answer
+		})
+		c.keep(t, "www.example.org. A", "NOERROR", address, time.Now())
+		time.Sleep(301 * time.Second)
+		for range 10 {
+			c.found(t, "www.example.org. A", time.Now())
+		}
+		time.Sleep(20 * time.Second)
+		c.found(t, "www.example.org. A", time.Now())
+		synctest.Wait()
+		if asked != 1 {
+			t.Errorf("asked %d times within %s of a failure", asked, staleRecheck)
+		}
+		time.Sleep(20 * time.Second)
+		answer = upstreamSays(t, "www.example.org. A", "NOERROR", address)
+		c.found(t, "www.example.org. A", time.Now())
+		time.Sleep(2 * time.Second)
+		if got := c.found(t, "www.example.org. A", time.Now()); got != "NOERROR, A 299" || asked != 2 {
+			t.Errorf("%q after %d queries", got, asked)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestHitAllocatesNothing(t *testing.T) {
+	c := newTestCache(t, Cache{ServeStale: time.Hour, Prefetch: 10, PrefetchFor: time.Minute, PrefetchAt: 10})
+	c.keep(t, "www.example.org. A", "NOERROR", chain, noon)
+	c.keep(t, "none.example.org. A", "NXDOMAIN", negative, noon)
+	c.keep(t, "down.example.org. A", "SERVFAIL", "", noon)
+	target, _ := wire.ParseName("www.example.org.")
+	for _, tt := range []struct {
+		question string
+		found    freshness
+		alias    bool
+	}{{"www.example.org. A", fresh, false}, {"none.example.org. AAAA", fresh, false}, {"down.example.org. A", fresh, false},
+		{"xxx.example.org. A", missing, false}, {"www.example.org. A", fresh, true}} {
+		r := asking(t, tt.question, noon.Add(time.Second))
+		r.rotate = true
+		q := r.whole()
+		buf := make([]byte, 0, 1232)
+		name := string(target)
+		if n := testing.AllocsPerRun(200, func() {
+			r.Reply.Start(&r.Query, buf, 1232, 1232)
+			if tt.alias {
+				q.owner, _ = r.Reply.Named(wire.AtQName, wire.TypeCNAME, 5, nil, name)
+			}
+			e, found := c.get(r, q)
+			if found != tt.found {
+				t.Fatalf("%s: %d", tt.question, found)
+			}
+			if found != missing {
+				c.write(r, q, e, found)
+			}
+			r.Reply.Finish()
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", tt.question, n)
+		}
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	c := newTestCache(b, Cache{})
+	c.keep(b, "www.example.org. A", "NOERROR", address, noon)
+	b.RunParallel(func(pb *testing.PB) {
+		r := asking(b, "www.example.org. A", noon)
+		buf := make([]byte, 0, 1232)
+		for pb.Next() {
+			r.Reply.Start(&r.Query, buf, 1232, 1232)
+			e, found := c.get(r, r.whole())
+			c.write(r, r.whole(), e, found)
+			r.Reply.Finish()
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package resolver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+const typeHINFO wire.Type = 13
+
+// When upstreams are probed: soon after the start, when the listeners answer; often while there is a loop, so that the end of it is
+// noticed; and now and then, because a loop may be made later and elsewhere.
+const (
+	probeWhileLooping = 5 * time.Second
+	probeAlways       = 5 * time.Minute
+)
+
+// probeFirst is when a new resolver probes.
+var probeFirst = [...]time.Duration{200 * time.Millisecond, 2 * time.Second, 10 * time.Second}
+
+// loop finds upstreams that ask us what we ask them: each is asked for a random name, and a query for that name must not come in. Such an
+// upstream is asked nothing else until a probe no longer comes back.
+type loop struct {
+	log    *slog.Logger
+	probes []*probe
+}
+
+// probe is the watch over one upstream.
+type probe struct {
+	upstream *upstream
+	tcp      bool
+	below    string // the zone of the names, wire form
+	name     atomic.Pointer[string]
+	back     atomic.Bool
+}
+
+// newLoop watches the upstreams of a block's forwarders. The names are below zone, or below what is forwarded when that is less.
+func newLoop(zone string, forwarders []*forwarder, log *slog.Logger) (*loop, error) {
+	l := &loop{log: log}
+	for _, f := range forwarders {
+		below := zone
+		if f.options.From != "." {
+			below = f.options.From
+		}
+		name, err := wire.ParseName(below)
+		if err != nil {
+			return nil, fmt.Errorf("loop: %w", err)
+		}
+		for _, u := range f.upstreams {
+			l.probes = append(l.probes, &probe{upstream: u, tcp: f.options.ForceTCP, below: string(name)})
+		}
+	}
+	return l, nil
+}
+
+// caught reports whether q is a probe that came back, and remembers it. It is for every query: those of other types cost a comparison.
+func (l *loop) caught(q *wire.Query) bool {
+	if q.Type != typeHINFO {
+		return false
+	}
+	for _, p := range l.probes {
+		if name := p.name.Load(); name != nil && *name == string(q.Name()) {
+			p.back.Store(true)
+			return true
+		}
+	}
+	return false
+}
+
+// answer ends the way of a probe, so that it does not go round.
+func (l *loop) answer(r *Request) step {
+	r.Reply.Rcode = wire.ServerFailure
+	r.Reply.Explain(wire.Other, "forwarding loop: this query was sent by this server itself")
+	return done
+}
+
+// run probes until ctx ends.
+func (l *loop) run(ctx context.Context) {
+	begin := time.Now()
+	for _, at := range probeFirst {
+		sleep(ctx, time.Until(begin.Add(at)))
+		l.round(ctx)
+	}
+	for ctx.Err() == nil {
+		if l.looping() {
+			sleep(ctx, probeWhileLooping)
+		} else {
+			sleep(ctx, probeAlways)
+		}
+		l.round(ctx)
+	}
+}
+
+func (l *loop) looping() bool {
+	for _, p := range l.probes {
+		if p.upstream.looping.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// round probes each upstream once.
+func (l *loop) round(ctx context.Context) {
+	for _, p := range l.probes {
+		if ctx.Err() != nil {
+			return
+		}
+		p.send(ctx)
+		if ctx.Err() != nil {
+			return // cut short, it says nothing
+		}
+		switch was, is := p.upstream.looping.Swap(p.back.Load()), p.back.Load(); {
+		case is && !was:
+			l.log.Error("loop: what is forwarded to this upstream comes back to this server, so it is not asked any more. "+
+				"Forward to another server, or take this server out of the upstream's own configuration; "+
+				"if the upstream is from /etc/resolv.conf, give the pod or kubelet (resolvConf) a file without a local address",
+				"upstream", p.upstream.address)
+		case was && !is:
+			l.log.Info("loop: the forwarding loop is gone; the upstream is asked again", "upstream", p.upstream.address)
+		}
+	}
+}
+
+// send asks the upstream for a new random name. In a loop the query is back before there is an answer.
+func (p *probe) send(ctx context.Context) {
+	name := randomLabel() + randomLabel() + p.below
+	if len(name) > wire.MaxName {
+		name = randomLabel() + "\x00"
+	}
+	p.back.Store(false)
+	p.name.Store(&name)
+	defer p.name.Store(nil)
+	ctx, cancel := context.WithTimeout(ctx, p.upstream.readTimeout)
+	defer cancel()
+	p.upstream.attempt(ctx, query{name: name, typ: typeHINFO, rd: true}, p.tcp, true)
+}
+
+// randomLabel is a label in wire form that nobody guesses.
+func randomLabel() string {
+	var n [8]byte
+	rand.Read(n[:]) // never fails
+	digits := strconv.FormatUint(binary.BigEndian.Uint64(n[:])>>2, 10)
+	return string(rune(len(digits))) + digits
+}

@@ -1,0 +1,176 @@
+package resolver
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// ring is an upstream that, while it is closed, asks us what it is asked.
+type ring struct {
+	mu     sync.Mutex
+	loop   *loop
+	closed atomic.Bool
+	caught atomic.Int64
+}
+
+func (g *ring) serve(t testing.TB) *dnsServer {
+	return serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
+		if !g.closed.Load() {
+			reply.Rcode = dns.RcodeNameError
+			return reply
+		}
+		packet, err := q.Pack()
+		if err != nil {
+			return nil
+		}
+		r := &Request{}
+		if r.Query.Parse(packet) != wire.Valid {
+			return nil
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.loop != nil && g.loop.caught(&r.Query) {
+			g.caught.Add(1)
+			start(r)
+			g.loop.answer(r)
+			if reply.Unpack(r.Reply.Finish()) != nil {
+				return nil
+			}
+			return reply
+		}
+		return answering("192.0.2.66")(q, reply, tcp)
+	})
+}
+
+func TestLoopIsFoundAndItsEnd(t *testing.T) {
+	g := &ring{}
+	g.closed.Store(true)
+	f := forwarding(t, Forward{Policy: Sequential}, g.serve(t), serve(t, answering("192.0.2.1")))
+	var log bytes.Buffer
+	l, err := newLoop("example.org.", []*forwarder{f}, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.loop = l
+	g.mu.Unlock()
+
+	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.66")
+	for range 2 {
+		l.round(t.Context())
+		expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1") // the other upstream
+	}
+	if n := strings.Count(log.String(), "comes back to this server"); n != 1 || !strings.Contains(log.String(), "upstream="+f.upstreams[0].address.String()) {
+		t.Errorf("%d lines\n%s", n, log.String())
+	}
+	if !f.count().Upstreams[0].Looping || f.count().Upstreams[1].Looping || g.caught.Load() != 2 {
+		t.Errorf("%+v", f.count().Upstreams)
+	}
+	g.closed.Store(false)
+	l.round(t.Context())
+	expect(t, f.ask(t, "www.example.org. A"), "NXDOMAIN")
+	if l.looping() || !strings.Contains(log.String(), "the forwarding loop is gone") {
+		t.Errorf("looping %v\n%s", l.looping(), log.String())
+	}
+}
+
+func TestAllUpstreamsLoop(t *testing.T) {
+	g := &ring{}
+	g.closed.Store(true)
+	f := forwarding(t, Forward{}, g.serve(t))
+	l, err := newLoop(".", []*forwarder{f}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.loop = l
+	g.mu.Unlock()
+	l.round(t.Context())
+	expect(t, f.ask(t, "www.example.org. A"), "SERVFAIL 0 (Other): (forwarding loop: what is forwarded comes back to this server (see its log))")
+}
+
+func TestProbeNames(t *testing.T) {
+	var mu sync.Mutex
+	var names []string
+	up := serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
+		mu.Lock()
+		defer mu.Unlock()
+		names = append(names, q.Question[0].Name)
+		if q.Question[0].Qtype != dns.TypeHINFO {
+			t.Errorf("type %d", q.Question[0].Qtype)
+		}
+		return reply
+	})
+	long := strings.Repeat(strings.Repeat("x", 60)+".", 4)
+	for zone, from := range map[string]string{"example.org.": ".", "example.com.": "sub.example.com.", ".": ".", long: "."} {
+		l, err := newLoop(zone, []*forwarder{forwarding(t, Forward{From: from}, up)}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.round(t.Context())
+		l.round(t.Context())
+		mu.Lock()
+		want := zone
+		if from != "." {
+			want = from
+		}
+		if zone == long {
+			want = "."
+		}
+		if len(names) != 2 || names[0] == names[1] || !strings.HasSuffix(names[0], want) || len(names[0]) < 10+len(want) {
+			t.Errorf("%s, from %s: %q", zone, from, names)
+		}
+		names = nil
+		mu.Unlock()
+	}
+}
+
+func TestOtherQueriesAreNoProbes(t *testing.T) {
+	l, err := newLoop(".", []*forwarder{forwarding(t, Forward{}, serve(t, silence))}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "\x03www\x07example\x03org\x00"
+	l.probes[0].name.Store(&name)
+	for text, want := range map[string]bool{"www.example.org. HINFO": true, "WWW.example.org. HINFO": true, "www.example.org. A": false, "ww.example.org. HINFO": false} {
+		r := asking(t, text, time.Time{})
+		if l.caught(&r.Query) != want {
+			t.Errorf("%s: %v", text, !want)
+		}
+		if n := testing.AllocsPerRun(10, func() { l.caught(&r.Query) }); n != 0 {
+			t.Errorf("%s: %v allocations", text, n)
+		}
+	}
+}
+
+func TestLoopRuns(t *testing.T) {
+	g := &ring{}
+	g.closed.Store(true)
+	f := forwarding(t, Forward{}, g.serve(t))
+	l, err := newLoop(".", []*forwarder{f}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.loop = l
+	g.mu.Unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.run(ctx) }()
+	until(t, l.looping)
+	cancel()
+	<-done
+	if !l.looping() {
+		t.Error("a probe that was cut short says that there is no loop")
+	}
+}

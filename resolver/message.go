@@ -1,0 +1,226 @@
+package resolver
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// message is what an upstream said, or that none said anything. It never changes, so those who wait for it and the cache share it.
+type message struct {
+	packet  []byte    // header, question and sections as they came, without the OPT; nil in a message made here
+	start   int       // where the sections start in packet
+	ends    [3]int    // and end
+	counts  [3]uint16 // records of each section
+	ttls    []uint16  // where the TTLs are in packet
+	rcode   wire.Rcode
+	flags   uint16
+	outcome wire.Outcome
+	ttl     time.Duration // how long the outcome holds, if timed
+	timed   bool
+	spread  spread
+
+	received time.Time // zero when it was not asked for
+
+	transient bool          // says nothing of the question, only of this moment: not kept
+	explained bool          // an Extended DNS Error goes with it
+	info      wire.InfoCode // its code
+	text      string        // its text
+}
+
+// spread is the run of address records in the answer section whose order may change.
+type spread struct{ first, count, size int } // the run in message.ttls, and the octets of an address
+
+// failed is the message that stands for an answer that could not be had.
+func failed(rcode wire.Rcode, info wire.InfoCode, why string) *message {
+	return &message{rcode: rcode, outcome: wire.Failed, explained: true, info: info, text: why}
+}
+
+// newMessage keeps packet, which read was read from. It returns nil in the rare case that the sections cannot be taken out as they are
+// and the message cannot be packed anew.
+func newMessage(packet []byte, read *wire.Message) *message {
+	if read.Split {
+		if packet = withoutOPT(packet); packet == nil {
+			return nil
+		}
+		opt := *read
+		if !read.Read(packet) {
+			return nil
+		}
+		read.Rcode, read.EDNS, read.Error, read.Info, read.Text = opt.Rcode, opt.EDNS, opt.Error, opt.Info, opt.Text
+	}
+	m := &message{
+		start: read.Start, ends: read.Ends, counts: read.Counts,
+		rcode: read.Rcode, flags: read.Flags, outcome: read.Outcome,
+		ttl: time.Duration(read.TTL) * time.Second, timed: read.Timed,
+		explained: read.Error, info: read.Info, text: string(read.Text),
+	}
+	m.text = m.text[:min(len(m.text), maxReason)]
+	m.packet = append(make([]byte, 0, read.Ends[wire.Additional]), packet[:read.Ends[wire.Additional]]...)
+	m.index()
+	return m
+}
+
+// maxReason is how much of an upstream's explanation is kept.
+const maxReason = 200
+
+// withoutOPT packs a message anew whose OPT is not its last record: without it, names behind it have other offsets.
+func withoutOPT(packet []byte) []byte {
+	unpacked := new(dns.Msg)
+	if unpacked.Unpack(packet) != nil {
+		return nil
+	}
+	kept := unpacked.Extra[:0]
+	for _, rr := range unpacked.Extra {
+		if rr.Header().Rrtype != dns.TypeOPT {
+			kept = append(kept, rr)
+		}
+	}
+	unpacked.Extra, unpacked.Compress, unpacked.Rcode = kept, true, unpacked.Rcode&0xf
+	repacked, err := unpacked.Pack()
+	if err != nil {
+		return nil
+	}
+	return repacked
+}
+
+// index finds the TTLs and the run of address records.
+func (m *message) index() {
+	records := int(m.counts[0]) + int(m.counts[1]) + int(m.counts[2])
+	m.ttls = make([]uint16, 0, records)
+	var last wire.Type
+	at := m.start
+	for i := range records {
+		var record wire.Record
+		at, _ = record.Read(m.packet, at)
+		m.ttls = append(m.ttls, uint16(record.TTLAt))
+		if i >= int(m.counts[wire.Answer]) || record.Type != wire.TypeA && record.Type != wire.TypeAAAA {
+			continue
+		}
+		if record.Type != last {
+			m.spread = spread{first: i, size: len(record.Data)}
+		}
+		last = record.Type
+		m.spread.count++
+	}
+	if m.spread.first+m.spread.count != int(m.counts[wire.Answer]) || m.outcome != wire.Answered {
+		m.spread = spread{} // other records between or behind: left as they are
+	}
+}
+
+// size is about how many octets it takes in memory, its fields not counted.
+func (m *message) size() int { return cap(m.packet) + 2*cap(m.ttls) + len(m.text) }
+
+// aging says how TTLs change on the way out: held between floor and limit, then less by age. All in seconds.
+type aging struct{ floor, limit, age uint32 }
+
+// asItCame leaves TTLs as they are.
+var asItCame = aging{limit: 1<<31 - 1}
+
+func (a aging) apply(ttl uint32) uint32 {
+	if ttl > 1<<31-1 {
+		ttl = 0 // RFC 2181 section 8
+	}
+	ttl = min(max(ttl, a.floor), a.limit)
+	return ttl - min(ttl, a.age)
+}
+
+// write adds m to the reply as the answer to q.
+func (m *message) write(r *Request, q question, a aging) {
+	r.Reply.Rcode = m.rcode
+	if m.rcode > 15 && !r.Query.EDNS {
+		r.Reply.Rcode = wire.ServerFailure // an extended rcode needs an OPT
+	}
+	if m.explained {
+		r.Reply.Explain(m.info, m.text)
+	}
+	flags := m.flags & wire.FlagTC
+	if r.Query.DO || r.Query.Flags&wire.FlagAD != 0 {
+		flags |= m.flags & wire.FlagAD // RFC 6840 section 5.8
+	}
+	r.Reply.SetFlags(flags)
+	if m.packet == nil {
+		return
+	}
+	turn := 0
+	if r.rotate && m.spread.count > 1 {
+		r.rotation++
+		turn = int(r.rotation % uint32(m.spread.count))
+	}
+	if q.owner == wire.AtQName {
+		m.copy(&r.Reply, a, turn)
+	} else {
+		m.unpack(&r.Reply, q, a, turn)
+	}
+}
+
+// copy puts the sections behind the question they belong to. Sections that only help are left out when there is no room for them
+// (RFC 2181 section 9); when the rest has none, the reply stays empty and is marked as cut.
+func (m *message) copy(reply *wire.Reply, a aging, turn int) {
+	keep := wire.Additional
+	needed := wire.Authority
+	if m.outcome == wire.Answered {
+		needed = wire.Answer
+	}
+	counts := m.counts
+	for keep > needed && !reply.Fits(m.ends[keep]-m.start) {
+		counts[keep] = 0
+		keep--
+	}
+	at, ok := reply.Body(m.packet[m.start:m.ends[keep]], counts)
+	if !ok {
+		return
+	}
+	body := reply.Bytes()[at:]
+	for i := range int(counts[0]) + int(counts[1]) + int(counts[2]) {
+		ttlAt := int(m.ttls[i])
+		place := body[ttlAt-m.start:]
+		binary.BigEndian.PutUint32(place, a.apply(binary.BigEndian.Uint32(m.packet[ttlAt:])))
+		if turn > 0 && m.spread.has(i) {
+			copy(place[6:], m.address(i, turn))
+		}
+	}
+}
+
+func (s spread) has(i int) bool { return i >= s.first && i < s.first+s.count }
+
+// address is the data of the i-th record when the run of address records begins turn records later.
+func (m *message) address(i, turn int) []byte {
+	i = m.spread.first + (i-m.spread.first+turn)%m.spread.count
+	at := int(m.ttls[i]) + 6
+	return m.packet[at : at+m.spread.size]
+}
+
+// unpack adds the answers, and the authority of a denial, one by one with their names whole: q is the end of a chain of aliases, so the
+// names in them point at a question that is not the reply's.
+func (m *message) unpack(reply *wire.Reply, q question, a aging, turn int) {
+	var owner [wire.MaxName + 1]byte
+	var scratch [1024]byte
+	at := m.start
+	records := int(m.counts[wire.Answer])
+	if m.outcome != wire.Answered {
+		records += int(m.counts[wire.Authority])
+	}
+	for i := range records {
+		if i == int(m.counts[wire.Answer]) {
+			reply.Begin(wire.Authority)
+		}
+		size, _, _ := wire.UnpackName(&owner, m.packet, at)
+		name := owner[:size]
+		if q.owner != 0 && string(name) == string(q.name.Name()) {
+			name = append(owner[:0], 0xc0|byte(q.owner>>8), byte(q.owner))
+		}
+		var record wire.Record
+		at, _ = record.Read(m.packet, at)
+		data := record.Unpack(scratch[:0], m.packet, at)
+		if turn > 0 && m.spread.has(i) {
+			data = m.address(i, turn)
+		}
+		if !reply.Owned(name, record.Type, record.Class, a.apply(record.TTL), data) {
+			return
+		}
+	}
+}

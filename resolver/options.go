@@ -1,0 +1,129 @@
+package resolver
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// Options is all that one resolver needs: the server blocks that share a listening address. All names are fully qualified and in
+// lower case, such as "cluster.local.".
+type Options struct {
+	Blocks []Block
+}
+
+// Block is one server block of the Corefile. Its steps run in the order of the fields.
+type Block struct {
+	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
+	Bufsize    uint16   // largest UDP reply in octets, 512-4096, default 1232 (RFC 9715)
+	Rotate     bool     // loadbalance: A and AAAA records start at another one in each reply
+	Hosts      *Hosts
+	Kubernetes []Kubernetes
+	Transfers  []Transfer
+	Cache      *Cache
+	Loop       bool // loop: probe for a forwarding loop
+	Forwards   []Forward
+	Errors     *slog.Logger // where queries that failed are told, at level error; nil for nowhere
+}
+
+// Fallthrough says which names go on to the next step when this one has none. The zero value is "none".
+type Fallthrough struct {
+	Zones []string // names at or below these; "." is all
+}
+
+// Hosts answers from tables in the form of /etc/hosts.
+type Hosts struct {
+	Zones       []string      // names it answers for; default the block's zones
+	File        string        // "" for none; default /etc/hosts
+	Inline      []string      // lines of the Corefile
+	TTL         time.Duration // default 3600 s
+	Reload      time.Duration // how often the file is looked at; default 5 s, 0 never
+	NoReverse   bool          // no PTR records are made
+	Fallthrough Fallthrough
+}
+
+// Kubernetes is a view of a cluster: what differs between blocks that share an index.
+type Kubernetes struct {
+	Zones        []string // the first that is not a reverse zone is the target of PTR records
+	Index        *zones.Index
+	TTL          time.Duration // default 5 s, 0-3600 s
+	Pods         zones.Pods
+	MultiCluster []string     // those of Zones that are clusterset zones
+	MultiIndex   *zones.Index // the index of the ServiceImports; nil without MultiCluster
+	Fallthrough  Fallthrough
+	Local        []netip.Addr // addresses of this server, to find the service that fronts it
+}
+
+// Transfer says to whom zones may be transferred whole, and who is told of changes.
+type Transfer struct {
+	Zones []string         // zones at or below these
+	To    []netip.AddrPort // secondaries; NOTIFY goes to the port, transfers are given to the address
+	Any   bool             // `to *`: everybody may transfer
+}
+
+// Cache keeps what was forwarded. All durations are TTLs.
+type Cache struct {
+	Zones          []string      // names it caches; default the block's zones
+	MaxTTL         time.Duration // cap, default 3600 s (CACHE's TTL argument)
+	Success        CacheLimit    // positive answers; default 9984 entries
+	Denial         CacheLimit    // NXDOMAIN and NODATA; default 9984 entries, 1800 s
+	ServFail       time.Duration // how long a server failure is kept; default 5 s, at most 5 min (RFC 2308 section 7.1)
+	Prefetch       int           // queries within PrefetchFor that make a name worth prefetching; 0 off
+	PrefetchFor    time.Duration // default 1 min
+	PrefetchAt     int           // percent of the TTL that is left when it is fetched again; default 10
+	ServeStale     time.Duration // how long past its TTL an entry may be served; 0 off, default 1 h when on
+	StaleVerify    bool          // serve_stale … verify: ask upstream first
+	DisableSuccess []string      // names whose positive answers are not kept
+	DisableDenial  []string      // names whose denials are not kept
+	KeepTTL        bool          // TTLs do not count down
+}
+
+// CacheLimit bounds one of the cache's two halves.
+type CacheLimit struct {
+	Capacity int           // entries
+	MaxTTL   time.Duration // cap
+	MinTTL   time.Duration // floor, default 0 for success, 5 s for denial
+}
+
+// Policy is the order in which upstreams are tried.
+type Policy uint8
+
+// The policies of `forward`.
+const (
+	Random Policy = iota
+	RoundRobin
+	Sequential
+)
+
+// Forward sends a query on to upstreams.
+type Forward struct {
+	From          string   // names at or below it; "." is all
+	Except        []string // but not at or below these
+	To            []Upstream
+	Policy        Policy
+	PreferUDP     bool          // ask over UDP even when the client used TCP
+	ForceTCP      bool          // ask over TCP always
+	MaxConcurrent int           // queries under way before new ones are refused; 0 means the built-in bound
+	MaxFails      int           // failed health checks that take an upstream out; default 2, 0 never
+	HealthCheck   time.Duration // interval of checks of a failing upstream; default 0.5 s, 0 no checks
+	HealthDomain  string        // name asked by a check; default "."
+	HealthNoRec   bool          // a check does not ask for recursion
+	Expire        time.Duration // idle connections are closed after it; default 10 s
+	MaxIdle       int           // idle connections kept for each upstream; 0 for the built-in bound
+	ReadTimeout   time.Duration // how long one attempt waits for its reply; default 2 s
+	ServerName    string        // TLS server name
+	CertFile      string        // TLS client certificate, with KeyFile
+	KeyFile       string
+	CAFile        string   // TLS roots; "" for the system's
+	FailFast      bool     // failfast_all_unhealthy_upstreams: SERVFAIL at once when all upstreams are down
+	Next          []uint16 // next: rcodes that pass the query to the next forward
+	Failover      []uint16 // failover: rcodes that try the next upstream
+}
+
+// Upstream is one server to forward to.
+type Upstream struct {
+	Address netip.AddrPort
+	TLS     bool
+}

@@ -1,0 +1,260 @@
+package resolver_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/testdata/stories"
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// A records section is read back into an index, so that answers are tested without what compiles a cluster. The section is what
+// zones.Snapshot.WriteText writes; a word of it that is not understood is an error.
+
+// loader collects the records section of a story.
+type loader struct {
+	zone     string
+	missing  zones.Kinds // not read yet
+	services map[service]*names
+	changes  []func(*zones.Tx)
+	cluster  map[netip.Addr]map[string]bool // PTR targets of each address
+}
+
+type service struct{ namespace, name string }
+
+// names is the owner names of a service.
+type names struct {
+	absent string
+	list   map[string]*records // by name below the service
+}
+
+type records struct {
+	addrs []netip.Addr
+	srv   []*dns.SRV
+	alias string
+}
+
+// load is an index that holds what the records section of the story says. A story without the section is of an empty cluster.
+func load(t testing.TB, s *stories.Story, zone string) *zones.Index {
+	t.Helper()
+	l := &loader{zone: zone, services: map[service]*names{}, cluster: map[netip.Addr]map[string]bool{}}
+	for _, line := range s.Lines("records") {
+		if err := l.line(strings.TrimSpace(line)); err != nil {
+			t.Fatalf("records: %s%v", line, err)
+		}
+	}
+	index := zones.NewIndex()
+	index.Update(time.Now(), func(tx *zones.Tx) {
+		for k, n := range l.services {
+			unit, err := l.build(k, n)
+			if err != nil {
+				t.Fatalf("records: %v: %v", k, err)
+			}
+			tx.SetService(unit)
+		}
+		for _, change := range l.changes {
+			change(tx)
+		}
+		tx.SetSynced((zones.ServiceKinds | zones.PodObjects) &^ l.missing)
+	})
+	return index
+}
+
+// line takes in one line.
+func (l *loader) line(text string) error {
+	if words, found := strings.CutPrefix(text, "; not read yet: "); found {
+		return l.unread(words)
+	}
+	if comment, found := strings.CutPrefix(text, "; "); found {
+		owner, words, _ := strings.Cut(comment, " ")
+		return l.comment(owner, words)
+	}
+	rr, err := dns.NewRR(text)
+	if err != nil || rr == nil {
+		return fmt.Errorf("not a record: %w", err)
+	}
+	return l.record(rr)
+}
+
+func (l *loader) unread(words string) error {
+	kinds := []zones.Kinds{zones.Services, zones.Slices, zones.Namespaces, zones.PodObjects}
+	for word := range strings.SplitSeq(words, ", ") {
+		i := slices.IndexFunc(kinds, func(k zones.Kinds) bool { return k.String() == word })
+		if i < 0 {
+			return fmt.Errorf("%q is no kind of objects", word)
+		}
+		l.missing |= kinds[i]
+	}
+	return nil
+}
+
+// comment takes in what a zone file cannot say of a name.
+func (l *loader) comment(owner, words string) error {
+	below, found := strings.CutSuffix(owner, ".svc."+l.zone)
+	why, isAbsent := strings.CutPrefix(words, "has no names: ")
+	switch {
+	case !found:
+		return fmt.Errorf("%s is not below svc.%s", owner, l.zone)
+	case isAbsent:
+		_, s := l.names(below)
+		s.absent = why
+	case words != "exists, without records":
+		return fmt.Errorf("not a comment that is known")
+	case !strings.Contains(below, "."):
+		l.changes = append(l.changes, func(tx *zones.Tx) { tx.SetNamespace(below, true) })
+	default:
+		l.owner(below)
+	}
+	return nil
+}
+
+// names is the service that a name below svc.<zone> belongs to, and the name below the service.
+func (l *loader) names(below string) (relative string, s *names) {
+	labels := strings.Split(below, ".")
+	n := max(len(labels)-2, 0)
+	k := service{labels[len(labels)-1], strings.Join(labels[n:len(labels)-1], ".")}
+	if l.services[k] == nil {
+		l.services[k] = &names{list: map[string]*records{}}
+	}
+	return strings.Join(labels[:n], "."), l.services[k]
+}
+
+func (l *loader) owner(below string) *records {
+	relative, s := l.names(below)
+	if s.list[relative] == nil {
+		s.list[relative] = &records{}
+	}
+	return s.list[relative]
+}
+
+func (l *loader) record(rr dns.RR) error {
+	name := rr.Header().Name
+	below, isService := strings.CutSuffix(name, ".svc."+l.zone)
+	pod, isPod := strings.CutSuffix(name, ".pod."+l.zone)
+	addr, isAddr := addressOf(rr)
+	ptr, isPTR := rr.(*dns.PTR)
+	switch {
+	case isPTR:
+		return l.pointer(ptr)
+	case isPod && isAddr:
+		_, namespace, _ := strings.Cut(pod, ".")
+		l.changes = append(l.changes, func(tx *zones.Tx) { tx.AddPod(namespace, addr, 1) })
+		return nil
+	case !isService:
+		return fmt.Errorf("%s is neither below svc.%s nor below pod.%s", name, l.zone, l.zone)
+	}
+	r := l.owner(below)
+	switch rr := rr.(type) {
+	case *dns.A, *dns.AAAA:
+		r.addrs = append(r.addrs, addr)
+	case *dns.SRV:
+		r.srv = append(r.srv, rr)
+	case *dns.CNAME:
+		r.alias = rr.Target
+	default:
+		return fmt.Errorf("no record of this type comes from a cluster")
+	}
+	return nil
+}
+
+func addressOf(rr dns.RR) (addr netip.Addr, ok bool) {
+	switch rr := rr.(type) {
+	case *dns.A:
+		addr, ok = netip.AddrFromSlice(rr.A.To4())
+	case *dns.AAAA:
+		addr, ok = netip.AddrFromSlice(rr.AAAA.To16())
+	}
+	return addr, ok
+}
+
+// pointer remembers that an address has a PTR record to a name.
+func (l *loader) pointer(ptr *dns.PTR) error {
+	addr, err := addressOfReverse(ptr.Hdr.Name)
+	if err != nil {
+		return err
+	}
+	if l.cluster[addr] == nil {
+		l.cluster[addr] = map[string]bool{}
+	}
+	l.cluster[addr][ptr.Ptr] = true
+	return nil
+}
+
+// addressOfReverse is the address whose reverse name this is.
+func addressOfReverse(name string) (netip.Addr, error) {
+	labels := dns.SplitDomainName(name)
+	slices.Reverse(labels)
+	if len(labels) == 6 && labels[1] == "in-addr" {
+		return netip.ParseAddr(strings.Join(labels[2:], "."))
+	}
+	if len(labels) == 34 && labels[1] == "ip6" {
+		var text strings.Builder
+		for i, digit := range labels[2:] {
+			if i > 0 && i%4 == 0 {
+				text.WriteByte(':')
+			}
+			text.WriteString(digit)
+		}
+		return netip.ParseAddr(text.String())
+	}
+	return netip.Addr{}, fmt.Errorf("%s is not the reverse name of an address", name)
+}
+
+// build compiles one service.
+func (l *loader) build(k service, n *names) (*zones.Unit, error) {
+	var b zones.Builder
+	b.Start(k.namespace, k.name)
+	if n.absent != "" {
+		b.Absent(n.absent)
+		return b.Unit()
+	}
+	below := "." + k.name + "." + k.namespace + ".svc." + l.zone
+	for relative, r := range n.list {
+		owner := b.Name(relative)
+		for _, addr := range r.addrs {
+			b.Address(owner, addr)
+			if l.cluster[addr][strings.TrimPrefix(relative+below, ".")] {
+				b.Reverse(owner, relative == "")
+			}
+		}
+		if r.alias != "" {
+			target := make([]byte, 256)
+			size, err := dns.PackDomainName(r.alias, target, 0, nil, false)
+			if err != nil {
+				return nil, err
+			}
+			b.Alias(owner, target[:size])
+		}
+		for _, srv := range r.srv {
+			target, found := strings.CutSuffix("."+srv.Target, below)
+			if !found {
+				return nil, fmt.Errorf("%s leads out of the service", srv.Target)
+			}
+			b.Pair(owner, srv.Port, b.Name(strings.TrimPrefix(target, ".")))
+		}
+		if err := weigh(&b, owner, r.srv); err != nil {
+			return nil, err
+		}
+	}
+	return b.Unit()
+}
+
+// weigh adds to owner what has no record of its own and yet has a share of the weight, so that each record weighs what it should.
+func weigh(b *zones.Builder, owner zones.Name, list []*dns.SRV) error {
+	if len(list) == 0 {
+		return nil
+	}
+	for total := len(list); total <= 100; total++ {
+		if max(1, 100/total) == int(list[0].Weight) {
+			return nil
+		}
+		b.Portless(owner)
+	}
+	return fmt.Errorf("%d records of weight %d are no share of 100", len(list), list[0].Weight)
+}

@@ -1,0 +1,328 @@
+package resolver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+const (
+	ownPayload     = 1232 // octets of a reply that we ask for over UDP, RFC 9715 section 3
+	receiveSize    = 4096 // octets of a reply that we take
+	maxMismatches  = 64   // datagrams that answer something else before TCP is asked instead, RFC 5452 section 9.1
+	connectTimeout = 2500 * time.Millisecond
+	lengthSize     = 2 // the length before a message over TCP, RFC 1035 section 4.2.2
+)
+
+// query is one question as it goes to an upstream. Queries that are equal are asked once at a time.
+type query struct {
+	name string // wire form in lower case, root label included
+	typ  wire.Type
+	rd   bool
+	cd   bool
+	do   bool
+	tcp  bool // the client came over TCP
+}
+
+// newQuery is q as r asks it.
+func newQuery(r *Request, q question) query {
+	return query{
+		name: string(q.name.Name()), typ: r.Query.Type, do: r.Query.DO, tcp: r.Proto == TCP,
+		rd: r.Query.Flags&wire.FlagRD != 0, cd: r.Query.Flags&wire.FlagCD != 0,
+	}
+}
+
+// pack appends the query as a message. AD asks for the AD bit (RFC 6840 section 5.7); clients get it when they want it.
+func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
+	flags := uint16(wire.FlagAD)
+	if q.rd {
+		flags |= wire.FlagRD
+	}
+	if q.cd {
+		flags |= wire.FlagCD
+	}
+	additional := byte(0)
+	if edns {
+		additional = 1
+	}
+	buf = binary.BigEndian.AppendUint16(buf, id)
+	buf = binary.BigEndian.AppendUint16(buf, flags)
+	buf = append(buf, 0, 1, 0, 0, 0, 0, 0, additional)
+	buf = append(buf, q.name...)
+	buf = append(buf, byte(q.typ>>8), byte(q.typ), 0, byte(wire.ClassIN))
+	if edns {
+		do := byte(0)
+		if q.do {
+			do = 0x80
+		}
+		buf = append(buf, 0, 0, byte(wire.TypeOPT), ownPayload>>8, ownPayload&0xff, 0, 0, do, 0, 0, 0)
+	}
+	return buf
+}
+
+// Why an upstream gave no usable reply.
+var (
+	errMalformed = errors.New("malformed reply")
+	errSpoofed   = errors.New("too many replies to other questions")
+	errStopped   = errors.New("shutting down")
+)
+
+// upstream is one server that is asked.
+type upstream struct {
+	address     netip.AddrPort
+	tls         *tls.Config // nil without TLS
+	readTimeout time.Duration
+	idle        idleConns
+	buffers     sync.Pool // of *[receiveSize]byte
+
+	fails    atomic.Uint32 // failed health checks in a row
+	checking atomic.Bool   // a health check is under way
+	looping  atomic.Bool   // what it is asked comes back to us
+	quiet    quiet
+	counts   upstreamCounts
+}
+
+// ask asks upstream, over UDP unless tcp is set. A reply that was cut is asked for again over TCP. A server that does not know EDNS is
+// asked without (RFC 6891 section 7).
+func (u *upstream) ask(ctx context.Context, q query, tcp bool) (*message, error) {
+	begin := time.Now()
+	m, edns, err := u.attempt(ctx, q, tcp, true)
+	if err == nil && (m.rcode == wire.BadVers || !edns && (m.rcode == wire.FormatError || m.rcode == wire.NotImp)) {
+		m, _, err = u.attempt(ctx, q, tcp, false)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", u.address, err)
+	}
+	u.counts.observe(m.rcode, time.Since(begin))
+	return m, nil
+}
+
+// attempt asks once, and over TCP what UDP cannot carry or tell.
+func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool) (m *message, hasOPT bool, err error) {
+	if u.tls != nil || tcp {
+		return u.overTCP(ctx, q, edns)
+	}
+	m, hasOPT, err = u.overUDP(ctx, q, edns)
+	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !errors.Is(err, errMalformed) && !errors.Is(err, errSpoofed) {
+		return m, hasOPT, err
+	}
+	if whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns); errTCP == nil {
+		return whole, wholeOPT, nil
+	}
+	return m, hasOPT, err
+}
+
+// overUDP asks from a socket of its own, so that each query has another random port besides its random ID and the kernel drops what comes
+// from elsewhere (RFC 5452 section 9.2). A pool of sockets would save two system calls and give an attacker their port to find.
+func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, bool, error) {
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(u.address))
+	if err != nil {
+		return nil, false, err
+	}
+	defer conn.Close()
+	u.counts.dialled(viaUDP, false)
+	reportErrors(conn)
+	defer u.limit(ctx, conn)()
+	id := randomID()
+	packet := q.pack(make([]byte, 0, 512), id, edns)
+	if _, err := conn.Write(packet); err != nil {
+		return nil, false, err
+	}
+	buffer, _ := u.buffers.Get().(*[receiveSize]byte)
+	if buffer == nil {
+		buffer = new([receiveSize]byte)
+	}
+	defer u.buffers.Put(buffer)
+	for range maxMismatches {
+		n, err := conn.Read(buffer[:])
+		if err != nil {
+			return nil, false, err
+		}
+		if wire.IsReply(buffer[:n], id, q.question(packet)) {
+			return read(buffer[:n])
+		}
+		u.counts.mismatches.Add(1)
+	}
+	return nil, false, errSpoofed
+}
+
+// question is the question section of the packed query.
+func (q *query) question(packet []byte) []byte {
+	return packet[wire.HeaderSize : wire.HeaderSize+len(q.name)+4]
+}
+
+func randomID() uint16 {
+	var id [2]byte
+	rand.Read(id[:]) // never fails
+	return binary.BigEndian.Uint16(id[:])
+}
+
+// limit bounds what is done with conn by the read timeout and ctx; the result takes the watch on ctx off.
+func (u *upstream) limit(ctx context.Context, conn net.Conn) func() bool {
+	deadline := time.Now().Add(u.readTimeout)
+	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
+		deadline = end
+	}
+	conn.SetDeadline(deadline)
+	return context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+}
+
+// read makes a message of packet, which is known to answer the question.
+func read(packet []byte) (*message, bool, error) {
+	var parsed wire.Message
+	if !parsed.Read(packet) {
+		return nil, false, errMalformed
+	}
+	m := newMessage(packet, &parsed)
+	if m == nil {
+		return nil, false, errMalformed
+	}
+	return m, parsed.EDNS, nil
+}
+
+// overTCP asks over an idle connection or a new one. An idle one that turns out closed is not a failure.
+func (u *upstream) overTCP(ctx context.Context, q query, edns bool) (*message, bool, error) {
+	for {
+		conn, reused, err := u.connect(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		m, hasOPT, err := u.converse(ctx, conn, q, edns)
+		if err == nil {
+			u.idle.put(conn, time.Now())
+			return m, hasOPT, nil
+		}
+		conn.Close()
+		if !reused || ctx.Err() != nil {
+			return nil, false, err
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			u.idle.close(time.Time{}) // the others are as likely dead
+			return nil, false, err
+		}
+	}
+}
+
+// connect is an idle connection or a new one, with its TLS handshake done.
+func (u *upstream) connect(ctx context.Context) (conn net.Conn, reused bool, err error) {
+	transport := viaTCP
+	if u.tls != nil {
+		transport = viaTLS
+	}
+	if conn = u.idle.take(time.Now()); conn != nil {
+		u.counts.dialled(transport, true)
+		return conn, true, nil
+	}
+	u.counts.dialled(transport, false)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout) // half of the time there is, so that another one can be tried
+	defer cancel()
+	dialer := net.Dialer{KeepAlive: -1}
+	if conn, err = dialer.DialContext(ctx, "tcp", u.address.String()); err != nil || u.tls == nil {
+		return conn, false, err
+	}
+	secure := tls.Client(conn, u.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, false, fmt.Errorf("TLS: %w", err)
+	}
+	return secure, false, nil
+}
+
+// converse sends the query over conn and reads the reply.
+func (u *upstream) converse(ctx context.Context, conn net.Conn, q query, edns bool) (*message, bool, error) {
+	defer u.limit(ctx, conn)()
+	id := randomID()
+	packet := q.pack(make([]byte, lengthSize, 512), id, edns)
+	binary.BigEndian.PutUint16(packet, uint16(len(packet)-lengthSize))
+	if _, err := conn.Write(packet); err != nil {
+		return nil, false, err
+	}
+	for range maxMismatches {
+		var length [lengthSize]byte
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			return nil, false, err
+		}
+		reply := make([]byte, binary.BigEndian.Uint16(length[:]))
+		if _, err := io.ReadFull(conn, reply); err != nil {
+			return nil, false, err
+		}
+		if wire.IsReply(reply, id, q.question(packet[lengthSize:])) {
+			return read(reply)
+		}
+		u.counts.mismatches.Add(1)
+	}
+	return nil, false, errSpoofed
+}
+
+// check asks upstream whether it is alive: any reply will do.
+func (u *upstream) check(ctx context.Context, q query, tcp bool) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, _, err := u.attempt(ctx, q, tcp, false)
+	if errors.Is(err, errMalformed) {
+		return nil
+	}
+	return err
+}
+
+// down reports whether more health checks failed in a row than are allowed.
+func (u *upstream) down(maxFails int) bool { return maxFails > 0 && int(u.fails.Load()) > maxFails }
+
+// isLocal reports whether err is a shortage here and says nothing of the upstream.
+func isLocal(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
+		errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, context.Canceled)
+}
+
+// reason is err in the words of an Extended DNS Error, without our own port.
+func (u *upstream) reason(err error) (wire.InfoCode, string) {
+	name := u.address.String()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
+		return wire.NoReachableAuthority, name + " does not answer in time"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return wire.NetworkError, name + " refuses to be asked: nothing listens there"
+	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
+		return wire.NetworkError, name + " cannot be reached: no route"
+	case errors.Is(err, errMalformed) || errors.Is(err, errSpoofed):
+		return wire.InvalidData, name + " sent no usable reply"
+	case isLocal(err):
+		return wire.NetworkError, "this server is out of sockets"
+	}
+	return wire.NetworkError, "the connection to " + name + " failed"
+}
+
+// quiet keeps a line that would be logged with every query to one in a while.
+type quiet struct {
+	mu      sync.Mutex
+	next    time.Time
+	skipped int
+}
+
+// quietFor is how long the same line is not logged again.
+const quietFor = 10 * time.Second
+
+// speak reports whether the line is to be logged now, and how many were not since the last.
+func (s *quiet) speak(now time.Time) (skipped int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Before(s.next) {
+		s.skipped++
+		return 0, false
+	}
+	skipped, s.skipped, s.next = s.skipped, 0, now.Add(quietFor)
+	return skipped, true
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package resolver
+
+import "net"
+
+func reportErrors(*net.UDPConn) {}
