@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// get asks an admin endpoint, over a connection of its own.
+func get(t *testing.T, a *Admin, asked, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	reply, err := client.Get("http://" + a.Addresses()[asked].String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply.StatusCode, string(body)
+}
+
+func newAdmin(t *testing.T, o AdminOptions) *Admin {
+	o.Logger = slog.New(slog.DiscardHandler)
+	a := NewAdmin(o)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { a.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return a
+}
+
+func TestAdminEndpoints(t *testing.T) {
+	missing := []string{"kubernetes", "hosts"}
+	a := newAdmin(t, AdminOptions{NotReady: func() []string { return missing }, Metrics: NewMetrics("1", "2").Handler()})
+	const health, other = "127.0.0.1:0", "localhost:0"
+	if err := a.Set(Endpoints{Health: []string{health}, Ready: []string{health, other}, Prometheus: []string{other}, Pprof: []string{other}}); err != nil {
+		t.Fatal(err)
+	}
+	check := func(asked, path string, code int, body string) {
+		t.Helper()
+		if gotCode, gotBody := get(t, a, asked, path); gotCode != code || body != "*" && gotBody != body {
+			t.Errorf("%s%s: %d %q, want %d %q", asked, path, gotCode, gotBody, code, body)
+		}
+	}
+	check(health, "/health", 200, "OK")
+	check(health, "/ready", 503, "kubernetes,hosts")
+	check(health, "/metrics", 404, "*")
+	check(other, "/metrics", 200, "*")
+	check(other, "/debug/pprof/cmdline", 200, "*")
+	check(other, "/health", 404, "*")
+	missing = nil
+	check(other, "/ready", 200, "OK")
+	missing = []string{"kubernetes"}
+	check(other, "/ready", 200, "OK") // once ready, always ready
+
+	a.Lameduck(t.Context(), time.Millisecond)
+	check(health, "/health", 200, "OK")
+	check(health, "/ready", 503, "Shutting down")
+}
+
+func TestReadyContinuously(t *testing.T) {
+	missing := []string(nil)
+	a := newAdmin(t, AdminOptions{NotReady: func() []string { return missing }})
+	if err := a.Set(Endpoints{Ready: []string{"127.0.0.1:0"}, Continuously: true}); err != nil {
+		t.Fatal(err)
+	}
+	get(t, a, "127.0.0.1:0", "/ready")
+	missing = []string{"kubernetes"}
+	if code, _ := get(t, a, "127.0.0.1:0", "/ready"); code != 503 {
+		t.Errorf("status %d after what was ready is not any more", code)
+	}
+}
+
+// A reload keeps the sockets that it can, opens new ones before it closes old ones, and changes nothing when it fails.
+func TestAdminReload(t *testing.T) {
+	a := newAdmin(t, AdminOptions{})
+	const first, second = "127.0.0.1:0", "localhost:0"
+	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	kept := a.Addresses()[first].String()
+	if err := a.Set(Endpoints{Health: []string{second}, Ready: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	if now := a.Addresses()[first].String(); now != kept {
+		t.Errorf("the socket moved from %s to %s", kept, now)
+	}
+	if code, _ := get(t, a, first, "/ready"); code != 200 {
+		t.Errorf("/ready at the kept socket: %d", code)
+	}
+	if code, _ := get(t, a, first, "/health"); code != 404 {
+		t.Errorf("/health at the kept socket: %d", code)
+	}
+	taken := a.Addresses()[second].String()
+	if err := a.Set(Endpoints{Health: []string{first, "127.0.0.1:00", taken, "host.invalid:80"}}); err == nil {
+		t.Error("a bad address was accepted")
+	}
+	if got := a.Addresses(); len(got) != 2 {
+		t.Errorf("after a failed reload: %v", got)
+	}
+	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Addresses(); len(got) != 1 {
+		t.Errorf("after the second was dropped: %v", got)
+	}
+}

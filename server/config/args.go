@@ -1,0 +1,221 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// args reads one statement, a directive or an option, word by word. The first mistake stays in err and every later call returns a
+// zero value, so that a parser reads as the list of what it expects.
+type args struct {
+	statement
+	*world
+	title string // what errors call it: "forward" or "forward: max_fails"
+	used  int    // words already read
+	err   error
+	warn  func(position, string, ...any)
+}
+
+// options are the readers of a directive's options by name. A nil reader is an option that CoreDNS has and we do not serve yet.
+type options map[string]func(*args)
+
+func (a *args) fail(format string, values ...any) {
+	if a.err == nil {
+		a.err = a.at.errorf("%s: %s", a.title, fmt.Sprintf(format, values...))
+	}
+}
+
+func (a *args) warnf(format string, values ...any) {
+	a.warn(a.at, "%s: %s", a.title, fmt.Sprintf(format, values...))
+}
+
+func (a *args) more() bool { return a.err == nil && a.used < len(a.words) }
+
+// peek is the next word, "" at the end.
+func (a *args) peek() string {
+	if !a.more() {
+		return ""
+	}
+	return a.words[a.used]
+}
+
+// word is the next word, which must be there.
+func (a *args) word(want string) string {
+	if !a.more() {
+		a.fail("needs %s", want)
+		return ""
+	}
+	a.used++
+	return a.words[a.used-1]
+}
+
+// rest is all words that are left.
+func (a *args) rest() []string {
+	if a.err != nil {
+		return nil
+	}
+	words := a.words[a.used:]
+	a.used = len(a.words)
+	return words
+}
+
+// atLeastOne is the words that are left, of which there must be one.
+func (a *args) atLeastOne(want string) []string {
+	if !a.more() {
+		a.fail("needs %s", want)
+	}
+	return a.rest()
+}
+
+// end is where no word may be left.
+func (a *args) end() {
+	if a.more() {
+		a.fail("unexpected %q", a.peek())
+	}
+}
+
+// set is an option without words.
+func set(value *bool) func(*args) { return func(*args) { *value = true } }
+
+func (a *args) number(least, most int) int {
+	want := fmt.Sprintf("a whole number from %d to %d", least, most)
+	if most == math.MaxInt32 {
+		want = fmt.Sprintf("a whole number of %d or more", least)
+	}
+	w := a.word(want)
+	n, err := strconv.Atoi(w)
+	if err != nil || n < least || n > most {
+		a.fail("got %q, wants %s", w, want)
+		return 0
+	}
+	return n
+}
+
+// seconds is a whole number of them, as TTLs are written.
+func (a *args) seconds(least, most int) time.Duration {
+	return time.Duration(a.number(least, most)) * time.Second
+}
+
+// The bounds of durations that have no sharper ones.
+const (
+	positive = time.Nanosecond
+	forever  = time.Duration(math.MaxInt64)
+)
+
+func (a *args) duration(least, most time.Duration) time.Duration {
+	want := "a duration such as 30s, 1m or 500ms"
+	switch {
+	case most < forever:
+		want += fmt.Sprintf(", at most %v", most)
+	case least == positive:
+		want += ", more than 0"
+	case least > 0:
+		want += fmt.Sprintf(", at least %v", least)
+	}
+	w := a.word(want)
+	d, err := time.ParseDuration(w)
+	if err != nil || d < least || d > most {
+		a.fail("got %q, wants %s", w, want)
+		return 0
+	}
+	return d
+}
+
+// choose is the value of the next word in a table.
+func choose[T any](a *args, table map[string]T) (value T) {
+	known := slices.Sorted(maps.Keys(table))
+	want := sentence(known)
+	w := a.word(want)
+	value, ok := table[w]
+	if !ok {
+		a.fail("got %q, wants %s", w, want)
+	}
+	return value
+}
+
+// zones is the words that are left as fully qualified names in lower case.
+func (a *args) zones() []string {
+	var all []string
+	for _, w := range a.rest() {
+		key, err := parseKey(w, 0)
+		if err != nil {
+			a.fail("%v", err)
+			return nil
+		}
+		all = append(all, key.zones...)
+	}
+	return all
+}
+
+// zonesOr is the zones that are left, or others when there are none.
+func (a *args) zonesOr(others ...string) []string {
+	if a.more() || a.err != nil {
+		return a.zones()
+	}
+	return slices.Clone(others)
+}
+
+// endpoint is an optional "host:port" to listen on.
+func (a *args) endpoint(standard string) string {
+	if !a.more() {
+		return standard
+	}
+	w := a.word("")
+	_, port, err := net.SplitHostPort(w)
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+		a.fail("got %q, wants an address with a port such as %s", w, standard)
+	}
+	return w
+}
+
+// options reads the block of a directive, one option a line.
+func (a *args) options(table options) { a.optionsOr(table, nil) }
+
+// optionsOr reads the block of a directive. A line whose name is not in the table goes to other, which says whether it was its kind.
+func (a *args) optionsOr(table options, other func(*args) bool) {
+	a.end()
+	for _, s := range a.block {
+		if a.err != nil {
+			return
+		}
+		o := &args{statement: s, world: a.world, title: a.title + ": " + s.name, warn: a.warn}
+		o.option(a.title, table, other)
+		a.err = o.err
+	}
+}
+
+func (a *args) option(directive string, table options, other func(*args) bool) {
+	read, known := table[a.name]
+	switch {
+	case known && read == nil:
+		a.err = a.at.errorf("%s: option %q is not supported yet", directive, a.name)
+	case known:
+		read(a)
+	case other == nil || !other(a):
+		hint := didYouMean(a.name, slices.Collect(maps.Keys(table)))
+		a.err = a.at.errorf("%s: unknown option %q%s", directive, a.name, hint)
+	}
+	a.finish()
+}
+
+// finish is where everything of an option, or of a directive without options, must have been read.
+func (a *args) finish() {
+	a.end()
+	if len(a.block) > 0 {
+		a.fail("takes no block { … }")
+	}
+}
+
+func sentence(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+)
+
+// cacheEntries is what each half of the cache holds unless the Corefile says else.
+const cacheEntries = 9984
+
+// leastCacheEntries is what a smaller CAPACITY means, as in CoreDNS: Corefiles with `success 1` are about the TTL that follows.
+const leastCacheEntries = 1024
+
+// cache [TTL] [ZONES…] { success|denial CAPACITY [TTL] [MINTTL]; … }
+func (b *block) cache(a *args) {
+	c := &resolver.Cache{
+		MaxTTL:      time.Hour,
+		Success:     resolver.CacheLimit{Capacity: cacheEntries, MaxTTL: time.Hour},
+		Denial:      resolver.CacheLimit{Capacity: cacheEntries, MaxTTL: 30 * time.Minute, MinTTL: 5 * time.Second},
+		ServFail:    5 * time.Second,
+		PrefetchFor: time.Minute,
+		PrefetchAt:  10,
+	}
+	b.Steps.Cache = c
+	if _, err := strconv.Atoi(a.peek()); err == nil {
+		c.MaxTTL = a.seconds(1, math.MaxInt32)
+		c.Success.MaxTTL, c.Denial.MaxTTL = c.MaxTTL, c.MaxTTL
+	}
+	c.Zones = a.zonesOr(b.zones...)
+	a.options(options{
+		"success":            func(o *args) { cacheLimit(o, &c.Success) },
+		"denial":             func(o *args) { cacheLimit(o, &c.Denial) },
+		"prefetch":           func(o *args) { prefetch(o, c) },
+		"serve_stale":        func(o *args) { serveStale(o, c) },
+		"serve_stale_policy": nil,
+		"servfail":           func(o *args) { c.ServFail = o.duration(0, 5*time.Minute) },
+		"disable":            func(o *args) { disable(o, c) },
+		"keepttl":            set(&c.KeepTTL),
+	})
+	// A block may raise one half above the directive's TTL; the cap of both is the larger.
+	c.MaxTTL = max(c.Success.MaxTTL, c.Denial.MaxTTL)
+}
+
+func cacheLimit(a *args, l *resolver.CacheLimit) {
+	l.Capacity = max(a.number(0, math.MaxInt32), leastCacheEntries)
+	if a.more() {
+		l.MaxTTL = a.seconds(1, math.MaxInt32)
+	}
+	if a.more() {
+		l.MinTTL = a.seconds(0, math.MaxInt32)
+	}
+}
+
+// prefetch AMOUNT [DURATION [PERCENTAGE%]]
+func prefetch(a *args, c *resolver.Cache) {
+	c.Prefetch = a.number(0, math.MaxInt32)
+	if a.more() {
+		c.PrefetchFor = a.duration(0, forever)
+	}
+	if !a.more() {
+		return
+	}
+	w := a.word("")
+	digits, found := strings.CutSuffix(w, "%")
+	n, err := strconv.Atoi(digits)
+	if err != nil || !found || n < 10 || n > 90 {
+		a.fail("got %q, wants a percentage from 10%% to 90%%", w)
+	}
+	c.PrefetchAt = n
+}
+
+// serve_stale [DURATION] [immediate|verify]
+func serveStale(a *args, c *resolver.Cache) {
+	c.ServeStale, c.StaleVerify = time.Hour, false
+	if a.more() {
+		c.ServeStale = a.duration(0, forever)
+	}
+	if a.more() {
+		c.StaleVerify = choose(a, map[string]bool{"immediate": false, "verify": true})
+	}
+	if a.more() {
+		a.fail("%q: a timeout, TTL or recheck time is not supported yet", a.peek())
+	}
+}
+
+// disable success|denial [ZONES…]
+func disable(a *args, c *resolver.Cache) {
+	names := choose(a, map[string]*[]string{"success": &c.DisableSuccess, "denial": &c.DisableDenial})
+	zones := a.zonesOr(".")
+	if a.err == nil {
+		*names = append(*names, zones...)
+	}
+}

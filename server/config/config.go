@@ -1,0 +1,124 @@
+// Package config turns flags, environment and a Corefile into one validated Config.
+//
+// Nothing of it serves: it reads files and says what they mean, or in which line they are wrong. A Config never changes after
+// Parse has returned it, so any number of goroutines may read it.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"regexp"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/watch"
+)
+
+// Config is all that a Corefile says. Addresses of HTTP endpoints are "host:port" as net.Listen takes them, without repetition and in
+// the order of the file; an endpoint without addresses is off.
+type Config struct {
+	Listeners  []Listener
+	Health     Health
+	Ready      Ready
+	Prometheus Prometheus
+	Pprof      Pprof
+	Reload     Reload
+
+	Warnings []string // each begins with file:line
+	Digest   string   // SHA-512 of the meaning of all files, in hexadecimal: equal for files that differ in comments and spaces only
+}
+
+// Listener is a group of addresses that serve the same blocks, so that one resolver answers for all of them.
+type Listener struct {
+	Addresses []netip.AddrPort // UDP and TCP; [::] stands for all addresses of both families, 0.0.0.0 for those of IPv4
+	Blocks    []Block
+}
+
+// Block is one server block with what the server does around its answers. A block of several ports appears in several listeners,
+// each time with the zones of that port.
+type Block struct {
+	At         string         // file:line of its first zone
+	Steps      resolver.Block // Kubernetes[i].Index and MultiIndex are nil: the server fills them by Sources[i]
+	Sources    []Source       // one for each of Steps.Kubernetes
+	Errors     *Errors        // nil without `errors`
+	Log        []Log          // none without `log`; the first whose Zone the qname is in decides
+	Debug      bool           // debug: a panic is not recovered, debug lines are logged
+	Prometheus string         // the endpoint that its metrics belong to; "" when it is not measured
+	Ready      bool           // its sources count for the ready endpoint
+}
+
+// Source is where one kubernetes directive has its objects from. Directives with equal options share an index.
+type Source struct {
+	Objects        watch.Options // of Kubernetes.Index
+	Imports        watch.Options // of Kubernetes.MultiIndex; zero without multicluster zones
+	StartupTimeout time.Duration // how long a start waits for the first sync; default 5 s
+}
+
+// Errors is how failures are logged.
+type Errors struct {
+	Stacktrace  bool
+	Consolidate []Consolidate // the first that matches takes the line
+}
+
+// Consolidate counts like messages and logs their sum.
+type Consolidate struct {
+	Period    time.Duration
+	Pattern   *regexp.Regexp
+	Level     slog.Level // of the sum; default error
+	ShowFirst bool       // the first message of a period is logged at once
+}
+
+// Log is which queries are logged, and how.
+type Log struct {
+	Zone    string  // names at or below it; default "."
+	Format  string  // text with placeholders; default CommonLog; {common} and {combined} are already replaced
+	Classes Classes // default all
+}
+
+// The two formats that have a name.
+const (
+	CommonLog   = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}`
+	CombinedLog = CommonLog + ` "{>opcode}"`
+)
+
+// Classes is a set of classes of answers.
+type Classes uint8
+
+// The classes of `log`.
+const (
+	Success Classes = 1 << iota // an answer with records, or a referral
+	Denial                      // NXDOMAIN or NODATA
+	Failure                     // any other rcode (`class error`)
+
+	AllClasses = Success | Denial | Failure
+)
+
+// Health is the endpoint /health.
+type Health struct {
+	Addresses []string      // default ":8080"
+	Lameduck  time.Duration // how long the server goes on answering after SIGTERM; default 0
+}
+
+// Ready is the endpoint /ready.
+type Ready struct {
+	Addresses    []string // default ":8181"
+	Continuously bool     // monitor continuously: what was ready once may become unready again
+}
+
+// Prometheus is the endpoint /metrics.
+type Prometheus struct {
+	Addresses      []string // default "localhost:9153"
+	RuntimeMetrics bool     // runtime_metrics: all of Go's runtime/metrics
+}
+
+// Pprof is the endpoint /debug/pprof.
+type Pprof struct {
+	Addresses []string // default "localhost:6053"
+	BlockRate int      // for runtime.SetBlockProfileRate; 0 off, default 1 when on
+}
+
+// Reload is how the files are looked at for changes.
+type Reload struct {
+	Interval time.Duration // default 30 s, at least 2 s; 0 without `reload`: only on SIGUSR1
+	Jitter   time.Duration // an instance's interval is Interval ± half of Jitter; default 15 s, at most half of Interval
+}

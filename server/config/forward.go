@@ -1,0 +1,172 @@
+package config
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/resolver"
+)
+
+// mostUpstreams is how many a forward may have, as in CoreDNS.
+const mostUpstreams = 15
+
+// forward FROM TO… { … }
+func (b *block) forward(a *args) {
+	f := &resolver.Forward{
+		MaxFails:     2,
+		HealthCheck:  500 * time.Millisecond,
+		HealthDomain: ".",
+		Expire:       10 * time.Second,
+		ReadTimeout:  2 * time.Second,
+	}
+	f.From = a.from()
+	name := a.upstreams(f)
+	a.options(forwardOptions(f))
+	if name != "" && f.ServerName != "" {
+		a.fail("tls_servername is %q, and an upstream says %q: give one of them", f.ServerName, name)
+	}
+	if f.ServerName == "" {
+		f.ServerName = name
+	}
+	b.Steps.Forwards = append(b.Steps.Forwards, *f)
+}
+
+func forwardOptions(f *resolver.Forward) options {
+	return options{
+		"except":         func(a *args) { a.needsZone(); f.Except = append(f.Except, a.zones()...) },
+		"force_tcp":      set(&f.ForceTCP),
+		"prefer_udp":     set(&f.PreferUDP),
+		"expire":         func(a *args) { f.Expire = a.duration(0, forever) },
+		"max_idle_conns": func(a *args) { f.MaxIdle = a.number(0, math.MaxInt32) },
+		"read_timeout":   func(a *args) { f.ReadTimeout = a.duration(positive, forever) },
+		"max_fails":      func(a *args) { f.MaxFails = a.number(0, math.MaxInt32) },
+		"tls":            func(a *args) { forwardTLS(a, f) },
+		"tls_servername": func(a *args) { f.ServerName = a.word("a name") },
+		"policy":         func(a *args) { f.Policy = choose(a, policies()) },
+		"health_check":   func(a *args) { healthCheck(a, f) },
+		"max_concurrent": func(a *args) { f.MaxConcurrent = a.number(0, math.MaxInt32) },
+		"next":           func(a *args) { f.Next = append(f.Next, a.rcodes()...) },
+		"failover":       func(a *args) { failover(a, f) },
+
+		"failfast_all_unhealthy_upstreams": set(&f.FailFast),
+
+		"doh_method": nil, "max_age": nil, "max_connect_attempts": nil, "next_on_nodata": nil, "resolver": nil, "source_address": nil,
+	}
+}
+
+func policies() map[string]resolver.Policy {
+	return map[string]resolver.Policy{
+		"random": resolver.Random, "round_robin": resolver.RoundRobin, "sequential": resolver.Sequential,
+	}
+}
+
+// from is the first word, one zone.
+func (a *args) from() string {
+	w := a.word("FROM TO…, such as . /etc/resolv.conf")
+	if a.err != nil {
+		return ""
+	}
+	k, err := parseKey(w, 0)
+	if err != nil {
+		a.fail("%v", err)
+		return ""
+	}
+	if len(k.zones) > 1 {
+		a.warnf("%s is %d zones, only %s is forwarded", w, len(k.zones), k.zones[0])
+	}
+	return k.zones[0]
+}
+
+func (a *args) needsZone() {
+	if !a.more() {
+		a.fail("needs a zone")
+	}
+}
+
+// tls [CA | CERT KEY | CERT KEY CA]
+func forwardTLS(a *args, f *resolver.Forward) {
+	f.CertFile, f.KeyFile, f.CAFile = "", "", ""
+	switch w := a.rest(); len(w) {
+	case 0:
+	case 1:
+		f.CAFile = w[0]
+	case 2:
+		f.CertFile, f.KeyFile = w[0], w[1]
+	case 3:
+		f.CertFile, f.KeyFile, f.CAFile = w[0], w[1], w[2]
+	default:
+		a.fail("unexpected %q, wants at most CERT KEY CA", w[3])
+	}
+}
+
+// health_check DURATION [no_rec] [domain FQDN]
+func healthCheck(a *args, f *resolver.Forward) {
+	f.HealthCheck = a.duration(0, forever)
+	f.HealthDomain, f.HealthNoRec = ".", false
+	for a.more() {
+		if choose(a, map[string]bool{"no_rec": true, "domain": false}) {
+			f.HealthNoRec = true
+			continue
+		}
+		w := a.word("a domain name after domain")
+		if _, ok := dns.IsDomainName(w); a.err == nil && !ok {
+			a.fail("got %q, wants a domain name", w)
+		}
+		f.HealthDomain = dns.CanonicalName(w)
+	}
+}
+
+func (a *args) rcodes() (all []uint16) {
+	for _, w := range a.atLeastOne("an rcode such as NXDOMAIN") {
+		code, known := dns.StringToRcode[strings.ToUpper(w)]
+		if !known {
+			a.fail("got %q, wants an rcode such as NXDOMAIN or SERVFAIL", w)
+		}
+		all = append(all, uint16(code))
+	}
+	return all
+}
+
+func failover(a *args, f *resolver.Forward) {
+	for _, code := range a.rcodes() {
+		if code == dns.RcodeSuccess {
+			a.fail("NOERROR is an answer, not a reason to try the next upstream")
+		}
+		f.Failover = append(f.Failover, code)
+	}
+}
+
+// proxy FROM TO… { … } was forward's name until CoreDNS 1.5. What it has in common with forward is read; the rest has no effect.
+func (b *block) proxy(a *args) {
+	a.warnf("is outdated and read as forward")
+	f := &resolver.Forward{MaxFails: 1, HealthCheck: 500 * time.Millisecond, HealthDomain: ".", Expire: 10 * time.Second, ReadTimeout: 2 * time.Second}
+	f.From = a.from()
+	a.upstreams(f)
+	a.options(options{
+		"except":       func(o *args) { o.needsZone(); f.Except = append(f.Except, o.zones()...) },
+		"max_fails":    func(o *args) { f.MaxFails = o.number(0, math.MaxInt32) },
+		"policy":       func(o *args) { f.Policy = choose(o, proxyPolicies()) },
+		"protocol":     func(o *args) { proxyProtocol(o, f) },
+		"fail_timeout": outdated,
+		"health_check": outdated,
+		"spray":        outdated,
+	})
+	b.Steps.Forwards = append(b.Steps.Forwards, *f)
+}
+
+func proxyPolicies() map[string]resolver.Policy {
+	all := policies()
+	all["least_conn"], all["first"] = resolver.Random, resolver.Sequential
+	return all
+}
+
+// protocol dns [force_tcp]
+func proxyProtocol(a *args, f *resolver.Forward) {
+	choose(a, map[string]bool{"dns": true})
+	if a.more() {
+		f.ForceTCP = choose(a, map[string]bool{"force_tcp": true})
+	}
+}

@@ -1,0 +1,131 @@
+package config
+
+import "strings"
+
+// serverBlock is a block of a Corefile as it is written: "ZONE [ZONE…] { DIRECTIVE… }".
+type serverBlock struct {
+	keys       []token
+	directives []statement
+}
+
+// statement is one line with the block that it may open: a directive, or an option of one.
+type statement struct {
+	at     position
+	name   string
+	words  []string
+	braces bool // it opens a block, which may be empty
+	block  []statement
+}
+
+// statementDepth is how far blocks may nest; no directive goes deeper than two.
+const statementDepth = 16
+
+// parser reads the blocks of tokens whose imports are followed.
+type parser struct {
+	tokens []token
+	next   int
+}
+
+func (p *parser) more() bool     { return p.next < len(p.tokens) }
+func (p *parser) peek() token    { return p.tokens[p.next] }
+func (p *parser) take() token    { p.next++; return p.tokens[p.next-1] }
+func (p *parser) last() position { return p.tokens[len(p.tokens)-1].at }
+
+func (p *parser) blocks() ([]serverBlock, error) {
+	var all []serverBlock
+	for p.more() {
+		b, err := p.serverBlock()
+		if err != nil {
+			return nil, err
+		}
+		if len(b.keys) > 0 { // "" is no zone
+			all = append(all, b)
+		}
+	}
+	return all, nil
+}
+
+func (p *parser) serverBlock() (b serverBlock, err error) {
+	if b.keys, err = p.keys(); err != nil || !p.more() {
+		return b, err
+	}
+	if p.peek().open {
+		if len(b.keys) == 0 {
+			return b, p.peek().at.errorf("a server block needs a zone before its {")
+		}
+		b.directives, err = p.body(p.take().at, 0)
+		return b, err
+	}
+	if len(b.keys) == 0 {
+		return b, p.peek().at.errorf("a server block needs a zone before its directives")
+	}
+	// A file of a single block may do without braces.
+	for p.more() && err == nil {
+		err = p.statement(&b.directives, 0)
+	}
+	return b, err
+}
+
+// keys reads zones up to the end of the line or a brace; after a comma they go on in the next line.
+func (p *parser) keys() (keys []token, err error) {
+	for comma := false; ; {
+		t := p.peek()
+		if t.open && comma {
+			return nil, t.at.errorf("a zone must follow the comma")
+		}
+		if t.open {
+			return keys, nil
+		}
+		if t.close {
+			return nil, t.at.errorf("unexpected }, no block is open")
+		}
+		p.next++
+		t.text, comma = strings.CutSuffix(t.text, ",")
+		if t.text != "" {
+			keys = append(keys, t)
+		}
+		if !p.more() && comma {
+			return nil, t.at.errorf("a zone must follow the comma")
+		}
+		if !p.more() || !comma && p.peek().first {
+			return keys, nil
+		}
+	}
+}
+
+// body reads statements up to the brace that closes the block opened at start.
+func (p *parser) body(start position, depth int) (all []statement, err error) {
+	if depth > statementDepth {
+		return nil, start.errorf("blocks nest too deep")
+	}
+	for p.more() {
+		if p.peek().close {
+			p.next++
+			return all, nil
+		}
+		if err := p.statement(&all, depth); err != nil {
+			return nil, err
+		}
+	}
+	return nil, p.last().errorf("the file ends within the block opened at %s: a } is missing", start)
+}
+
+func (p *parser) statement(all *[]statement, depth int) (err error) {
+	t := p.take()
+	if t.open {
+		return t.at.errorf("{ must stand at the end of the line that it belongs to")
+	}
+	if t.close {
+		return t.at.errorf("unexpected }, no block is open")
+	}
+	s := statement{at: t.at, name: t.text}
+	for p.more() && !p.peek().first && !p.peek().open && !p.peek().close {
+		s.words = append(s.words, p.take().text)
+	}
+	if p.more() && p.peek().open && !p.peek().first {
+		s.braces = true
+		s.block, err = p.body(p.take().at, depth+1)
+	}
+	*all = append(*all, s)
+	return err
+}

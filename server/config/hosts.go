@@ -1,0 +1,40 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+)
+
+// hosts [FILE [ZONES…]] { [INLINE]; ttl SECONDS; no_reverse; reload DURATION; fallthrough [ZONES…] }
+func (b *block) hosts(a *args) {
+	h := &resolver.Hosts{File: "/etc/hosts", TTL: time.Hour, Reload: 5 * time.Second}
+	b.Steps.Hosts = h
+	if a.more() {
+		h.File = a.word("")
+	}
+	h.Zones = a.zonesOr(b.zones...)
+	a.optionsOr(options{
+		"ttl":                     func(o *args) { h.TTL = o.seconds(1, 65535) },
+		"no_reverse":              set(&h.NoReverse),
+		"reload":                  func(o *args) { h.Reload = o.duration(0, forever) },
+		"fallthrough":             func(o *args) { h.Fallthrough.Zones = o.zonesOr(".") },
+		"fallthrough_unsupported": nil,
+	}, func(o *args) bool { return inlineHosts(o, h) })
+}
+
+// inlineHosts takes a line of /etc/hosts. Only a line that begins with an address is one, so that a misspelt option is not lost as
+// the name of a host.
+func inlineHosts(a *args, h *resolver.Hosts) bool {
+	if _, err := netip.ParseAddr(a.name); err != nil {
+		return false
+	}
+	if !a.more() {
+		a.warn(a.at, "hosts: %s has no name and is passed over", a.name)
+		return true
+	}
+	h.Inline = append(h.Inline, a.name+" "+strings.Join(a.rest(), " "))
+	return true
+}

@@ -1,0 +1,153 @@
+package config
+
+import (
+	"path"
+	"strings"
+)
+
+// Bounds on what imports may make of a file: far above what people write, far below what hurts.
+const (
+	importDepth  = 32      // files and snippets within each other
+	importCount  = 10_000  // import lines followed
+	importTokens = 1 << 20 // words of the result
+)
+
+// importer puts the tokens of files and snippets in the place of the import lines that name them.
+type importer struct {
+	*world
+	folder   string // of the Corefile
+	snippets map[string][]token
+	depth    int
+	count    int
+	nesting  int // braces open at this point of the result
+	out      []token
+	warn     func(position, string, ...any)
+}
+
+// expand appends tokens to out. Snippets are defined and used in the order of the file: one that comes later is not known yet.
+func (m *importer) expand(tokens []token) error {
+	for i := 0; i < len(tokens); {
+		used, err := m.next(tokens[i:], i == 0 || tokens[i-1].open)
+		if err != nil {
+			return err
+		}
+		i += used
+	}
+	return nil
+}
+
+// next handles what stands at the head of tokens, and returns how many of them that are.
+func (m *importer) next(tokens []token, afterBrace bool) (int, error) {
+	t := tokens[0]
+	switch {
+	case m.nesting == 0 && t.first && isSnippet(t.text):
+		return m.define(tokens)
+	case t.text == "import" && (t.first || afterBrace):
+		return m.follow(tokens)
+	case len(m.out) >= importTokens:
+		return 0, t.at.errorf("more than %d words after imports", importTokens)
+	case t.open:
+		m.nesting++
+	case t.close:
+		m.nesting--
+	}
+	m.out = append(m.out, t)
+	return 1, nil
+}
+
+func isSnippet(s string) bool {
+	return len(s) > 2 && strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")")
+}
+
+// define keeps the tokens between the braces that follow a (name).
+func (m *importer) define(tokens []token) (int, error) {
+	t, name := tokens[0], strings.Trim(tokens[0].text, "()")
+	if len(tokens) < 2 || !tokens[1].open {
+		return 0, t.at.errorf("snippet %q needs a block { … }", t.text)
+	}
+	if _, twice := m.snippets[name]; twice {
+		return 0, t.at.errorf("snippet %q is already defined", t.text)
+	}
+	for i, nesting := 1, 0; i < len(tokens); i++ {
+		if tokens[i].open {
+			nesting++
+		}
+		if tokens[i].close {
+			nesting--
+		}
+		if nesting == 0 {
+			m.snippets[name] = tokens[2:i]
+			return i + 1, nil
+		}
+	}
+	return 0, tokens[1].at.errorf("snippet %q has no closing brace", t.text)
+}
+
+// follow expands what an import line names: a snippet, a file, or the files that match a pattern.
+func (m *importer) follow(tokens []token) (int, error) {
+	t := tokens[0]
+	if len(tokens) < 2 || tokens[1].first || tokens[1].text == "" {
+		return 0, t.at.errorf("import: needs a file, a pattern or the name of a snippet")
+	}
+	if len(tokens) > 2 && !tokens[2].first {
+		return 0, t.at.errorf("import: unexpected %q, it takes one file, pattern or name of a snippet", tokens[2].text)
+	}
+	m.count++
+	if m.depth == importDepth || m.count > importCount {
+		return 0, t.at.errorf("import: %q goes too deep, does it import itself?", tokens[1].text)
+	}
+	m.depth++
+	err := m.expandNamed(tokens[1])
+	m.depth--
+	return 2, err
+}
+
+func (m *importer) expandNamed(what token) error {
+	if tokens, known := m.snippets[what.text]; known {
+		return m.expand(tokens)
+	}
+	names, err := m.matches(what)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		content, err := m.read(name)
+		if err != nil {
+			return what.at.errorf("import: %q: %v", name, err)
+		}
+		if err := m.expand(lex(name, content, m.getenv)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matches is the files that an import names. It is relative to the file that it stands in. A pattern may match nothing: distributions
+// ship Corefiles with the imports for what their users may add.
+func (m *importer) matches(what token) ([]string, error) {
+	pattern := what.text
+	if !path.IsAbs(pattern) {
+		pattern = path.Join(m.folderOf(what.at.file), pattern)
+	}
+	if !strings.ContainsAny(pattern, "*?[") {
+		return []string{pattern}, nil
+	}
+	if strings.Count(pattern, "*") > 1 || strings.Count(pattern, "?") > 1 || strings.Contains(pattern, "[") {
+		return nil, what.at.errorf("import: %q: a pattern may have one * or ? only", what.text)
+	}
+	names, err := m.glob(pattern)
+	if err != nil {
+		return nil, what.at.errorf("import: %q: %v", what.text, err)
+	}
+	if len(names) == 0 {
+		m.warn(what.at, "import: no file matches %q", what.text)
+	}
+	return names, nil
+}
+
+func (m *importer) folderOf(file string) string {
+	if file == Stdin {
+		return m.folder
+	}
+	return path.Dir(file)
+}

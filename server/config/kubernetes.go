@@ -1,0 +1,155 @@
+package config
+
+import (
+	"cmp"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/watch"
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// cluster is one kubernetes directive being read: what it serves, and from where.
+type cluster struct {
+	resolver.Kubernetes
+	Source
+	namespaces []string
+}
+
+// kubernetes [ZONES…] { … }
+func (b *block) kubernetes(a *args) {
+	c := &cluster{Kubernetes: resolver.Kubernetes{TTL: 5 * time.Second}, Source: Source{StartupTimeout: watch.StartupTimeout}}
+	c.Zones = a.zonesOr(b.zones...)
+	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !isReverse(z) }) {
+		a.fail("needs a zone that is not a reverse zone")
+	}
+	a.options(c.options(b.folder))
+	c.check(a)
+	c.derive()
+	b.Steps.Kubernetes = append(b.Steps.Kubernetes, c.Kubernetes)
+	b.Sources = append(b.Sources, c.Source)
+}
+
+// options is what may stand in the block; manifests is our own.
+func (c *cluster) options(folder string) options {
+	o := &c.Objects
+	return options{
+		"manifests": func(a *args) { o.Manifests = within(folder, a.word("a directory")) },
+		"endpoint":  func(a *args) { o.Endpoint = endpointURL(a) },
+		"tls": func(a *args) {
+			o.CertFile, o.KeyFile, o.CAFile = a.word("CERT KEY CACERT"), a.word("KEY"), a.word("CACERT")
+		},
+		"kubeconfig":             func(a *args) { kubeconfig(a, o) },
+		"apiserver_qps":          func(a *args) { o.QPS = a.rate() },
+		"apiserver_burst":        func(a *args) { o.Burst = a.number(0, math.MaxInt32) },
+		"apiserver_max_inflight": func(a *args) { o.MaxInflight = a.number(0, math.MaxInt32) },
+		"namespaces":             func(a *args) { c.namespaces = append(c.namespaces, a.atLeastOne("a namespace")...) },
+		"namespace_labels":       func(a *args) { o.NamespaceLabels = selector(a) },
+		"labels":                 func(a *args) { o.Labels = selector(a) },
+		"pods":                   func(a *args) { c.Pods = choose(a, podModes()) },
+		"endpoint_pod_names":     set(&o.PodNames),
+		"ttl":                    func(a *args) { c.TTL = a.seconds(0, 3600) },
+		"noendpoints":            set(&o.NoEndpoints),
+		"fallthrough":            func(a *args) { c.Fallthrough.Zones = a.zonesOr(".") },
+		"ignore":                 func(a *args) { o.IgnoreEmpty = choose(a, map[string]bool{"empty_service": true}) },
+		"multicluster":           func(a *args) { c.MultiCluster = a.zones() },
+		"zonal":                  set(&o.Zonal),
+		"startup_timeout":        func(a *args) { c.StartupTimeout = a.duration(0, forever) },
+		"upstream":               outdated,
+		"resyncperiod":           outdated,
+	}
+}
+
+func podModes() map[string]zones.Pods {
+	return map[string]zones.Pods{"disabled": zones.PodsDisabled, "insecure": zones.PodsInsecure, "verified": zones.PodsVerified}
+}
+
+// outdated passes over what older releases of CoreDNS read and newer ones ignore or refuse.
+func outdated(a *args) {
+	a.rest()
+	a.warnf("is outdated and has no effect")
+}
+
+// within is a path in a folder, "" for none given.
+func within(folder, name string) string {
+	if name == "" || path.IsAbs(name) {
+		return path.Clean(name)
+	}
+	return path.Join(folder, name)
+}
+
+func endpointURL(a *args) string {
+	url := a.word("the URL of an API server")
+	if more := a.rest(); len(more) > 0 {
+		a.warnf("only the first address is used, not %s", strings.Join(more, " "))
+	}
+	return url
+}
+
+// kubeconfig FILE [CONTEXT]
+func kubeconfig(a *args, o *watch.Options) {
+	o.Kubeconfig, o.Context = a.word("a file"), ""
+	if a.more() {
+		o.Context = a.word("")
+	}
+}
+
+func (a *args) rate() float32 {
+	w := a.word("a number of 0 or more")
+	f, err := strconv.ParseFloat(w, 32)
+	if err != nil || !(f >= 0 && f <= math.MaxFloat32) {
+		a.fail("got %q, wants a number of 0 or more", w)
+	}
+	return float32(f)
+}
+
+// selector is a label selector, which the lexer has taken apart at its spaces.
+func selector(a *args) string {
+	return strings.Join(a.atLeastOne("a label selector such as app=web"), " ")
+}
+
+// check finds what is right by itself and wrong together.
+func (c *cluster) check(a *args) {
+	o := &c.Objects
+	if len(c.namespaces) > 0 && o.NamespaceLabels != "" {
+		a.fail("namespaces and namespace_labels exclude each other")
+	}
+	if o.Manifests != "" && cmp.Or(o.Kubeconfig, o.Endpoint) != "" {
+		a.fail("manifests stand in for an API server: give one of manifests, kubeconfig and endpoint")
+	}
+	if o.Zonal && o.NoEndpoints {
+		a.fail("zonal needs endpoints: remove noendpoints")
+	}
+	for _, z := range c.MultiCluster {
+		if !slices.Contains(c.Zones, z) {
+			a.fail("multicluster: %s is none of the directive's zones %s", z, strings.Join(c.Zones, " "))
+		}
+	}
+	if err := o.Validate(); err != nil {
+		a.fail("%v", err)
+	}
+	if o.Kubeconfig != "" && o.Endpoint != "" {
+		a.warnf("endpoint is ignored, since kubeconfig is given")
+		o.Endpoint = ""
+	}
+	if o.Endpoint == "" && o.CertFile != "" {
+		a.warnf("tls is ignored, since it is for endpoint only")
+		o.CertFile, o.KeyFile, o.CAFile = "", "", ""
+	}
+}
+
+// derive fills what follows from other options. Directives that mean the same must have equal Options, or they would not share a watch.
+func (c *cluster) derive() {
+	slices.Sort(c.namespaces)
+	c.Objects.Namespaces = strings.Join(slices.Compact(c.namespaces), ",")
+	c.Objects.VerifyPods = c.Pods == zones.PodsVerified
+	if len(c.MultiCluster) > 0 {
+		c.Imports = c.Objects
+		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal = true, false, false
+	}
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// site is a zone at a port: what may exist once at an address.
+type site struct {
+	zone string
+	port uint16
+}
+
+// everywhere is all addresses of both families.
+var everywhere = netip.IPv6Unspecified()
+
+// part is a block as it is served at one address: with the zones of that port.
+type part struct {
+	block *block
+	zones []string
+}
+
+// layout sorts parts by address.
+type layout struct {
+	sites map[site][]binding // who serves it already
+	order []netip.AddrPort
+	parts map[netip.AddrPort][]part
+}
+
+// listeners groups blocks by the addresses that they listen on.
+func listeners(blocks []*block, warn func(position, string, ...any)) ([]Listener, error) {
+	l := &layout{sites: map[site][]binding{}, parts: map[netip.AddrPort][]part{}}
+	for _, b := range blocks {
+		if err := l.place(b); err != nil {
+			return nil, err
+		}
+	}
+	l.warnOverlaps(warn)
+	return l.merge(), nil
+}
+
+// place puts a block at each of its addresses.
+func (l *layout) place(b *block) error {
+	for _, bound := range b.addresses() {
+		byPort := map[uint16]int{} // index in parts of this address
+		for _, k := range b.keys {
+			address := netip.AddrPortFrom(bound.Addr, k.port)
+			for _, zone := range k.zones {
+				if err := l.claim(site{zone, k.port}, binding{bound.Addr, k.at}); err != nil {
+					return err
+				}
+			}
+			i, known := byPort[k.port]
+			if !known {
+				i = l.open(address, b)
+				byPort[k.port] = i
+			}
+			l.parts[address][i].zones = append(l.parts[address][i].zones, k.zones...)
+		}
+	}
+	return nil
+}
+
+// addresses is where a block listens, each once.
+func (b *block) addresses() []binding {
+	var all []binding
+	for _, x := range b.bind {
+		if !slices.ContainsFunc(all, func(y binding) bool { return y.Addr == x.Addr }) {
+			all = append(all, x)
+		}
+	}
+	if len(all) == 0 {
+		return []binding{{everywhere, b.at}}
+	}
+	return all
+}
+
+// claim takes a zone at an address. Whoever listens everywhere would have queries for each single address too, so the same zone
+// there is a contradiction.
+func (l *layout) claim(s site, by binding) error {
+	for _, other := range l.sites[s] {
+		if overlap(other.Addr, by.Addr) {
+			return by.at.errorf("zone %s is already served on %s by the block at %s",
+				s.zone, describe(netip.AddrPortFrom(other.Addr, s.port)), other.at)
+		}
+	}
+	l.sites[s] = append(l.sites[s], by)
+	return nil
+}
+
+func overlap(a, b netip.Addr) bool {
+	return a == b || a == everywhere || b == everywhere ||
+		a.Is4() && b.Is4() && (a.IsUnspecified() || b.IsUnspecified())
+}
+
+func (l *layout) open(address netip.AddrPort, b *block) int {
+	if _, known := l.parts[address]; !known {
+		l.order = append(l.order, address)
+	}
+	l.parts[address] = append(l.parts[address], part{block: b})
+	return len(l.parts[address]) - 1
+}
+
+// warnOverlaps tells of blocks that listen on one address and everywhere with the same port: a query to that address reaches
+// the first alone, which may not be what was meant.
+func (l *layout) warnOverlaps(warn func(position, string, ...any)) {
+	for i, x := range l.order {
+		for _, y := range l.order[:i] {
+			if x.Port() == y.Port() && overlap(x.Addr(), y.Addr()) {
+				at := l.parts[x][0].block.at
+				warn(at, "listens on %s while the block at %s listens on %s: each query reaches one of them only",
+					describe(x), l.parts[y][0].block.At, describe(y))
+			}
+		}
+	}
+}
+
+// merge makes one listener of addresses that serve the same, so that they share one resolver and its cache.
+func (l *layout) merge() []Listener {
+	var all []Listener
+	index := map[string]int{}
+	for _, address := range l.order {
+		parts := l.parts[address]
+		what := fmt.Sprint(parts) // pointers of blocks and their zones
+		if i, known := index[what]; known {
+			all[i].Addresses = append(all[i].Addresses, address)
+			continue
+		}
+		index[what] = len(all)
+		all = append(all, Listener{Addresses: []netip.AddrPort{address}, Blocks: blocksOf(parts)})
+	}
+	return all
+}
+
+func blocksOf(parts []part) []Block {
+	var all []Block
+	for _, p := range parts {
+		b := p.block.Block
+		b.Steps.Zones = p.zones
+		// The server fills the indexes of each listener's views by itself.
+		b.Steps.Kubernetes = slices.Clone(b.Steps.Kubernetes)
+		all = append(all, b)
+	}
+	return all
+}
+
+// describe is an address to listen on, as people say it.
+func describe(a netip.AddrPort) string {
+	if a.Addr() == everywhere {
+		return fmt.Sprintf("all addresses, port %d", a.Port())
+	}
+	return strings.Replace(a.String(), "0.0.0.0:", "all IPv4 addresses, port ", 1)
+}

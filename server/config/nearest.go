@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// didYouMean is a hint for a word that nobody knows, or "" when no known one is near.
+func didYouMean(word string, known []string) string {
+	best, name := max(1, len(word)*2/5)+1, ""
+	slices.Sort(known)
+	for _, k := range known {
+		if d := distance(word, k); d < best {
+			best, name = d, k
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", name)
+}
+
+// distance is the number of letters to insert, delete, replace or swap with their neighbour that make a of b. Words much longer
+// than any name of ours are not worth the time.
+func distance(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		for j := range rows[i] {
+			rows[i][j] = step(a, b, rows, i, j)
+		}
+	}
+	return rows[len(a)][len(b)]
+}
+
+func step(a, b string, rows [][]int, i, j int) int {
+	if i == 0 || j == 0 {
+		return i + j
+	}
+	replaced := rows[i-1][j-1]
+	if a[i-1] != b[j-1] {
+		replaced++
+	}
+	least := min(replaced, rows[i-1][j]+1, rows[i][j-1]+1)
+	if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+		least = min(least, rows[i-2][j-2]+1)
+	}
+	return least
+}

@@ -1,0 +1,107 @@
+package config
+
+import (
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path"
+)
+
+// Load reads and parses the Corefile of the settings. stdin is read only when it is the Corefile.
+func Load(s Settings, stdin io.Reader) (*Config, error) {
+	content, err := corefile(s.Conf, stdin)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Conf, reason(err))
+	}
+	return Parse(s.Conf, content, s)
+}
+
+func corefile(name string, stdin io.Reader) ([]byte, error) {
+	if name == Stdin {
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(name)
+}
+
+// Parse is the meaning of a Corefile. The name is for messages, and its folder is where imports and manifests are looked for. An error
+// is an *Error, but for what has no line, such as a working directory that is gone.
+func Parse(name string, content []byte, s Settings) (*Config, error) {
+	w, err := here()
+	if err != nil {
+		return nil, err
+	}
+	return w.parse(name, content, s)
+}
+
+func (w *world) parse(name string, content []byte, s Settings) (*Config, error) {
+	c := &Config{}
+	warn := func(at position, format string, values ...any) {
+		c.Warnings = append(c.Warnings, oneLine(at.String()+": "+fmt.Sprintf(format, values...)))
+	}
+	p := &process{config: c, folder: path.Dir(name)}
+	if name == Stdin {
+		p.folder = "."
+	}
+	imports := importer{world: w, folder: p.folder, snippets: map[string][]token{}, warn: warn}
+	if err := imports.expand(lex(name, content, w.getenv)); err != nil {
+		return nil, err
+	}
+	c.Digest = digest(imports.out)
+	written, err := (&parser{tokens: imports.out}).blocks()
+	if err != nil {
+		return nil, err
+	}
+	if len(written) == 0 {
+		return nil, position{name, 1}.errorf("the file has no server block")
+	}
+	blocks, err := w.blocks(written, p, s.Port, warn)
+	if err != nil {
+		return nil, err
+	}
+	c.Listeners, err = listeners(blocks, warn)
+	return c, err
+}
+
+// digest is of what the words and lines say, so that a reload passes over comments.
+func digest(tokens []token) string {
+	h := sha512.New()
+	for _, t := range tokens {
+		fmt.Fprintf(h, "%t %q\n", t.first, t.text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (w *world) blocks(written []serverBlock, p *process, port uint16, warn func(position, string, ...any)) ([]*block, error) {
+	var all []*block
+	table := directives()
+	for _, s := range written {
+		b, err := newBlock(s, p, port)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range s.directives {
+			if err := b.read(&args{statement: d, world: w, title: d.name, warn: warn}, table); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+func newBlock(s serverBlock, p *process, port uint16) (*block, error) {
+	b := &block{process: p, at: s.keys[0].at, seen: map[string]position{}}
+	b.At = b.at.String()
+	for _, t := range s.keys {
+		k, err := parseKey(t.text, port)
+		if err != nil {
+			return nil, t.at.errorf("%v", err)
+		}
+		b.keys = append(b.keys, located{k, t.at})
+		b.zones = append(b.zones, k.zones...)
+	}
+	b.Steps = steps(b.zones)
+	return b, nil
+}

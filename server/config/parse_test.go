@@ -1,0 +1,201 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+)
+
+// TestExample loads the file that people learn from. It must show every directive that is served.
+func TestExample(t *testing.T) {
+	const name = "../../Corefile.example"
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := island(t, &txtar.Archive{Files: []txtar.File{{Name: "etc/resolv.conf", Data: []byte("nameserver 10.0.0.2\n")}}})
+	c, err := w.parse(name, content, Settings{Port: 53})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("warnings: %q", c.Warnings)
+	}
+	if got, want := c.Listeners[0].Blocks[0].Sources[0].Objects.Manifests, "../../testdata/cluster"; got != want {
+		t.Errorf("manifests are looked for in %s, want %s", got, want)
+	}
+	for _, d := range Directives() {
+		if d != "proxy" && !regexp.MustCompile(`(?m)^\s*(# )?`+d+`\b`).Match(content) {
+			t.Errorf("%s is not in the example", d)
+		}
+	}
+}
+
+// TestLoad reads files of the real file system: an import relative to the Corefile, through the symbolic links that a mounted
+// ConfigMap consists of.
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "..data", "Corefile"), ". {\n import more/*.conf\n import ../"+filepath.Base(dir)+"/one\n}\n")
+	write(t, filepath.Join(dir, "more", "a.conf"), "errors\n")
+	write(t, filepath.Join(dir, "one"), "debug\nlop\n")
+	if err := os.Symlink("..data/Corefile", filepath.Join(dir, "Corefile")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(Settings{Conf: filepath.Join(dir, "Corefile")}, nil)
+	if want := filepath.Join(dir, "one") + `:2: unknown directive "lop"`; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	_, err = Load(Settings{Conf: filepath.Join(dir, "missing")}, nil)
+	if !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), "missing") != 1 {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStdin(t *testing.T) {
+	c, err := Load(Settings{Conf: Stdin, Port: 1053}, strings.NewReader(". {\n kubernetes cluster.local {\n manifests m\n }\n}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := c.Listeners[0]
+	if l.Addresses[0].String() != "[::]:1053" || l.Blocks[0].Sources[0].Objects.Manifests != "m" || l.Blocks[0].At != "stdin:1" {
+		t.Errorf("got %+v", l)
+	}
+}
+
+// TestDigest: a reload happens for what changes the meaning, wherever it stands, and for nothing else.
+func TestDigest(t *testing.T) {
+	parse := func(corefile, imported string) string {
+		a := &txtar.Archive{Files: []txtar.File{{Name: "i", Data: []byte(imported)}}}
+		c, err := island(t, a).parse("Corefile", []byte(corefile), Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Digest
+	}
+	base := parse(". {\n import i\n cache 30\n}\n", "errors\n")
+	if parse(". { # here\n\n import i\n  cache   30\n}\n", "# there\nerrors\n") != base {
+		t.Error("a comment changes the digest")
+	}
+	for _, other := range []string{parse(". {\n import i\n cache 31\n}\n", "errors\n"), parse(". {\n import i\n cache 30\n}\n", "log\n"),
+		parse(". {\n import i\n cache\n debug\n}\n", "errors\n")} {
+		if other == base {
+			t.Error("a change does not change the digest")
+		}
+	}
+}
+
+// TestCap: the cap of the whole cache never undercuts that of a half, which may be set higher.
+func TestCap(t *testing.T) {
+	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(". {\n cache 30 {\n denial 1024 90\n }\n}\n"), Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Listeners[0].Blocks[0].Steps.Cache.MaxTTL; got != 90*time.Second {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestOneLine: words with control characters do not reach the log as they are.
+func TestOneLine(t *testing.T) {
+	_, err := island(t, &txtar.Archive{}).parse("Corefile", []byte("a\x1b {\n}\na\x1b {\n}\n"), Settings{})
+	if err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("%q", err)
+	}
+}
+
+// TestShared: directives that mean the same have equal Options, whatever they differ in by block, so that they share a watch. A
+// block that appears in two listeners has a list of its own to fill with indexes.
+func TestShared(t *testing.T) {
+	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(`
+a.example a.example:54 {
+    kubernetes a.example {
+        namespaces b a
+        ttl 9
+    }
+}
+b.example {
+    kubernetes {
+        namespaces a
+        namespaces b
+        fallthrough
+    }
+}
+`), Settings{Port: 53})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := c.Listeners[0].Blocks, c.Listeners[1].Blocks
+	if first[0].Sources[0].Objects != first[1].Sources[0].Objects {
+		t.Errorf("%+v and %+v do not share", first[0].Sources[0], first[1].Sources[0])
+	}
+	if &first[0].Steps.Kubernetes[0] == &second[0].Steps.Kubernetes[0] {
+		t.Error("two listeners share a list of views")
+	}
+	if !slices.Equal(second[0].Steps.Zones, []string{"a.example."}) {
+		t.Errorf("port 54 serves %v", second[0].Steps.Zones)
+	}
+}
+
+var beginsWithPlace = regexp.MustCompile(`^[^:\n]+:[1-9][0-9]*: .+$`)
+
+// FuzzParse: no Corefile makes it panic, and every refusal is one line that begins with file:line.
+func FuzzParse(f *testing.F) {
+	for _, seed := range corefileSeeds(f) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, corefile []byte) {
+		a := &txtar.Archive{Files: []txtar.File{
+			{Name: "Corefile", Data: corefile},
+			{Name: "lib/a.conf", Data: []byte("cache 7\n")},
+			{Name: "etc/resolv.conf", Data: []byte("nameserver 10.0.0.2\n")},
+		}}
+		c, err := island(t, a).parse("Corefile", corefile, Settings{Port: 53})
+		if err != nil {
+			if !beginsWithPlace.MatchString(err.Error()) {
+				t.Errorf("%q", err)
+			}
+			return
+		}
+		c.Summary()
+		for _, w := range c.Warnings {
+			if !beginsWithPlace.MatchString(w) {
+				t.Errorf("%q", w)
+			}
+		}
+	})
+}
+
+func corefileSeeds(f *testing.F) (seeds [][]byte) {
+	names, err := filepath.Glob(corefiles + "*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		a, err := txtar.ParseFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range a.Files {
+			seeds = append(seeds, file.Data)
+		}
+	}
+	return seeds
+}

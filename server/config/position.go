@@ -1,0 +1,40 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// position is a place in a Corefile or in a file that it imports.
+type position struct {
+	file string
+	line int
+}
+
+func (p position) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
+
+func (p position) errorf(format string, values ...any) error {
+	return &Error{File: p.file, Line: p.line, Text: fmt.Sprintf(format, values...)}
+}
+
+// Error is a mistake in a Corefile.
+type Error struct {
+	File string // as it was given, or as the import found it
+	Line int    // from 1
+	Text string
+}
+
+// Error is one line that begins with file:line. A word of the file may hold line breaks; the message does not, since it ends in logs.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, oneLine(e.Text))
+}
+
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/resolver"
+)
+
+// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name that they say.
+func (a *args) upstreams(f *resolver.Forward) (serverName string) {
+	for _, w := range a.atLeastOne("an upstream: an address or a file such as /etc/resolv.conf") {
+		found, name := a.upstream(w)
+		if name != "" && serverName != "" && name != serverName {
+			a.fail("different TLS server names, %q and %q, are not supported yet: use a forward for each", serverName, name)
+		}
+		if name != "" {
+			serverName = name
+		}
+		for _, u := range found {
+			if !slices.Contains(f.To, u) {
+				f.To = append(f.To, u)
+			}
+		}
+	}
+	if len(f.To) > mostUpstreams {
+		a.fail("has %d upstreams, wants at most %d", len(f.To), mostUpstreams)
+	}
+	return serverName
+}
+
+// upstream is one word of TO…
+func (a *args) upstream(word string) (found []resolver.Upstream, serverName string) {
+	scheme, host, given := strings.Cut(word, "://")
+	if !given {
+		scheme, host = "dns", word
+	}
+	switch scheme {
+	case "dns":
+	case "tls":
+		host, serverName = cutServerName(host)
+	case "https", "quic", "grpc", "unix":
+		a.fail("%q: %s:// is not supported yet, only dns:// and tls://", word, scheme)
+		return nil, ""
+	default:
+		a.fail("%q: unknown scheme %s://, wants dns:// or tls://", word, scheme)
+		return nil, ""
+	}
+	if address, ok := upstreamAddress(host, scheme); ok {
+		return []resolver.Upstream{{Address: address, TLS: scheme == "tls"}}, serverName
+	}
+	if given {
+		a.fail("%q: wants an IP address after %s://", word, scheme)
+		return nil, ""
+	}
+	return a.nameservers(word), ""
+}
+
+// cutServerName takes apart 9.9.9.9%dns.quad9.net:853, where the name of the certificate stands between address and port.
+func cutServerName(s string) (host, name string) {
+	host, rest, found := strings.Cut(s, "%")
+	if !found {
+		return s, ""
+	}
+	end := strings.IndexAny(rest+"]", "]:")
+	return host + rest[end:], rest[:end]
+}
+
+func upstreamAddress(s, scheme string) (netip.AddrPort, bool) {
+	if full, err := netip.ParseAddrPort(s); err == nil {
+		return netip.AddrPortFrom(usable(full.Addr()), full.Port()), full.Port() != 0
+	}
+	port := uint16(53)
+	if scheme == "tls" {
+		port = 853
+	}
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s = s[1 : len(s)-1]
+	}
+	address, err := netip.ParseAddr(s)
+	return netip.AddrPortFrom(usable(address), port), err == nil
+}
+
+// usable is an address that can be sent to: only a link-local one needs the interface that follows its %.
+func usable(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); a.IsLinkLocalUnicast() {
+		return a
+	}
+	return a.WithZone("")
+}
+
+// nameservers is those of a file like /etc/resolv.conf.
+func (a *args) nameservers(file string) (all []resolver.Upstream) {
+	content, err := a.read(file)
+	if err != nil && !strings.Contains(file, "/") {
+		a.fail("%q is neither an IP address nor a file; the name of an upstream is not supported yet", file)
+		return nil
+	}
+	if err != nil {
+		a.fail("%q is neither an IP address nor a file with nameservers: %v", file, err)
+		return nil
+	}
+	conf, err := dns.ClientConfigFromReader(bytes.NewReader(content))
+	if err != nil {
+		a.fail("%q: %v", file, err)
+		return nil
+	}
+	for _, server := range conf.Servers {
+		address, ok := upstreamAddress(server, "dns")
+		if !ok {
+			a.warnf("%s: nameserver %s is no IP address and is passed over", file, server)
+			continue
+		}
+		all = append(all, resolver.Upstream{Address: address})
+	}
+	if len(all) == 0 {
+		a.fail("%q names no nameserver", file)
+	}
+	return all
+}

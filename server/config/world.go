@@ -1,0 +1,110 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path"
+	"strings"
+)
+
+// world is what a Corefile refers to outside of itself. Tests bring their own.
+type world struct {
+	files     fs.FS  // rooted at /
+	dir       string // working directory
+	getenv    func(string) string
+	addresses func(iface string) ([]netip.Addr, error) // of a network interface
+}
+
+func here() (*world, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	return &world{files: os.DirFS("/"), dir: dir, getenv: os.Getenv, addresses: interfaceAddresses}, nil
+}
+
+// fileBytes is the most that an imported or named file may hold: a slip of a path must not fill the memory.
+const fileBytes = 16 << 20
+
+// read is a file's content. Only regular files are read, since a device or a pipe may never end.
+func (w *world) read(name string) ([]byte, error) {
+	info, err := fs.Stat(w.files, w.rooted(name))
+	if err != nil {
+		return nil, reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file")
+	}
+	f, err := w.files.Open(w.rooted(name))
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, fileBytes+1))
+	if len(content) > fileBytes {
+		return nil, fmt.Errorf("larger than %d MiB", fileBytes>>20)
+	}
+	return content, reason(err)
+}
+
+// glob is the names that match a pattern, written as the pattern is: absolute, or relative to the working directory. Directories are
+// left out, because a mounted ConfigMap has some of its own beside the files.
+func (w *world) glob(pattern string) ([]string, error) {
+	pattern = path.Clean(pattern)
+	fixed := path.Dir(pattern[:strings.IndexAny(pattern+"*", "*?[")] + "x") // the folders before the first wildcard
+	found, err := fs.Glob(w.files, w.rooted(pattern))
+	var names []string
+	for _, name := range found {
+		if info, err := fs.Stat(w.files, name); err == nil && info.Mode().IsRegular() {
+			names = append(names, path.Join(fixed, strings.TrimPrefix(name, w.rooted(fixed))))
+		}
+	}
+	return names, err
+}
+
+// rooted is a name as fs.FS wants it: from the root on, without a leading slash.
+func (w *world) rooted(name string) string {
+	if !path.IsAbs(name) {
+		name = path.Join(w.dir, name)
+	}
+	if name = strings.TrimPrefix(path.Clean(name), "/"); name == "" {
+		return "."
+	}
+	return name
+}
+
+// reason is the error of a file without its path, which the message names in the user's own words.
+func reason(err error) error {
+	if e, ok := err.(*fs.PathError); ok {
+		return e.Err
+	}
+	return err
+}
+
+func interfaceAddresses(name string) ([]netip.Addr, error) {
+	iface, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, err
+	}
+	networks, err := iface.Addrs()
+	if err != nil {
+		return nil, err
+	}
+	var found []netip.Addr
+	for _, n := range networks {
+		prefix, err := netip.ParsePrefix(n.String())
+		if err != nil {
+			continue
+		}
+		address := prefix.Addr().Unmap()
+		if address.Is6() && address.IsLinkLocalUnicast() {
+			address = address.WithZone(name)
+		}
+		found = append(found, address)
+	}
+	return found, nil
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// key is one [scheme://]ZONE[:port].
+type key struct {
+	zones []string // one, or the reverse zones of a CIDR block
+	port  uint16
+}
+
+func parseKey(text string, port uint16) (key, error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found {
+		scheme, rest = "dns", text
+	}
+	switch scheme {
+	case "dns":
+	case "tls", "https", "https3", "quic", "grpc":
+		return key{}, fmt.Errorf("%q: %s:// is not supported yet, only dns://", text, scheme)
+	default:
+		return key{}, fmt.Errorf("%q: unknown scheme %s://, wants dns://", text, scheme)
+	}
+	zone, port, err := cutPort(rest, port)
+	if err != nil {
+		return key{}, err
+	}
+	zones, err := parseZone(zone)
+	return key{zones, port}, err
+}
+
+// cutPort takes ":port" off the end. The address in a CIDR block may hold colons too, but then a /length follows the last of them.
+func cutPort(s string, port uint16) (string, uint16, error) {
+	colon := strings.LastIndexByte(s, ':')
+	if colon < 0 || strings.Contains(s[colon:], "/") {
+		return s, port, nil
+	}
+	n, err := strconv.ParseUint(s[colon+1:], 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q: %q is not a port", s, s[colon+1:])
+	}
+	return s[:colon], uint16(n), nil
+}
+
+func parseZone(s string) ([]string, error) {
+	if address, length, found := strings.Cut(s, "/"); found {
+		if _, err := netip.ParseAddr(address); err == nil {
+			prefix, err := netip.ParsePrefix(s)
+			if err != nil {
+				return nil, fmt.Errorf("%q: /%s is not a length of a prefix", s, length)
+			}
+			return reverseZones(prefix.Masked()), nil
+		}
+	}
+	if _, ok := dns.IsDomainName(s); !ok || strings.ContainsAny(s, ": \t\r\n") {
+		return nil, fmt.Errorf("%q is not a domain name or CIDR block", s)
+	}
+	return []string{dns.CanonicalName(s)}, nil
+}
+
+// reverseZones is the zones below in-addr.arpa (RFC 1035 section 3.5) or ip6.arpa (RFC 3596 section 2.5) that cover a prefix exactly.
+// A prefix that ends within a label has one zone for each value that the label may take: at most 128.
+func reverseZones(p netip.Prefix) []string {
+	digits, width, apex := addressDigits(p.Addr())
+	labels := (p.Bits() + width - 1) / width
+	zones := make([]string, 1<<(labels*width-p.Bits()))
+	for i := range zones {
+		zones[i] = apex
+		for n, d := range digits[:labels] {
+			if n == labels-1 {
+				d += i
+			}
+			zones[i] = label(d, width) + "." + zones[i]
+		}
+	}
+	return zones
+}
+
+// addressDigits is an address as its labels in the reverse tree, most significant first, and how many bits each has.
+func addressDigits(a netip.Addr) (digits []int, width int, apex string) {
+	if a.Is4() {
+		for _, b := range a.As4() {
+			digits = append(digits, int(b))
+		}
+		return digits, 8, "in-addr.arpa."
+	}
+	for _, b := range a.As16() {
+		digits = append(digits, int(b>>4), int(b&15))
+	}
+	return digits, 4, "ip6.arpa."
+}
+
+func label(digit, width int) string {
+	if width == 4 {
+		return strconv.FormatInt(int64(digit), 16)
+	}
+	return strconv.Itoa(digit)
+}
+
+func isReverse(zone string) bool {
+	return dns.IsSubDomain("in-addr.arpa.", zone) || dns.IsSubDomain("ip6.arpa.", zone)
+}

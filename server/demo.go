@@ -1,0 +1,88 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/testdata/cluster"
+)
+
+// demoPort is where the demo listens: above 1023, so that it needs no privilege, and beside mDNS and local resolvers.
+const demoPort = 1053
+
+// worthTrying are the questions that the demo proposes, with what each shows.
+var worthTrying = []struct{ question, shows string }{
+	{"datarc-test.datarc.svc.cluster.local", "a ClusterIP service"},
+	{"_http._tcp.datarc-test.datarc.svc.cluster.local SRV", "its named port"},
+	{"datarc-test.datarc.svc.cluster.local AAAA", "no IPv6: NODATA, and the reason"},
+	{"-x 10.96.0.10", "whose address is this?"},
+	{"datarc-db-0.datarc-db.datarc.svc.cluster.local", "one pod of a headless StatefulSet"},
+	{"datarc-db.datarc.svc.cluster.local", "all its pods"},
+	{"example.datarc.svc.cluster.local", "an ExternalName, chased"},
+	{"mysql-external.datarc.svc.cluster.local", "a service with Endpoints written by hand"},
+	{"nothing-ready.datarc.svc.cluster.local", "why is there no answer?"},
+	{"+tcp dual-stack.datarc.svc.cluster.local AAAA", "over TCP, IPv6"},
+	{"no-such-service.datarc.svc.cluster.local", "NXDOMAIN, with the reason"},
+}
+
+// demo serves a sample cluster until it is interrupted.
+func (c *console) demo(arguments []string) error {
+	flags := flag.NewFlagSet("clusterdns demo", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	port := flags.Uint("p", demoPort, "port")
+	if err := flags.Parse(arguments); err != nil {
+		return err
+	}
+	if *port > 65535 || flags.NArg() > 0 {
+		return errors.New("clusterdns demo: -p takes a port from 0 to 65535, and nothing else is taken")
+	}
+	folder, remove, err := demoFolder()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	load := func() (*config.Config, error) {
+		return config.Load(config.Settings{Conf: filepath.Join(folder, "Corefile"), Port: uint16(*port)}, nil)
+	}
+	loaded, err := load()
+	if err != nil {
+		return err
+	}
+	return c.run(loaded, load, func(p *Program) { c.propose(p, folder) })
+}
+
+// demoFolder is the sample cluster: that of the checkout, where edits are followed, else the program's own copy, unpacked.
+func demoFolder() (folder string, remove func(), err error) {
+	folder = filepath.Join("testdata", "cluster")
+	if _, err := os.Stat(filepath.Join(folder, "Corefile")); err == nil {
+		return folder, func() {}, nil
+	}
+	if folder, err = os.MkdirTemp("", "clusterdns-demo-"); err != nil {
+		return "", nil, err
+	}
+	remove = func() { os.RemoveAll(folder) }
+	if err := os.CopyFS(folder, cluster.Files); err != nil {
+		remove()
+		return "", nil, err
+	}
+	return folder, remove, nil
+}
+
+// propose prints what is served and the questions worth trying.
+func (c *console) propose(p *Program, folder string) {
+	if err := p.Synced(context.Background()); err != nil {
+		return
+	}
+	address := p.Addresses()[0]
+	fmt.Fprintf(c.out, "Serving the sample cluster in %s on %s, UDP and TCP. Edit a file there and ask again.\nWorth trying:\n\n", folder, address)
+	for _, t := range worthTrying {
+		fmt.Fprintf(c.out, "  dig @%s -p %d %-56s # %s\n", address.Addr(), address.Port(), t.question, t.shows)
+	}
+	fmt.Fprint(c.out, "\nQueries, as they come (interrupt to end):\n")
+}

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/clusterdns/clusterdns"
+
+// rooms is what each room may import of the others. Imports point one way; resolver and watch never meet.
+var rooms = map[string][]string{
+	"zones/wire":       {},
+	"zones":            {"zones/wire"},
+	"resolver":         {"zones", "zones/wire"},
+	"watch":            {"zones", "zones/wire"},
+	"server/config":    {"resolver", "watch", "zones", "zones/wire"},
+	"server":           {"server/config", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
+	".":                {"server"},
+	"testdata/cluster": {},
+	"testdata/stories": {},
+}
+
+// doors is the one room that may know a library; "" stands for any room.
+var doors = map[string][]string{
+	"k8s.io/":                             {"watch"},
+	"sigs.k8s.io/yaml":                    {"watch"},
+	"go.yaml.in/yaml/v3":                  {"watch"}, // what sigs.k8s.io/yaml parses with; it knows the line numbers
+	"github.com/go-logr/logr":             {"watch"},
+	"github.com/fsnotify/fsnotify":        {"watch"},
+	"github.com/hashicorp/golang-lru/":    {"resolver"},
+	"github.com/spf13/viper":              {"server/config"},
+	"github.com/coredns/caddy/":           {"server/config"},
+	"github.com/prometheus/client_golang": {"server"},
+	"golang.org/x/sys":                    {"server"},
+	"github.com/miekg/dns":                {"resolver", "watch", "server", "server/config", "testdata/stories"},
+	"golang.org/x/tools/txtar":            {"testdata/stories"},
+}
+
+// TestImports holds the rooms to the picture of the house in README.md.
+func TestImports(t *testing.T) {
+	root := os.DirFS("..")
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && nested(root, name):
+			return fs.SkipDir
+		case path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go"):
+			checkImports(t, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nested reports whether folder is hidden or a Go module of its own.
+func nested(root fs.FS, folder string) bool {
+	_, err := fs.Stat(root, path.Join(folder, "go.mod"))
+	return folder != "." && (err == nil || strings.HasPrefix(path.Base(folder), "."))
+}
+
+func checkImports(t *testing.T, name string) {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", name), nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := path.Dir(name)
+	if _, known := rooms[room]; !known {
+		t.Errorf("%s: %s is not a room of the house", name, room)
+	}
+	for _, spec := range file.Imports {
+		imported, _ := strconv.Unquote(spec.Path.Value)
+		if other, ours := strings.CutPrefix(imported, module+"/"); ours {
+			if !slices.Contains(rooms[room], other) {
+				t.Errorf("%s: %s may not import %s", name, room, other)
+			}
+		} else if strings.Contains(strings.Split(imported, "/")[0], ".") && !mayImport(room, imported) {
+			t.Errorf("%s: %s is not a door to %s", name, room, imported)
+		}
+	}
+}
+
+func mayImport(room, library string) bool {
+	for prefix, allowed := range doors {
+		if strings.HasPrefix(library, prefix) {
+			return slices.Contains(allowed, room)
+		}
+	}
+	return false
+}
+
+// TestTopLevel holds the top level to the rooms.
+func TestTopLevel(t *testing.T) {
+	want := []string{"Corefile.example", "LICENSE", "README.md", "deploy", "go.mod", "go.sum", "main.go", "resolver", "server", "testdata", "watch", "zones"}
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); !strings.HasPrefix(name, ".") && !slices.Contains(want, name) && name != "clusterdns" {
+			t.Errorf("%s has no place at the top level", name)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/clusterdns/clusterdns/server/config"
+)
+
+// command is a word that clusterdns takes as its first argument.
+type command struct {
+	name  string
+	usage string // what follows the name
+	help  string
+	run   func(*console, []string) error
+}
+
+// console is where a command reads and writes.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func commands() []command {
+	return []command{
+		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query", (*console).demo},
+		{"records", "-f DIR [-zone ZONE]", "print every record that the manifests in DIR imply, as a zone file", (*console).records},
+		{"check", "[-conf FILE]", "read a Corefile, say what it means, or where it is wrong", (*console).check},
+		{"help", "", "print this text", (*console).help},
+	}
+}
+
+// Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on stderr.
+func Main(arguments []string, in io.Reader, out, errors io.Writer) int {
+	c := &console{in, out, errors}
+	if err := c.dispatch(arguments[1:]); err != nil {
+		fmt.Fprintln(errors, strings.ReplaceAll(err.Error(), "\n", "; "))
+		return 1
+	}
+	return 0
+}
+
+func (c *console) dispatch(arguments []string) error {
+	if len(arguments) > 0 && !strings.HasPrefix(arguments[0], "-") {
+		for _, command := range commands() {
+			if command.name == arguments[0] {
+				if err := command.run(c, arguments[1:]); !errors.Is(err, flag.ErrHelp) {
+					return err
+				}
+				fmt.Fprintf(c.out, "Usage: clusterdns %s %s\n\n%s\n", command.name, command.usage, command.help)
+				return nil
+			}
+		}
+		return fmt.Errorf("unknown command %q; clusterdns help lists them", arguments[0])
+	}
+	err := c.serve(arguments)
+	if errors.Is(err, flag.ErrHelp) {
+		return c.help(nil)
+	}
+	return err
+}
+
+func (c *console) help([]string) error {
+	fmt.Fprint(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. It takes CoreDNS's place.\n\n"+
+		"Usage: clusterdns [FLAGS]     serve the Corefile\n")
+	for _, command := range commands() {
+		fmt.Fprintf(c.out, "       clusterdns %-8s %-26s %s\n", command.name, command.usage, command.help)
+	}
+	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too:\n%s\n"+
+		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends. Corefile.example explains each directive.\n", config.Flags())
+	return nil
+}
+
+// version is what -version prints, what the metric coredns_build_info says, and the start line.
+func version() (number, revision string) {
+	number, revision = "dev", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if v := info.Main.Version; v != "" && v != "(devel)" {
+			number = strings.TrimPrefix(v, "v")
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	return number, revision
+}
+
+// serve is the command without a name: flags, then the Corefile, until SIGTERM.
+func (c *console) serve(arguments []string) error {
+	settings, err := config.ReadSettings("clusterdns", arguments)
+	if err != nil {
+		return err
+	}
+	number, revision := version()
+	switch {
+	case settings.Version:
+		fmt.Fprintf(c.out, "clusterdns-%s\n%s/%s, %s, %s\n", number, runtime.GOOS, runtime.GOARCH, runtime.Version(), revision)
+		return nil
+	case settings.Plugins:
+		fmt.Fprintln(c.out, "directives:\n  "+strings.Join(config.Directives(), "\n  "))
+		return nil
+	}
+	load := func() (*config.Config, error) { return config.Load(settings, c.in) }
+	loaded, err := load()
+	if err != nil {
+		return err
+	}
+	if settings.PIDFile != "" {
+		if err := os.WriteFile(settings.PIDFile, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+			return fmt.Errorf("-pidfile: %w", err)
+		}
+		defer os.Remove(settings.PIDFile)
+	}
+	announce := func(p *Program) {
+		if !settings.Quiet {
+			p.announce(c.out, number, revision)
+		}
+	}
+	return c.run(loaded, load, announce)
+}
+
+// check reads a Corefile and prints what it means.
+func (c *console) check(arguments []string) error {
+	settings, err := config.ReadSettings("clusterdns check", arguments)
+	if err != nil {
+		return err
+	}
+	loaded, err := config.Load(settings, c.in)
+	if err != nil {
+		return err
+	}
+	for _, warning := range loaded.Warnings {
+		fmt.Fprintln(c.out, "warning: "+warning)
+	}
+	fmt.Fprint(c.out, loaded.Summary())
+	return nil
+}
+
+// run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read again.
+func (c *console) run(loaded *config.Config, load func() (*config.Config, error), started func(*Program)) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop)   // a second signal ends the process at once
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that went away must not end a name server
+	level := slog.LevelInfo
+	if debugs(loaded) {
+		level = slog.LevelDebug
+	}
+	lines := newLineWriter(c.out)
+	writing := start(context.Background(), lines.run)
+	defer writing.stopWithin(flushTimeout)
+	p := NewProgram(c.out, slog.New(NewLogHandler(lines, level)))
+	if err := p.Apply(ctx, loaded); err != nil {
+		p.Close()
+		return err
+	}
+	started(p)
+	reloads := make(chan os.Signal, 1)
+	signal.Notify(reloads, syscall.SIGUSR1)
+	defer signal.Stop(reloads)
+	p.Run(ctx, load, reloads)
+	return nil
+}
+
+// debugs reports whether a server block has the directive debug.
+func debugs(c *config.Config) bool {
+	for _, l := range c.Listeners {
+		if slices.ContainsFunc(l.Blocks, func(b config.Block) bool { return b.Debug }) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,408 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
+)
+
+// TestReadmeCommands runs each command of the README's console blocks as a reader would, and compares what it prints. The demo is the real
+// one, on another port. A dig is answered by a client made here that prints as dig does, so that the test needs nothing but Go; where there
+// is a dig of today it is run too, and must agree.
+func TestReadmeCommands(t *testing.T) {
+	t.Chdir("..")
+	commands := readmeCommands(t)
+	if len(commands) < 10 {
+		t.Fatalf("only %d commands found in README.md", len(commands))
+	}
+	d := startDemo(t)
+	realDig := todaysDig(t)
+	for _, c := range commands {
+		t.Run(c.line, func(t *testing.T) {
+			want := normal(c.output)
+			if diff := cmp.Diff(want, normal(runPipe(t, c.line, d.port, digest))); diff != "" {
+				t.Errorf("README.md:%d (-README +here):\n%s", c.at, diff)
+			}
+			if realDig == "" || !strings.HasPrefix(c.line, "dig ") {
+				return
+			}
+			asReal := func(arguments []string) (string, error) {
+				command := exec.Command(realDig, arguments...)
+				command.Env = append(os.Environ(), "HOME=/nonexistent") // no .digrc
+				out, err := command.Output()
+				return string(out), err
+			}
+			if diff := cmp.Diff(want, normal(runPipe(t, c.line, d.port, asReal))); diff != "" {
+				t.Errorf("README.md:%d (-README +%s):\n%s", c.at, realDig, diff)
+			}
+		})
+	}
+}
+
+// TestReadmeDemo holds the questions that the demo proposes to those that the README shows the answers of.
+func TestReadmeDemo(t *testing.T) {
+	t.Chdir("..")
+	printed := startDemo(t).out.String()
+	for _, c := range readmeCommands(t) {
+		name, found := strings.CutPrefix(c.line, "dig @127.0.0.1 -p 1053 ")
+		if !found {
+			continue
+		}
+		name, _, _ = strings.Cut(strings.TrimPrefix(name, "+noall +answer "), " |")
+		if !strings.Contains(printed, " "+name+" ") {
+			t.Errorf("README.md:%d asks for %q, which the demo does not propose", c.at, name)
+		}
+	}
+}
+
+// readmeCommand is a line that begins with "$ " in a console block, and what the README says it prints.
+type readmeCommand struct {
+	line   string
+	at     int // line of README.md
+	output string
+}
+
+func readmeCommands(t *testing.T) (commands []readmeCommand) {
+	t.Helper()
+	inside := false
+	for i, line := range strings.Split(readme(t), "\n") {
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```console"
+		case !inside:
+		case strings.HasPrefix(line, "$ "):
+			commands = append(commands, readmeCommand{line: line[2:], at: i + 1})
+		case len(commands) > 0:
+			commands[len(commands)-1].output += line + "\n"
+		}
+	}
+	return commands
+}
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// demonstration is a running `clusterdns demo`.
+type demonstration struct {
+	out  *lockedBuffer
+	port string
+}
+
+// startDemo runs the demo on a free port until the test ends, by the signal that ends it for everybody.
+func startDemo(t *testing.T) demonstration {
+	t.Helper()
+	out, ended := &lockedBuffer{}, make(chan int, 1)
+	go func() { ended <- Main([]string{"clusterdns", "demo", "-p", "0"}, nil, out, out) }()
+	t.Cleanup(func() {
+		select {
+		case <-ended: // and nobody would catch the signal
+			return
+		default:
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		if status := <-ended; status != 0 {
+			t.Errorf("the demo ended with status %d:\n%s", status, out)
+		}
+	})
+	port := regexp.MustCompile(`dig @127\.0\.0\.1 -p (\d+) `)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if strings.Contains(out.String(), "Queries, as they come") {
+			return demonstration{out, port.FindStringSubmatch(out.String())[1]}
+		}
+		if len(ended) > 0 {
+			break
+		}
+	}
+	t.Fatalf("the demo did not start:\n%s", out)
+	return demonstration{}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// digger answers the arguments of a dig command with what dig prints.
+type digger func(arguments []string) (string, error)
+
+// runPipe runs a shell line of the few programs that the README needs: clusterdns, dig, grep -E and printf, with pipes between them.
+// What goes to stderr is shown too, as on a terminal.
+func runPipe(t *testing.T, line, port string, dig digger) (text string) {
+	t.Helper()
+	for i, words := range shellWords(t, line) {
+		var err error
+		switch program, rest := words[0], words[1:]; {
+		case program == "./clusterdns":
+			var out bytes.Buffer
+			Main(append([]string{"clusterdns"}, rest...), strings.NewReader(text), &out, &out)
+			text = out.String()
+		case program == "dig" && i == 0:
+			text, err = dig(onPort(rest, port))
+		case program == "printf" && i == 0 && len(rest) == 1:
+			text = strings.ReplaceAll(rest[0], `\n`, "\n")
+		case program == "grep" && i > 0 && len(rest) == 2 && rest[0] == "-E":
+			text, err = grep(rest[1], text)
+		default:
+			t.Fatalf("this test cannot run %q", words)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text
+}
+
+// shellWords cuts a line at its pipes and spaces. Single quotes hold words together.
+func shellWords(t *testing.T, line string) [][]string {
+	t.Helper()
+	pipe := [][]string{nil}
+	for _, word := range regexp.MustCompile(`'[^']*'|[^\s']+`).FindAllString(line, -1) {
+		if word == "|" {
+			pipe = append(pipe, nil)
+			continue
+		}
+		last := &pipe[len(pipe)-1]
+		*last = append(*last, strings.Trim(word, "'"))
+	}
+	if slices.ContainsFunc(pipe, func(words []string) bool { return len(words) == 0 }) {
+		t.Fatalf("not a command: %s", line)
+	}
+	return pipe
+}
+
+// onPort is arguments with the port of the demo that runs here.
+func onPort(arguments []string, port string) []string {
+	arguments = slices.Clone(arguments)
+	if i := slices.Index(arguments, "-p"); i >= 0 && arguments[i+1] == strconv.Itoa(demoPort) {
+		arguments[i+1] = port
+	}
+	return arguments
+}
+
+func grep(pattern, text string) (out string, err error) {
+	expression, err := regexp.Compile(pattern)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(text) {
+		if expression.MatchString(line) {
+			out += line
+		}
+	}
+	return out, nil
+}
+
+// normal is output without what differs from run to run or from machine to machine: columns, ids, the nameservers of /etc/resolv.conf.
+func normal(output string) (lines []string) {
+	for _, change := range []struct{ pattern, to string }{
+		{`\bid: \d+`, "id: ID"},
+		{`forward \. to [^ ,]+( [^ ,]+)*,`, "forward . to NAMESERVERS,"},
+	} {
+		output = regexp.MustCompile(change.pattern).ReplaceAllString(output, change.to)
+	}
+	for line := range strings.Lines(output) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// todaysDig is the path of a dig that prints as 9.18 does, "" when there is none.
+func todaysDig(t *testing.T) string {
+	path, err := exec.LookPath("dig")
+	if err != nil {
+		return ""
+	}
+	said, _ := exec.Command(path, "-v").CombinedOutput()
+	version := regexp.MustCompile(`DiG 9\.(\d+)\.`).FindStringSubmatch(string(said))
+	if version == nil {
+		return ""
+	}
+	if minor, _ := strconv.Atoi(version[1]); minor < 18 {
+		t.Logf("not compared with %s", bytes.TrimSpace(said))
+		return ""
+	}
+	return path
+}
+
+// digest is dig, as far as the README uses it.
+func digest(arguments []string) (string, error) {
+	client := &dns.Client{Timeout: 5 * time.Second, UDPSize: 1232}
+	question := dns.Question{Qtype: dns.TypeA, Qclass: dns.ClassINET}
+	port, address, comments := "53", "", true
+	for i := 0; i < len(arguments); i++ {
+		switch word := arguments[i]; {
+		case strings.HasPrefix(word, "@"):
+			address = word[1:]
+		case word == "-p":
+			i++
+			port = arguments[i]
+		case word == "-x":
+			i++
+			question.Name, _ = dns.ReverseAddr(arguments[i])
+			question.Qtype = dns.TypePTR
+		case word == "+tcp":
+			client.Net = "tcp"
+		case word == "+noall":
+			comments = false
+		case word == "+answer": // is printed anyway
+		case strings.HasPrefix(word, "+"):
+			return "", fmt.Errorf("dig: unknown option %s", word)
+		case question.Name == "":
+			question.Name = dns.Fqdn(word)
+		default:
+			question.Qtype = dns.StringToType[word]
+		}
+	}
+	if address == "" || question.Name == "" || question.Qtype == 0 {
+		return "", fmt.Errorf("dig: what is %q?", arguments)
+	}
+	query := &dns.Msg{Question: []dns.Question{question}}
+	query.Id, query.RecursionDesired, query.AuthenticatedData = dns.Id(), true, true
+	query.SetEdns0(1232, false)
+	reply, _, err := client.Exchange(query, address+":"+port)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	if comments {
+		digComments(&out, reply)
+	}
+	for _, record := range reply.Answer {
+		fmt.Fprintln(&out, record)
+	}
+	return out.String(), nil
+}
+
+// digComments prints the header and the OPT as dig 9.18 does.
+func digComments(out io.Writer, m *dns.Msg) {
+	fmt.Fprintf(out, ";; Got answer:\n;; ->>HEADER<<- opcode: %s, status: %s, id: %d\n;; flags:", dns.OpcodeToString[m.Opcode], dns.RcodeToString[m.Rcode], m.Id)
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"qr", m.Response}, {"aa", m.Authoritative}, {"tc", m.Truncated}, {"rd", m.RecursionDesired}, {"ra", m.RecursionAvailable},
+		{"ad", m.AuthenticatedData}, {"cd", m.CheckingDisabled}} {
+		if flag.set {
+			fmt.Fprint(out, " "+flag.name)
+		}
+	}
+	fmt.Fprintf(out, "; QUERY: %d, ANSWER: %d, AUTHORITY: %d, ADDITIONAL: %d\n", len(m.Question), len(m.Answer), len(m.Ns), len(m.Extra))
+	opt := m.IsEdns0()
+	if opt == nil {
+		return
+	}
+	fmt.Fprintf(out, "\n;; OPT PSEUDOSECTION:\n; EDNS: version: %d, flags:; udp: %d\n", opt.Version(), opt.UDPSize())
+	for _, option := range opt.Option {
+		if why, ok := option.(*dns.EDNS0_EDE); ok {
+			fmt.Fprintf(out, "; EDE: %d (%s): (%s)\n", why.InfoCode, dns.ExtendedErrorCodeToString[why.InfoCode], why.ExtraText)
+		}
+	}
+}
+
+// TestReadmeNames looks for what the README names: each path, the names it says are in a file, each metric, each anchor.
+func TestReadmeNames(t *testing.T) {
+	t.Chdir("..")
+	text := readme(t)
+	for _, path := range paths(text) {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("README.md names %s: %v", path, errors.Unwrap(err))
+		}
+	}
+	inFile := regexp.MustCompile("`([a-z_/]+\\.go)`(?: above)? `(\\w+)`")
+	for _, pair := range inFile.FindAllStringSubmatch(text, -1) {
+		content, _ := os.ReadFile(pair[1]) // a missing file is reported above
+		if !regexp.MustCompile(`\b` + pair[2] + `\b`).Match(content) {
+			t.Errorf("README.md says that %s has %s, and it has not", pair[1], pair[2])
+		}
+	}
+	sources := sourcesOf(t, "server")
+	for _, name := range regexp.MustCompile(`\b(?:coredns|clusterdns)_[a-z_]+\b`).FindAllString(text, -1) {
+		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name, "coredns_cache_")+`"`) {
+			t.Errorf("README.md names the metric %s, which no source has", name)
+		}
+	}
+	headings := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		headings[strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
+	}
+	for _, link := range regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(text, -1) {
+		if !headings[link[1]] {
+			t.Errorf("README.md links to #%s, and has no such heading", link[1])
+		}
+	}
+	for _, block := range []string{"differences", "figures"} {
+		begin, end := strings.Index(text, "<!-- "+block+":begin -->"), strings.Index(text, "<!-- "+block+":end -->")
+		if begin < 0 || end < begin {
+			t.Errorf("README.md has lost the markers of %s", block)
+		}
+	}
+}
+
+// paths are the files and folders of this module that text names: targets of links, and words in backquotes that begin like one.
+func paths(text string) (all []string) {
+	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(text, -1) {
+		all = append(all, link[1])
+	}
+	quoted := regexp.MustCompile("`((?:\\.ci|deploy|resolver|server|testdata|watch|zones)/[^` ]*)")
+	for _, word := range quoted.FindAllStringSubmatch(text, -1) {
+		all = append(all, word[1])
+	}
+	return all
+}
+
+// sourcesOf is the text of the Go files of a folder.
+func sourcesOf(t *testing.T, folder string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(content)
+	}
+	return all.String()
+}

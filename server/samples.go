@@ -1,0 +1,119 @@
+package server
+
+import (
+	"slices"
+
+	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/watch"
+)
+
+// To add a metric: a plain counter in the room that knows it, and its sample here or in that room's part of the listener (gather.go).
+
+// samples emits what the program and its sources count.
+func (p *Program) samples(emit func(Sample)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	emit(Sample{Name: "coredns_reload_failed_total", Help: "Counter of the number of failed reload attempts.", Value: float64(p.reloads.failed.Load())})
+	if p.config != nil {
+		emit(Sample{Name: "coredns_reload_version_info", Kind: Gauge, Value: 1, Help: "A metric with a constant '1' value labeled by hash, and value which type of hash generated.",
+			Labels: []string{"hash", "sha512", "value", p.config.Digest}})
+	}
+	emit(Sample{Name: "clusterdns_log_lines_dropped_total", Help: "Query log lines dropped because the writer could not keep up.", Value: float64(p.queries.Dropped())})
+	for i, r := range p.resolvers {
+		stepSamples(p.listeners[p.config.Listeners[i].Addresses[0]].Label(), r.Counts(), emit)
+	}
+	var counters []watch.Counters
+	for _, s := range p.sources {
+		c := s.Counters()
+		s.samples(s.id, c, emit)
+		counters = append(counters, c)
+	}
+	programmingSamples(counters, emit)
+}
+
+func (s *source) samples(index string, c watch.Counters, emit func(Sample)) {
+	services, addresses := s.index.Snapshot().Size()
+	gauge := func(name, help string, value int, labels ...string) {
+		emit(Sample{Name: name, Help: help, Kind: Gauge, Value: float64(value), Labels: append([]string{"source", index}, labels...)})
+	}
+	const held = "Objects of Kubernetes that are held, stripped to what is read."
+	gauge("clusterdns_kubernetes_objects", held, c.Services, "kind", "services")
+	gauge("clusterdns_kubernetes_objects", held, c.Slices, "kind", "endpointslices")
+	gauge("clusterdns_kubernetes_objects", held, c.Namespaces, "kind", "namespaces")
+	gauge("clusterdns_kubernetes_objects", held, c.Pods, "kind", "pods")
+	gauge("clusterdns_index_services", "Services in the index.", services)
+	gauge("clusterdns_index_addresses", "Addresses with PTR records in the index.", addresses)
+	count := func(name, help string, value uint64) {
+		emit(Sample{Name: name, Help: help, Value: float64(value), Labels: []string{"source", index}})
+	}
+	count("clusterdns_kubernetes_object_problems_total", "Mistakes found in objects; each was logged once and the rest of the object is served.", c.Problems)
+	count("clusterdns_index_published_total", "Snapshots of the index published.", c.Published)
+	for kind, n := range c.PassedOver {
+		gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", n, "kind", kind)
+	}
+	for _, k := range c.Stale {
+		emit(Sample{Name: "clusterdns_kubernetes_stale_seconds", Help: "Time since the API server last said something of a kind: an event, a bookmark (one a minute) or a list.",
+			Kind: Gauge, Value: k.For.Seconds(), Labels: []string{"source", index, "kind", k.Kind}})
+	}
+}
+
+// programmingSamples emits the programming latencies of all sources together, as CoreDNS does.
+func programmingSamples(all []watch.Counters, emit func(Sample)) {
+	for i, kind := range watch.ProgrammingKinds {
+		s := Sample{Name: "coredns_kubernetes_dns_programming_duration_seconds", Help: "Histogram of the time (in seconds) it took to program a dns instance.",
+			Kind: Histogram, Labels: []string{"service_kind", kind}, Buckets: map[float64]uint64{}}
+		for j := range all {
+			s.addLatencies(&all[j].Programming[i])
+		}
+		if s.Count > 0 {
+			emit(s)
+		}
+	}
+}
+
+func (s *Sample) addLatencies(l *watch.Latencies) {
+	var below uint64
+	for bucket, n := range l.Counts {
+		below += n
+		if bucket < len(l.Counts)-1 {
+			s.Buckets[watch.LatencyBound(bucket).Seconds()] += below
+		}
+	}
+	s.Count += below
+	s.Value += l.Sum.Seconds()
+}
+
+// uses lists the directives in use, for coredns_plugin_enabled.
+func uses(c *config.Config, g *generation) []PluginUse {
+	var all []PluginUse
+	for i := range c.Listeners {
+		for _, address := range c.Listeners[i].Addresses {
+			label := g.listeners[address].Label()
+			for j := range c.Listeners[i].Blocks {
+				b := &c.Listeners[i].Blocks[j]
+				for _, zone := range b.Steps.Zones {
+					for _, name := range directivesOf(b) {
+						all = append(all, PluginUse{label, zone, name})
+					}
+				}
+			}
+		}
+	}
+	return slices.Compact(all)
+}
+
+func directivesOf(b *config.Block) (names []string) {
+	for _, d := range []struct {
+		name string
+		used bool
+	}{
+		{"errors", b.Errors != nil}, {"log", len(b.Log) > 0}, {"prometheus", b.Prometheus != ""}, {"loadbalance", b.Steps.Rotate},
+		{"transfer", len(b.Steps.Transfers) > 0}, {"cache", b.Steps.Cache != nil}, {"hosts", b.Steps.Hosts != nil}, {"kubernetes", len(b.Steps.Kubernetes) > 0},
+		{"loop", b.Steps.Loop}, {"forward", len(b.Steps.Forwards) > 0}, {"ready", b.Ready}, {"debug", b.Debug},
+	} {
+		if d.used {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,173 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// controlSize holds the one control message of a datagram: IPV6_PKTINFO is larger than IP_PKTINFO.
+const controlSize = (unix.SizeofCmsghdr + unix.SizeofInet6Pktinfo + 7) &^ 7
+
+// listenPacket opens the one socket of the portable engine.
+func listenPacket(address netip.AddrPort, buffer int) (*net.UDPConn, bool, error) {
+	network, wildcard := "udp", address.Addr().IsUnspecified()
+	if address.Addr().Is4() {
+		network = "udp4"
+	}
+	var failed error
+	lc := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error {
+		err := c.Control(func(fd uintptr) {
+			failed = setOptions(int(fd), network == "udp6", wildcard, buffer)
+		})
+		if err != nil {
+			return err
+		}
+		return failed
+	}}
+	conn, err := lc.ListenPacket(context.Background(), network, address.String())
+	if err != nil {
+		return nil, false, err
+	}
+	return conn.(*net.UDPConn), wildcard, nil
+}
+
+// setOptions prepares a UDP socket: a large receive buffer, and on a wildcard address the control message that tells which address
+// was asked.
+func setOptions(fd int, six, wildcard bool, buffer int) error {
+	// Only CAP_NET_ADMIN may go over net.core.rmem_max; without it, as much as is allowed is enough.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+	}
+	if !wildcard {
+		return nil
+	}
+	if six {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+}
+
+// openSocket makes a blocking UDP socket for address. The address [::] gets one for both families, or for IPv4 where the kernel has
+// no IPv6.
+func openSocket(address netip.AddrPort, share bool, buffer int) (int, error) {
+	six := address.Addr().Is6()
+	wildcard := address.Addr().IsUnspecified()
+	family := unix.AF_INET
+	if six {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		if six && wildcard && err == unix.EAFNOSUPPORT {
+			return openSocket(netip.AddrPortFrom(netip.IPv4Unspecified(), address.Port()), share, buffer)
+		}
+		return -1, err
+	}
+	if err := bindSocket(fd, address, six, share, buffer); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func bindSocket(fd int, address netip.AddrPort, six, share bool, buffer int) error {
+	if share {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return err
+		}
+	}
+	if six {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
+			return err
+		}
+	}
+	if err := setOptions(fd, six, address.Addr().IsUnspecified(), buffer); err != nil {
+		return err
+	}
+	return unix.Bind(fd, sockaddr(address))
+}
+
+func sockaddr(address netip.AddrPort) unix.Sockaddr {
+	if address.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}
+	}
+	to := &unix.SockaddrInet6{Port: int(address.Port()), Addr: address.Addr().As16()}
+	if zone := address.Addr().Zone(); zone != "" {
+		if link, err := net.InterfaceByName(zone); err == nil {
+			to.ZoneId = uint32(link.Index)
+		} else if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+			to.ZoneId = uint32(n)
+		}
+	}
+	return to
+}
+
+// probe binds address without sharing it, which fails when any other socket has it, and gives it back.
+func probe(address netip.AddrPort) error {
+	fd, err := openSocket(address, false, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// replyFrom reads the address that was asked from the control message of a received datagram, and turns the message in place into
+// the one that makes the reply leave from there: only the interface is taken out, since routing knows the way back better, except for
+// link-local addresses, which have no meaning without theirs.
+func replyFrom(control []byte) (netip.Addr, bool) {
+	const data = unix.SizeofCmsghdr // and the last eight octets before it are level and type
+	if len(control) < data+unix.SizeofInet4Pktinfo {
+		return netip.Addr{}, false
+	}
+	level, kind := binary.NativeEndian.Uint32(control[data-8:]), binary.NativeEndian.Uint32(control[data-4:])
+	info := control[data:]
+	switch {
+	case level == unix.IPPROTO_IP && kind == unix.IP_PKTINFO: // interface, source of replies, destination
+		clear(info[:4])
+		return netip.AddrFrom4([4]byte(info[4:8])), true
+	case level == unix.IPPROTO_IPV6 && kind == unix.IPV6_PKTINFO && len(info) >= unix.SizeofInet6Pktinfo: // destination, interface
+		local := netip.AddrFrom16([16]byte(info)).Unmap()
+		if local.Is4() || !local.IsLinkLocalUnicast() {
+			clear(info[16:20])
+		}
+		return local, true
+	}
+	return netip.Addr{}, false
+}
+
+// meminfo are the numbers of SO_MEMINFO, by the kernel's SK_MEMINFO_*.
+type meminfo [9]uint32
+
+const (
+	meminfoReceiveBuffer = 1
+	meminfoDrops         = 8
+)
+
+// stateOf asks the kernel how the socket fares.
+func stateOf(fd int) socketState {
+	var info meminfo
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return socketState{}
+	}
+	return socketState{drops: info[meminfoDrops], buffer: info[meminfoReceiveBuffer]}
+}
+
+func connState(conn *net.UDPConn) []socketState {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	var states []socketState
+	raw.Control(func(fd uintptr) { states = append(states, stateOf(int(fd))) })
+	return states
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+)
+
+// portable is the engine that runs everywhere: a few goroutines that read one net.UDPConn.
+type portable struct {
+	conn       *net.UDPConn
+	local      netip.Addr // the address of all queries, unless control messages tell
+	control    bool       // replies need a control message to leave from the address that was asked
+	readers    int
+	counts     []*tally
+	sendErrors atomic.Uint64
+}
+
+func openPortable(address netip.AddrPort, options Options) (engine, error) {
+	conn, control, err := listenPacket(address, options.Buffer)
+	if err != nil {
+		return nil, err
+	}
+	p := &portable{conn: conn, local: address.Addr(), control: control, readers: options.Readers}
+	for range options.Readers {
+		p.counts = append(p.counts, &tally{})
+	}
+	return p, nil
+}
+
+func (p *portable) String() string         { return "portable" }
+func (p *portable) tallies() []*tally      { return p.counts }
+func (p *portable) sockets() []socketState { return connState(p.conn) }
+func (p *portable) failures() uint64       { return p.sendErrors.Load() }
+func (p *portable) close()                 { p.conn.Close() }
+
+func (p *portable) run(ctx context.Context, l *Listener) {
+	stop := context.AfterFunc(ctx, func() { p.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var readers sync.WaitGroup
+	pool := newMissPool(l, replySize)
+	for i := range p.readers {
+		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.buffer()), pool) })
+	}
+	readers.Wait()
+	l.misses.wait()
+}
+
+// read serves one datagram after the other until ctx ends.
+func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
+	defer w.log.end()
+	in, out, control := make([]byte, querySize), make([]byte, 0, replySize), make([]byte, controlSize)
+	for ctx.Err() == nil {
+		n, controls, _, client, err := p.conn.ReadMsgUDPAddrPort(in, control)
+		if err != nil {
+			p.pause(ctx, err)
+			continue
+		}
+		from, local := p.source(control[:controls])
+		w.begin(time.Now(), resolver.UDP)
+		reply, result := w.serve(in[:n], out, unmap(client), local)
+		if result == resolver.Ask && !p.ask(ctx, w, pool, client, from) {
+			reply, result = w.overflow(out), resolver.Send
+		}
+		if result == resolver.Send {
+			p.send(reply, from, client)
+		}
+		w.end(time.Now())
+	}
+}
+
+// source is the control message that makes a reply leave from the address that was asked, and that address.
+func (p *portable) source(control []byte) ([]byte, netip.Addr) {
+	if !p.control {
+		return nil, p.local
+	}
+	local, ok := replyFrom(control)
+	if !ok {
+		return nil, p.local
+	}
+	return control, local
+}
+
+// ask hands the query over to a goroutine that may wait. It reports whether there was one left.
+func (p *portable) ask(ctx context.Context, w *worker, pool *missPool, client netip.AddrPort, control []byte) bool {
+	m := pool.get()
+	m.take(w)
+	from := append([]byte(nil), control...)
+	started := w.listener.misses.start(func() {
+		m.resolve(ctx, func(reply []byte) { p.send(reply, from, client) })
+		pool.put(m)
+	})
+	if !started {
+		pool.put(m)
+	}
+	return started
+}
+
+func (p *portable) send(reply, control []byte, client netip.AddrPort) {
+	if _, _, err := p.conn.WriteMsgUDPAddrPort(reply, control, client); err != nil {
+		p.sendErrors.Add(1)
+	}
+}
+
+// pause keeps a socket that fails at every call from taking a whole CPU.
+func (p *portable) pause(ctx context.Context, err error) {
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Millisecond):
+	}
+}
+
+// unmap is the client's address without the form that IPv4 has on a socket for both families.
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Sizes of one datagram's buffers. Queries have hundreds of octets at most; what does not fit is malformed. A reply is no larger
+// than bufsize may be.
+const (
+	querySize = 2048
+	replySize = 4096
+)
+
+// worker answers packets for one goroutine: a reader of UDP, a TCP connection that has something to say, or a query that came back
+// from upstream. Work is done between begin and end; end counts and logs, after the replies are on their way.
+type worker struct {
+	listener *Listener
+	tally    *tally
+	log      *logBuffer
+	serving  *serving
+	request  resolver.Request
+	facts    []fact
+	staged   []logRecord // lines of this batch
+	silent   int         // packets of this batch that got no answer
+}
+
+func newWorker(l *Listener, tally *tally, log *logBuffer) *worker {
+	return &worker{listener: l, tally: tally, log: log}
+}
+
+// begin starts a batch that arrived now.
+func (w *worker) begin(now time.Time, proto resolver.Proto) {
+	w.serving = w.listener.serving.Load()
+	w.request.Now, w.request.Proto = now, proto
+	w.facts, w.staged, w.silent = w.facts[:0], w.staged[:0], 0
+}
+
+// serve answers one packet into buf. With Send the reply is the returned slice, with Ask the query must be handed to misses.
+func (w *worker) serve(packet, buf []byte, client netip.AddrPort, local netip.Addr) (reply []byte, result resolver.Result) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			reply, result = w.recovered(cause, buf)
+		}
+	}()
+	r := &w.request
+	r.Client, r.Local, r.Block, r.Source = client, local, -1, resolver.None
+	verdict := r.Query.Parse(packet)
+	switch verdict {
+	case wire.Silent:
+		w.silent++
+		return nil, resolver.Drop
+	case wire.Valid:
+		reply, result = w.serving.answerer.Answer(r, buf)
+	default:
+		reply, result = w.serving.answerer.Refuse(r, verdict, buf)
+	}
+	if result == resolver.Send || result == resolver.Drop {
+		w.note(reply, result)
+	}
+	return reply, result
+}
+
+// note records what became of the request, for end.
+func (w *worker) note(reply []byte, result resolver.Result) {
+	if result == resolver.Drop {
+		w.silent++
+		return
+	}
+	block := w.serving.block(&w.request)
+	if slot := block.slot(&w.request); slot != noSlot {
+		w.facts = append(w.facts, makeFact(&w.request, slot, len(reply)))
+	}
+	if w.serving.logs && block != nil && w.log != nil {
+		if format := block.logFormat(&w.request, reply); format != nil {
+			w.staged = append(w.staged, logRecord{})
+			w.staged[len(w.staged)-1].fill(format, &w.request, reply)
+		}
+	}
+}
+
+// end counts and logs the batch.
+func (w *worker) end(now time.Time) {
+	elapsed := now.Sub(w.request.Now)
+	w.tally.add(w.facts, w.silent, elapsed, w.serving.zones)
+	if len(w.staged) > 0 {
+		w.log.add(w.staged, elapsed)
+	}
+}
+
+// overflow answers the request when the bound of queries that wait for upstream is reached.
+func (w *worker) overflow(buf []byte) []byte {
+	reply := servfail(&w.request, buf, "too many queries are waiting for upstream")
+	w.note(reply, resolver.Send)
+	return reply
+}
+
+// recovered answers after a panic: one query is lost, not the server.
+func (w *worker) recovered(cause any, buf []byte) ([]byte, resolver.Result) {
+	if w.serving.crash {
+		panic(cause)
+	}
+	w.listener.panics.count(w.listener.options.Logger, cause, w.request.Now)
+	if len(w.request.Query.Packet) < wire.HeaderSize {
+		return nil, resolver.Drop
+	}
+	w.request.Block = -1
+	reply := servfail(&w.request, buf, "internal error")
+	w.note(reply, resolver.Send)
+	return reply, resolver.Send
+}
+
+// servfail writes a SERVFAIL with an Extended DNS Error (RFC 8914).
+func servfail(request *resolver.Request, buf []byte, why string) []byte {
+	limit, size := wire.MaxMessage, uint16(1232)
+	if request.Proto == resolver.UDP {
+		limit = int(min(request.Query.UDPSize, size))
+	}
+	request.Source = resolver.None
+	request.Reply.Start(&request.Query, buf, limit, size)
+	request.Reply.Rcode = wire.ServerFailure
+	request.Reply.SetFlags(wire.FlagRA)
+	request.Reply.Explain(wire.Other, why)
+	return request.Reply.Finish()
+}
+
+// panics counts panics, and logs one a second at most: the packet that caused one may come in floods.
+type panics struct {
+	total  atomic.Uint64
+	logged atomic.Int64 // Unix second
+}
+
+func (p *panics) count(logger *slog.Logger, cause any, now time.Time) {
+	p.total.Add(1)
+	if second := now.Unix(); p.logged.Swap(second) != second {
+		logger.Error("recovered from a panic: "+fmt.Sprint(cause), "stack", string(debug.Stack()))
+	}
+}
