@@ -1,0 +1,166 @@
+package stories
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// upstream is a server on loopback that knows what a story's upstream section says.
+type upstream struct {
+	records []dns.RR
+	orders  map[string]string // rcode, "TC" or "silence", by lower-case name
+}
+
+// Upstream starts the story's upstream, which ends with the test, and gives its address.
+func (s *Story) Upstream(t testing.TB) string {
+	t.Helper()
+	u := upstream{orders: map[string]string{}}
+	for _, l := range s.Lines("upstream") {
+		if err := u.parse(strings.TrimSpace(l)); err != nil {
+			t.Fatalf("upstream: %s: %v", l, err)
+		}
+	}
+	packets, stream := listen(t)
+	for _, server := range []*dns.Server{{PacketConn: packets, Handler: u}, {Listener: stream, Handler: u}} {
+		ended := make(chan struct{})
+		started := make(chan struct{})
+		server.NotifyStartedFunc = func() { close(started) }
+		go func() {
+			defer close(ended)
+			if err := server.ActivateAndServe(); err != nil {
+				t.Error(err)
+			}
+		}()
+		<-started
+		t.Cleanup(func() {
+			if err := server.Shutdown(); err != nil {
+				t.Error(err)
+			}
+			<-ended
+		})
+	}
+	return packets.LocalAddr().String()
+}
+
+// listen opens UDP and TCP on one free port.
+func listen(t testing.TB) (net.PacketConn, net.Listener) {
+	for range 16 {
+		stream, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets, err := net.ListenPacket("udp", stream.Addr().String())
+		if err == nil {
+			return packets, stream
+		}
+		stream.Close()
+	}
+	t.Fatal("no port is free in both UDP and TCP")
+	return nil, nil
+}
+
+// parse takes in a line of the section.
+func (u *upstream) parse(text string) error {
+	if text == "" || text[0] == '#' {
+		return nil
+	}
+	if f := strings.Fields(text); len(f) == 2 {
+		if _, ok := dns.StringToRcode[f[1]]; !ok && f[1] != "TC" && f[1] != "silence" {
+			return fmt.Errorf("%q is not an rcode, TC or silence", f[1])
+		}
+		u.orders[dns.CanonicalName(f[0])] = f[1]
+		return nil
+	}
+	rr, err := dns.NewRR(text)
+	if err == nil {
+		u.records = append(u.records, rr)
+	}
+	return err
+}
+
+// ServeDNS answers one query.
+func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
+	m := new(dns.Msg).SetReply(query)
+	m.RecursionAvailable = true
+	asked := query.Question[0]
+	order := u.orders[dns.CanonicalName(asked.Name)]
+	_, overUDP := w.RemoteAddr().(*net.UDPAddr)
+	switch {
+	case order == "silence":
+		return
+	case order == "TC" && overUDP:
+		m.Truncated = true
+	case order == "" || order == "TC":
+		u.answer(m, asked)
+	default:
+		m.Rcode = dns.StringToRcode[order]
+		u.deny(m, asked.Name)
+	}
+	if opt := query.IsEdns0(); opt != nil {
+		m.SetEdns0(ownBufsize, opt.Do())
+	}
+	m.Compress = true
+	_ = w.WriteMsg(m) // the client may be gone
+}
+
+// answer follows the aliases it knows, then gives the records of the type or denies them.
+func (u upstream) answer(m *dns.Msg, asked dns.Question) {
+	name := asked.Name
+	for range 16 { // a circle ends somewhere
+		isAlias := false
+		found := false
+		for _, rr := range u.records {
+			if !strings.EqualFold(rr.Header().Name, name) {
+				continue
+			}
+			if rr.Header().Rrtype == asked.Qtype {
+				m.Answer = append(m.Answer, rr)
+				found = true
+			} else if c, ok := rr.(*dns.CNAME); ok {
+				m.Answer = append(m.Answer, rr)
+				name, isAlias = c.Target, true
+				break
+			}
+		}
+		if isAlias {
+			continue
+		}
+		if !found {
+			m.Rcode = u.absence(name)
+			u.deny(m, name)
+		}
+		return
+	}
+}
+
+// absence is the rcode for a name without records of the type: NOERROR when it or a name below it has others.
+func (u upstream) absence(name string) int {
+	switch {
+	case slices.ContainsFunc(u.records, func(rr dns.RR) bool { return dns.IsSubDomain(name, rr.Header().Name) }):
+		return dns.RcodeSuccess
+	case u.zone(name) != nil:
+		return dns.RcodeNameError
+	}
+	return dns.RcodeRefused
+}
+
+// deny adds the SOA of the zone that name is in.
+func (u upstream) deny(m *dns.Msg, name string) {
+	if soa := u.zone(name); soa != nil && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError) {
+		m.Ns = append(m.Ns, soa)
+	}
+}
+
+func (u upstream) zone(name string) dns.RR {
+	for _, rr := range u.records {
+		if rr.Header().Rrtype == dns.TypeSOA && dns.IsSubDomain(rr.Header().Name, name) {
+			return rr
+		}
+	}
+	return nil
+}
