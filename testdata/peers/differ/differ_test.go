@@ -1,0 +1,313 @@
+package differ
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+var (
+	seedsFlag     = flag.String("seeds", "1,2,3,4,5,6,7", "seeds, with commas between them")
+	questionsFlag = flag.Int("questions", 18000, "questions for each seed")
+	shownFlag     = flag.Int("shown", 3, "examples of each unexplained difference that are printed")
+)
+
+// batch is how many questions are asked between two comparisons.
+const batch = 6000
+
+func TestSameAnswers(t *testing.T) {
+	c := startCluster(t)
+	client := c.client(t)
+	upstream := startUpstream(t)
+	total := &result{used: map[string]int{}, groups: map[string]*group{}}
+	for _, text := range strings.Split(*seedsFlag, ",") {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run("seed="+text, func(t *testing.T) {
+			began := time.Now()
+			w := newWorld(seed, localAddresses(t))
+			w.load(t, client)
+			corefile := w.corefile(c.kubeconfig, upstream)
+			ours, theirs := startServer(t, clusterdns, corefile), startServer(t, coredns, corefile)
+			loaded := time.Since(began)
+			got := w.compare(t, ours, theirs, *questionsFlag)
+			ours.stop()
+			theirs.stop()
+			w.unload(t, client)
+			t.Logf("seed %d: %d services, %d slices, %d pods: %d questions, %d unexplained; loaded in %v, compared in %v", seed, len(w.services),
+				len(w.slices), len(w.pods), got.questions, got.unexplained, loaded.Round(time.Millisecond), (time.Since(began) - loaded).Round(time.Millisecond))
+			total.add(got)
+		})
+	}
+	total.report(t)
+}
+
+// localAddresses are those of this machine by which a service may front it.
+func localAddresses(t *testing.T) (list []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			list = append(list, p.Addr())
+		}
+	}
+	return list
+}
+
+// A result is what came of some questions.
+type result struct {
+	seeds       int
+	questions   int
+	again       int            // questions that others led to
+	explained   int            // answered differently, and rules say why
+	used        map[string]int // by name of the rule
+	unexplained int
+	groups      map[string]*group // by shape
+}
+
+// A group is differences of one shape.
+type group struct {
+	shape    string
+	count    int
+	examples []*question
+}
+
+// compare asks both servers questions and compares the replies.
+func (w *world) compare(t *testing.T, ours, theirs *server, questions int) *result {
+	bases := w.bases()
+	got := &result{seeds: 1, used: map[string]int{}, groups: map[string]*group{}}
+	for got.questions < questions {
+		var list []*question
+		for range min(batch, questions-got.questions) {
+			list = append(list, w.ask(bases))
+		}
+		for round := list; len(round) > 0; {
+			askBoth(t, ours, theirs, round)
+			var more []*question
+			for _, q := range round {
+				if q := q.again(); q != nil {
+					more = append(more, q)
+				}
+			}
+			round = more
+			got.again += len(more)
+		}
+		got.questions += len(list)
+		got.judge(list)
+	}
+	return got
+}
+
+// askBoth asks both servers at the same time.
+func askBoth(t *testing.T, ours, theirs *server, list []*question) {
+	var running sync.WaitGroup
+	var replies [2][][]byte
+	for i, s := range []*server{ours, theirs} {
+		running.Go(func() {
+			var err error
+			if replies[i], err = exchange(s.address, list); err != nil {
+				t.Errorf("%s: %v", s.name, err)
+			}
+		})
+	}
+	running.Wait()
+	for i, q := range list {
+		q.ours, q.theirs = read(replies[0][i]), read(replies[1][i])
+	}
+}
+
+// judge compares the replies to questions.
+func (r *result) judge(list []*question) {
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	share := (len(list) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	for part := range slices.Chunk(list, share) {
+		running.Go(func() {
+			for _, q := range part {
+				q.judge()
+				mu.Lock()
+				for ; q != nil; q = cmp.Or(q.whole, q.other) {
+					r.count(q)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	running.Wait()
+}
+
+// A verdict is which rules a question needed, and what was left.
+type verdict struct {
+	rules []*rule
+	left  []string // what differs
+}
+
+// judge compares the replies to one question, after those to the questions
+// that it led to.
+func (q *question) judge() {
+	if next := cmp.Or(q.whole, q.other); next != nil {
+		next.judge()
+	}
+	q.settled = q.theirs.clone()
+	q.cutOther(q.settled)
+	for i := range rules {
+		if rules[i].explains(q, q.ours, q.settled) {
+			q.rules = append(q.rules, &rules[i])
+		}
+	}
+	q.left = diff(q.ours, q.settled)
+	if q.wantsReason() && len(q.ours.opt.errors) == 0 {
+		q.left = append(q.left, "ours says not why")
+	}
+}
+
+// wantsReason reports whether our reply must have an Extended DNS Error: one
+// of our own zones without an answer, to a client with EDNS. What an upstream
+// says of an external name is its own affair.
+func (q *question) wantsReason() bool {
+	r := q.ours
+	if _, end, _ := q.chain(); !below(strings.ToLower(end), zoneName, "in-addr.arpa.", "ip6.arpa.") {
+		return false
+	}
+	for _, record := range r.sections[authority] {
+		if record.rrtype == "SOA" && !strings.HasPrefix(record.data, "ns.dns.") {
+			return false
+		}
+	}
+	return r.opt != nil && r.aa && !r.tc && (r.rcode != dns.RcodeSuccess || len(r.sections[answer]) == 0)
+}
+
+func (r *result) count(q *question) {
+	v := q.verdict
+	if len(v.left) == 0 {
+		if len(v.rules) > 0 {
+			r.explained++
+		}
+		for _, rule := range v.rules {
+			r.used[rule.name]++
+		}
+		return
+	}
+	r.unexplained++
+	shape := strings.Join(v.left, ", ")
+	g := r.groups[shape]
+	if g == nil {
+		g = &group{shape: shape}
+		r.groups[shape] = g
+	}
+	g.count++
+	g.examples = append(g.examples, q)
+	slices.SortStableFunc(g.examples, func(a, b *question) int { return cmp.Compare(a.size(), b.size()) })
+	g.examples = g.examples[:min(len(g.examples), 40)]
+}
+
+// size orders examples: the plainest question says most.
+func (q *question) size() int {
+	n := len(q.what) + len(q.packet)
+	if q.tcp {
+		n += 20
+	}
+	if q.name() != q.msg.Question[0].Name {
+		n += 20
+	}
+	return n
+}
+
+func (r *result) add(more *result) {
+	r.seeds += more.seeds
+	r.questions += more.questions
+	r.again += more.again
+	r.explained += more.explained
+	r.unexplained += more.unexplained
+	for name, n := range more.used {
+		r.used[name] += n
+	}
+	for shape, g := range more.groups {
+		if r.groups[shape] == nil {
+			r.groups[shape] = &group{shape: shape}
+		}
+		r.groups[shape].count += g.count
+		r.groups[shape].examples = append(r.groups[shape].examples, g.examples...)
+	}
+}
+
+// report prints what came of a run, and fails the test for what nobody
+// explained and for rules that explain nothing.
+func (r *result) report(t *testing.T) {
+	var text strings.Builder
+	groups := slices.SortedFunc(maps.Values(r.groups), func(a, b *group) int { return cmp.Or(b.count-a.count, cmp.Compare(a.shape, b.shape)) })
+	for _, g := range groups {
+		fmt.Fprintf(&text, "\n==== %d unexplained: %s\n", g.count, g.shape)
+		fmt.Fprintf(&text, "     names: %s\n", kinds(g.examples))
+		for _, q := range g.examples[:min(len(g.examples), *shownFlag)] {
+			fmt.Fprintf(&text, "  seed %d, %s\n  %s\n  clusterdns:\n%s  coredns:\n%s", q.world.seed, q.what, q.dig(), indent(q.ours.beside(q.theirs)), indent(q.theirs.beside(q.ours))+q.leftover())
+		}
+	}
+	fmt.Fprintf(&text, "\n%d questions and %d that these led to, %d seeds: %d answered differently and explained, %d unexplained\n", r.questions, r.again, r.seeds, r.explained, r.unexplained)
+	for i := range rules {
+		fmt.Fprintf(&text, "%8d  %s\n", r.used[rules[i].name], rules[i].name)
+		if r.used[rules[i].name] == 0 && r.questions >= 100000 {
+			t.Errorf("rule %q explained nothing", rules[i].name)
+		}
+	}
+	if r.unexplained > 0 {
+		t.Errorf("%d unexplained differences", r.unexplained)
+	}
+	fmt.Println(text.String())
+}
+
+// leftover is the records that differ after the rules, if the rules changed
+// any.
+func (q *question) leftover() string {
+	if len(q.rules) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("  after the rules, only one has:\n")
+	for i := range q.ours.sections {
+		for _, r := range q.ours.sections[i] {
+			if !slices.Contains(q.settled.sections[i], r) {
+				fmt.Fprintf(&b, "    clusterdns %s\n", r)
+			}
+		}
+		for _, r := range q.settled.sections[i] {
+			if !slices.Contains(q.ours.sections[i], r) {
+				fmt.Fprintf(&b, "    coredns    %s\n", r)
+			}
+		}
+	}
+	return b.String()
+}
+
+func indent(text string) string {
+	return "  " + strings.TrimSuffix(strings.ReplaceAll(text, "\n", "\n  "), "  ")
+}
+
+// kinds are how the names of questions were made, and how often.
+func kinds(list []*question) string {
+	counts := map[string]int{}
+	for _, q := range list {
+		counts[q.what]++
+	}
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(counts[b]-counts[a], cmp.Compare(a, b)) })
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%d)", name, counts[name])
+	}
+	return strings.Join(names[:min(len(names), 8)], "; ")
+}

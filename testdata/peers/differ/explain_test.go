@@ -1,0 +1,902 @@
+package differ
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/miekg/dns"
+)
+
+// What a rule finds true of a question is here: of its name, of the world, and
+// of what each server said.
+
+const zoneName = zone + "."
+
+// below reports whether name is one of domains or below it.
+func below(name string, domains ...string) bool {
+	return slices.ContainsFunc(domains, func(d string) bool { return dns.IsSubDomain(d, name) })
+}
+
+// apex is the zone of the kubernetes directive that the name is in, in lower
+// case; "" for none.
+func (q *question) apex() string {
+	for _, z := range []string{zoneName, "in-addr.arpa.", "ip6.arpa."} {
+		if below(q.name(), z) {
+			return z
+		}
+	}
+	return ""
+}
+
+func (q *question) reverse() bool { return q.apex() != "" && q.apex() != zoneName }
+
+// labels are those of the name before its apex.
+func (q *question) labels() []string {
+	return dns.SplitDomainName(strings.TrimSuffix(strings.TrimSuffix(q.name(), q.apex()), "."))
+}
+
+// service is the service that the name is below, and the labels before it.
+func (q *question) service() (s *corev1.Service, below []string) {
+	labels := q.labels()
+	n := len(labels)
+	if q.apex() != zoneName || n < 3 || labels[n-1] != "svc" {
+		return nil, nil
+	}
+	return q.world.serviceOf(labels[n-3], labels[n-2]), labels[:n-3]
+}
+
+// serviceOf is the service of a name that may be seen; nil for none.
+func (w *world) serviceOf(name, namespace string) *corev1.Service {
+	for _, s := range w.services {
+		if s.Name == name && s.Namespace == namespace && w.exposed(namespace) && (w.labels == "" || s.Labels["tier"] == "open") {
+			return s
+		}
+	}
+	return nil
+}
+
+// exposed reports whether a namespace may be seen.
+func (w *world) exposed(name string) bool {
+	for _, ns := range w.namespaces {
+		if ns.Name == name {
+			return w.exposes(ns)
+		}
+	}
+	return w.exposes(&corev1.Namespace{}) || slices.Contains(w.namespaceList, name)
+}
+
+// onward reports whether the name is passed on when it does not exist.
+func (q *question) onward() bool {
+	return slices.ContainsFunc(q.world.options.onward, func(z string) bool { return below(q.name(), z+".") })
+}
+
+// missing reports whether a reply says that the name does not exist: with the
+// zone's authority, or by what the upstream said where it is passed on.
+func (q *question) missing(r *reply) bool {
+	if len(r.sections[answer]) > 0 || r.rcode != dns.RcodeNameError {
+		return false
+	}
+	return r.aa != q.onward()
+}
+
+// empty reports whether a reply is NODATA of our zone.
+func empty(r *reply) bool {
+	return r.rcode == dns.RcodeSuccess && r.aa && len(r.sections[answer]) == 0
+}
+
+// becomes makes of a reply an authoritative denial.
+func (q *question) becomes(r *reply, rcode int) bool {
+	ttl := q.world.ttl
+	asked := q.msg.Question[0].Name
+	r.rcode, r.aa = rcode, true
+	r.sections = [3][]record{authority: {{
+		owner: asked[len(asked)-len(q.apex()):], class: "IN", rrtype: "SOA", ttl: uint32(min(ttl, 300)),
+		data: fmt.Sprintf("ns.dns.%[1]s hostmaster.%[1]s %[2]s 7200 1800 86400 %[3]d", q.apex(), serialOf(q.ours), ttl),
+	}}}
+	return true
+}
+
+// serialOf is the serial of the SOA in a reply.
+func serialOf(r *reply) string {
+	for _, section := range r.sections {
+		for _, record := range section {
+			if f := strings.Fields(record.data); record.rrtype == "SOA" {
+				return f[2]
+			}
+		}
+	}
+	return "0"
+}
+
+func classes(q *question, ours, theirs *reply) bool {
+	if q.qclass() == dns.ClassINET || ours.rcode != dns.RcodeRefused || theirs.rcode == dns.RcodeRefused || ours.tc || len(ours.sections[answer]) > 0 {
+		return false
+	}
+	theirs.rcode, theirs.aa, theirs.tc, theirs.ra, theirs.sections = dns.RcodeRefused, false, false, ours.ra, [3][]record{}
+	return true
+}
+
+func transfers(q *question, ours, theirs *reply) bool {
+	if t := q.qtype(); t != dns.TypeAXFR && t != dns.TypeIXFR || ours.rcode != dns.RcodeRefused || q.apex() != "" || !theirs.ra {
+		return false
+	}
+	theirs.rcode, theirs.aa, theirs.sections = dns.RcodeRefused, false, [3][]record{}
+	return true
+}
+
+// like gives theirs what the servers said to another question.
+func (r *reply) like(other *reply) {
+	r.rcode, r.aa, r.ra = other.rcode, other.aa, other.ra
+	for i := range r.sections {
+		r.sections[i] = slices.Clone(other.sections[i])
+	}
+	if r.opt != nil && other.opt != nil {
+		r.opt.errors = other.opt.errors
+	}
+}
+
+// ownName reports whether the name is the apex or ns.dns.
+func (q *question) ownName() bool {
+	return q.apex() != "" && (q.name() == q.apex() || q.name() == "ns.dns."+q.apex())
+}
+
+func mixedCase(q *question, ours, theirs *reply) bool {
+	if q.other == nil || q.other.how != "in lower case" {
+		return false
+	}
+	before := theirs.clone()
+	theirs.like(q.other.settled)
+	asked := q.msg.Question[0].Name
+	for i := range theirs.sections {
+		for j := range theirs.sections[i] {
+			owner := &theirs.sections[i][j].owner
+			switch {
+			case i != additional && strings.EqualFold(*owner, asked):
+				*owner = asked
+			case i != additional && *owner == q.apex():
+				*owner = asked[len(asked)-len(q.apex()):]
+			}
+		}
+		sortRecords(theirs.sections[i])
+	}
+	innerCase(q, ours, before)
+	return len(diff(theirs, before)) > 0
+}
+
+// chain follows external names from the question's name: the records, the
+// name where they end, and whether that is because they go on for ever.
+func (q *question) chain() (links []record, end string, endless bool) {
+	asked := q.msg.Question[0].Name
+	end = q.name()
+	for range 11 {
+		next := &question{world: q.world}
+		next.msg.Question = []dns.Question{{Name: end}}
+		s, rest := next.service()
+		if s == nil || len(rest) > 0 || s.Spec.Type != corev1.ServiceTypeExternalName || isAddress(s.Spec.ExternalName) {
+			return links, end, false
+		}
+		if len(links) == 10 {
+			return links, end, true
+		}
+		target := dns.Fqdn(s.Spec.ExternalName)
+		owner := end
+		if len(links) == 0 {
+			owner = asked
+		}
+		links = append(links, record{owner: owner, class: "IN", rrtype: "CNAME", ttl: uint32(q.world.ttl), data: target})
+		if slices.ContainsFunc(links, func(r record) bool { return strings.EqualFold(r.owner, target) }) {
+			return links, target, true
+		}
+		end = target
+	}
+	return links, end, true
+}
+
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
+}
+
+func alias(q *question, ours, theirs *reply) bool {
+	if q.other == nil || q.other.how != "the target" {
+		return false
+	}
+	before := theirs.clone()
+	links, _, _ := q.chain()
+	theirs.like(q.other.settled)
+	theirs.aa = true
+	theirs.sections[answer] = append(links, theirs.sections[answer]...)
+	sortRecords(theirs.sections[answer])
+	if ours.ra && !before.ra { // not this rule's to say
+		theirs.ra = false
+	}
+	return len(diff(theirs, before)) > 0
+}
+
+// eleventh explains a chain whose eleventh alias CoreDNS followed.
+func eleventh(q *question, ours, theirs *reply) bool {
+	links, _, endless := q.chain()
+	if !endless || len(links) != 10 || ours.rcode != dns.RcodeServerFailure || theirs.rcode != dns.RcodeSuccess || len(theirs.sections[answer]) < 11 {
+		return false
+	}
+	theirs.rcode, theirs.sections = dns.RcodeServerFailure, [3][]record{answer: links}
+	sortRecords(theirs.sections[answer])
+	return true
+}
+
+// wildcard explains _._tcp.<service>, _http._.<service> and _._.<service>.
+func wildcard(q *question, ours, theirs *reply) bool {
+	s, rest := q.service()
+	if s == nil || len(rest) != 2 || rest[0] != "_" && rest[1] != "_" || !theirs.aa || theirs.rcode != dns.RcodeSuccess {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
+func longPort(q *question, ours, theirs *reply) bool {
+	s, rest := q.service()
+	if s == nil || len(rest) != 2 || len(rest[0]) != 63 || !theirs.aa || theirs.rcode != dns.RcodeSuccess ||
+		!slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == rest[0] }) {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
+// notFound makes of a reply what a name that does not exist gets.
+func (q *question) notFound(theirs *reply) bool {
+	if q.onward() {
+		theirs.like(upstreamSays(q))
+		return true
+	}
+	return q.becomes(theirs, dns.RcodeNameError)
+}
+
+// pod is the labels before the namespace of a name of a pod, if it is one.
+func (q *question) pod() (labels []string, ok bool) {
+	labels = q.labels()
+	n := len(labels)
+	if q.apex() != zoneName || n < 3 || labels[n-1] != "pod" {
+		return nil, false
+	}
+	return labels[:n-2], true
+}
+
+func belowPod(q *question, ours, theirs *reply) bool {
+	labels, ok := q.pod()
+	if !ok || len(labels) < 2 || len(labels) > 3 || !theirs.aa || theirs.rcode != dns.RcodeSuccess {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
+func podPort(q *question, ours, theirs *reply) bool {
+	labels, ok := q.pod()
+	if !ok || len(labels) != 1 || q.qtype() != dns.TypeSRV || len(theirs.sections[answer]) != 1 {
+		return false
+	}
+	if f := strings.Fields(theirs.sections[answer][0].data); f[2] != "0" || !strings.EqualFold(f[3], q.name()) {
+		return false
+	}
+	return q.becomes(theirs, dns.RcodeSuccess)
+}
+
+func podColons(q *question, ours, theirs *reply) bool {
+	labels, ok := q.pod()
+	if !ok || len(labels) != 1 || !isAddress(labels[0]) || !theirs.aa || theirs.rcode != dns.RcodeSuccess {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
+// dotted is the name that a pod's name with dots should not have given.
+const dottedName = "a.dotted.name"
+
+// dottedPod gives the endpoints of such pods their addresses as names.
+func dottedPod(q *question, ours, theirs *reply) (changed bool) {
+	if !q.world.podNames {
+		return false
+	}
+	s, rest := q.service()
+	if s != nil && len(rest) == 1 && (q.missing(theirs) || q.qtype() == dns.TypeSRV) && q.world.dottedAt(s, rest[0]) {
+		// The name itself, which CoreDNS does not know, or for other endpoints
+		// of that address, so that the weights are others.
+		ra := theirs.ra
+		theirs.like(ours)
+		theirs.ra = ra
+		return true
+	}
+	const prefix = dottedName + "."
+	for i := range theirs.sections {
+		var kept []record
+		for _, r := range theirs.sections[i] {
+			f := strings.Fields(r.data)
+			switch {
+			case r.rrtype == "PTR" && strings.HasPrefix(r.data, prefix):
+				r.data = dashes(q.address()) + "." + strings.TrimPrefix(r.data, prefix)
+			case i == additional && strings.HasPrefix(r.owner, prefix):
+				if addr, err := netip.ParseAddr(r.data); err == nil {
+					r.owner = dashes(addr) + "." + strings.TrimPrefix(r.owner, prefix)
+				}
+			case r.rrtype == "SRV" && s != nil && strings.HasPrefix(f[3], prefix):
+				kept, changed = append(kept, q.dottedTargets(s, r, ours)...), true
+				continue
+			default:
+				kept = append(kept, r)
+				continue
+			}
+			kept, changed = append(kept, r), true
+		}
+		sortRecords(kept)
+		theirs.sections[i] = slices.Compact(kept)
+	}
+	return changed
+}
+
+// dottedTargets are the SRV records that stand for one with the name of such
+// a pod, as ours has them.
+func (q *question) dottedTargets(s *corev1.Service, r record, ours *reply) (list []record) {
+	f := strings.Fields(r.data)
+	for _, our := range ours.sections[answer] {
+		g := strings.Fields(our.data)
+		if our.rrtype == "SRV" && slices.Equal(f[:3], g[:3]) && strings.HasSuffix(g[3], strings.ToLower(strings.TrimPrefix(f[3], dottedName))) {
+			if label, _, _ := strings.Cut(g[3], "."); q.world.dottedAt(s, label) {
+				list = append(list, our)
+			}
+		}
+	}
+	return list
+}
+
+// address is the one that a reverse name stands for.
+func (q *question) address() netip.Addr {
+	labels := q.labels()
+	slices.Reverse(labels)
+	text := strings.Join(labels, ".")
+	if q.apex() == "ip6.arpa." {
+		text = ""
+		for part := range slices.Chunk(labels, 4) {
+			text += ":" + strings.Join(part, "")
+		}
+	}
+	addr, _ := netip.ParseAddr(strings.TrimPrefix(text, ":"))
+	return addr
+}
+
+// dottedAt reports whether label is the address of an endpoint of a pod whose
+// name has dots.
+func (w *world) dottedAt(s *corev1.Service, label string) bool {
+	for _, slice := range w.slicesOf(s) {
+		for _, e := range slice.Endpoints {
+			if e.Hostname == nil && e.TargetRef != nil && e.TargetRef.Name == dottedName &&
+				slices.ContainsFunc(e.Addresses, func(a string) bool { return dashes(netip.MustParseAddr(a)) == label }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func loop(q *question, ours, theirs *reply) bool {
+	links, _, endless := q.chain()
+	if !endless || ours.rcode != dns.RcodeServerFailure || !empty(theirs) {
+		return false
+	}
+	theirs.rcode, theirs.sections = dns.RcodeServerFailure, [3][]record{answer: links}
+	sortRecords(theirs.sections[answer])
+	return true
+}
+
+func anything(q *question, ours, theirs *reply) bool {
+	if q.other == nil || q.other.how != "one type" || !empty(theirs) && !q.missing(theirs) {
+		return false
+	}
+	ra := theirs.ra
+	theirs.like(q.other.settled)
+	theirs.ra = ra || !empty(theirs) && q.missing(theirs)
+	if q.onward() {
+		theirs.ra = ours.ra
+	}
+	theirs.sections[authority], theirs.sections[additional] = nil, nil
+	return true
+}
+
+func emptyNonTerminal(q *question, ours, theirs *reply) bool {
+	if !empty(ours) || !q.missing(theirs) || !q.nonTerminal() {
+		return false
+	}
+	return q.becomes(theirs, dns.RcodeSuccess)
+}
+
+// nonTerminal reports whether a name below the question's has records, and
+// CoreDNS takes no notice: dns.<zone>, and _tcp.<service> of a named port.
+func (q *question) nonTerminal() bool {
+	if q.name() == "dns."+zoneName {
+		return true
+	}
+	s, rest := q.service()
+	if s == nil || len(rest) != 1 {
+		return false
+	}
+	protocol := corev1.Protocol(strings.ToUpper(strings.TrimPrefix(rest[0], "_")))
+	if kindOf(s) == "cluster IP" {
+		return slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool {
+			return p.Name != "" && cmp.Or(p.Protocol, corev1.ProtocolTCP) == protocol
+		})
+	}
+	for _, slice := range q.world.slicesOf(s) {
+		if !slices.ContainsFunc(slice.Endpoints, isReady) {
+			continue
+		}
+		for _, p := range slice.Ports {
+			if p.Name != nil && *p.Name != "" && (p.Protocol == nil && protocol == corev1.ProtocolTCP || p.Protocol != nil && *p.Protocol == protocol) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func ownNames(q *question, ours, theirs *reply) bool {
+	name := strings.Join(q.labels(), ".")
+	if q.apex() != zoneName || name != "dns-version" && name != "ns.dns" || !empty(ours) || !q.missing(theirs) {
+		return false
+	}
+	return q.becomes(theirs, dns.RcodeSuccess)
+}
+
+func reverseType(q *question, ours, theirs *reply) bool {
+	if !q.reverse() || q.qtype() == dns.TypePTR || !empty(ours) || !q.missing(theirs) || !q.world.hasReverse(q.name()) {
+		return false
+	}
+	return q.becomes(theirs, dns.RcodeSuccess)
+}
+
+// hasReverse reports whether a name is that of an address of the cluster.
+func (w *world) hasReverse(name string) bool { return w.reverse[name] }
+
+// addReverse notes the reverse names of all addresses.
+func (w *world) addReverse() {
+	add := func(addr netip.Addr) {
+		reverse, _ := dns.ReverseAddr(addr.String())
+		w.reverse[reverse] = true
+	}
+	for addr := range w.hosts {
+		add(addr)
+	}
+	for addr := range w.clusterIPs {
+		add(addr)
+	}
+	for _, addr := range w.local {
+		add(addr)
+	}
+	for _, own := range []string{"10.96.0.1", "192.0.2.1"} { // of the API server
+		add(netip.MustParseAddr(own))
+	}
+}
+
+// reverseForm: below a reverse zone there are names of addresses, and nothing
+// of a cluster zone.
+func reverseForm(q *question, ours, theirs *reply) bool {
+	name := strings.Join(q.labels(), ".")
+	if !q.reverse() || !slices.Contains([]string{"svc", "pod", "dns-version", "ns.dns"}, name) || q.missing(theirs) || !theirs.aa {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
+// reverseLonger explains an address that CoreDNS read from a part of a name.
+func reverseLonger(q *question, ours, theirs *reply) bool {
+	whole := map[string]int{"in-addr.arpa.": 4, "ip6.arpa.": 32}[q.apex()]
+	if !q.reverse() || len(q.labels()) <= whole || !theirs.aa || len(theirs.sections[answer]) == 0 {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
+// upstreamSays is the upstream's reply to a question.
+func upstreamSays(q *question) *reply {
+	m := new(dns.Msg).SetReply(&q.msg)
+	m.RecursionAvailable = true
+	asked := q.msg.Question[0]
+	upstreamRecords().answer(m, asked.Name, asked.Qtype)
+	packet, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	return read(packet)
+}
+
+func hiddenNamespace(q *question, ours, theirs *reply) bool {
+	if q.world.namespaceLabels == "" {
+		return false
+	}
+	if q.ownName() && !q.world.exposed("kube-system") {
+		return q.frontless(theirs)
+	}
+	return q.withoutPTR(theirs, func(target *question) bool {
+		labels := target.labels()
+		return len(labels) > 1 && !q.world.exposed(labels[len(labels)-2])
+	})
+}
+
+// frontless makes of the records of a name server those of this machine.
+func (q *question) frontless(theirs *reply) (changed bool) {
+	const front = "kube-dns.kube-system.svc."
+	ns := q.name() == "ns.dns."+q.apex()
+	for i := range theirs.sections {
+		var addresses []record
+		theirs.sections[i] = slices.DeleteFunc(theirs.sections[i], func(r record) bool {
+			_, err := netip.ParseAddr(r.data)
+			drop := err == nil && (ns || strings.HasPrefix(r.owner, front))
+			if drop {
+				addresses = append(addresses, r)
+			}
+			return drop
+		})
+		for _, addr := range q.world.local {
+			rrtype := "A"
+			if addr.Is6() {
+				rrtype = "AAAA"
+			}
+			at := slices.IndexFunc(addresses, func(r record) bool { return r.rrtype == rrtype || !ns })
+			if at < 0 {
+				continue
+			}
+			r := addresses[at]
+			r.rrtype, r.data, changed = rrtype, addr.String(), true
+			if !ns {
+				r.owner = "ns.dns." + zoneName
+			}
+			theirs.sections[i] = append(theirs.sections[i], r)
+		}
+		for j := range theirs.sections[i] {
+			if r := &theirs.sections[i][j]; r.rrtype == "NS" && strings.HasPrefix(r.data, front) {
+				r.data, changed = "ns.dns."+zoneName, true
+			}
+		}
+		sortRecords(theirs.sections[i])
+	}
+	return changed
+}
+
+// reverseServers puts the name servers of reverse zones where they exist.
+func reverseServers(q *question, ours, theirs *reply) (changed bool) {
+	if !q.reverse() || q.name() != q.apex() || q.qtype() != dns.TypeNS {
+		return false
+	}
+	move := func(name *string) {
+		if before, ok := strings.CutSuffix(*name, ".svc."+q.apex()); ok {
+			*name, changed = before+".svc."+zoneName, true
+		} else if *name == "ns.dns."+q.apex() {
+			*name, changed = "ns.dns."+zoneName, true
+		}
+	}
+	for i := range theirs.sections {
+		for j := range theirs.sections[i] {
+			r := &theirs.sections[i][j]
+			if r.rrtype == "NS" {
+				move(&r.data)
+			} else if i == additional {
+				move(&r.owner)
+			}
+		}
+	}
+	return changed
+}
+
+func twice(q *question, ours, theirs *reply) (changed bool) {
+	for i := range theirs.sections {
+		n := len(theirs.sections[i])
+		theirs.sections[i] = slices.Compact(theirs.sections[i])
+		changed = changed || len(theirs.sections[i]) < n
+	}
+	return changed
+}
+
+// innerCase changes what stands inside of records, and who owns additional
+// ones.
+func innerCase(q *question, ours, theirs *reply) (changed bool) {
+	if q.apex() == "" {
+		return false
+	}
+	for i := range theirs.sections {
+		for j := range theirs.sections[i] {
+			their := &theirs.sections[i][j]
+			if slices.Contains([]string{"SOA", "SRV", "NS"}, their.rrtype) && strings.ToLower(their.data) != their.data {
+				their.data, changed = strings.ToLower(their.data), true
+			}
+			if i == additional && strings.ToLower(their.owner) != their.owner {
+				their.owner, changed = strings.ToLower(their.owner), true
+			}
+		}
+		sortRecords(theirs.sections[i])
+	}
+	return changed
+}
+
+// serial changes the serial of the zone's SOA.
+func serial(q *question, ours, theirs *reply) (changed bool) {
+	for i := range theirs.sections {
+		for j := range theirs.sections[i] {
+			their := &theirs.sections[i][j]
+			f := strings.Fields(their.data)
+			own := serialOf(ours)
+			if their.rrtype == "SOA" && slices.Contains([]string{"ns.dns." + zoneName, "ns.dns.in-addr.arpa.", "ns.dns.ip6.arpa."}, f[0]) && own != "0" && f[2] != own {
+				f[2] = own
+				their.data, changed = strings.Join(f, " "), true
+			}
+		}
+	}
+	return changed
+}
+
+func recursion(q *question, ours, theirs *reply) bool {
+	if !ours.ra || theirs.ra || !theirs.aa && theirs.rcode != dns.RcodeRefused {
+		return false
+	}
+	theirs.ra = true
+	return true
+}
+
+func upstreamAuthority(q *question, ours, theirs *reply) bool {
+	if !below(q.name(), "example.org.") || !theirs.aa || !theirs.ra {
+		return false
+	}
+	theirs.aa = false
+	return true
+}
+
+// linkLocal drops addresses that only a neighbour on one link could use.
+func linkLocal(q *question, ours, theirs *reply) bool {
+	if q.apex() == "" || q.name() != "ns.dns."+q.apex() && q.name() != q.apex() {
+		return false
+	}
+	found := false
+	for i := range theirs.sections {
+		theirs.sections[i] = slices.DeleteFunc(theirs.sections[i], func(r record) bool {
+			addr, err := netip.ParseAddr(r.data)
+			drop := err == nil && addr.IsLinkLocalUnicast()
+			found = found || drop
+			return drop
+		})
+	}
+	return found
+}
+
+// forwardedCase takes the case of names that the upstream sent for none that
+// matters.
+func forwardedCase(q *question, ours, theirs *reply) (changed bool) {
+	if theirs.aa || !theirs.ra {
+		return false
+	}
+	for i := range theirs.sections {
+		for j := range theirs.sections[i] {
+			their := &theirs.sections[i][j]
+			for _, our := range ours.sections[i] {
+				if *their != our && strings.EqualFold(their.String(), our.String()) {
+					*their, changed = our, true
+				}
+			}
+		}
+		sortRecords(theirs.sections[i])
+	}
+	return changed
+}
+
+func version(q *question, ours, theirs *reply) bool {
+	asked := q.msg.IsEdns0()
+	if asked == nil || asked.Version() == 0 || theirs.rcode != dns.RcodeBadVers || ours.opt == nil || theirs.opt == nil || theirs.opt.size != 0 || theirs.opt.do {
+		return false
+	}
+	theirs.opt.size, theirs.opt.do = 1232, asked.Do()
+	return true
+}
+
+func payload(q *question, ours, theirs *reply) bool {
+	asked := q.msg.IsEdns0()
+	if asked == nil || theirs.opt == nil || theirs.opt.size != asked.UDPSize() || asked.UDPSize() == 1232 {
+		return false
+	}
+	theirs.opt.size = 1232
+	return true
+}
+
+func extendedError(q *question, ours, theirs *reply) bool {
+	if ours.opt == nil || theirs.opt == nil || len(ours.opt.errors) != 1 || len(theirs.opt.errors) != 0 ||
+		ours.rcode == dns.RcodeSuccess && len(ours.sections[answer]) > 0 {
+		return false
+	}
+	theirs.opt.errors = ours.opt.errors
+	return true
+}
+
+// The replies that were cut are compared with what the same server says over
+// TCP, which is compared by itself.
+
+// cutOf reports whether r, over UDP, is what is left of whole after it was
+// made to fit: less, and with TC unless only additional data is missing.
+func cutOf(r, whole *reply, limit int) bool {
+	if r.size > limit || r.rcode != whole.rcode && !r.tc || r.aa != whole.aa || whole.tc {
+		return false
+	}
+	for i := range r.sections {
+		for _, record := range r.sections[i] {
+			if !slices.Contains(whole.sections[i], record) {
+				return false
+			}
+		}
+		if !r.tc && i != additional && len(r.sections[i]) != len(whole.sections[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// wasCut reports whether both replies are what is left of a longer one.
+func (q *question) wasCut(ours, theirs *reply) bool {
+	limit := min(q.offered(), 1232)
+	return q.whole != nil && cutOf(ours, q.whole.ours, limit) && cutOf(q.theirs, q.whole.theirs, q.offered()) && (!ours.tc || q.whole.ours.size > limit)
+}
+
+// fits gives theirs the part of the answer that ours has.
+func (r *reply) fits(ours *reply) bool {
+	r.rcode, r.aa, r.tc, r.sections = ours.rcode, ours.aa, ours.tc, ours.sections
+	if r.opt != nil && ours.opt != nil {
+		r.opt.errors = ours.opt.errors
+	}
+	return true
+}
+
+// cutOther explains replies that were cut of two answers that differ and are
+// explained: the rules are those of the answers.
+func (q *question) cutOther(theirs *reply) bool {
+	if !q.wasCut(q.ours, theirs) || len(q.whole.left) > 0 || q.whole.ours.rcode == q.whole.theirs.rcode &&
+		slices.Equal(q.whole.ours.sections[answer], q.whole.theirs.sections[answer]) {
+		return false
+	}
+	q.rules = append(q.rules, q.whole.rules...)
+	theirs.ra = q.whole.settled.ra
+	return theirs.fits(q.ours)
+}
+
+func cutAt1232(q *question, ours, theirs *reply) bool {
+	if !q.wasCut(ours, theirs) || q.offered() <= 1232 || q.whole.ours.size <= 1232 || len(diff(ours, theirs)) == 0 || theirs.tc && ours.tc {
+		return false
+	}
+	return theirs.fits(ours)
+}
+
+func cutAdditional(q *question, ours, theirs *reply) bool {
+	if !q.wasCut(ours, theirs) || ours.tc || !theirs.tc || len(q.whole.ours.sections[additional]) == 0 {
+		return false
+	}
+	return theirs.fits(ours)
+}
+
+func cutElsewhere(q *question, ours, theirs *reply) bool {
+	if !q.wasCut(ours, theirs) || !ours.tc || !theirs.tc || len(diff(ours, theirs)) == 0 {
+		return false
+	}
+	return theirs.fits(ours)
+}
+
+// existence explains that theirs is about a name that exists for some types
+// and does not for qtype: the replies for A say whether it does.
+func (q *question) existence(theirs *reply, qtype uint16) bool {
+	if q.other == nil || q.other.how != "for an address" || q.qtype() != qtype || !empty(theirs) && !q.missing(theirs) {
+		return false
+	}
+	says := q.other.settled
+	switch {
+	case q.missing(says) && empty(theirs):
+		theirs.like(says)
+	case (empty(says) || says.aa && len(says.sections[answer]) > 0) && q.missing(theirs):
+		q.becomes(theirs, dns.RcodeSuccess)
+	default:
+		return false
+	}
+	return true
+}
+
+func existenceSOA(q *question, ours, theirs *reply) bool { return q.existence(theirs, dns.TypeSOA) }
+
+func existenceTXT(q *question, ours, theirs *reply) bool { return q.existence(theirs, dns.TypeTXT) }
+
+// orphans are PTR records whose targets do not exist, since their service
+// does not, or has no endpoints, or is hidden for want of one.
+func orphans(q *question, ours, theirs *reply) bool {
+	hidden := false
+	drop := func(target *question) bool {
+		s, rest := target.service()
+		if s == nil {
+			return !below(target.name(), "kubernetes.default.svc."+zoneName)
+		}
+		hidden = hidden || len(rest) == 0
+		return s.Spec.Type == corev1.ServiceTypeExternalName || q.world.ignoreEmpty && !q.world.anyReady(s)
+	}
+	if !q.withoutPTR(theirs, drop) {
+		return false
+	}
+	if hidden && len(theirs.sections[answer]) == 0 && q.endpointsOnly(ours) {
+		// The hidden service stood before endpoints of the same address.
+		theirs.like(ours)
+	}
+	return true
+}
+
+// endpointsOnly reports whether all PTR records point at ready endpoints with
+// the address that is asked for.
+func (q *question) endpointsOnly(r *reply) bool {
+	return len(r.sections[answer]) > 0 && !slices.ContainsFunc(r.sections[answer], func(r record) bool {
+		target := &question{world: q.world}
+		target.msg.Question = []dns.Question{{Name: r.data}}
+		s, rest := target.service()
+		return s == nil || len(rest) != 1 || !slices.ContainsFunc(q.world.slicesOf(s), func(slice *discoveryv1.EndpointSlice) bool {
+			return slices.ContainsFunc(slice.Endpoints, func(e discoveryv1.Endpoint) bool {
+				return isReady(e) && slices.Contains(e.Addresses, q.address().String())
+			})
+		})
+	})
+}
+
+func isReady(e discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
+
+// anyReady reports whether a service has a ready endpoint that may be seen.
+func (w *world) anyReady(s *corev1.Service) bool {
+	for _, slice := range w.slicesOf(s) {
+		for _, e := range slice.Endpoints {
+			if isReady(e) && (w.labels == "" || slice.Labels["tier"] == "open") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// withoutPTR drops PTR records by their target.
+func (q *question) withoutPTR(theirs *reply, drop func(target *question) bool) bool {
+	if !q.reverse() || q.qtype() != dns.TypePTR || !theirs.aa {
+		return false
+	}
+	all := theirs.sections[answer]
+	theirs.sections[answer] = slices.DeleteFunc(slices.Clone(all), func(r record) bool {
+		target := &question{world: q.world}
+		target.msg.Question = []dns.Question{{Name: r.data}}
+		return drop(target)
+	})
+	switch len(theirs.sections[answer]) {
+	case len(all):
+		return false
+	case 0:
+		return q.notFound(theirs)
+	}
+	return true
+}
+
+// glue adds the addresses of SRV targets that CoreDNS leaves out: those of
+// endpoints without a port.
+func glue(q *question, ours, theirs *reply) (changed bool) {
+	if q.apex() != zoneName || q.qtype() != dns.TypeSRV || theirs.tc {
+		return false
+	}
+	for _, r := range ours.sections[additional] {
+		if slices.Contains(theirs.sections[additional], r) || !slices.ContainsFunc(theirs.sections[answer], func(srv record) bool {
+			return strings.EqualFold(strings.Fields(srv.data)[3], r.owner)
+		}) {
+			continue
+		}
+		if addr, err := netip.ParseAddr(r.data); err == nil && q.world.hosts[addr] {
+			theirs.sections[additional] = append(theirs.sections[additional], r)
+			changed = true
+		}
+	}
+	sortRecords(theirs.sections[additional])
+	return changed
+}
