@@ -144,15 +144,27 @@ func (p *process) show(t testing.TB) {
 			t.Log(err)
 			continue
 		}
-		t.Logf("end of %s:\n%s", file, tail(string(text)))
+		t.Logf("end of %s:\n%s", file, tail(grave(string(text))))
 	}
 }
 
 // tail returns the last lines of a log.
 func tail(text string) string {
-	const most = 60
+	const most = 30
 	all := strings.SplitAfter(text, "\n")
 	return strings.Join(all[max(0, len(all)-most):], "")
+}
+
+// grave returns the lines of an API server's log that are neither information
+// nor of etcd: the failure itself must not drown in them.
+func grave(text string) string {
+	var grave strings.Builder
+	for line := range strings.Lines(text) {
+		if line[0] == 'E' || line[0] == 'F' || line[0] == 'W' {
+			grave.WriteString(line)
+		}
+	}
+	return grave.String()
 }
 
 // lines is a writer that hands on whole lines.
