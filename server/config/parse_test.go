@@ -39,6 +39,31 @@ func TestExample(t *testing.T) {
 	}
 }
 
+// TestDemoOffline: the Corefile of the demo needs no nameserver, as on a machine without a network.
+func TestDemoOffline(t *testing.T) {
+	content, err := os.ReadFile("../../testdata/cluster/Corefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		conf, warning string
+		files         []txtar.File
+	}{
+		{conf: "missing", warning: `"/etc/resolv.conf" is neither an IP address nor a file with nameservers: file does not exist; only the other upstreams are asked`},
+		{conf: "empty", warning: `"/etc/resolv.conf" names no nameserver; only the other upstreams are asked`,
+			files: []txtar.File{{Name: "etc/resolv.conf"}}},
+	} {
+		loaded, err := island(t, &txtar.Archive{Files: c.files}).parse("Corefile", content, Settings{})
+		if err != nil {
+			t.Errorf("%s: %v", c.conf, err)
+			continue
+		}
+		if len(loaded.Warnings) != 1 || !strings.HasSuffix(loaded.Warnings[0], c.warning) {
+			t.Errorf("%s: warnings %q", c.conf, loaded.Warnings)
+		}
+	}
+}
+
 // TestLoad reads files of the real file system: an import relative to the Corefile, through the symbolic links that a mounted
 // ConfigMap consists of.
 func TestLoad(t *testing.T) {

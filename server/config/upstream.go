@@ -2,6 +2,9 @@ package config
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,10 +14,15 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name that they say.
+// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name that they say. A file without
+// nameservers is a mistake only when nothing else is named: a machine without a network has one.
 func (a *args) upstreams(f *resolver.Forward) (serverName string) {
+	var empty []error
 	for _, w := range a.atLeastOne("an upstream: an address or a file such as /etc/resolv.conf") {
-		found, name := a.upstream(w)
+		found, name, err := a.upstream(w)
+		if err != nil {
+			empty = append(empty, err)
+		}
 		if name != "" && serverName != "" && name != serverName {
 			a.fail("different TLS server names, %q and %q, are not supported yet: use a forward for each", serverName, name)
 		}
@@ -27,14 +35,20 @@ func (a *args) upstreams(f *resolver.Forward) (serverName string) {
 			}
 		}
 	}
+	for _, err := range empty {
+		if len(f.To) == 0 {
+			a.fail("%v", err)
+		}
+		a.warnf("%v; only the other upstreams are asked", err)
+	}
 	if len(f.To) > mostUpstreams {
 		a.fail("has %d upstreams, wants at most %d", len(f.To), mostUpstreams)
 	}
 	return serverName
 }
 
-// upstream is one word of TO…
-func (a *args) upstream(word string) (found []resolver.Upstream, serverName string) {
+// upstream is one word of TO…; err is why a file has no nameserver.
+func (a *args) upstream(word string) (found []resolver.Upstream, serverName string, err error) {
 	scheme, host, given := strings.Cut(word, "://")
 	if !given {
 		scheme, host = "dns", word
@@ -45,19 +59,23 @@ func (a *args) upstream(word string) (found []resolver.Upstream, serverName stri
 		host, serverName = cutServerName(host)
 	case "https", "quic", "grpc", "unix":
 		a.fail("%q: %s:// is not supported yet, only dns:// and tls://", word, scheme)
-		return nil, ""
+		return nil, "", nil
 	default:
 		a.fail("%q: unknown scheme %s://, wants dns:// or tls://", word, scheme)
-		return nil, ""
+		return nil, "", nil
 	}
 	if address, ok := upstreamAddress(host, scheme); ok {
-		return []resolver.Upstream{{Address: address, TLS: scheme == "tls"}}, serverName
+		return []resolver.Upstream{{Address: address, TLS: scheme == "tls"}}, serverName, nil
 	}
 	if given {
 		a.fail("%q: wants an IP address after %s://", word, scheme)
-		return nil, ""
+		return nil, "", nil
 	}
-	return a.nameservers(word), ""
+	found, err = a.nameservers(word)
+	if errors.Is(err, fs.ErrNotExist) && !strings.Contains(word, "/") {
+		a.fail("%q is neither an IP address nor a file; the name of an upstream is not supported yet", word)
+	}
+	return found, "", err
 }
 
 // cutServerName takes apart 9.9.9.9%dns.quad9.net:853, where the name of the certificate stands between address and port.
@@ -93,21 +111,15 @@ func usable(a netip.Addr) netip.Addr {
 	return a.WithZone("")
 }
 
-// nameservers is those of a file like /etc/resolv.conf.
-func (a *args) nameservers(file string) (all []resolver.Upstream) {
+// nameservers is those of a file like /etc/resolv.conf, at least one.
+func (a *args) nameservers(file string) (all []resolver.Upstream, err error) {
 	content, err := a.read(file)
-	if err != nil && !strings.Contains(file, "/") {
-		a.fail("%q is neither an IP address nor a file; the name of an upstream is not supported yet", file)
-		return nil
-	}
 	if err != nil {
-		a.fail("%q is neither an IP address nor a file with nameservers: %v", file, err)
-		return nil
+		return nil, fmt.Errorf("%q is neither an IP address nor a file with nameservers: %w", file, err)
 	}
 	conf, err := dns.ClientConfigFromReader(bytes.NewReader(content))
 	if err != nil {
-		a.fail("%q: %v", file, err)
-		return nil
+		return nil, fmt.Errorf("%q: %w", file, err)
 	}
 	for _, server := range conf.Servers {
 		address, ok := upstreamAddress(server, "dns")
@@ -118,7 +130,7 @@ func (a *args) nameservers(file string) (all []resolver.Upstream) {
 		all = append(all, resolver.Upstream{Address: address})
 	}
 	if len(all) == 0 {
-		a.fail("%q names no nameserver", file)
+		return nil, fmt.Errorf("%q names no nameserver", file)
 	}
-	return all
+	return all, nil
 }
