@@ -1,9 +1,14 @@
 package watch
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -159,11 +164,13 @@ func restConfig(o Options) (*rest.Config, error) {
 func locate(o Options) (*rest.Config, error) {
 	switch {
 	case o.Kubeconfig != "":
-		config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-			&clientcmd.ClientConfigLoadingRules{ExplicitPath: o.Kubeconfig},
-			&clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
+		content, err := os.ReadFile(o.Kubeconfig)
 		if err != nil {
-			return nil, fmt.Errorf("kubeconfig %s: %w", o.Kubeconfig, err)
+			return nil, fmt.Errorf("kubeconfig: %w", err)
+		}
+		config, err := readKubeconfig(content, o.Kubeconfig, o.Context)
+		if err != nil {
+			return nil, fmt.Errorf("kubeconfig %s %w", o.Kubeconfig, err)
 		}
 		return config, nil
 	case o.Endpoint != "":
@@ -174,6 +181,53 @@ func locate(o Options) (*rest.Config, error) {
 		return nil, fmt.Errorf("%w; outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests", err)
 	}
 	return config, nil
+}
+
+// CheckKubeconfig says why content, that of a kubeconfig file, does not say how to reach an API server in context ("" is its current one):
+// the error goes on after the name of the file. Files that content names are looked for beside it, and read.
+func CheckKubeconfig(content []byte, file, context string) error {
+	config, err := readKubeconfig(content, file, context)
+	if err != nil {
+		return err
+	}
+	if _, err := rest.TLSConfigFor(config); err != nil {
+		return fmt.Errorf("has a wrong certificate or key: %w", err)
+	}
+	return nil
+}
+
+func readKubeconfig(content []byte, file, context string) (*rest.Config, error) {
+	config, err := clientcmd.Load(content)
+	if err != nil {
+		why, _, _ := strings.Cut(err.Error(), " into Go value") // which type that is helps nobody
+		return nil, fmt.Errorf("is not a kubeconfig: %s", why)
+	}
+	known := strings.Join(slices.Sorted(maps.Keys(config.Contexts)), ", ")
+	chosen := config.Contexts[cmp.Or(context, config.CurrentContext)]
+	switch {
+	case known == "":
+		return nil, errors.New("has no contexts")
+	case chosen == nil && context == "":
+		return nil, fmt.Errorf("has no current-context; name one of its contexts after it: %s", known)
+	case chosen == nil:
+		return nil, fmt.Errorf("has no context %q, only %s", context, known)
+	case config.Clusters[chosen.Cluster] == nil:
+		return nil, fmt.Errorf("has no cluster %q, which its context names", chosen.Cluster)
+	}
+	for _, c := range config.Clusters {
+		c.LocationOfOrigin = file
+	}
+	for _, user := range config.AuthInfos {
+		user.LocationOfOrigin = file
+	}
+	if err := clientcmd.ResolveLocalPaths(config); err != nil {
+		return nil, fmt.Errorf("names files that cannot be found: %w", err)
+	}
+	found, err := clientcmd.NewNonInteractiveClientConfig(*config, cmp.Or(context, config.CurrentContext), &clientcmd.ConfigOverrides{}, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("cannot be used: %w", err)
+	}
+	return found, nil
 }
 
 // inflight bounds the requests that are on their way at a time (option apiserver_max_inflight). A watch counts until it is answered.
