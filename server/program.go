@@ -181,7 +181,7 @@ func (p *Program) openListener(g *generation, c *config.Listener, previous *reso
 		steps.Kubernetes = slices.Clone(steps.Kubernetes)
 		for j := range steps.Kubernetes {
 			if err := p.openSource(g, b, j, &steps.Kubernetes[j], c.Addresses); err != nil {
-				return fmt.Errorf("%s: %w", b.At, err)
+				return fmt.Errorf("%s: %w", b.Sources[j].At, err)
 			}
 		}
 		steps.Errors = newErrorLog(b.Errors, p.log)

@@ -49,6 +49,7 @@ type Block struct {
 
 // Source is where one kubernetes directive has its objects from. Directives with equal options share an index.
 type Source struct {
+	At             string        // file:line of the directive
 	Objects        watch.Options // of Kubernetes.Index
 	Imports        watch.Options // of Kubernetes.MultiIndex; zero without multicluster zones
 	StartupTimeout time.Duration // how long a start waits for the first sync; default 5 s

@@ -1,13 +1,19 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"io/fs"
+	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,15 +24,32 @@ var update = flag.Bool("update", false, "rewrite the expectations of testdata/co
 
 const corefiles = "../../testdata/corefiles/"
 
-// island is a world of an archive's files: they lie at the root, which is the working directory too. It has one variable and one
-// network interface.
+// island is a world of an archive's files, and a certificate in cert with its key in key: they lie at the root, which is the working
+// directory too. It has one variable and one network interface.
 func island(t testing.TB, a *txtar.Archive) *world {
-	files, err := txtar.FS(a)
+	certificate, key := keyPair()
+	files, err := txtar.FS(&txtar.Archive{Files: append(slices.Clone(a.Files),
+		txtar.File{Name: "cert", Data: certificate}, txtar.File{Name: "key", Data: key})})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &world{files: files, dir: "/", getenv: islandVariable, addresses: islandInterface}
 }
+
+// keyPair makes a certificate and its key, both PEM, once.
+var keyPair = sync.OnceValues(func() (certificate, key []byte) {
+	public, private, _ := ed25519.GenerateKey(nil) // crypto/rand never fails
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	signed, err := x509.CreateCertificate(nil, template, template, public, private)
+	if err != nil {
+		panic(err)
+	}
+	packed, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		panic(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: packed})
+})
 
 func islandVariable(name string) string {
 	return map[string]string{"ZONE": "example.org", "ITSELF": "{$ITSELF}", "BRACE": "{"}[name]

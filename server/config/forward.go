@@ -100,6 +100,12 @@ func forwardTLS(a *args, f *resolver.Forward) {
 	default:
 		a.fail("unexpected %q, wants at most CERT KEY CA", w[3])
 	}
+	if f.CertFile != "" {
+		a.checkKeyPair(f.CertFile, f.KeyFile)
+	}
+	if f.CAFile != "" {
+		a.checkRoots(f.CAFile)
+	}
 }
 
 // health_check DURATION [no_rec] [domain FQDN]

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // hosts [FILE [ZONES…]] { [INLINE]; ttl SECONDS; no_reverse; reload DURATION; fallthrough [ZONES…] }
@@ -35,6 +36,12 @@ func inlineHosts(a *args, h *resolver.Hosts) bool {
 		a.warn(a.at, "hosts: %s has no name and is passed over", a.name)
 		return true
 	}
-	h.Inline = append(h.Inline, a.name+" "+strings.Join(a.rest(), " "))
+	names := a.rest()
+	for _, w := range names {
+		if name, err := wire.ParseName(w); err != nil || len(name) == 1 {
+			a.fail("%q is not the name of a host", w)
+		}
+	}
+	h.Inline = append(h.Inline, a.name+" "+strings.Join(names, " "))
 	return true
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"math"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -19,11 +20,12 @@ type cluster struct {
 	resolver.Kubernetes
 	Source
 	namespaces []string
+	tls        *args // the option, whose files matter with endpoint only
 }
 
 // kubernetes [ZONES…] { … }
 func (b *block) kubernetes(a *args) {
-	c := &cluster{Kubernetes: resolver.Kubernetes{TTL: 5 * time.Second}, Source: Source{StartupTimeout: watch.StartupTimeout}}
+	c := &cluster{Kubernetes: resolver.Kubernetes{TTL: 5 * time.Second}, Source: Source{At: a.at.String(), StartupTimeout: watch.StartupTimeout}}
 	c.Zones = a.zonesOr(b.zones...)
 	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !isReverse(z) }) {
 		a.fail("needs a zone that is not a reverse zone")
@@ -39,10 +41,14 @@ func (b *block) kubernetes(a *args) {
 func (c *cluster) options(folder string) options {
 	o := &c.Objects
 	return options{
-		"manifests": func(a *args) { o.Manifests = within(folder, a.word("a directory")) },
-		"endpoint":  func(a *args) { o.Endpoint = endpointURL(a) },
+		"manifests": func(a *args) {
+			o.Manifests = within(folder, a.word("a folder"))
+			a.checkFolder(o.Manifests)
+		},
+		"endpoint": func(a *args) { o.Endpoint = endpointURL(a) },
 		"tls": func(a *args) {
 			o.CertFile, o.KeyFile, o.CAFile = a.word("CERT KEY CACERT"), a.word("KEY"), a.word("CACERT")
+			c.tls = a
 		},
 		"kubeconfig":             func(a *args) { kubeconfig(a, o) },
 		"apiserver_qps":          func(a *args) { o.QPS = a.rate() },
@@ -83,12 +89,22 @@ func within(folder, name string) string {
 	return path.Join(folder, name)
 }
 
+// endpoint URL. Without a scheme it is https where tls is given, as client-go has it.
 func endpointURL(a *args) string {
-	url := a.word("the URL of an API server")
+	const want = "the URL of an API server such as https://10.96.0.1:443"
+	w := a.word(want)
 	if more := a.rest(); len(more) > 0 {
 		a.warnf("only the first address is used, not %s", strings.Join(more, " "))
 	}
-	return url
+	whole := w
+	if !strings.Contains(w, "://") {
+		whole = "https://" + w
+	}
+	u, err := url.Parse(whole)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		a.fail("got %q, wants %s", w, want)
+	}
+	return w
 }
 
 // kubeconfig FILE [CONTEXT]
@@ -96,6 +112,13 @@ func kubeconfig(a *args, o *watch.Options) {
 	o.Kubeconfig, o.Context = a.word("a file"), ""
 	if a.more() {
 		o.Context = a.word("")
+	}
+	content := a.content(o.Kubeconfig)
+	if a.err != nil {
+		return
+	}
+	if err := watch.CheckKubeconfig(content, o.Kubeconfig, o.Context); err != nil {
+		a.fail("%q %v", o.Kubeconfig, err)
 	}
 }
 
@@ -140,6 +163,11 @@ func (c *cluster) check(a *args) {
 	if o.Endpoint == "" && o.CertFile != "" {
 		a.warnf("tls is ignored, since it is for endpoint only")
 		o.CertFile, o.KeyFile, o.CAFile = "", "", ""
+	}
+	if o.CertFile != "" {
+		c.tls.checkKeyPair(o.CertFile, o.KeyFile)
+		c.tls.checkRoots(o.CAFile)
+		a.err = cmp.Or(a.err, c.tls.err)
 	}
 }
 

@@ -21,7 +21,10 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := island(t, &txtar.Archive{Files: []txtar.File{{Name: "etc/resolv.conf", Data: []byte("nameserver 10.0.0.2\n")}}})
+	w := island(t, &txtar.Archive{Files: []txtar.File{
+		{Name: "etc/resolv.conf", Data: []byte("nameserver 10.0.0.2\n")},
+		{Name: "testdata/cluster/web.yaml"},
+	}})
 	c, err := w.parse(name, content, Settings{Port: 53})
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +98,8 @@ func write(t *testing.T, name, content string) {
 }
 
 func TestStdin(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, filepath.Join("m", "web.yaml"), "")
 	c, err := Load(Settings{Conf: Stdin, Port: 1053}, strings.NewReader(". {\n kubernetes cluster.local {\n manifests m\n }\n}\n"))
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,44 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io/fs"
+)
+
+// content is a file that an option names.
+func (a *args) content(file string) []byte {
+	content, err := a.read(file)
+	if err != nil {
+		a.fail("%q cannot be read: %v", file, err)
+	}
+	return content
+}
+
+// checkKeyPair looks for a TLS certificate in PEM and its private key.
+func (a *args) checkKeyPair(certFile, keyFile string) {
+	certificate, key := a.content(certFile), a.content(keyFile)
+	if a.err != nil {
+		return
+	}
+	if _, err := tls.X509KeyPair(certificate, key); err != nil {
+		a.fail("%q and %q are not a certificate and its key in PEM: %v", certFile, keyFile, err)
+	}
+}
+
+// checkRoots looks for certificates of authorities in PEM.
+func (a *args) checkRoots(file string) {
+	if content := a.content(file); a.err == nil && !x509.NewCertPool().AppendCertsFromPEM(content) {
+		a.fail("%q has no certificate in PEM", file)
+	}
+}
+
+// checkFolder looks for a folder.
+func (a *args) checkFolder(name string) {
+	info, err := fs.Stat(a.files, a.rooted(name))
+	if err != nil {
+		a.fail("%q cannot be read: %v", name, reason(err))
+	} else if !info.IsDir() {
+		a.fail("%q is not a folder", name)
+	}
+}
