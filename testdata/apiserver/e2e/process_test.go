@@ -155,12 +155,12 @@ func tail(text string) string {
 	return strings.Join(all[max(0, len(all)-most):], "")
 }
 
-// grave returns the lines of an API server's log that are neither information
-// nor of etcd: the failure itself must not drown in them.
+// grave returns the errors in an API server's log, without information, warnings
+// and what etcd says: the failure itself must not drown in them.
 func grave(text string) string {
 	var grave strings.Builder
 	for line := range strings.Lines(text) {
-		if line[0] == 'E' || line[0] == 'F' || line[0] == 'W' {
+		if line[0] == 'E' || line[0] == 'F' {
 			grave.WriteString(line)
 		}
 	}
