@@ -56,9 +56,6 @@ func darkConnection(t *testing.T, s *subject) {
 // darkOldConnection is the same where a proxy speaks HTTP/1.1, which has no such
 // question. Bookmarks do not come.
 func darkOldConnection(t *testing.T, s *subject) {
-	if testing.Short() {
-		t.Skip("takes 150 s")
-	}
 	load := s.load(t)
 	s.proxy.Stall()
 	s.create(t, dualStack("new"))
@@ -69,9 +66,6 @@ func darkOldConnection(t *testing.T, s *subject) {
 // silentWatch: the API server lives, and all watches of this moment are open,
 // but nothing comes out of them.
 func silentWatch(t *testing.T, s *subject) {
-	if testing.Short() {
-		t.Skip("takes 150 s")
-	}
 	began := time.Now()
 	s.proxy.Set(faults.Fault{Frame: func(r *faults.Request, frame []byte, w io.Writer) error {
 		if r.At.Before(began) {
