@@ -20,7 +20,7 @@ import (
 
 var (
 	seedsFlag     = flag.String("seeds", "1,2,3,4,5,6,7", "seeds, with commas between them")
-	questionsFlag = flag.Int("questions", 18000, "questions for each seed")
+	questionsFlag = flag.Int("questions", 18000, "questions for each seed; each of its variants has a sixth of them")
 	shownFlag     = flag.Int("shown", 3, "examples of each unexplained difference that are printed")
 )
 
@@ -38,22 +38,35 @@ func TestSameAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run("seed="+text, func(t *testing.T) {
-			began := time.Now()
+			total.seeds++
 			w := newWorld(seed, localAddresses(t))
 			w.load(t, client)
-			corefile := w.corefile(c.kubeconfig, upstream)
-			ours, theirs := startServer(t, clusterdns, corefile), startServer(t, coredns, corefile)
-			loaded := time.Since(began)
-			got := w.compare(t, ours, theirs, *questionsFlag)
-			ours.stop()
-			theirs.stop()
-			w.unload(t, client)
-			t.Logf("seed %d: %d services, %d slices, %d pods: %d questions, %d unexplained; loaded in %v, compared in %v", seed, len(w.services),
-				len(w.slices), len(w.pods), got.questions, got.unexplained, loaded.Round(time.Millisecond), (time.Since(began) - loaded).Round(time.Millisecond))
-			total.add(got)
+			defer w.unload(t, client)
+			total.add(w.trial(t, c, upstream, "own options", *questionsFlag))
+			own := w.options
+			for _, v := range own.variants(seed) {
+				w.options = own
+				v.change(&w.options)
+				total.add(w.trial(t, c, upstream, v.name, *questionsFlag/6))
+			}
 		})
 	}
 	total.report(t)
+}
+
+// trial starts both servers with the world's options, asks them, and ends them.
+func (w *world) trial(t *testing.T, c *cluster, upstream, under string, questions int) *result {
+	began := time.Now()
+	w.under, w.apexes = under, w.claimed()
+	corefile := w.corefile(c.kubeconfig, upstream)
+	ours, theirs := startServer(t, clusterdns, corefile), startServer(t, coredns, corefile)
+	defer ours.stop()
+	defer theirs.stop()
+	started := time.Since(began)
+	got := w.compare(t, ours, theirs, questions)
+	t.Logf("seed %d, %s: %d services, %d slices, %d pods: %d questions, %d unexplained; started in %v, compared in %v", w.seed, under, len(w.services),
+		len(w.slices), len(w.pods), got.questions, got.unexplained, started.Round(time.Millisecond), (time.Since(began) - started).Round(time.Millisecond))
+	return got
 }
 
 // localAddresses are those of this machine by which a service may front it.
@@ -91,7 +104,7 @@ type group struct {
 // compare asks both servers questions and compares the replies.
 func (w *world) compare(t *testing.T, ours, theirs *server, questions int) *result {
 	bases := w.bases()
-	got := &result{seeds: 1, used: map[string]int{}, groups: map[string]*group{}}
+	got := &result{used: map[string]int{}, groups: map[string]*group{}}
 	for got.questions < questions {
 		var list []*question
 		for range min(batch, questions-got.questions) {
@@ -182,7 +195,7 @@ func (q *question) judge() {
 // says of an external name is its own affair.
 func (q *question) wantsReason() bool {
 	r := q.ours
-	if _, end, _ := q.chain(); !below(strings.ToLower(end), zoneName, "in-addr.arpa.", "ip6.arpa.") {
+	if _, end, _ := q.chain(); !below(strings.ToLower(end), q.world.apexes...) {
 		return false
 	}
 	for _, record := range r.sections[authority] {
@@ -230,7 +243,6 @@ func (q *question) size() int {
 }
 
 func (r *result) add(more *result) {
-	r.seeds += more.seeds
 	r.questions += more.questions
 	r.again += more.again
 	r.explained += more.explained
@@ -256,7 +268,7 @@ func (r *result) report(t *testing.T) {
 		fmt.Fprintf(&text, "\n==== %d unexplained: %s\n", g.count, g.shape)
 		fmt.Fprintf(&text, "     names: %s\n", kinds(g.examples))
 		for _, q := range g.examples[:min(len(g.examples), *shownFlag)] {
-			fmt.Fprintf(&text, "  seed %d, %s\n  %s\n  clusterdns:\n%s  coredns:\n%s", q.world.seed, q.what, q.dig(), indent(q.ours.beside(q.theirs)), indent(q.theirs.beside(q.ours))+q.leftover())
+			fmt.Fprintf(&text, "  seed %d, %s: %s\n  %s\n  clusterdns:\n%s  coredns:\n%s", q.world.seed, q.under, q.what, q.dig(), indent(q.ours.beside(q.theirs)), indent(q.theirs.beside(q.ours))+q.leftover())
 		}
 	}
 	fmt.Fprintf(&text, "\n%d questions and %d that these led to, %d seeds: %d answered differently and explained, %d unexplained\n", r.questions, r.again, r.seeds, r.explained, r.unexplained)

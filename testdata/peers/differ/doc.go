@@ -4,13 +4,14 @@
 //
 // A run is a list of seeds. A seed gives the cluster, the options of the
 // kubernetes directive and the questions, so that -seeds with one number
-// repeats what was printed. The package has no code of its own; everything is
-// in its tests:
+// repeats what was printed. On the same cluster it then tries two variants of
+// these options, with which other zones are served or the same ones in another
+// way. The package has no code of its own; everything is in its tests:
 //
 //	go test -count=1 ./differ                          the whole run
 //	go test -count=1 ./differ -seeds 4 -shown 10       one seed, more examples
 //	go test -count=1 ./differ -clusterdns FILE         another binary of ours
-//	go test ./differ -run Table -table ../../README.md write the table of rules
+//	go test ./differ -run Table -update                write the table of rules
 //
 // A difference is explained by a rule or by nothing. A rule changes CoreDNS's
 // reply into what it would have been without the difference that it names, and

@@ -25,17 +25,24 @@ func below(name string, domains ...string) bool {
 }
 
 // apex is the zone of the kubernetes directive that the name is in, in lower
-// case; "" for none.
-func (q *question) apex() string {
-	for _, z := range []string{zoneName, "in-addr.arpa.", "ip6.arpa."} {
-		if below(q.name(), z) {
-			return z
+// case, the longest if there are several; "" for none.
+func (q *question) apex() (longest string) {
+	for _, z := range q.world.apexes {
+		if below(q.name(), z) && len(z) > len(longest) {
+			longest = z
 		}
 	}
-	return ""
+	return longest
 }
 
-func (q *question) reverse() bool { return q.apex() != "" && q.apex() != zoneName }
+// reverse reports whether the name is in a reverse zone of ours.
+func (q *question) reverse() bool { return below(q.apex(), reverseTrees...) && q.apex() != "" }
+
+// reverseTrees are what reverse zones are below.
+var reverseTrees = []string{"in-addr.arpa.", "ip6.arpa."}
+
+// inCluster reports whether the name is in a zone of services.
+func (q *question) inCluster() bool { return q.apex() != "" && !q.reverse() }
 
 // labels are those of the name before its apex.
 func (q *question) labels() []string {
@@ -46,7 +53,7 @@ func (q *question) labels() []string {
 func (q *question) service() (s *corev1.Service, below []string) {
 	labels := q.labels()
 	n := len(labels)
-	if q.apex() != zoneName || n < 3 || labels[n-1] != "svc" {
+	if !q.inCluster() || n < 3 || labels[n-1] != "svc" {
 		return nil, nil
 	}
 	return q.world.serviceOf(labels[n-3], labels[n-2]), labels[:n-3]
@@ -212,6 +219,9 @@ func alias(q *question, ours, theirs *reply) bool {
 	links, _, _ := q.chain()
 	theirs.like(q.other.settled)
 	theirs.aa = true
+	if q.world.alone && q.other.apex() == "" { // a target that is nobody's here
+		theirs.rcode = dns.RcodeSuccess
+	}
 	theirs.sections[answer] = append(links, theirs.sections[answer]...)
 	sortRecords(theirs.sections[answer])
 	if ours.ra && !before.ra { // not this rule's to say
@@ -262,7 +272,7 @@ func (q *question) notFound(theirs *reply) bool {
 func (q *question) pod() (labels []string, ok bool) {
 	labels = q.labels()
 	n := len(labels)
-	if q.apex() != zoneName || n < 3 || labels[n-1] != "pod" {
+	if !q.inCluster() || n < 3 || labels[n-1] != "pod" {
 		return nil, false
 	}
 	return labels[:n-2], true
@@ -356,10 +366,11 @@ func (q *question) dottedTargets(s *corev1.Service, r record, ours *reply) (list
 
 // address is the one that a reverse name stands for.
 func (q *question) address() netip.Addr {
-	labels := q.labels()
+	labels := dns.SplitDomainName(q.name())
+	labels = labels[:len(labels)-2]
 	slices.Reverse(labels)
 	text := strings.Join(labels, ".")
-	if q.apex() == "ip6.arpa." {
+	if below(q.name(), "ip6.arpa.") {
 		text = ""
 		for part := range slices.Chunk(labels, 4) {
 			text += ":" + strings.Join(part, "")
@@ -417,11 +428,17 @@ func emptyNonTerminal(q *question, ours, theirs *reply) bool {
 // nonTerminal reports whether a name below the question's has records, and
 // CoreDNS takes no notice: dns.<zone>, and _tcp.<service> of a named port.
 func (q *question) nonTerminal() bool {
-	if q.name() == "dns."+zoneName {
+	if q.inCluster() && q.name() == "dns."+q.apex() {
 		return true
 	}
 	s, rest := q.service()
-	if s == nil || len(rest) != 1 {
+	if s == nil {
+		return false
+	}
+	if above := strings.Join(rest, "."); above == "_zone" || above == "pin._zone" || above == "prefer._zone" {
+		return q.world.zonal && kindOf(s) == "headless" && q.world.anyReady(s)
+	}
+	if len(rest) != 1 {
 		return false
 	}
 	protocol := corev1.Protocol(strings.ToUpper(strings.TrimPrefix(rest[0], "_")))
@@ -443,9 +460,20 @@ func (q *question) nonTerminal() bool {
 	return false
 }
 
+// zonalOfNone explains zonal names of a service that has no name itself.
+func zonalOfNone(q *question, ours, theirs *reply) bool {
+	s, rest := q.service()
+	n := len(rest)
+	if s == nil || !q.world.zonal || kindOf(s) != "headless" || n < 3 || rest[n-1] != "_zone" || rest[n-2] != "pin" && rest[n-2] != "prefer" ||
+		q.world.anyReady(s) || !empty(theirs) {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
 func ownNames(q *question, ours, theirs *reply) bool {
 	name := strings.Join(q.labels(), ".")
-	if q.apex() != zoneName || name != "dns-version" && name != "ns.dns" || !empty(ours) || !q.missing(theirs) {
+	if !q.inCluster() || name != "dns-version" && name != "ns.dns" || !empty(ours) || !q.missing(theirs) {
 		return false
 	}
 	return q.becomes(theirs, dns.RcodeSuccess)
@@ -493,8 +521,11 @@ func reverseForm(q *question, ours, theirs *reply) bool {
 
 // reverseLonger explains an address that CoreDNS read from a part of a name.
 func reverseLonger(q *question, ours, theirs *reply) bool {
-	whole := map[string]int{"in-addr.arpa.": 4, "ip6.arpa.": 32}[q.apex()]
-	if !q.reverse() || len(q.labels()) <= whole || !theirs.aa || len(theirs.sections[answer]) == 0 {
+	whole := 4 + 2 // labels
+	if below(q.name(), "ip6.arpa.") {
+		whole = 32 + 2
+	}
+	if !q.reverse() || dns.CountLabel(q.name()) <= whole || !theirs.aa || len(theirs.sections[answer]) == 0 {
 		return false
 	}
 	return q.notFound(theirs)
@@ -513,14 +544,12 @@ func upstreamSays(q *question) *reply {
 	return read(packet)
 }
 
+func hiddenServer(q *question, ours, theirs *reply) bool {
+	return q.ownName() && !q.world.exposed("kube-system") && q.frontless(theirs)
+}
+
 func hiddenNamespace(q *question, ours, theirs *reply) bool {
-	if q.world.namespaceLabels == "" {
-		return false
-	}
-	if q.ownName() && !q.world.exposed("kube-system") {
-		return q.frontless(theirs)
-	}
-	return q.withoutPTR(theirs, func(target *question) bool {
+	return q.world.namespaceLabels != "" && q.withoutPTR(theirs, func(target *question) bool {
 		labels := target.labels()
 		return len(labels) > 1 && !q.world.exposed(labels[len(labels)-2])
 	})
@@ -628,7 +657,7 @@ func serial(q *question, ours, theirs *reply) (changed bool) {
 			their := &theirs.sections[i][j]
 			f := strings.Fields(their.data)
 			own := serialOf(ours)
-			if their.rrtype == "SOA" && slices.Contains([]string{"ns.dns." + zoneName, "ns.dns.in-addr.arpa.", "ns.dns.ip6.arpa."}, f[0]) && own != "0" && f[2] != own {
+			if their.rrtype == "SOA" && slices.Contains(q.world.apexes, strings.TrimPrefix(f[0], "ns.dns.")) && own != "0" && f[2] != own {
 				f[2] = own
 				their.data, changed = strings.Join(f, " "), true
 			}
@@ -692,10 +721,16 @@ func forwardedCase(q *question, ours, theirs *reply) (changed bool) {
 
 func version(q *question, ours, theirs *reply) bool {
 	asked := q.msg.IsEdns0()
-	if asked == nil || asked.Version() == 0 || theirs.rcode != dns.RcodeBadVers || ours.opt == nil || theirs.opt == nil || theirs.opt.size != 0 || theirs.opt.do {
+	if asked == nil || asked.Version() == 0 || theirs.opt == nil {
 		return false
 	}
-	theirs.opt.size, theirs.opt.do = 1232, asked.Do()
+	switch {
+	case theirs.rcode == dns.RcodeBadVers && theirs.opt.size == 0 && !theirs.opt.do:
+	case theirs.rcode == dns.RcodeRefused && q.qclass() != dns.ClassINET && q.world.alone:
+	default:
+		return false
+	}
+	theirs.rcode, theirs.opt.size, theirs.opt.do = dns.RcodeBadVers, 1232, asked.Do()
 	return true
 }
 
@@ -795,7 +830,7 @@ func (q *question) existence(theirs *reply, qtype uint16) bool {
 	}
 	says := q.other.settled
 	switch {
-	case q.missing(says) && empty(theirs):
+	case (q.missing(says) || q.onward() && !says.aa) && empty(theirs):
 		theirs.like(says)
 	case (empty(says) || says.aa && len(says.sections[answer]) > 0) && q.missing(theirs):
 		q.becomes(theirs, dns.RcodeSuccess)
@@ -883,7 +918,7 @@ func (q *question) withoutPTR(theirs *reply, drop func(target *question) bool) b
 // glue adds the addresses of SRV targets that CoreDNS leaves out: those of
 // endpoints without a port.
 func glue(q *question, ours, theirs *reply) (changed bool) {
-	if q.apex() != zoneName || q.qtype() != dns.TypeSRV || theirs.tc {
+	if !q.inCluster() || q.qtype() != dns.TypeSRV || theirs.tc {
 		return false
 	}
 	for _, r := range ours.sections[additional] {

@@ -2,8 +2,10 @@ package differ
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -13,6 +15,7 @@ const zone = "cluster.local"
 // options are those of the kubernetes directive, and what else a seed decides
 // about the whole run.
 type options struct {
+	zones           []string // names and blocks of addresses, the cluster zone first
 	pods            string
 	onward          []string // fallthrough; nil is none, "" all
 	ttl             int
@@ -22,13 +25,42 @@ type options struct {
 	namespaceList   []string
 	namespaceLabels string
 	labels          string
+	zonal           bool
+	alone           bool // nothing is forwarded
 	front           bool // a service fronts this server
+}
+
+// A variant is a seed's options with some that no seed has.
+type variant struct {
+	name   string
+	change func(*options)
+}
+
+var variants = []variant{
+	{"zonal", func(o *options) { o.zonal, o.noEndpoints = true, false }},
+	{"several zones", func(o *options) {
+		o.zones = []string{zone, "east." + zone, "west.example", "in-addr.arpa", "ip6.arpa"}
+		o.onward = []string{"svc." + zone, "west.example"}
+	}},
+	{"blocks of addresses", func(o *options) { o.zones = []string{zone, "10.96.0.0/13", "10.244.0.0/23", "fd00:10:96::/110"} }},
+	{"no forward", func(o *options) { o.alone, o.onward = true, nil }},
+	{"filters", func(o *options) {
+		o.pods, o.labels, o.podNames, o.ignoreEmpty, o.noEndpoints = "verified", "tier=open", true, true, false
+		o.namespaceLabels, o.namespaceList = "", append([]string{"default"}, namespaceWords[5:]...)
+	}},
+}
+
+// variants are two for each seed, so that three consecutive seeds have all.
+func (o *options) variants(seed uint64) []variant {
+	n := uint64(len(variants))
+	return []variant{variants[2*seed%n], variants[(2*seed+1)%n]}
 }
 
 // newOptions turns the seed's digits into options, so that any run of
 // consecutive seeds has all of them.
 func newOptions(seed uint64) options {
 	o := options{
+		zones:  []string{zone, "in-addr.arpa", "ip6.arpa"},
 		pods:   []string{"insecure", "verified", "disabled"}[seed%3],
 		onward: [][]string{{"in-addr.arpa", "ip6.arpa"}, nil, {""}, {"in-addr.arpa"}}[seed%4],
 		ttl:    []int{30, 5, 0, 3600, 301}[seed%5],
@@ -80,16 +112,61 @@ func (o *options) corefile(kubeconfig, upstream string) string {
 	if o.labels != "" {
 		add("labels %s", o.labels)
 	}
-	return fmt.Sprintf(`. {
+	if o.zonal {
+		add("zonal")
+	}
+	block, forward := ".", "forward . "+upstream
+	if o.alone {
+		block, forward = strings.Join(o.zones, " "), ""
+	}
+	return fmt.Sprintf(`%s {
 	errors
 	ready READY
-	kubernetes %s in-addr.arpa ip6.arpa {
+	kubernetes %s {
 		kubeconfig %s
 		%s
 	}
-	forward . %s
+	%s
 }
-`, zone, kubeconfig, strings.Join(lines, "\n\t\t"), upstream)
+`, block, strings.Join(o.zones, " "), kubeconfig, strings.Join(lines, "\n\t\t"), forward)
+}
+
+// claimed are the names of the zones, those of a block of addresses by RFC 4632
+// section 3.1: as many as it takes to cover it with whole labels.
+func (o *options) claimed() (list []string) {
+	for _, z := range o.zones {
+		block, err := netip.ParsePrefix(z)
+		if err != nil {
+			list = append(list, z+".")
+			continue
+		}
+		bits := 8 // of a label
+		if block.Addr().Is6() {
+			bits = 4
+		}
+		labels := (block.Bits() + bits - 1) / bits
+		for addr := block.Addr(); block.Contains(addr); addr = nextBlock(addr, labels*bits) {
+			name, _ := dns.ReverseAddr(addr.String())
+			parts := dns.SplitDomainName(name)
+			list = append(list, strings.Join(parts[len(parts)-2-labels:], ".")+".")
+		}
+	}
+	return list
+}
+
+// nextBlock is the address after those that have the first bits with addr.
+func nextBlock(addr netip.Addr, bits int) netip.Addr {
+	octets := addr.AsSlice()
+	i := (bits - 1) / 8
+	for step := byte(1 << (7 - (bits-1)%8)); ; step = 1 {
+		octets[i] += step
+		if octets[i] >= step || i == 0 {
+			break
+		}
+		i--
+	}
+	next, _ := netip.AddrFromSlice(octets)
+	return next
 }
 
 // exposes reports whether objects of a namespace are to be seen.

@@ -17,6 +17,7 @@ type question struct {
 	msg   dns.Msg
 	tcp   bool
 	what  string // how its name was made, for people
+	under string // which options
 
 	packet       []byte
 	ours, theirs *reply
@@ -31,7 +32,7 @@ type question struct {
 
 // over is the same question over TCP, perhaps with another name or type.
 func (q *question) over(how, name string, qtype uint16) *question {
-	o := &question{world: q.world, what: q.what + ", " + how, how: how, tcp: true, msg: *q.msg.Copy()}
+	o := &question{world: q.world, under: q.under, what: q.what + ", " + how, how: how, tcp: true, msg: *q.msg.Copy()}
 	o.msg.Question[0].Name, o.msg.Question[0].Qtype = name, qtype
 	var err error
 	if o.packet, err = o.msg.Pack(); err != nil {
@@ -59,7 +60,7 @@ func (q *question) again() *question {
 		q.other = q.over("in lower case", q.name(), asked.Qtype)
 	case len(links) > 0 && !endless && asked.Qtype != dns.TypeCNAME && asked.Qtype != dns.TypeANY:
 		q.other = q.over("the target", end, asked.Qtype)
-	case (asked.Qtype == dns.TypeSOA || asked.Qtype == dns.TypeTXT) && q.apex() != "" && q.ours.rcode != q.theirs.rcode:
+	case (asked.Qtype == dns.TypeSOA || asked.Qtype == dns.TypeTXT) && q.apex() != "" && (q.ours.rcode != q.theirs.rcode || q.ours.aa != q.theirs.aa):
 		q.other = q.over("for an address", asked.Name, dns.TypeA)
 	}
 	return q.other
@@ -90,12 +91,10 @@ func (w *world) bases() []base {
 	add := func(what string, parts ...string) {
 		list = append(list, base{strings.Join(parts, ".") + ".", what})
 	}
-	for range 10 { // little else has as much to go wrong
-		add("apex", zone)
-		add("reverse apex", "in-addr.arpa")
-		add("reverse apex", "ip6.arpa")
-		add("ns.dns", "ns.dns", zone)
-		add("dns-version", "dns-version", zone)
+	for range 1 + 30/len(w.apexes) { // little else has as much to go wrong
+		for _, apex := range w.apexes {
+			list = append(list, base{apex, "apex"}, base{"ns.dns." + apex, "ns.dns"}, base{"dns-version." + apex, "dns-version"})
+		}
 	}
 	add("svc", "svc", zone)
 	add("pod", "pod", zone)
@@ -176,6 +175,14 @@ func (w *world) serviceBases(s *corev1.Service, add func(what string, parts ...s
 	add(kind, self...)
 	add(kind+" as a pod", s.Name, s.Namespace, "pod", zone)
 	below := func(what string, labels ...string) { add(kind+" "+what, append(labels, self...)...) }
+	if w.zonal {
+		for _, where := range append(topologyZones, "missing") {
+			below("pin", where, "pin", "_zone")
+			below("prefer", where, "prefer", "_zone")
+		}
+		below("zones", "_zone")
+		below("zones", pick(w, []string{"pin", "prefer", "near"}), "_zone")
+	}
 	seen := map[string]bool{}
 	port := func(name, protocol string) {
 		at := name + "." + protocol
@@ -242,8 +249,8 @@ func dashes(addr netip.Addr) string {
 func (w *world) ask(bases []base) *question {
 	for {
 		b := pick(w, bases)
-		q := &question{world: w, what: b.what}
-		name := b.name
+		q := &question{world: w, under: w.under, what: b.what}
+		name := w.elsewhere(b.name)
 		for w.chance(45) {
 			var how string
 			name, how = w.neighbour(name)
@@ -266,6 +273,16 @@ func (w *world) ask(bases []base) *question {
 			return q
 		} // else a label or the name became too long
 	}
+}
+
+// elsewhere is the same name in one of the zones of services.
+func (w *world) elsewhere(name string) string {
+	before, ok := strings.CutSuffix(name, zone+".")
+	another := pick(w, w.apexes)
+	if ok && !below(another, reverseTrees...) {
+		return before + another
+	}
+	return name
 }
 
 // neighbour is a name one label away from another, or one slip of the hand.

@@ -5,7 +5,8 @@ type rule struct {
 	name   string
 	reason string
 	see    string // sections of specifications; item N is of the README's list
-	story  string // file below testdata/stories that shows it
+	story  string // file below testdata/stories
+	shows  string // the question in it whose answer is ours
 
 	// explains reports whether the rule is about this difference, and if so
 	// changes theirs to what it would have been without it. What it does not
@@ -21,6 +22,7 @@ var rules = []rule{
 		reason:   "classes other than IN are refused; CoreDNS, with `forward`, answers all classes as if they were IN",
 		see:      "RFC 1035 section 3.2.4, item 12",
 		story:    "differences/12-wrong-messages.txtar",
+		shows:    "www.example.com. A CH",
 		explains: classes,
 	},
 	{
@@ -28,6 +30,7 @@ var rules = []rule{
 		reason:   "a zone transfer is between this server and its secondaries: it is refused, not forwarded",
 		see:      "RFC 5936 section 2, item 12",
 		story:    "differences/12-wrong-messages.txtar",
+		shows:    "www.example.com. AXFR",
 		explains: transfers,
 	},
 	{
@@ -35,13 +38,15 @@ var rules = []rule{
 		reason:   "the apex and `ns.dns` answer in any case as they do in lower case",
 		see:      "RFC 4343 section 3, item 3",
 		story:    "differences/03-mixed-case.txtar",
+		shows:    "cLuStEr.LoCaL. NS",
 		explains: mixedCase,
 	},
 	{
 		name:     "names inside records are lower case",
 		reason:   "only the owner has the case of the query; CoreDNS copies it into MNAME, RNAME, targets and their addresses",
 		see:      "RFC 4343 section 4.1, item 3",
-		story:    "differences/03-mixed-case.txtar",
+		story:    "rfc/rfc4343-case.txtar",
+		shows:    "_http._tcp.web.prod.svc.Cluster.Local. SRV",
 		explains: innerCase,
 	},
 	{
@@ -49,6 +54,7 @@ var rules = []rule{
 		reason:   "an alias is answered to every type, with whatever its target has; CoreDNS says NODATA unless there is an address",
 		see:      "RFC 1034 section 3.6.2, RFC 6604 section 3, item 6",
 		story:    "differences/06-external-name.txtar",
+		shows:    "good.prod.svc.cluster.local. TXT",
 		explains: alias,
 	},
 	{
@@ -56,6 +62,7 @@ var rules = []rule{
 		reason:   "a loop of aliases, or more than 10 of them, is SERVFAIL with the aliases found; CoreDNS says NODATA",
 		see:      "RFC 1034 section 3.6.2, item 6",
 		story:    "rfc/rfc1034-aliases.txtar",
+		shows:    "ping.prod.svc.cluster.local. A",
 		explains: loop,
 	},
 	{
@@ -63,6 +70,7 @@ var rules = []rule{
 		reason:   "an 11th alias is not followed, in the zone as elsewhere; CoreDNS follows 11",
 		see:      "RFC 1034 section 3.6.2, item 6",
 		story:    "rfc/rfc1034-aliases.txtar",
+		shows:    "a11.prod.svc.cluster.local. A",
 		explains: eleventh,
 	},
 	{
@@ -70,13 +78,15 @@ var rules = []rule{
 		reason:   "a label `_` is a label; CoreDNS takes an underscore alone for any port or any protocol",
 		see:      "Kubernetes DNS 2.3.2",
 		story:    "coredns/wildcards.txtar",
+		shows:    "_._tcp.web.prod.svc.cluster.local. SRV",
 		explains: wildcard,
 	},
 	{
 		name:     "a port's name has room for its underscore",
 		reason:   "a port whose name has 63 octets has no SRV name, since `_` makes it too long for a label; CoreDNS answers it without the underscore",
 		see:      "Kubernetes DNS 2.3.2, RFC 1035 section 2.3.4",
-		story:    "coredns/srv-optional-underscores.txtar",
+		story:    "bug/port-name-of-63.txtar",
+		shows:    "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq._tcp.web.prod.svc.cluster.local. SRV",
 		explains: longPort,
 	},
 	{
@@ -84,6 +94,7 @@ var rules = []rule{
 		reason:   "the name of a pod has no names below it; CoreDNS answers any two labels before it",
 		see:      "Kubernetes DNS 2.6",
 		story:    "spec/2.6-pod-addresses.txtar",
+		shows:    "x.10-3-0-1.prod.pod.cluster.local. A",
 		explains: belowPod,
 	},
 	{
@@ -91,6 +102,7 @@ var rules = []rule{
 		reason:   "the name of a pod has an address and no SRV record; CoreDNS makes one with port 0",
 		see:      "Kubernetes DNS 2.6",
 		story:    "spec/2.6-pod-addresses.txtar",
+		shows:    "10-3-0-1.prod.pod.cluster.local. SRV",
 		explains: podPort,
 	},
 	{
@@ -98,6 +110,7 @@ var rules = []rule{
 		reason:   "an address with colons is not a name of a pod; CoreDNS takes it too",
 		see:      "Kubernetes DNS 2.6",
 		story:    "spec/2.6-pod-addresses.txtar",
+		shows:    "fd00::1.prod.pod.cluster.local. AAAA",
 		explains: podColons,
 	},
 	{
@@ -105,6 +118,7 @@ var rules = []rule{
 		reason:   "with `endpoint_pod_names`, a pod whose name has dots gives its endpoint no name: the address does; CoreDNS makes names that it does not answer",
 		see:      "Kubernetes DNS 2.4.1",
 		story:    "coredns/endpoint-pod-names.txtar",
+		shows:    "5.0.244.10.in-addr.arpa. PTR",
 		explains: dottedPod,
 	},
 	{
@@ -112,6 +126,7 @@ var rules = []rule{
 		reason:   "a query for ANY gets one of the rrsets that there are; CoreDNS says NODATA, or NXDOMAIN in reverse zones",
 		see:      "RFC 8482 section 4.1",
 		story:    "rfc/rfc8482-any.txtar",
+		shows:    "web.prod.svc.cluster.local. ANY",
 		explains: anything,
 	},
 	{
@@ -119,6 +134,7 @@ var rules = []rule{
 		reason:   "a name with names below it exists: NODATA",
 		see:      "RFC 8020 section 2, item 1",
 		story:    "differences/01-empty-non-terminals.txtar",
+		shows:    "_tcp.web.prod.svc.cluster.local. SRV",
 		explains: emptyNonTerminal,
 	},
 	{
@@ -126,6 +142,7 @@ var rules = []rule{
 		reason:   "`dns-version` and `ns.dns` are NODATA for types that they do not have",
 		see:      "RFC 2308 section 2.2, item 2",
 		story:    "differences/02-own-names-exist.txtar",
+		shows:    "dns-version.cluster.local. A",
 		explains: ownNames,
 	},
 	{
@@ -133,6 +150,7 @@ var rules = []rule{
 		reason:   "a name that does not exist is NXDOMAIN for the type SOA too; CoreDNS says NODATA",
 		see:      "RFC 8020 section 2",
 		story:    "rfc/rfc2308-negative.txtar",
+		shows:    "nope.prod.svc.cluster.local. SOA",
 		explains: existenceSOA,
 	},
 	{
@@ -140,6 +158,7 @@ var rules = []rule{
 		reason:   "a name that exists is NODATA for the type TXT too; CoreDNS says NXDOMAIN for names without addresses",
 		see:      "RFC 2308 section 2.2",
 		story:    "coredns/nodata.txtar",
+		shows:    "prod.svc.cluster.local. TXT",
 		explains: existenceTXT,
 	},
 	{
@@ -147,20 +166,23 @@ var rules = []rule{
 		reason:   "a reverse name that has PTR records is NODATA for other types, and is not passed on; CoreDNS says NXDOMAIN",
 		see:      "RFC 2308 section 2.2",
 		story:    "spec/2.3.3-cluster-ip-reverse.txtar",
+		shows:    "20.0.96.10.in-addr.arpa. A",
 		explains: reverseType,
 	},
 	{
 		name:     "reverse zones have reverse names only",
 		reason:   "CoreDNS puts `svc`, `pod`, `dns-version` and `ns.dns` below its reverse zones too",
 		see:      "Kubernetes DNS 2.3.3",
-		story:    "spec/2.3.3-cluster-ip-reverse.txtar",
+		story:    "coredns/reverse-without-fallthrough.txtar",
+		shows:    "svc.in-addr.arpa. A",
 		explains: reverseForm,
 	},
 	{
 		name:     "reverse names are whole",
 		reason:   "a label before a whole reverse name makes another name; CoreDNS passes over some",
 		see:      "RFC 3596 section 2.5",
-		story:    "spec/2.3.3-cluster-ip-reverse.txtar",
+		story:    "coredns/reverse-without-fallthrough.txtar",
+		shows:    "1.20.0.96.10.in-addr.arpa. PTR",
 		explains: reverseLonger,
 	},
 	{
@@ -168,27 +190,47 @@ var rules = []rule{
 		reason:   "the name server of a reverse zone has its name in the cluster zone; CoreDNS names it below the reverse zone, where nothing but addresses is",
 		see:      "RFC 1034 section 4.2.2",
 		story:    "coredns/ns-cluster-ip.txtar",
+		shows:    "in-addr.arpa. NS",
 		explains: reverseServers,
+	},
+	{
+		name:     "zonal names are below their service",
+		reason:   "a headless service without a ready endpoint has no name, and so no name for a topology zone; CoreDNS says NODATA for these alone",
+		see:      "RFC 8020 section 2",
+		story:    "coredns/zonal.txtar",
+		shows:    "us-west-2a.pin._zone.idle.prod.svc.cluster.local. A",
+		explains: zonalOfNone,
 	},
 	{
 		name:     "no record twice",
 		reason:   "an rrset has each record once; CoreDNS repeats the addresses of name servers",
 		see:      "RFC 2181 section 5",
-		story:    "coredns/ns-cluster-ip.txtar",
+		story:    "coredns/ns-twice.txtar",
+		shows:    "ns.dns.cluster.local. A",
 		explains: twice,
 	},
 	{
 		name:     "namespace_labels hides reverse names",
-		reason:   "what a namespace hides has no PTR records, and is no name server; CoreDNS hides the names and still points at them",
+		reason:   "what a namespace hides has no PTR records; CoreDNS hides the names and still points at them",
 		see:      "item 7",
 		story:    "differences/07-namespace-labels.txtar",
+		shows:    "66.0.96.10.in-addr.arpa. PTR",
 		explains: hiddenNamespace,
+	},
+	{
+		name:     "hidden services are no name servers",
+		reason:   "a service that `namespaces` or `namespace_labels` hides is no name server of the zone; CoreDNS gives its name, which does not resolve",
+		see:      "RFC 1034 section 4.2.2, item 7",
+		story:    "differences/07-namespace-labels.txtar",
+		shows:    "cluster.local. NS",
+		explains: hiddenServer,
 	},
 	{
 		name:     "PTR records point at names that exist",
 		reason:   "what has no name has no reverse name: slices without a service, and services that `ignore empty_service` hides",
 		see:      "Kubernetes DNS 2.4.3",
 		story:    "spec/2.4.3-headless-reverse.txtar",
+		shows:    "7.0.3.10.in-addr.arpa. PTR",
 		explains: orphans,
 	},
 	{
@@ -196,6 +238,7 @@ var rules = []rule{
 		reason:   "the additional section has all addresses of an SRV target; CoreDNS leaves out those of endpoints without a port",
 		see:      "RFC 2782",
 		story:    "spec/2.4.2-headless-srv.txtar",
+		shows:    "_sql._tcp.shared.default.svc.cluster.local. SRV",
 		explains: glue,
 	},
 	{
@@ -203,6 +246,7 @@ var rules = []rule{
 		reason:   "each change has a serial of its own; CoreDNS has the second of the last change",
 		see:      "RFC 1982 section 3",
 		story:    "rfc/rfc2308-negative.txtar",
+		shows:    "nope.prod.svc.cluster.local. A",
 		explains: serial,
 	},
 	{
@@ -210,6 +254,7 @@ var rules = []rule{
 		reason:   "a block with `forward` offers recursion, and says so in every reply; CoreDNS says so only in what it forwarded",
 		see:      "RFC 1035 section 4.1.1, item 4",
 		story:    "differences/04-recursion-available.txtar",
+		shows:    "web.prod.svc.cluster.local. A",
 		explains: recursion,
 	},
 	{
@@ -217,6 +262,7 @@ var rules = []rule{
 		reason:   "AA is set on data of our own zones only; CoreDNS passes on that of the upstream",
 		see:      "RFC 1035 section 4.1.1, item 4",
 		story:    "differences/04-recursion-available.txtar",
+		shows:    "www.example.com. A",
 		explains: upstreamAuthority,
 	},
 	{
@@ -224,6 +270,7 @@ var rules = []rule{
 		reason:   "a query is forwarded in lower case, so that clients of any case share its answer; CoreDNS forwards the client's case",
 		see:      "RFC 4343 section 3",
 		story:    "rfc/rfc4343-case.txtar",
+		shows:    "wWw.eXample.cOm. A",
 		explains: forwardedCase,
 	},
 	{
@@ -231,13 +278,15 @@ var rules = []rule{
 		reason:   "an address that only one link knows does not name the server of a zone",
 		see:      "RFC 4007 section 6",
 		story:    "coredns/ns-none.txtar",
+		shows:    "cluster.local. NS",
 		explains: linkLocal,
 	},
 	{
 		name:     "EDNS of another version",
-		reason:   "BADVERS comes with our payload size and the client's DO bit; CoreDNS sends an empty OPT",
+		reason:   "BADVERS goes before all else, with our payload size and the client's DO bit; CoreDNS sends an empty OPT, and without `forward` REFUSED for another class",
 		see:      "RFC 6891 section 6.1.3, RFC 3225 section 3",
 		story:    "rfc/rfc6891-edns.txtar",
+		shows:    "web.prod.svc.cluster.local. A +edns=255 +do",
 		explains: version,
 	},
 	{
@@ -245,6 +294,7 @@ var rules = []rule{
 		reason:   "the OPT of a reply says what its sender takes, 1232 octets; CoreDNS sends the client's own number back",
 		see:      "RFC 6891 section 6.2.3, RFC 9715 section 3, item 10",
 		story:    "differences/10-size.txtar",
+		shows:    "big.prod.svc.cluster.local. A +bufsize=65535",
 		explains: payload,
 	},
 	{
@@ -252,6 +302,7 @@ var rules = []rule{
 		reason:   "what is no answer, or an empty one, says why in an Extended DNS Error",
 		see:      "RFC 8914 section 3, item 9",
 		story:    "differences/09-extended-errors.txtar",
+		shows:    "wbe.prod.svc.cluster.local. A",
 		explains: extendedError,
 	},
 	{
@@ -259,6 +310,7 @@ var rules = []rule{
 		reason:   "replies over UDP have at most 1232 octets, whatever the client offers; above that TC",
 		see:      "RFC 9715 section 3, item 10",
 		story:    "differences/10-size.txtar",
+		shows:    "big.prod.svc.cluster.local. A +bufsize=65535",
 		explains: cutAt1232,
 	},
 	{
@@ -266,6 +318,7 @@ var rules = []rule{
 		reason:   "records of the additional section that do not fit are left out, without TC; CoreDNS sets it",
 		see:      "RFC 2181 section 9",
 		story:    "rfc/rfc2181-truncation.txtar",
+		shows:    "_http._tcp.few.prod.svc.cluster.local. SRV +noedns +udp",
 		explains: cutAdditional,
 	},
 	{
@@ -273,6 +326,7 @@ var rules = []rule{
 		reason:   "both replies have TC, and other records of the same answer fitted: names are compressed differently",
 		see:      "RFC 2181 section 9",
 		story:    "rfc/rfc2181-truncation.txtar",
+		shows:    "big.prod.svc.cluster.local. A +noedns",
 		explains: cutElsewhere,
 	},
 }

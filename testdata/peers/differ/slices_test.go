@@ -76,6 +76,9 @@ func slicePorts(from []corev1.ServicePort) (ports []discoveryv1.EndpointPort) {
 	return ports
 }
 
+// topologyZones are those of nodes, one of them with dots.
+var topologyZones = []string{"zone-a", "zone-b", "rack.zone-c"}
+
 func (w *world) endpoint(s *corev1.Service, family discoveryv1.AddressType) discoveryv1.Endpoint {
 	e := discoveryv1.Endpoint{Addresses: []string{w.podIP(family)}}
 	if w.chance(8) {
@@ -107,9 +110,8 @@ func (w *world) endpoint(s *corev1.Service, family discoveryv1.AddressType) disc
 		node := "node"
 		e.NodeName = &node
 	}
-	if w.chance(20) {
-		zone := pick(w, []string{"zone-a", "zone-b"})
-		e.Zone = &zone
+	if n := int(netip.MustParseAddr(e.Addresses[0]).As16()[15]) % 12; n < len(topologyZones) {
+		e.Zone = &topologyZones[n] // an address is in one zone, or in none
 	}
 	return e
 }

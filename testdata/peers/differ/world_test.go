@@ -19,6 +19,8 @@ type world struct {
 	seed uint64
 	*rand.Rand
 	options
+	under  string   // the name of the options
+	apexes []string // of the zones that they have
 
 	namespaces []*corev1.Namespace
 	services   []*corev1.Service
