@@ -34,9 +34,9 @@ type Options struct {
 	Engine      Engine         // default Auto
 	Readers     int            // threads that read UDP; default Readers()
 	Buffer      int            // octets of receive buffer asked for each UDP socket; default 4 MiB
-	Misses      int            // UDP queries that may wait for upstream, 12 KiB each; default 4096
-	Streams     int            // TCP connections, at most; default 1024
-	StreamMiss  int            // TCP queries that may wait for upstream, 72 KiB each; default 512
+	Misses      int            // UDP queries that may wait for upstream, 21 KiB each with the forward; default 2048
+	Streams     int            // TCP connections, at most, 106 KiB each while they are answered and 8 KiB else; default 512
+	StreamMiss  int            // TCP queries that may wait for upstream, 90 KiB each with the forward; default 256
 	IdleTimeout time.Duration  // how long a TCP connection may take for its next query; default 10 s
 	Log         *QueryLog      // where Blocks' log lines go; nil for nowhere
 	Logger      *slog.Logger   // default slog.Default()
@@ -51,9 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	fill(&o.Readers, Readers())
 	fill(&o.Buffer, 4<<20)
-	fill(&o.Misses, 4096)
-	fill(&o.Streams, 1024)
-	fill(&o.StreamMiss, 512)
+	fill(&o.Misses, 2048)
+	fill(&o.Streams, 512)
+	fill(&o.StreamMiss, 256)
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 10 * time.Second
 	}

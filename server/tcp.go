@@ -22,8 +22,10 @@ const (
 	streamBuffer = 2048
 	// streamReplies is how much is collected for one write; there is always room for one more message of any size.
 	streamReplies = 32 << 10
-	// sendBuffer is the octets of replies that the kernel keeps for a client: any message fits.
-	sendBuffer = 64 << 10
+	// sendBuffer is the octets of replies that the kernel keeps for a client; it reserves twice as much, as memory of the pod.
+	sendBuffer = 16 << 10
+	// longestQuery is the octets that a query may have; honest ones have hundreds.
+	longestQuery = 8 << 10
 	// maxTransfers is how many zones are transferred at a time over one address; more wait.
 	maxTransfers = 4
 	// lengthSize is the octets of length before each message, RFC 1035 section 4.2.2.
@@ -284,7 +286,9 @@ func (f *framer) read() ([]byte, error) {
 		if message, ok := f.buffered(); ok {
 			return message, nil
 		}
-		if size := f.size(); size > len(f.buf)-lengthSize {
+		if size := f.size(); size > longestQuery {
+			return nil, errTooLong
+		} else if size > len(f.buf)-lengthSize {
 			return f.long(size)
 		}
 		f.end = copy(f.buf[:], f.buf[f.start:f.end])
@@ -306,6 +310,8 @@ func (f *framer) buffered() ([]byte, bool) {
 	f.start += lengthSize + size
 	return message, true
 }
+
+var errTooLong = errors.New("the query is too long")
 
 // size is the length of the message that begins, -1 when not even that is known.
 func (f *framer) size() int {

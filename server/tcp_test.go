@@ -192,8 +192,13 @@ func TestFraming(t *testing.T) {
 			t.Errorf("% x was answered with % x, %v", bad, rest, err)
 		}
 	}
+	tooLong := dialTCP(t, serve(t, Options{Answerer: newScripted(), IdleTimeout: time.Hour}))
+	tooLong.Conn.Write(binary.BigEndian.AppendUint16(nil, longestQuery+1))
+	if rest, err := io.ReadAll(tooLong.Conn); err != nil || len(rest) > 0 {
+		t.Errorf("a query that is too long was answered with % x, %v", rest, err)
+	}
 	half := dialTCP(t, l)
-	half.Conn.Write([]byte{0xff, 0xff, 1})
+	half.Conn.Write([]byte{0x1f, 0xff, 1})
 	half.Conn.(*net.TCPConn).CloseWrite()
 	if rest, err := io.ReadAll(half.Conn); err != nil || len(rest) > 0 {
 		t.Errorf("half a message was answered with % x, %v", rest, err)
