@@ -1,23 +1,54 @@
 package server
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"path"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/server/config"
 )
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
+	if _, err := m.registry.Gather(); err != nil { // a scrape leaves out what is wrong
+		t.Fatal(err)
+	}
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if w.Code != 200 || strings.Contains(w.Body.String(), "error") {
+	if w.Code != 200 {
 		t.Fatalf("%d\n%s", w.Code, w.Body)
 	}
 	return w.Body.String()
+}
+
+// awaitLines scrapes until all lines of want are there: queries and requests are counted after they are answered.
+func awaitLines(t *testing.T, m *Metrics, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		got, missing := scrape(t, m), ""
+		for line := range strings.Lines(strings.TrimSpace(want) + "\n") {
+			if !strings.Contains(got, line) {
+				missing += line
+			}
+		}
+		if missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("missing\n%s in\n%s", missing, got)
+		}
+	}
 }
 
 // CoreDNS's names, labels and buckets, over both transports, for hits, misses, refusals and panics.
@@ -55,27 +86,56 @@ clusterdns_upstream_pool_full_total{proto="udp",server="SERVER"} 0
 clusterdns_tcp_connections_total{server="SERVER"} 4
 clusterdns_udp_engine_info{engine="ENGINE",server="SERVER"} 1
 `, "SERVER", l.Label())
-		want = strings.ReplaceAll(want, "ENGINE", engine.String())
-		var missing string
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // queries are counted after they are answered
-			got := scrape(t, m)
-			missing = ""
-			for line := range strings.Lines(strings.TrimSpace(want) + "\n") {
-				if !strings.Contains(got, line) {
-					missing += line
-				}
-			}
-			if missing == "" {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("missing\n%s in\n%s", missing, got)
-			}
-		}
+		awaitLines(t, m, strings.ReplaceAll(want, "ENGINE", engine.String()))
 		if got := scrape(t, m); !strings.Contains(got, `coredns_build_info{goversion="go`) || !strings.Contains(got, "go_goroutines") {
 			t.Error("build info or Go's own metrics are missing")
 		}
 	})
+}
+
+// oldAPI is an API server that knows lists and watches, and no streams of all objects. Nothing happens in its cluster.
+func oldAPI(w http.ResponseWriter, r *http.Request) {
+	group := strings.TrimPrefix(path.Dir(strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/apis"), "/api")), "/")
+	kind := map[string]string{"services": "Service", "namespaces": "Namespace", "endpointslices": "EndpointSlice"}[path.Base(r.URL.Path)]
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case r.URL.Query().Has("sendInitialEvents"):
+		http.Error(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"BadRequest","code":400}`, http.StatusBadRequest)
+	case r.URL.Query().Has("watch"):
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	default:
+		fmt.Fprintf(w, `{"kind":"%sList","apiVersion":"%s","metadata":{"resourceVersion":"1"},"items":[]}`, kind, group)
+	}
+}
+
+// What is asked of the API server for each of three kinds: a stream, which is refused, a list, a list of one object before the watch, the watch.
+func TestRequestMetrics(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(oldAPI))
+	defer api.Close()
+	c, err := config.Parse("Corefile", []byte(". {\n kubernetes cluster.local {\n endpoint "+api.URL+"\n }\n}\n"), config.Settings{Port: 53})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Listeners[0].Addresses = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	p := NewProgram(io.Discard, slog.New(slog.DiscardHandler))
+	defer p.Close()
+	if err := p.Apply(context.Background(), c); err != nil {
+		t.Fatal(err)
+	}
+	awaitLines(t, p.metrics, strings.ReplaceAll(`
+coredns_kubernetes_rest_client_requests_total{code="200",host="HOST",method="GET"} 9
+coredns_kubernetes_rest_client_requests_total{code="400",host="HOST",method="GET"} 3
+coredns_kubernetes_rest_client_request_duration_seconds_count{host="HOST",verb="GET"} 6
+coredns_kubernetes_rest_client_request_duration_seconds_bucket{host="HOST",verb="GET",le="10"} 6
+coredns_kubernetes_rest_client_rate_limiter_duration_seconds_count{host="HOST",verb="GET"} 6
+coredns_kubernetes_rest_client_rate_limiter_duration_seconds_bucket{host="HOST",verb="GET",le="10"} 6
+`, "HOST", strings.TrimPrefix(api.URL, "http://")))
+	api.CloseClientConnections()
+	api.Listener.Close()
+	for !strings.Contains(scrape(t, p.metrics), `coredns_kubernetes_rest_client_requests_total{code="<error>",host="127.0.0.1:`) {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // A room may set its samples while it is asked for them.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"time"
 
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/watch"
@@ -22,13 +23,9 @@ func (p *Program) samples(emit func(Sample)) {
 	for i, r := range p.resolvers {
 		stepSamples(p.listeners[p.config.Listeners[i].Addresses[0]].Label(), r.Counts(), emit)
 	}
-	var counters []watch.Counters
 	for _, s := range p.sources {
-		c := s.Counters()
-		s.samples(s.id, c, emit)
-		counters = append(counters, c)
+		s.samples(s.id, s.Counters(), emit)
 	}
-	programmingSamples(counters, emit)
 }
 
 func (s *source) samples(index string, c watch.Counters, emit func(Sample)) {
@@ -55,32 +52,40 @@ func (s *source) samples(index string, c watch.Counters, emit func(Sample)) {
 		emit(Sample{Name: "clusterdns_kubernetes_stale_seconds", Help: "Time since the API server last said something of a kind: an event, a bookmark (one a minute) or a list.",
 			Kind: Gauge, Value: k.For.Seconds(), Labels: []string{"source", index, "kind", k.Kind}})
 	}
+	programmingSamples(&c, emit)
+	requestSamples(&c.Requests, emit)
 }
 
-// programmingSamples emits the programming latencies of all sources together, as CoreDNS does.
-func programmingSamples(all []watch.Counters, emit func(Sample)) {
+// programmingSamples emits how long changes of endpoints took, as CoreDNS does. Those of several sources are added up.
+func programmingSamples(c *watch.Counters, emit func(Sample)) {
 	for i, kind := range watch.ProgrammingKinds {
-		s := Sample{Name: "coredns_kubernetes_dns_programming_duration_seconds", Help: "Histogram of the time (in seconds) it took to program a dns instance.",
-			Kind: Histogram, Labels: []string{"service_kind", kind}, Buckets: map[float64]uint64{}}
-		for j := range all {
-			s.addLatencies(&all[j].Programming[i])
-		}
-		if s.Count > 0 {
-			emit(s)
-		}
+		emitLatencies(emit, &c.Programming[i], watch.ProgrammingBounds, "coredns_kubernetes_dns_programming_duration_seconds",
+			"Histogram of the time (in seconds) it took to program a dns instance.", "service_kind", kind)
 	}
 }
 
-func (s *Sample) addLatencies(l *watch.Latencies) {
-	var below uint64
-	for bucket, n := range l.Counts {
-		below += n
-		if bucket < len(l.Counts)-1 {
-			s.Buckets[watch.LatencyBound(bucket).Seconds()] += below
-		}
+// requestSamples emits the requests to an API server, as CoreDNS does.
+func requestSamples(r *watch.Requests, emit func(Sample)) {
+	for code, n := range r.Answered {
+		emit(Sample{Name: "coredns_kubernetes_rest_client_requests_total", Help: "Number of HTTP requests, partitioned by status code, method, and host.",
+			Value: float64(n), Labels: []string{"code", code, "method", "GET", "host", r.Host}})
 	}
-	s.Count += below
-	s.Value += l.Sum.Seconds()
+	emitLatencies(emit, &r.Took, watch.RequestBounds, "coredns_kubernetes_rest_client_request_duration_seconds",
+		"Request latency in seconds. Broken down by verb and host.", "verb", "GET", "host", r.Host)
+	emitLatencies(emit, &r.Waited, watch.RequestBounds, "coredns_kubernetes_rest_client_rate_limiter_duration_seconds",
+		"Client side rate limiter latency in seconds. Broken down by verb and host.", "verb", "GET", "host", r.Host)
+}
+
+// emitLatencies emits a histogram in which something was counted.
+func emitLatencies(emit func(Sample), l *watch.Latencies, bounds []time.Duration, name, help string, labels ...string) {
+	s := Sample{Name: name, Help: help, Kind: Histogram, Labels: labels, Value: l.Sum.Seconds(), Buckets: map[float64]uint64{}}
+	for i, bound := range bounds {
+		s.Count += l.Counts[i]
+		s.Buckets[bound.Seconds()] = s.Count
+	}
+	if s.Count += l.Counts[len(bounds)]; s.Count > 0 {
+		emit(s)
+	}
 }
 
 // uses lists the directives in use, for coredns_plugin_enabled.

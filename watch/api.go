@@ -52,6 +52,9 @@ func newAPIServer(s *state) (*apiServer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.requests.count(config); err != nil {
+		return nil, err
+	}
 	clients, err := newClients(config)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func TestProgrammingLatencyIsOfChangesThatAreServed(t *testing.T) {
 	if s.counters.Programming != want {
 		t.Errorf("got %v\nwant %v", s.counters.Programming, want)
 	}
-	if got, want := LatencyBound(latencyBuckets-1), 524288*time.Millisecond; got != want {
+	if got, want := ProgrammingBounds[maxBounds-1], 524288*time.Millisecond; got != want {
 		t.Errorf("the last bound is %v, want CoreDNS's %v", got, want)
 	}
 }

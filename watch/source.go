@@ -53,6 +53,7 @@ func (s *Source) Counters() Counters {
 	defer s.state.mu.Unlock()
 	c := s.state.counters
 	c.Services, c.Slices, c.Namespaces, c.Pods = len(s.state.services), len(s.state.slices), len(s.state.namespaces), len(s.state.pods)
+	c.Requests = s.state.requests.read()
 	for _, a := range s.state.alive {
 		c.Stale = append(c.Stale, Stale{a.kind, a.silent()})
 	}

@@ -41,8 +41,9 @@ type state struct {
 	counters   Counters
 	changed    []trigger // to be observed when they are published
 
-	alive   []*alive      // one for each kind of an API server; set before anything runs
-	builder zones.Builder // the publisher's
+	alive    []*alive // one for each kind of an API server; set before anything runs
+	requests requests
+	builder  zones.Builder // the publisher's
 }
 
 // podChange is a pod's address that came (by 1) or went (by -1).
@@ -58,7 +59,8 @@ type Counters struct {
 	Published                          uint64         // snapshots
 	PassedOver                         map[string]int // manifests of other kinds, by kind
 	Stale                              []Stale        // one for each kind that an API server is asked for
-	Programming                        [2]Latencies   // of changes of endpoints; see ProgrammingKinds
+	Programming                        [2]Latencies   // of changes of endpoints, by ProgrammingBounds; see ProgrammingKinds
+	Requests                           Requests       // to the API server
 }
 
 // Stale is how long the API server has said nothing of a kind.

@@ -1,0 +1,118 @@
+package watch
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
+)
+
+// Requests is what a source counts of its requests to an API server, all of them GET. The host says which API server, "" that there is
+// none: the source is of manifests.
+type Requests struct {
+	Host     string            // with the port, where the URL has one
+	Answered map[string]uint64 // by status code, "<error>" where there was no answer; each try counts
+	Took     Latencies         // from a request to the end of its answer, by RequestBounds. A watch has no end and is not in it
+	Waited   Latencies         // for a turn by the options apiserver_qps and apiserver_burst, by RequestBounds. A watch has it at once
+}
+
+// RequestBounds are the bounds of the buckets of Requests: those that Prometheus takes by default, and CoreDNS with it.
+var RequestBounds = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second}
+
+// requests counts, for a client of the API server. It is safe for concurrent use.
+type requests struct {
+	mu     sync.Mutex
+	counts Requests
+}
+
+// count makes the clients of config count.
+func (r *requests) count(config *rest.Config) error {
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return err
+	}
+	r.counts = Requests{Host: base.Host, Answered: map[string]uint64{}}
+	turns := flowcontrol.NewTokenBucketRateLimiter(cmp.Or(config.QPS, rest.DefaultQPS), cmp.Or(config.Burst, rest.DefaultBurst))
+	config.RateLimiter = &turn{turns, r}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &counted{next, r} })
+	return nil
+}
+
+// read is the counts of this moment.
+func (r *requests) read() Requests {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := r.counts
+	counts.Answered = maps.Clone(counts.Answered)
+	return counts
+}
+
+func (r *requests) answered(code string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts.Answered[code]++
+}
+
+// observe adds the time since began to one of the counts.
+func (r *requests) observe(l *Latencies, began time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.add(RequestBounds, time.Since(began))
+}
+
+// turn is a rate limiter that says how long it lets wait.
+type turn struct {
+	flowcontrol.RateLimiter
+	requests *requests
+}
+
+// Wait returns when it is the caller's turn.
+func (t *turn) Wait(ctx context.Context) error {
+	began := time.Now()
+	defer t.requests.observe(&t.requests.counts.Waited, began)
+	return t.RateLimiter.Wait(ctx)
+}
+
+// counted is a transport whose requests are counted.
+type counted struct {
+	next     http.RoundTripper
+	requests *requests
+}
+
+// RoundTrip is that of http.RoundTripper.
+func (c *counted) RoundTrip(q *http.Request) (*http.Response, error) {
+	began := time.Now()
+	done := func() { c.requests.observe(&c.requests.counts.Took, began) }
+	if q.URL.Query().Has("watch") {
+		done = func() {}
+	}
+	reply, err := c.next.RoundTrip(q)
+	if err != nil {
+		c.requests.answered("<error>")
+		done()
+		return nil, err
+	}
+	c.requests.answered(strconv.Itoa(reply.StatusCode))
+	reply.Body = &body{ReadCloser: reply.Body, done: sync.OnceFunc(done)}
+	return reply, nil
+}
+
+// body is that of an answer, which calls done when it has been read.
+type body struct {
+	io.ReadCloser
+	done func()
+}
+
+// Close is that of io.Closer.
+func (b *body) Close() error {
+	b.done()
+	return b.ReadCloser.Close()
+}
