@@ -163,7 +163,14 @@ func (c *console) run(loaded *config.Config, load func() (*config.Config, error)
 	lines := newLineWriter(c.out)
 	writing := start(context.Background(), lines.run)
 	defer writing.stopWithin(flushTimeout)
-	p := NewProgram(c.out, slog.New(NewLogHandler(lines, level)))
+	log := slog.New(NewLogHandler(lines, level))
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		if warning := fewDescriptors(loaded, uint64(files.Cur)); warning != "" {
+			log.Warn(warning)
+		}
+	}
+	p := NewProgram(c.out, log)
 	if err := p.Apply(ctx, loaded); err != nil {
 		p.Close()
 		return err

@@ -1,0 +1,32 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/clusterdns/clusterdns/server/config"
+)
+
+// TestFewDescriptors: the warning comes exactly when the limit is below what the bounds add up to, for all addresses and endpoints.
+func TestFewDescriptors(t *testing.T) {
+	parse := func(corefile string) *config.Config {
+		c, err := config.Parse("Corefile", []byte(corefile), config.Settings{Port: 53})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	o := Options{}.withDefaults()
+	one, two := descriptors(parse(". {\n}\n")), descriptors(parse(". {\n bind 127.0.0.1 127.0.0.2\n health\n ready\n}\n"))
+	each := o.Misses + o.StreamMiss + o.Streams + o.Readers + 1
+	if one != someFiles+each || two != someFiles+2*each+2*adminConns {
+		t.Errorf("%d for one address, %d for two and two endpoints; one takes %d", one, two, each)
+	}
+	c := parse(". {\n}\n")
+	if text := fewDescriptors(c, uint64(one)); text != "" {
+		t.Error(text)
+	}
+	if text := fewDescriptors(c, uint64(one)-1); !strings.Contains(text, "RLIMIT_NOFILE") {
+		t.Errorf("got %q", text)
+	}
+}
