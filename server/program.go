@@ -93,6 +93,7 @@ type source struct {
 	index    *zones.Index
 	required zones.Kinds // what must have synced before the source is ready
 	id       string      // in metrics: it stays with the source over reloads
+	at       string      // file:line of the directive that started it
 	timeout  time.Duration
 }
 
@@ -121,6 +122,7 @@ type generation struct {
 	sources   map[watch.Options]*source
 	resolvers []*answering
 	awaited   []*source // those of blocks with `ready`
+	started   []*source // those that p had not
 	fresh     []func()  // give back what was opened for it
 }
 
@@ -136,9 +138,6 @@ func (g *generation) abandon() {
 func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	for _, warning := range c.Warnings {
-		p.log.Warn(warning)
-	}
 	g := &generation{listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
 	err := p.open(g, c)
 	if err == nil && p.config != nil {
@@ -150,6 +149,9 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		g.abandon()
 		return err
+	}
+	for _, warning := range c.Warnings {
+		p.log.Warn(warning)
 	}
 	p.take(g, c)
 	return nil
@@ -197,7 +199,7 @@ func (p *Program) openListener(g *generation, c *config.Listener, previous *reso
 	g.resolvers = append(g.resolvers, &answering{answerer, run})
 	for _, address := range c.Addresses {
 		if err := p.openSocket(g, address, answerer, blocks); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", c.Blocks[0].At, err)
 		}
 	}
 	return nil
@@ -207,14 +209,14 @@ func (p *Program) openListener(g *generation, c *config.Listener, previous *reso
 func (p *Program) openSource(g *generation, b *config.Block, i int, view *resolver.Kubernetes, addresses []netip.AddrPort) error {
 	c := &b.Sources[i]
 	view.Local = localAddresses(addresses)
-	s, err := p.share(g, c.Objects, c.StartupTimeout)
+	s, err := p.share(g, c, c.Objects)
 	if err != nil {
 		return fmt.Errorf("kubernetes: %w", err)
 	}
 	view.Index = s.index
 	g.await(b, s)
 	if len(view.MultiCluster) > 0 {
-		if s, err = p.share(g, c.Imports, c.StartupTimeout); err != nil {
+		if s, err = p.share(g, c, c.Imports); err != nil {
 			return fmt.Errorf("kubernetes: %w", err)
 		}
 		view.MultiIndex = s.index
@@ -230,8 +232,8 @@ func (g *generation) await(b *config.Block, s *source) {
 	}
 }
 
-// share is the source with these options: one that runs already, or a new one.
-func (p *Program) share(g *generation, options watch.Options, timeout time.Duration) (*source, error) {
+// share is the source with these options, which are c's: one that runs already, or a new one.
+func (p *Program) share(g *generation, c *config.Source, options watch.Options) (*source, error) {
 	s := g.sources[options]
 	if s == nil {
 		s = p.sources[options]
@@ -242,9 +244,10 @@ func (p *Program) share(g *generation, options watch.Options, timeout time.Durat
 		if err != nil {
 			return nil, err
 		}
-		s = &source{Source: w, index: index, required: options.Required(), id: strconv.Itoa(p.nextID), timeout: timeout}
+		s = &source{Source: w, index: index, required: options.Required(), id: strconv.Itoa(p.nextID), at: c.At, timeout: c.StartupTimeout}
 		p.nextID++
 		s.task = start(p.base, s.run)
+		g.started = append(g.started, s)
 		g.fresh = append(g.fresh, s.stop)
 	}
 	g.sources[options] = s
@@ -275,11 +278,11 @@ func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer Ans
 }
 
 // waitForSync waits until the sources that g started have been read, each at most its startup timeout. What could not be read by then
-// must not take the place of what serves.
+// must not take the place of what serves. A source that ran before serves already, read or not.
 func (g *generation) waitForSync(ctx context.Context) error {
-	for _, s := range g.sources {
+	for _, s := range g.started {
 		if err := s.waitForSync(ctx); err != nil {
-			return fmt.Errorf("the cluster could not be read within %v (kubernetes option startup_timeout)", s.timeout)
+			return fmt.Errorf("%s: kubernetes: the cluster could not be read within %v (option startup_timeout)", s.at, s.timeout)
 		}
 	}
 	return nil

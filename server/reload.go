@@ -13,6 +13,7 @@ import (
 // reloadCounts is what the metrics of reload tell.
 type reloadCounts struct {
 	failed atomic.Uint64
+	said   string // what is wrong with the files as they are; "" for nothing
 }
 
 // watchConfig reloads on each signal, and when a look at the files finds that their meaning has changed, until ctx ends.
@@ -43,13 +44,14 @@ func (p *Program) lookInterval() time.Duration {
 }
 
 // reload reads the Corefile again and serves it. When it is bad the old one goes on, and the log says why. Asked for by signal
-// it is served anew even when it says the same: a file that it names may have changed.
+// it is served anew even when it says the same: a file that it names may have changed. What goes wrong at each look is said once.
 func (p *Program) reload(ctx context.Context, load func() (*config.Config, error), asked bool) {
 	if load == nil {
 		return
 	}
 	next, err := load()
 	if err == nil && next.Digest == p.config.Digest && !asked {
+		p.reloads.said = ""
 		return
 	}
 	if err == nil {
@@ -57,9 +59,13 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 	}
 	if err != nil {
 		p.reloads.failed.Add(1)
-		p.log.Error("reload failed, the old configuration goes on: " + err.Error())
+		if asked || p.reloads.said != err.Error() {
+			p.log.Error("reload failed, the old configuration goes on: " + err.Error())
+		}
+		p.reloads.said = err.Error()
 		return
 	}
+	p.reloads.said = ""
 	p.log.Info("Running configuration SHA512 = " + next.Digest)
 	p.log.Info("Reloading complete")
 }

@@ -1,0 +1,473 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"go.uber.org/goleak"
+
+	"github.com/clusterdns/clusterdns/server/config"
+)
+
+// town is a cluster of one service.
+const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}\n"
+
+// web is a name of the town.
+const web = "web.prod.svc.cluster.local."
+
+// admin is where test programs have their admin endpoints.
+const admin = "127.0.0.1:0"
+
+// running is a whole program that serves a Corefile of a folder of its own, as the command does.
+type running struct {
+	*Program
+	folder  string
+	log     *lockedBuffer
+	signals chan os.Signal
+	loads   atomic.Int64 // of the Corefile
+	end     context.CancelFunc
+	ended   chan struct{}
+}
+
+// launch runs a program with a town until the test ends.
+func launch(t *testing.T, corefile string) *running {
+	t.Helper()
+	r := &running{folder: t.TempDir(), log: &lockedBuffer{}, signals: make(chan os.Signal), ended: make(chan struct{})}
+	if err := os.Mkdir(filepath.Join(r.folder, "town"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.write(t, "town/town.yaml", town)
+	r.write(t, "Corefile", corefile)
+	loaded, err := r.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Program = NewProgram(r.log, slog.New(NewLogHandler(r.log, slog.LevelInfo)))
+	if err := r.Apply(t.Context(), loaded); err != nil {
+		r.Close()
+		t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, r.end = context.WithCancel(context.Background())
+	go func() {
+		defer close(r.ended)
+		r.Run(ctx, r.load, r.signals)
+	}()
+	t.Cleanup(r.stop)
+	return r
+}
+
+// stop ends the program, as SIGTERM does, and returns after it has ended.
+func (r *running) stop() {
+	r.end()
+	<-r.ended
+}
+
+// load reads the Corefile. It is looked at much more often than a Corefile can ask for.
+func (r *running) load() (*config.Config, error) {
+	r.loads.Add(1)
+	c, err := config.Load(config.Settings{Conf: filepath.Join(r.folder, "Corefile")}, nil)
+	if err == nil && c.Reload.Interval > 0 {
+		c.Reload = config.Reload{Interval: 5 * time.Millisecond}
+	}
+	return c, err
+}
+
+func (r *running) write(t *testing.T, file, text string) {
+	t.Helper()
+	at := filepath.Join(r.folder, file)
+	if err := os.WriteFile(at+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(at+".new", at); err != nil { // whole, or not at all
+		t.Fatal(err)
+	}
+}
+
+// said is how many lines of the log have text in them.
+func (r *running) said(text string) (lines int) {
+	for line := range strings.Lines(r.log.String()) {
+		if strings.Contains(line, text) {
+			lines++
+		}
+	}
+	return lines
+}
+
+// reload has the program read corefile on the signal, and waits until the log has a line more with outcome.
+func (r *running) reload(t *testing.T, corefile, outcome string) {
+	t.Helper()
+	before := r.said(outcome)
+	r.write(t, "Corefile", corefile)
+	r.signals <- syscall.SIGUSR1
+	until(t, func() bool { return r.said(outcome) > before })
+}
+
+// What the log says after a reload.
+const (
+	reloaded = "Reloading complete"
+	refused  = "reload failed"
+)
+
+// metric is the value of one series, "" when there is none.
+func (r *running) metric(t *testing.T, series string) string {
+	t.Helper()
+	found := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(series) + " (.*)$").FindStringSubmatch(scrape(t, r.metrics))
+	if found == nil {
+		return ""
+	}
+	return found[1]
+}
+
+// answer is the TTL, type and data of the first record that the program answers with.
+func (r *running) answer(t *testing.T, name string) string {
+	t.Helper()
+	return firstRecord(exchange(t, "udp", r.Addresses()[0], name, dns.TypeA))
+}
+
+func firstRecord(reply *dns.Msg) string {
+	if len(reply.Answer) == 0 {
+		return dns.RcodeToString[reply.Rcode]
+	}
+	header := reply.Answer[0].Header()
+	return fmt.Sprint(header.Ttl, " ", dns.TypeToString[header.Rrtype], " ", strings.TrimPrefix(reply.Answer[0].String(), header.String()))
+}
+
+// outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only when release is closed.
+type outside struct {
+	address netip.AddrPort
+	asked   atomic.Int64
+	release chan struct{}
+}
+
+func (o *outside) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
+	o.asked.Add(1)
+	if dns.IsSubDomain("slow.test.", question.Question[0].Name) {
+		<-o.release
+	}
+	reply := new(dns.Msg).SetReply(question)
+	reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: net.IPv4(192, 0, 2, 7)}}
+	w.WriteMsg(reply)
+}
+
+func newOutside(t *testing.T) *outside {
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outside{address: packets.LocalAddr().(*net.UDPAddr).AddrPort(), release: make(chan struct{})}
+	started, ended := make(chan struct{}), make(chan struct{})
+	server := &dns.Server{PacketConn: packets, Handler: o, NotifyStartedFunc: func() { close(started) }}
+	go func() {
+		defer close(ended)
+		server.ActivateAndServe()
+	}()
+	<-started
+	t.Cleanup(func() {
+		server.Shutdown()
+		<-ended
+	})
+	return o
+}
+
+// interview asks the program one question after the other until the function that it returns is called. None may be lost or fail.
+func (r *running) interview(t *testing.T, to netip.AddrPort, names ...string) (end func() (asked int)) {
+	t.Helper()
+	stop := make(chan struct{})
+	counts := make([]int, len(names))
+	var asking sync.WaitGroup
+	for i, name := range names {
+		conn, err := dns.Dial("udp", to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		asking.Go(func() {
+			defer conn.Close()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				question := new(dns.Msg).SetQuestion(name, dns.TypeA)
+				if err := conn.WriteMsg(question); err != nil {
+					t.Errorf("%s after %d answers: %v", name, counts[i], err)
+					return
+				}
+				reply, err := conn.ReadMsg()
+				if err != nil || reply.Id != question.Id || len(reply.Answer) != 1 {
+					t.Errorf("%s after %d answers: %v %v", name, counts[i], reply, err)
+					return
+				}
+				counts[i]++
+			}
+		})
+	}
+	return func() (asked int) {
+		close(stop)
+		asking.Wait()
+		for _, n := range counts {
+			asked += n
+		}
+		return asked
+	}
+}
+
+// TestReload serves a new Corefile on the signal, and when it finds the file changed, while questions are asked without a pause. Sockets,
+// source and cache are the same in all of them.
+func TestReload(t *testing.T) {
+	upstream := newOutside(t)
+	corefile := func(ttl int, more string) string {
+		return fmt.Sprintf(".:0 {\n bind 127.0.0.1\n cache 3600\n forward . %s\n kubernetes cluster.local {\n  manifests town\n  ttl %d\n }\n%s\n}\n", upstream.address, ttl, more)
+	}
+	r := launch(t, corefile(5, ""))
+	if err := r.Synced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.answer(t, web); got != "5 A 10.96.0.1" {
+		t.Fatal(got)
+	}
+	r.answer(t, "outside.test.")
+	listener, source := r.listeners[netip.MustParseAddrPort("127.0.0.1:0")].Listener, onlySource(r)
+	end := r.interview(t, r.Addresses()[0], web, "outside.test.")
+	for ttl := range 10 {
+		r.reload(t, corefile(ttl, ""), reloaded)
+		if got := r.answer(t, web); got != fmt.Sprint(ttl, " A 10.96.0.1") {
+			t.Errorf("reload to TTL %d: %s", ttl, got)
+		}
+	}
+	r.reload(t, corefile(10, "reload"), reloaded)
+	r.write(t, "Corefile", corefile(11, "reload"))
+	until(t, func() bool { return r.said(reloaded) == 12 })
+	if got := r.answer(t, web); got != "11 A 10.96.0.1" {
+		t.Errorf("after the file changed: %s", got)
+	}
+	r.write(t, "Corefile", corefile(11, "# a comment\nreload"))
+	looked := r.loads.Load()
+	until(t, func() bool { return r.loads.Load() >= looked+2 }) // the first may have read the file as it was before
+	if asked := end(); asked < 20 {
+		t.Errorf("%d questions are no stream", asked)
+	}
+	if n := r.said(reloaded); n != 12 {
+		t.Errorf("%d reloads, want 12: a comment changes nothing", n)
+	}
+	if r.listeners[netip.MustParseAddrPort("127.0.0.1:0")].Listener != listener {
+		t.Error("the sockets are others")
+	}
+	if onlySource(r) != source {
+		t.Error("the source is another one")
+	}
+	if n := r.said("manifests read"); n != 1 {
+		t.Errorf("the manifests were read %d times", n)
+	}
+	if n := upstream.asked.Load(); n != 1 {
+		t.Errorf("the cache was lost: the upstream was asked %d times", n)
+	}
+}
+
+// onlySource is the one source of a program that has one.
+func onlySource(r *running) *source {
+	for _, s := range r.sources {
+		return s
+	}
+	return nil
+}
+
+// TestReloadFails: a Corefile that cannot be served is told in one line, counted, and changes nothing.
+func TestReloadFails(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	const good = ".:0 {\n bind 127.0.0.1\n prometheus 127.0.0.1:0\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
+	r := launch(t, good)
+	if err := r.Synced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end := r.interview(t, r.Addresses()[0], web)
+	for i, bad := range []struct{ corefile, want string }{
+		{".:0 {\n forwrad . 192.0.2.1\n}\n", `/Corefile:2: unknown directive "forwrad" (did you mean "forward"?)`},
+		{good + "other:" + port + " {\n bind 127.0.0.1\n}\n", "/Corefile:8: listen on 127.0.0.1:" + port + ": another process, or another instance of this server, has the TCP port: address already in use"},
+		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "admin endpoint: listen tcp 127.0.0.1:" + port + ": bind: address already in use"},
+		{"", "/Corefile:1: the file has no server block"},
+	} {
+		r.reload(t, bad.corefile, refused)
+		if !strings.HasSuffix(r.log.String(), bad.want+"\n") {
+			t.Errorf("the log does not end in %q:\n%s", bad.want, r.log)
+		}
+		if n := r.said(refused); n != i+1 {
+			t.Errorf("%d lines after %d failures", n, i+1)
+		}
+		if got := r.metric(t, "coredns_reload_failed_total"); got != fmt.Sprint(i+1) {
+			t.Errorf("coredns_reload_failed_total is %q after %d failures", got, i+1)
+		}
+	}
+	if got := r.Addresses(); len(got) != 1 {
+		t.Errorf("listens on %v", got)
+	}
+	end()
+	r.reload(t, strings.Replace(good, "manifests town", "manifests town\n  ttl 7", 1), reloaded)
+	if got := r.answer(t, web); got != "7 A 10.96.0.1" {
+		t.Errorf("after the mistakes were mended: %s", got)
+	}
+}
+
+// TestFailureIsSaidOnce: a file that stays bad is told once, and tried again at each look; so is the next mistake.
+func TestFailureIsSaidOnce(t *testing.T) {
+	const good = ".:0 {\n bind 127.0.0.1\n reload\n prometheus " + admin + "\n}\n"
+	r := launch(t, good)
+	for i, bad := range []string{"forwrad", "erors", "forwrad"} {
+		r.write(t, "Corefile", ".:0 {\n "+bad+"\n}\n")
+		until(t, func() bool { return r.said(refused) == i+1 })
+		looked := r.loads.Load()
+		until(t, func() bool { return r.loads.Load() >= looked+3 })
+	}
+	if n := r.said(refused); n != 3 {
+		t.Errorf("%d lines for three mistakes:\n%s", n, r.log)
+	}
+	r.write(t, "Corefile", good)
+	looked := r.loads.Load()
+	until(t, func() bool { return r.loads.Load() >= looked+3 })
+	r.write(t, "Corefile", ".:0 {\n forwrad\n}\n")
+	until(t, func() bool { return r.said(refused) == 4 })
+	if n, err := strconv.Atoi(r.metric(t, "coredns_reload_failed_total")); err != nil || n < 9 {
+		t.Errorf("%d failures counted, and there were at least nine: %v", n, err)
+	}
+}
+
+// TestReady: only blocks with `ready` count, each with all its sources.
+func TestReady(t *testing.T) {
+	const away = "kubernetes away.local {\n  endpoint http://127.0.0.1:1\n }"
+	const here = "kubernetes cluster.local {\n  manifests town\n }"
+	for _, c := range []struct {
+		name, first, second string
+		code                int
+	}{
+		{"the read one has it", here + "\n ready " + admin, away, 200},
+		{"the other one has it", here, away + "\n ready " + admin, 503},
+		{"both have it", here + "\n ready " + admin, away + "\n ready " + admin, 503},
+		{"one has it, with both sources", here + "\n " + away + "\n ready " + admin, "log", 503},
+		{"no source is its own", "ready " + admin, away + "\n " + here, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := launch(t, ".:0 {\n bind 127.0.0.1\n "+c.first+"\n}\naway.local:0 {\n bind 127.0.0.1\n "+c.second+"\n}\n")
+			until(t, func() bool { return r.answer(t, web) == "5 A 10.96.0.1" || !strings.Contains(c.first, "town") })
+			code, body := get(t, r.admin, admin, "/ready")
+			if code != c.code || code == 503 && body != "kubernetes" {
+				t.Errorf("%d %q, want %d", code, body, c.code)
+			}
+		})
+	}
+}
+
+// TestReloadWhileClusterIsAway: a source that could not be read yet does not hold up what else has changed, a new one does.
+func TestReloadWhileClusterIsAway(t *testing.T) {
+	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1ms\n }\n hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n}\n"
+	r := launch(t, corefile)
+	r.reload(t, strings.Replace(corefile, ".8", ".9", 1), reloaded)
+	r.reload(t, strings.Replace(corefile, "127.0.0.1:1", "127.0.0.1:2", 1), refused)
+	if !strings.HasSuffix(r.log.String(), "/Corefile:3: kubernetes: the cluster could not be read within 1ms (option startup_timeout)\n") {
+		t.Error(r.log)
+	}
+	if got := r.answer(t, "new.test."); got != "3600 A 192.0.2.9" {
+		t.Error(got)
+	}
+}
+
+// TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources come and go.
+func TestSourceIsShared(t *testing.T) {
+	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + admin + "\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
+	const shared = "in-addr.arpa:0 {\n bind 127.0.0.1\n kubernetes cluster.local in-addr.arpa {\n  manifests town\n  ttl 9\n }\n}\n"
+	other := strings.NewReplacer("in-addr", "ip6", "manifests town", "manifests town\n  labels app=db").Replace(shared)
+	r := launch(t, head+shared)
+	services := func(label string) string {
+		return r.metric(t, `clusterdns_index_services{source="`+label+`"}`)
+	}
+	check := func(sources int, labels ...string) {
+		t.Helper()
+		if err := r.Synced(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.sources) != sources {
+			t.Errorf("%d sources, want %d", len(r.sources), sources)
+		}
+		for i, want := range labels {
+			if got := services(fmt.Sprint(i)); got != want {
+				t.Errorf("source %d has %q services, want %q", i, got, want)
+			}
+		}
+	}
+	check(1, "1", "")
+	reply := exchange(t, "udp", r.Addresses()[0], "1.0.96.10.in-addr.arpa.", dns.TypePTR)
+	if got := firstRecord(reply); got != "9 PTR "+web {
+		t.Errorf("the second block answers %s", got)
+	}
+	r.reload(t, other+head+shared, reloaded)
+	check(2, "1", "0", "")
+	r.reload(t, other, reloaded)
+	check(1, "", "0", "")
+	r.reload(t, head+other, reloaded)
+	check(2, "", "0", "1")
+	if n := r.said("manifests read"); n != 3 {
+		t.Errorf("the manifests were read %d times, for three sources", n)
+	}
+}
+
+// TestQueryWaitsThroughReload: what waits for a slow upstream gets its answer from the configuration that it came to.
+func TestQueryWaitsThroughReload(t *testing.T) {
+	upstream := newOutside(t)
+	first := fmt.Sprintf(".:0 {\n bind 127.0.0.1\n forward . %s {\n  prefer_udp\n }\n}\n", upstream.address)
+	r := launch(t, first)
+	for _, network := range []string{"udp", "tcp"} {
+		conn, err := dns.Dial(network, r.Addresses()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.WriteMsg(new(dns.Msg).SetQuestion(network+".slow.test.", dns.TypeA))
+		defer func() {
+			if reply, err := conn.ReadMsg(); err != nil || firstRecord(reply) != "3600 A 192.0.2.7" {
+				t.Errorf("over %s: %v %v", network, reply, err)
+			}
+		}()
+	}
+	until(t, func() bool { return upstream.asked.Load() == 2 })
+	r.reload(t, ".:0 {\n bind 127.0.0.1\n hosts {\n  192.0.2.8 new.test\n }\n}\n", reloaded)
+	if got := r.answer(t, "new.test."); got != "3600 A 192.0.2.8" {
+		t.Errorf("the new configuration answers %s", got)
+	}
+	close(upstream.release)
+}
+
+// TestRunLeavesNothing: when Run has returned, no goroutine of any part of the program is left, of what a reload has replaced neither.
+func TestRunLeavesNothing(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m .*\n }\n log\n reload\n health 127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n" +
+		" hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n cache 30\n loop\n forward . 127.0.0.1:1\n transfer {\n  to *\n }\n" +
+		" kubernetes cluster.local {\n  manifests town\n }\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n }\n}\n"
+	r := launch(t, corefile)
+	r.answer(t, "somewhere.test.")
+	get(t, r.admin, admin, "/metrics")
+	r.reload(t, strings.Replace(corefile, "manifests town", "endpoint http://127.0.0.1:2\n  startup_timeout 1ms", 1), refused)
+	r.reload(t, strings.Replace(corefile, "endpoint http://127.0.0.1:1", "manifests town\n  labels app=db", 1), reloaded)
+	r.stop()
+	goleak.VerifyNone(t, before)
+}
