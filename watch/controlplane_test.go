@@ -68,7 +68,7 @@ func dump(r reading) string {
 			words += fmt.Sprintf(", %d not ready", s.unready)
 		}
 		line(words)
-		for _, e := range s.endpoints {
+		for e := range s.endpoints.each {
 			words := "  " + e.addr.String()
 			for _, part := range []struct{ name, text string }{{"hostname", e.hostname}, {"pod", e.pod}, {"zone", e.zone}} {
 				if part.text != "" {
@@ -251,7 +251,7 @@ func FuzzReadManifests(f *testing.F) {
 			}
 		}
 		for _, s := range r.objects.slices {
-			for _, e := range s.endpoints {
+			for e := range s.endpoints.each {
 				if !e.addr.IsValid() || e.hostname != "" && !validLabel(e.hostname) {
 					t.Errorf("bad endpoint %+v", e)
 				}

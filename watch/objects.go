@@ -41,9 +41,9 @@ type slice struct {
 	service   string // label kubernetes.io/service-name
 	cluster   string // label multicluster.kubernetes.io/source-cluster; "" outside a clusterset
 	ports     []port
-	endpoints []endpoint // the ready ones, one for each valid address
-	unready   int        // addresses that are not ready
-	trigger   time.Time  // annotation endpoints.kubernetes.io/last-change-trigger-time; zero without
+	endpoints packed    // the ready ones, one for each valid address
+	unready   int       // addresses that are not ready
+	trigger   time.Time // annotation endpoints.kubernetes.io/last-change-trigger-time; zero without
 }
 
 // endpoint is one address of a ready endpoint (conditions.ready nil or true).

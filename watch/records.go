@@ -45,11 +45,12 @@ func (s *service) says(what string) string {
 }
 
 func count(slices []*slice) (ready, total int) {
+	unready := 0
 	for _, sl := range slices {
-		ready += len(sl.endpoints)
-		total += len(sl.endpoints) + sl.unready
+		ready += sl.endpoints.count()
+		unready += sl.unready
 	}
-	return ready, total
+	return ready, ready + unready
 }
 
 // clusterIP: Spec 2.3.1 A/AAAA, 2.3.2 SRV, 2.3.3 PTR. SRV at the bare name answers all ports, the unnamed too, as CoreDNS does.
@@ -86,19 +87,17 @@ func headless(b *zones.Builder, slices []*slice, o Options) {
 	self := b.Name("")
 	endpoints(b, slices, o)
 	for _, sl := range slices {
-		for i := range sl.endpoints {
-			e := &sl.endpoints[i]
-			host := b.Name(sl.host(e, o))
-			share(b, self, e, sl.ports, host)
+		for e := range sl.endpoints.each {
+			host := b.Name(sl.host(&e, o))
+			share(b, self, &e, sl.ports, host)
 		}
 		for _, p := range sl.ports {
-			if !p.named() || len(sl.endpoints) == 0 {
+			if !p.named() || sl.endpoints == "" {
 				continue // no ready endpoint has the port: the name does not exist
 			}
 			owner := b.Name(p.owner())
-			for i := range sl.endpoints {
-				e := &sl.endpoints[i]
-				share(b, owner, e, []port{p}, b.Name(sl.host(e, o)))
+			for e := range sl.endpoints.each {
+				share(b, owner, &e, []port{p}, b.Name(sl.host(&e, o)))
 			}
 		}
 	}
@@ -110,9 +109,9 @@ func zonal(b *zones.Builder, slices []*slice, o Options) {
 	b.Name("pin._zone")
 	b.Name("prefer._zone")
 	for _, sl := range slices {
-		for i := range sl.endpoints {
-			if e := &sl.endpoints[i]; e.zone != "" {
-				share(b, b.Name(e.zone+".pin._zone"), e, sl.ports, b.Name(sl.host(e, o)))
+		for e := range sl.endpoints.each {
+			if e.zone != "" {
+				share(b, b.Name(e.zone+".pin._zone"), &e, sl.ports, b.Name(sl.host(&e, o)))
 			}
 		}
 	}
@@ -121,11 +120,10 @@ func zonal(b *zones.Builder, slices []*slice, o Options) {
 // endpoints gives each endpoint its own name: Spec 2.4.1 and 2.4.3 under headless services, and as CoreDNS does under the others.
 func endpoints(b *zones.Builder, slices []*slice, o Options) {
 	for _, sl := range slices {
-		for i := range sl.endpoints {
-			e := &sl.endpoints[i]
-			host := b.Name(sl.host(e, o))
+		for e := range sl.endpoints.each {
+			host := b.Name(sl.host(&e, o))
 			b.Reverse(host, false)
-			share(b, host, e, sl.ports, host)
+			share(b, host, &e, sl.ports, host)
 		}
 	}
 }

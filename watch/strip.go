@@ -119,16 +119,17 @@ func stripSlice(o *discoveryv1.EndpointSlice, options Options) (*slice, []proble
 			s.ports = append(s.ports, kept)
 		}
 	}
-	s.endpoints = make([]endpoint, 0, len(o.Endpoints))
+	var list []byte
 	for i := range o.Endpoints {
-		s.add(&o.Endpoints[i], o.AddressType, options, &wrong)
+		list = s.add(list, &o.Endpoints[i], o.AddressType, options, &wrong)
 	}
+	s.endpoints = packed(list)
 	s.trigger, _ = time.Parse(time.RFC3339Nano, o.Annotations[corev1.EndpointsLastChangeTriggerTime]) // read by a metric only
 	return s, wrong.list
 }
 
-// add appends the addresses of one endpoint, or counts them when it is not ready.
-func (s *slice) add(o *discoveryv1.Endpoint, family discoveryv1.AddressType, options Options, wrong *problems) {
+// add appends the addresses of one endpoint to list, or counts them when it is not ready.
+func (s *slice) add(list []byte, o *discoveryv1.Endpoint, family discoveryv1.AddressType, options Options, wrong *problems) []byte {
 	kept := endpoint{hostname: value(o.Hostname)}
 	if kept.hostname != "" && !validLabel(kept.hostname) {
 		wrong.add(kept.hostname, "hostname %q is not a DNS label")
@@ -152,8 +153,9 @@ func (s *slice) add(o *discoveryv1.Endpoint, family discoveryv1.AddressType, opt
 			continue
 		}
 		kept.addr = addr
-		s.endpoints = append(s.endpoints, kept)
+		list = appendPacked(list, &kept)
 	}
+	return list
 }
 
 // stripPort keeps a port; number is nil in a slice of all ports. A bad name leaves the port unnamed; a bad number or protocol leaves

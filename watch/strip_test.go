@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,42 @@ import (
 var compareObjects = cmp.Options{
 	cmp.AllowUnexported(key{}, port{}, service{}, slice{}, endpoint{}, namespace{}, pod{}),
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Transformer("each", unpack),
+}
+
+func pack(list ...endpoint) packed {
+	var octets []byte
+	for i := range list {
+		octets = appendPacked(octets, &list[i])
+	}
+	return packed(octets)
+}
+
+func unpack(p packed) (list []endpoint) {
+	for e := range p.each {
+		list = append(list, e)
+	}
+	return list
+}
+
+func TestPacked(t *testing.T) {
+	long := strings.Repeat("z", 253)
+	want := []endpoint{
+		{addr: netip.MustParseAddr("10.244.0.1")},
+		{addr: netip.MustParseAddr("fd00::1"), hostname: "db-0", pod: "pod-0", zone: long},
+		{addr: netip.MustParseAddr("10.244.0.2"), zone: "a"},
+		{addr: netip.MustParseAddr("fd00::2"), pod: "pod-2"},
+		{addr: netip.MustParseAddr("10.244.0.3"), hostname: "db-3"},
+	}
+	for n := range len(want) + 1 {
+		list := pack(want[:n]...)
+		if diff := cmp.Diff(want[:n:n], unpack(list), compareObjects, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%d endpoints (-want +got):\n%s", n, diff)
+		}
+		if got := list.count(); got != n {
+			t.Errorf("count %d, want %d", got, n)
+		}
+	}
 }
 
 func to[T any](v T) *T { return &v }
@@ -121,36 +158,36 @@ func TestStripSlice(t *testing.T) {
 			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1", "10.244.0.2"}},
 				{Addresses: []string{"10.244.0.3"}, Conditions: discoveryv1.EndpointConditions{Ready: to(true)}},
 				{Addresses: []string{"10.244.0.4", "10.244.0.5", "x"}, Conditions: discoveryv1.EndpointConditions{Ready: to(false)}}}
-		}, &slice{endpoints: []endpoint{{addr: netip.MustParseAddr("10.244.0.1")}, {addr: netip.MustParseAddr("10.244.0.2")}, {addr: netip.MustParseAddr("10.244.0.3")}}, unready: 2},
+		}, &slice{endpoints: pack(endpoint{addr: netip.MustParseAddr("10.244.0.1")}, endpoint{addr: netip.MustParseAddr("10.244.0.2")}, endpoint{addr: netip.MustParseAddr("10.244.0.3")}), unready: 2},
 			"slice prod/web-x: endpoint \"x\" is not an address of the slice's family\n"},
 		{"wrong family", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.AddressType = "IPv6"
 			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1", "fd00::1"}}}
-		}, &slice{endpoints: []endpoint{{addr: netip.MustParseAddr("fd00::1")}}}, "slice prod/web-x: endpoint \"10.244.0.1\" is not an address of the slice's family\n"},
+		}, &slice{endpoints: pack(endpoint{addr: netip.MustParseAddr("fd00::1")})}, "slice prod/web-x: endpoint \"10.244.0.1\" is not an address of the slice's family\n"},
 		{"hostname, zone, pod", Options{PodNames: true, Zonal: true}, func(o *discoveryv1.EndpointSlice) {
 			o.Endpoints = endpoints{
 				{Addresses: []string{"10.244.0.1"}, Hostname: to("db-0"), Zone: to("EU-1a"), TargetRef: target("db-0")},
 				{Addresses: []string{"10.244.0.2"}, Hostname: to("db.1"), Zone: to("eu.west"), TargetRef: target("db.1")},
 				{Addresses: []string{"10.244.0.3"}, TargetRef: target(strings.Repeat("p", 63))},
 				{Addresses: []string{"10.244.0.4"}, TargetRef: target(strings.Repeat("p", 64))}}
-		}, &slice{endpoints: []endpoint{
-			{addr: netip.MustParseAddr("10.244.0.1"), hostname: "db-0", zone: "eu-1a", pod: "db-0"},
-			{addr: netip.MustParseAddr("10.244.0.2"), zone: "eu.west"},
-			{addr: netip.MustParseAddr("10.244.0.3"), pod: strings.Repeat("p", 63)},
-			{addr: netip.MustParseAddr("10.244.0.4")}}}, "slice prod/web-x: hostname \"db.1\" is not a DNS label\n"},
+		}, &slice{endpoints: pack(
+			endpoint{addr: netip.MustParseAddr("10.244.0.1"), hostname: "db-0", zone: "eu-1a", pod: "db-0"},
+			endpoint{addr: netip.MustParseAddr("10.244.0.2"), zone: "eu.west"},
+			endpoint{addr: netip.MustParseAddr("10.244.0.3"), pod: strings.Repeat("p", 63)},
+			endpoint{addr: netip.MustParseAddr("10.244.0.4")})}, "slice prod/web-x: hostname \"db.1\" is not a DNS label\n"},
 		{"no pod names unless asked for", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1"}, TargetRef: target("db-0")}}
-		}, &slice{endpoints: []endpoint{{addr: netip.MustParseAddr("10.244.0.1")}}}, ""},
+		}, &slice{endpoints: pack(endpoint{addr: netip.MustParseAddr("10.244.0.1")})}, ""},
 		{"ports", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.Ports = []discoveryv1.EndpointPort{{Name: to("http"), Protocol: to(corev1.ProtocolTCP), Port: to(int32(8080))}, {Name: to("")}, {Name: to("bad"), Port: to(int32(0))}}
-		}, &slice{ports: []port{{"http", "TCP", 8080}, {"", "TCP", -1}}, endpoints: []endpoint{}}, "slice prod/web-x: port number \"0\" is not between 1 and 65535\n"},
+		}, &slice{ports: []port{{"http", "TCP", 8080}, {"", "TCP", -1}}}, "slice prod/web-x: port number \"0\" is not between 1 and 65535\n"},
 		{"trigger", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": trigger.Format(time.RFC3339Nano)}
-		}, &slice{endpoints: []endpoint{}, trigger: trigger}, ""},
+		}, &slice{trigger: trigger}, ""},
 		{"unreadable trigger", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": "yesterday"}
-		}, &slice{endpoints: []endpoint{}}, ""},
-		{"of a clusterset", Options{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {}, &slice{service: "imported", cluster: "east", endpoints: []endpoint{}}, ""},
+		}, &slice{}, ""},
+		{"of a clusterset", Options{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {}, &slice{service: "imported", cluster: "east"}, ""},
 		{"FQDN", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.AddressType, o.Endpoints = "FQDN", endpoints{{Addresses: []string{"www.example.com"}}}
 		}, nil, ""},
