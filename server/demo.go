@@ -2,10 +2,8 @@ package server
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -34,13 +32,12 @@ var worthTrying = []struct{ question, shows string }{
 // demo serves a sample cluster until it is interrupted.
 func (c *console) demo(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns demo", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	port := flags.Uint("p", demoPort, "port")
-	if err := flags.Parse(arguments); err != nil {
+	if err := parseFlags(flags, arguments); err != nil {
 		return err
 	}
-	if *port > 65535 || flags.NArg() > 0 {
-		return errors.New("clusterdns demo: -p takes a port from 0 to 65535, and nothing else is taken")
+	if *port > 65535 {
+		return fmt.Errorf("-p: got %d, wants a port from 0 to 65535", *port)
 	}
 	folder, remove, err := demoFolder()
 	if err != nil {

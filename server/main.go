@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -24,6 +25,7 @@ type command struct {
 	name  string
 	usage string // what follows the name
 	help  string
+	flags string // a line for each
 	run   func(*console, []string) error
 }
 
@@ -35,12 +37,19 @@ type console struct {
 
 func commands() []command {
 	return []command{
-		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query", (*console).demo},
-		{"records", "-f DIR [-zone ZONE]", "print every record that the manifests in DIR imply, as a zone file", (*console).records},
-		{"check", "[-conf FILE]", "read a Corefile, say what it means, or where it is wrong", (*console).check},
-		{"help", "", "print this text", (*console).help},
+		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query", demoFlags, (*console).demo},
+		{"records", "-f DIR [-zone ZONE] [-ttl TTL]", "print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
+		{"check", "[-conf FILE] [-p PORT]", "read a Corefile, say what it means, or where it is wrong", config.Flags("conf", "port"), (*console).check},
+		{"help", "", "print this text", "", (*console).help},
 	}
 }
+
+const (
+	demoFlags    = "  -p PORT     port to serve on (default 1053)\n"
+	recordsFlags = "  -f DIR      folder of manifests\n" +
+		"  -zone ZONE  cluster domain (default cluster.local)\n" +
+		"  -ttl TTL    TTL of the records, 0s to 1h (default 5s)\n"
+)
 
 // Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on stderr.
 func Main(arguments []string, in io.Reader, out, errors io.Writer) int {
@@ -59,7 +68,7 @@ func (c *console) dispatch(arguments []string) error {
 				if err := command.run(c, arguments[1:]); !errors.Is(err, flag.ErrHelp) {
 					return err
 				}
-				fmt.Fprintf(c.out, "Usage: clusterdns %s %s\n\n%s\n", command.name, command.usage, command.help)
+				command.print(c.out)
 				return nil
 			}
 		}
@@ -72,13 +81,21 @@ func (c *console) dispatch(arguments []string) error {
 	return err
 }
 
-func (c *console) help([]string) error {
-	fmt.Fprint(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. It takes CoreDNS's place.\n\n"+
-		"Usage: clusterdns [FLAGS]     serve the Corefile\n")
-	for _, command := range commands() {
-		fmt.Fprintf(c.out, "       clusterdns %-8s %-26s %s\n", command.name, command.usage, command.help)
+// print writes the help on one command.
+func (c *command) print(to io.Writer) {
+	fmt.Fprintf(to, "Usage: clusterdns %s %s\n\n%s%s.\n", c.name, c.usage, strings.ToUpper(c.help[:1]), c.help[1:])
+	if c.flags != "" {
+		fmt.Fprintf(to, "\n%s", c.flags)
 	}
-	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too:\n%s\n"+
+}
+
+func (c *console) help([]string) error {
+	fmt.Fprintf(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. It takes CoreDNS's place.\n\n"+
+		"Usage: clusterdns %-39s serve the Corefile\n", "[FLAGS]")
+	for _, command := range commands() {
+		fmt.Fprintf(c.out, "       clusterdns %-8s %-30s %s\n", command.name, command.usage, command.help)
+	}
+	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too; a command lists its own with -h:\n%s\n"+
 		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends. Corefile.example explains each directive.\n", config.Flags())
 	return nil
 }
@@ -117,7 +134,7 @@ func (c *console) serve(arguments []string) error {
 	load := func() (*config.Config, error) { return config.Load(settings, c.in) }
 	loaded, err := load()
 	if err != nil {
-		return err
+		return orDemo(err)
 	}
 	if settings.PIDFile != "" {
 		if err := os.WriteFile(settings.PIDFile, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
@@ -133,6 +150,29 @@ func (c *console) serve(arguments []string) error {
 	return c.run(loaded, load, announce)
 }
 
+// parseFlags reads flags and nothing else. It returns flag.ErrHelp when help is asked for.
+func parseFlags(flags *flag.FlagSet, arguments []string) error {
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(arguments)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w; %s -h lists the flags", err, flags.Name())
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q; %s -h lists the flags", flags.Arg(0), flags.Name())
+	}
+	return nil
+}
+
+// orDemo adds to a missing Corefile where to begin without one.
+func orDemo(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; -conf FILE names another, and without any, try: clusterdns demo", err)
+	}
+	return err
+}
+
 // check reads a Corefile and prints what it means.
 func (c *console) check(arguments []string) error {
 	settings, err := config.ReadSettings("clusterdns check", arguments)
@@ -141,7 +181,7 @@ func (c *console) check(arguments []string) error {
 	}
 	loaded, err := config.Load(settings, c.in)
 	if err != nil {
-		return err
+		return orDemo(err)
 	}
 	for _, warning := range loaded.Warnings {
 		fmt.Fprintln(c.out, "warning: "+warning)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -15,6 +16,13 @@ func TestMistakes(t *testing.T) {
 				"outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests\n"},
 		{name: "a missing file", arguments: "check -conf stdin", corefile: ". {\n forward . tls://9.9.9.9 {\n  tls nothere\n }\n}\n",
 			want: "stdin:3: forward: tls: \"nothere\" cannot be read: no such file or directory\n"},
+		{name: "no Corefile", want: "Corefile: no such file or directory; -conf FILE names another, and without any, try: clusterdns demo\n"},
+		{name: "no such command", arguments: "chek", want: "unknown command \"chek\"; clusterdns help lists them\n"},
+		{name: "no such flag", arguments: "records -x", want: "flag provided but not defined: -x; clusterdns records -h lists the flags\n"},
+		{name: "no such folder", arguments: "records -f nothere", want: "-f: nothere cannot be read: no such file or directory\n"},
+		{name: "a long TTL", arguments: "records -f . -ttl 2h", want: "-ttl: got 2h0m0s, wants 0s to 1h\n"},
+		{name: "no zone", arguments: "records -f . -zone a..b", want: "-zone: \"a..b\" is not a domain such as cluster.local\n"},
+		{name: "no such port", arguments: "demo -p 65536", want: "-p: got 65536, wants a port from 0 to 65535\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, errors bytes.Buffer
@@ -23,5 +31,24 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("status %d\n%s", status, &errors)
 			}
 		})
+	}
+}
+
+// TestHelp: each command says how it is called and lists its flags.
+func TestHelp(t *testing.T) {
+	for _, c := range commands() {
+		if c.flags == "" {
+			continue
+		}
+		var out bytes.Buffer
+		status := Main([]string{"clusterdns", c.name, "-h"}, nil, &out, &out)
+		if usage := "Usage: clusterdns " + c.name + " " + c.usage + "\n"; status != 0 || !strings.HasPrefix(out.String(), usage) {
+			t.Errorf("status %d\n%s", status, &out)
+		}
+		for _, flag := range regexp.MustCompile(`-[a-z]+`).FindAllString(c.usage, -1) {
+			if !strings.Contains(out.String(), "  "+flag+" ") && !strings.Contains(out.String(), ", "+flag+" ") {
+				t.Errorf("%s does not explain %s:\n%s", c.name, flag, &out)
+			}
+		}
 	}
 }

@@ -5,31 +5,42 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // records prints every record that manifests imply. What is wrong with them goes to stderr.
 func (c *console) records(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns records", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	dir := flags.String("f", "", "directory of manifests")
-	zone := flags.String("zone", "cluster.local.", "cluster domain")
+	domain := flags.String("zone", "cluster.local.", "cluster domain")
 	ttl := flags.Duration("ttl", 5*time.Second, "TTL of the records")
-	if err := flags.Parse(arguments); err != nil {
+	if err := parseFlags(flags, arguments); err != nil {
 		return err
 	}
-	if *dir == "" || flags.NArg() > 0 {
+	zone := dns.CanonicalName(*domain)
+	switch info, err := os.Stat(*dir); {
+	case *dir == "":
 		return errors.New("clusterdns records: -f DIR says where the manifests are")
+	case err != nil:
+		return fmt.Errorf("-f: %s cannot be read: %w", *dir, errors.Unwrap(err))
+	case !info.IsDir():
+		return fmt.Errorf("-f: %s is not a folder", *dir)
+	case *ttl < 0 || *ttl > time.Hour:
+		return fmt.Errorf("-ttl: got %v, wants 0s to 1h", *ttl)
 	}
-	if info, err := os.Stat(*dir); err != nil || !info.IsDir() {
-		return fmt.Errorf("clusterdns records: -f %s is not a folder that can be read", *dir)
+	if name, err := wire.ParseName(zone); err != nil || len(name) == 1 {
+		return fmt.Errorf("-zone: %q is not a domain such as cluster.local", *domain)
 	}
 	options := watch.Options{Manifests: *dir, VerifyPods: true}
 	index := zones.NewIndex()
@@ -44,7 +55,12 @@ func (c *console) records(arguments []string) error {
 	if err := source.Wait(ctx, options.Required()); err != nil {
 		return errors.New("clusterdns records: " + *dir + " could not be read; see above")
 	}
-	if err := index.Snapshot().WriteText(c.out, strings.TrimSuffix(*zone, ".")+".", uint32(ttl.Seconds())); err != nil {
+	own, err := ownRecords(index, zone, *ttl)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(c.out, own)
+	if err := index.Snapshot().WriteText(c.out, zone, uint32(ttl.Seconds())); err != nil {
 		return err
 	}
 	if n := source.Counters().Problems; n > 0 {
@@ -55,3 +71,37 @@ func (c *console) records(arguments []string) error {
 
 // manifestsTimeout is how long manifests may take to read.
 const manifestsTimeout = 30 * time.Second
+
+// ownRecords is the lines of a zone file for what the zone has of itself, as a server on this machine answers them: SOA, NS with its
+// address, dns-version. The serial is 1, so that equal manifests print equal files.
+func ownRecords(index *zones.Index, zone string, ttl time.Duration) (lines string, err error) {
+	view := resolver.Kubernetes{Zones: []string{zone}, Index: index, TTL: ttl}
+	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{{Zones: []string{zone}, Kubernetes: []resolver.Kubernetes{view}}}},
+		nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	request := &resolver.Request{Now: time.Now(), Proto: resolver.TCP, Local: netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	for _, q := range []struct {
+		name  string
+		qtype uint16
+	}{{zone, dns.TypeSOA}, {zone, dns.TypeNS}, {"dns-version." + zone, dns.TypeTXT}} {
+		m := new(dns.Msg).SetQuestion(q.name, q.qtype)
+		packet, err := m.Pack()
+		if err != nil {
+			return "", fmt.Errorf("-zone: %w", err)
+		}
+		request.Query.Parse(packet)
+		reply, _ := r.Answer(request, make([]byte, wire.MaxMessage))
+		if err := m.Unpack(reply); err != nil {
+			return "", err
+		}
+		for _, record := range append(m.Answer, m.Extra...) {
+			if soa, ok := record.(*dns.SOA); ok {
+				soa.Serial = 1
+			}
+			lines += strings.ReplaceAll(record.String(), "\t", " ") + "\n"
+		}
+	}
+	return lines, nil
+}

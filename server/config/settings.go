@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,10 +107,13 @@ func fill(values *viper.Viper) (s Settings, err error) {
 	return s, nil
 }
 
-// Flags is the help on flags and environment, a line for each.
-func Flags() string {
+// Flags is the help on flags and environment, a line for each of the settings that are named, or of all.
+func Flags(keys ...string) string {
 	var out strings.Builder
 	for _, s := range settings() {
+		if len(keys) > 0 && !slices.Contains(keys, s.key) {
+			continue
+		}
 		usage := strings.TrimSpace("-" + strings.Join(s.flags, ", -") + " " + s.value)
 		notes := ""
 		if s.value != "" && s.standard != "" {

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// TestRecordsZoneFile loads what `records` prints as a name server would: one SOA, first; name servers that have addresses; no record
+// twice; nothing beside an alias. Equal manifests print equal files.
+func TestRecordsZoneFile(t *testing.T) {
+	print := func() string {
+		var out, errors bytes.Buffer
+		if status := Main([]string{"clusterdns", "records", "-f", "../testdata/cluster", "-zone", "Cluster.Example", "-ttl", "1m"}, nil, &out, &errors); status != 0 {
+			t.Fatalf("status %d\n%s", status, &errors)
+		}
+		return out.String()
+	}
+	text := print()
+	if again := print(); again != text {
+		t.Errorf("it printed\n%s\nand then\n%s", text, again)
+	}
+	const zone = "cluster.example."
+	types := map[string]map[uint16]int{} // by owner
+	seen := map[string]bool{}
+	var nameServers []string
+	parser := dns.NewZoneParser(bytes.NewReader([]byte(text)), zone, "")
+	for record, ok := parser.Next(); ok; record, ok = parser.Next() {
+		h := record.Header()
+		if _, isSOA := record.(*dns.SOA); isSOA != (len(seen) == 0) || isSOA && h.Name != zone {
+			t.Errorf("%s: the SOA of the zone is to be the first record, and the only one", record)
+		}
+		if ns, ok := record.(*dns.NS); ok && h.Name == zone {
+			nameServers = append(nameServers, ns.Ns)
+		}
+		if seen[record.String()] {
+			t.Errorf("%s: twice", record)
+		}
+		seen[record.String()] = true
+		if types[h.Name] == nil {
+			types[h.Name] = map[uint16]int{}
+		}
+		types[h.Name][h.Rrtype]++
+	}
+	if err := parser.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(nameServers) == 0 || types[nameServers[0]][dns.TypeA] == 0 {
+		t.Errorf("name servers %q, and their addresses", nameServers)
+	}
+	if types["dns-version."+zone][dns.TypeTXT] != 1 || len(seen) < 200 {
+		t.Errorf("%d records", len(seen))
+	}
+	for owner, has := range types {
+		if has[dns.TypeCNAME] > 0 && len(has) > 1 {
+			t.Errorf("%s has an alias and other records", owner)
+		}
+	}
+}
