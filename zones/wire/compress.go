@@ -17,8 +17,11 @@ type targets struct {
 	new [MaxName + 1]byte // the name to be written
 }
 
-// Suffix is the place of the name at owner without its first skip labels.
+// Suffix is the place of the name at owner without its first skip labels; 0 for 0.
 func (r *Reply) Suffix(owner Pointer, skip int) Pointer {
+	if owner == 0 {
+		return 0
+	}
 	at := r.resolve(int(owner))
 	for range skip {
 		at = r.resolve(at + 1 + int(r.buf[at]))

@@ -375,6 +375,3 @@ func (r *Record) Unpack(data, packet []byte, end int) []byte {
 	}
 	return append(data, packet[at:at+after]...)
 }
-
-// Fits reports whether size more octets fit into the reply.
-func (r *Reply) Fits(size int) bool { return !r.full && len(r.buf)+size <= r.limit }

@@ -110,7 +110,7 @@ func (r *Reply) Explanation() []byte { return r.text[:r.textLen] }
 // room reports whether size more octets fit; if not, the section ends here. Truncation is decided here and nowhere else: a cut
 // answer or authority section sets TC, a cut additional section does not (RFC 2181 section 9).
 func (r *Reply) room(size int) bool {
-	if !r.full && len(r.buf)+size <= r.limit {
+	if r.Fits(size) {
 		return true
 	}
 	r.full = true
@@ -120,8 +120,15 @@ func (r *Reply) room(size int) bool {
 	return false
 }
 
-// Record adds a record whose data is complete and contains no name to compress. It reports whether it fit.
+// Fits reports whether size more octets fit into the reply. Unlike room it decides nothing.
+func (r *Reply) Fits(size int) bool { return !r.full && len(r.buf)+size <= r.limit }
+
+// Record adds a record whose data is complete and contains no name to compress. It reports whether it fit. Without an owner, 0, it is
+// left out: no pointer reaches that name.
 func (r *Reply) Record(owner Pointer, typ Type, ttl uint32, data string) bool {
+	if owner == 0 {
+		return true
+	}
 	if !r.room(12 + len(data)) {
 		return false
 	}
@@ -179,8 +186,11 @@ func (r *Reply) Text(owner Pointer, ttl uint32, text string) bool {
 }
 
 // SOA adds a start of authority record (RFC 1035 section 3.3.13) for the zone at owner; mname and rname are labels below it, and zone is
-// its name in lower case.
+// its name in lower case. Without an owner, 0, it is left out.
 func (r *Reply) SOA(owner Pointer, zone []byte, ttl uint32, mname, rname string, numbers [5]uint32) bool {
+	if owner == 0 {
+		return true
+	}
 	head, end := r.shorten(zone)
 	size := len(mname) + len(head) + len(rname) + 2 + 20
 	if end != 0 {
