@@ -3,6 +3,7 @@ package resolver
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +60,9 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// zeroes is the label whose presentation is the longest: four letters for each of its 63 octets.
+var zeroes = strings.Repeat(`\000`, 63) + "."
+
 // hits are questions that are answered from memory, and the rcode and number of answers of each.
 var hits = []struct {
 	name, qname string
@@ -70,6 +74,8 @@ var hits = []struct {
 	{"AAAA NODATA", "web.prod.svc.cluster.local.", dns.TypeAAAA, wire.NoError, 0},
 	{"NXDOMAIN", "www.example.com.prod.svc.cluster.local.", dns.TypeA, wire.NameError, 0},
 	{"NXDOMAIN service", "nope.prod.svc.cluster.local.", dns.TypeA, wire.NameError, 0},
+	{"NXDOMAIN in escapes", zeroes + zeroes + "svc.cluster.local.", dns.TypeA, wire.NameError, 0},
+	{"NXDOMAIN longest", zeroes + zeroes + zeroes + strings.Repeat(`\000`, 43) + ".svc.cluster.local.", dns.TypeA, wire.NameError, 0},
 	{"SRV", "_http._tcp.web.prod.svc.cluster.local.", dns.TypeSRV, wire.NoError, 1},
 	{"SRV without underscores", "http.tcp.web.prod.svc.cluster.local.", dns.TypeSRV, wire.NoError, 1},
 	{"CNAME", "alias.prod.svc.cluster.local.", dns.TypeCNAME, wire.NoError, 1},
