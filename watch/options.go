@@ -36,10 +36,11 @@ type Options struct {
 	MaxInflight int     // requests at a time; 0 for no bound
 }
 
-// StartupTimeout is how long a start waits for the first sync before it serves without (`startup_timeout`).
+// StartupTimeout is how long a reload waits for the first sync of a new source before it gives up and the old configuration goes on
+// (`startup_timeout`). The start of the program waits for nothing.
 const StartupTimeout = 5 * time.Second
 
-// Validate says which selector is not one.
+// Validate says which selector is not one. What a kubeconfig says is checked by CheckKubeconfig.
 func (o Options) Validate() error {
 	for _, selector := range []struct{ option, text string }{{"labels", o.Labels}, {"namespace_labels", o.NamespaceLabels}} {
 		if _, err := labels.Parse(selector.text); err != nil {

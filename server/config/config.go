@@ -52,7 +52,7 @@ type Source struct {
 	At             string        // file:line of the directive
 	Objects        watch.Options // of Kubernetes.Index
 	Imports        watch.Options // of Kubernetes.MultiIndex; zero without multicluster zones
-	StartupTimeout time.Duration // how long a start waits for the first sync; default 5 s
+	StartupTimeout time.Duration // how long a reload waits for the first sync; default watch.StartupTimeout
 }
 
 // Errors is how failures are logged.
