@@ -141,17 +141,6 @@ func (a *Admin) Set(endpoints Endpoints) error {
 	return nil
 }
 
-// Addresses are where the endpoints are served, by the address that was asked for: with port 0 they differ.
-func (a *Admin) Addresses() map[string]net.Addr {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	addresses := map[string]net.Addr{}
-	for asked, s := range a.servers {
-		addresses[asked] = s.listener.Addr()
-	}
-	return addresses
-}
-
 // Run waits for the end of ctx, ends the endpoints and returns.
 func (a *Admin) Run(ctx context.Context) {
 	<-ctx.Done()

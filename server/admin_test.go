@@ -4,16 +4,28 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"testing"
 	"time"
 )
 
+// addresses are where the endpoints are served, by the address that was asked for: with port 0 they differ.
+func (a *Admin) addresses() map[string]net.Addr {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	addresses := map[string]net.Addr{}
+	for asked, s := range a.servers {
+		addresses[asked] = s.listener.Addr()
+	}
+	return addresses
+}
+
 // get asks an admin endpoint, over a connection of its own.
 func get(t *testing.T, a *Admin, asked, path string) (int, string) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	reply, err := client.Get("http://" + a.Addresses()[asked].String() + path)
+	reply, err := client.Get("http://" + a.addresses()[asked].String() + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,11 +96,11 @@ func TestAdminReload(t *testing.T) {
 	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
 		t.Fatal(err)
 	}
-	kept := a.Addresses()[first].String()
+	kept := a.addresses()[first].String()
 	if err := a.Set(Endpoints{Health: []string{second}, Ready: []string{first}}); err != nil {
 		t.Fatal(err)
 	}
-	if now := a.Addresses()[first].String(); now != kept {
+	if now := a.addresses()[first].String(); now != kept {
 		t.Errorf("the socket moved from %s to %s", kept, now)
 	}
 	if code, _ := get(t, a, first, "/ready"); code != 200 {
@@ -97,17 +109,17 @@ func TestAdminReload(t *testing.T) {
 	if code, _ := get(t, a, first, "/health"); code != 404 {
 		t.Errorf("/health at the kept socket: %d", code)
 	}
-	taken := a.Addresses()[second].String()
+	taken := a.addresses()[second].String()
 	if err := a.Set(Endpoints{Health: []string{first, "127.0.0.1:00", taken, "host.invalid:80"}}); err == nil {
 		t.Error("a bad address was accepted")
 	}
-	if got := a.Addresses(); len(got) != 2 {
+	if got := a.addresses(); len(got) != 2 {
 		t.Errorf("after a failed reload: %v", got)
 	}
 	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.Addresses(); len(got) != 1 {
+	if got := a.addresses(); len(got) != 1 {
 		t.Errorf("after the second was dropped: %v", got)
 	}
 }
