@@ -26,6 +26,9 @@ const (
 // String is the engine's name in logs.
 func (e Engine) String() string { return [...]string{"auto", "batch", "portable"}[e] }
 
+// drainTimeout is how long what is about to end answers the queries that wait for upstream: as long as they would wait at most.
+const drainTimeout = 5 * time.Second
+
 // Options is what one Listener needs. The zero value of a field is its default.
 type Options struct {
 	Address     netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
@@ -38,6 +41,7 @@ type Options struct {
 	Streams     int            // TCP connections, at most, 106 KiB each while they are answered and 8 KiB else; default 512
 	StreamMiss  int            // TCP queries that may wait for upstream, 90 KiB each with the forward; default 256
 	IdleTimeout time.Duration  // how long a TCP connection may take for its next query; default 10 s
+	Drain       time.Duration  // how long, after the end, queries may go on to wait for upstream; default 5 s
 	Log         *QueryLog      // where Blocks' log lines go; nil for nowhere
 	Logger      *slog.Logger   // default slog.Default()
 }
@@ -56,6 +60,9 @@ func (o Options) withDefaults() Options {
 	fill(&o.StreamMiss, 256)
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 10 * time.Second
+	}
+	if o.Drain <= 0 {
+		o.Drain = drainTimeout
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -81,8 +88,8 @@ type Listener struct {
 
 // engine is one way to serve UDP.
 type engine interface {
-	// run serves until ctx ends, and returns when no packet is in work any more.
-	run(ctx context.Context, l *Listener)
+	// run serves until ctx ends, and returns when no packet is in work any more. Queries wait for upstream until late ends.
+	run(ctx, late context.Context, l *Listener)
 	close()
 	tallies() []*tally
 	sockets() []socketState
@@ -181,13 +188,18 @@ func (l *Listener) SetResolver(answerer Answerer, blocks []Block) {
 	l.serving.Store(l.compile(answerer, blocks))
 }
 
-// Run serves until ctx ends, closes the sockets and returns.
+// Run serves until ctx ends. Then it takes no more queries, answers those that wait for upstream, for Options.Drain at most, closes the
+// sockets and returns.
 func (l *Listener) Run(ctx context.Context) {
 	defer l.Close()
+	late, interrupt := context.WithCancel(context.WithoutCancel(ctx))
+	defer interrupt()
 	l.options.Logger.Debug("listening", "address", l.address, "engine", l.engine, "readers", l.options.Readers)
 	var parts sync.WaitGroup
-	parts.Go(func() { l.engine.run(ctx, l) })
-	parts.Go(func() { l.streams.run(ctx) })
+	parts.Go(func() { l.engine.run(ctx, late, l) })
+	parts.Go(func() { l.streams.run(ctx, late) })
+	<-ctx.Done()
+	defer time.AfterFunc(l.options.Drain, interrupt).Stop()
 	parts.Wait()
 }
 

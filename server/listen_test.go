@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -250,27 +251,63 @@ func TestMissesBounded(t *testing.T) {
 	})
 }
 
-// Run ends while queries wait for upstream, and leaves nothing behind (goleak).
-func TestRunEndsWithMissesUnderWay(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
-		s := newScripted()
-		l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: s, Blocks: testBlocks, Engine: engine})
+// hold runs a listener until end is called, with a query over each transport that waits for upstream. done is closed when Run has returned.
+func hold(t *testing.T, s *scripted, o Options) (l *Listener, conns []*dns.Conn, end func(), done chan struct{}) {
+	o.Address, o.Answerer, o.Blocks = netip.MustParseAddrPort("127.0.0.1:0"), s, testBlocks
+	l, err := Listen(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	done = make(chan struct{})
+	go func() { l.Run(ctx); close(done) }()
+	for _, network := range []string{"udp", "tcp"} {
+		conn, err := dns.Dial(network, l.Address().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { l.Run(ctx); close(done) }()
-		for _, network := range []string{"udp", "tcp"} {
-			conn, err := dns.Dial(network, l.Address().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			conn.WriteMsg(new(dns.Msg).SetQuestion("hold.example.", dns.TypeA))
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.WriteMsg(new(dns.Msg).SetQuestion("hold.example.", dns.TypeA))
+		conns = append(conns, conn)
+	}
+	until(t, func() bool { return s.holding.Load() == 2 })
+	return l, conns, end, done
+}
+
+// What waits for upstream at the end of Run is answered, while nothing new is taken.
+func TestDrain(t *testing.T) {
+	engines(t, func(t *testing.T, engine Engine) {
+		s := newScripted()
+		l, conns, end, done := hold(t, s, Options{Engine: engine})
+		idle := dialTCP(t, l)
+		end()
+		if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("an idle connection is not closed: %v", err)
 		}
-		until(t, func() bool { return s.holding.Load() == 2 })
-		cancel()
+		until(t, func() bool {
+			conn, err := net.Dial("tcp", l.Address().String())
+			if err == nil {
+				conn.Close()
+			}
+			return err != nil
+		})
+		close(s.release)
+		for _, conn := range conns {
+			if reply, err := conn.ReadMsg(); err != nil || reply.Question[0].Name != "hold.example." || len(reply.Answer) != 1 {
+				t.Errorf("%s: %v %v", conn.LocalAddr().Network(), reply, err)
+			}
+		}
+		<-done
+	})
+}
+
+// Run ends while queries wait for upstream for too long, and leaves nothing behind (goleak).
+func TestRunEndsWithMissesUnderWay(t *testing.T) {
+	engines(t, func(t *testing.T, engine Engine) {
+		s := newScripted()
+		l, _, end, done := hold(t, s, Options{Engine: engine, Drain: time.Millisecond})
+		end()
 		<-done
 		again, err := Listen(Options{Address: l.Address(), Answerer: s, Blocks: testBlocks, Engine: engine})
 		if err != nil {

@@ -27,13 +27,14 @@ type Program struct {
 	queries *QueryLog
 	metrics *Metrics
 	admin   *Admin
-	base    context.Context // of all that runs; ends after the lameduck time
+	base    context.Context // of all that runs but the listeners, which end before the rest
 	end     context.CancelFunc
 	logging *task
 	serving *task // the admin endpoints
 	reloads reloadCounts
 
-	ending   sync.WaitGroup // of what a reload has replaced
+	leaving  sync.WaitGroup // of listeners that a reload has dropped
+	ending   sync.WaitGroup // of resolvers that a reload has replaced
 	nextID   int            // of sources; changed by Apply
 	applying sync.Mutex     // held by Apply and Close from begin to end: only they change what follows
 
@@ -75,9 +76,6 @@ func (t *task) stopWithin(d time.Duration) {
 	case <-time.After(d):
 	}
 }
-
-// drainTimeout is how long a resolver that a reload has replaced answers the queries that wait for its upstreams: as long as it would at most.
-const drainTimeout = 5 * time.Second
 
 // flushTimeout is how long the end of the program waits for its last lines to be written.
 const flushTimeout = time.Second
@@ -308,7 +306,7 @@ func (p *Program) take(g *generation, c *config.Config) {
 			l := g.listeners[address]
 			l.SetResolver(g.resolvers[i], blocksOf(&c.Listeners[i]))
 			if l.task == nil {
-				l.task = start(p.base, l.Run)
+				l.task = start(context.Background(), l.Run)
 			}
 			all = append(all, l.Listener)
 		}
@@ -317,7 +315,7 @@ func (p *Program) take(g *generation, c *config.Config) {
 	p.metrics.SetListeners(all, uses(c, g))
 	for address, l := range oldListeners {
 		if g.listeners[address] == nil {
-			l.stop()
+			p.leaving.Go(l.stop)
 		}
 	}
 	for _, r := range oldResolvers {
@@ -351,16 +349,16 @@ func (p *Program) Run(ctx context.Context, load func() (*config.Config, error), 
 	p.Close()
 }
 
-// Close ends all that runs, and returns after it has.
+// Close ends all that runs, and returns after it has: first the listeners, at once, so that the queries that wait for upstream are
+// answered meanwhile, then what has answered them.
 func (p *Program) Close() {
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	p.end()
 	for _, l := range p.listeners {
-		if l.task != nil {
-			l.stop()
-		}
+		p.leaving.Go(l.stop)
 	}
+	p.leaving.Wait()
+	p.end()
 	for _, r := range p.resolvers {
 		r.stop()
 	}

@@ -147,17 +147,18 @@ func firstRecord(reply *dns.Msg) string {
 	return fmt.Sprint(header.Ttl, " ", dns.TypeToString[header.Rrtype], " ", strings.TrimPrefix(reply.Answer[0].String(), header.String()))
 }
 
-// outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only when release is closed.
+// outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only after release.
 type outside struct {
 	address netip.AddrPort
 	asked   atomic.Int64
-	release chan struct{}
+	release func()
+	free    chan struct{} // closed by release
 }
 
 func (o *outside) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	o.asked.Add(1)
 	if dns.IsSubDomain("slow.test.", question.Question[0].Name) {
-		<-o.release
+		<-o.free
 	}
 	reply := new(dns.Msg).SetReply(question)
 	reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: net.IPv4(192, 0, 2, 7)}}
@@ -169,7 +170,8 @@ func newOutside(t *testing.T) *outside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &outside{address: packets.LocalAddr().(*net.UDPAddr).AddrPort(), release: make(chan struct{})}
+	o := &outside{address: packets.LocalAddr().(*net.UDPAddr).AddrPort(), free: make(chan struct{})}
+	o.release = sync.OnceFunc(func() { close(o.free) })
 	started, ended := make(chan struct{}), make(chan struct{})
 	server := &dns.Server{PacketConn: packets, Handler: o, NotifyStartedFunc: func() { close(started) }}
 	go func() {
@@ -178,6 +180,7 @@ func newOutside(t *testing.T) *outside {
 	}()
 	<-started
 	t.Cleanup(func() {
+		o.release()
 		server.Shutdown()
 		<-ended
 	})
@@ -430,31 +433,66 @@ func TestSourceIsShared(t *testing.T) {
 	}
 }
 
-// TestQueryWaitsThroughReload: what waits for a slow upstream gets its answer from the configuration that it came to.
-func TestQueryWaitsThroughReload(t *testing.T) {
-	upstream := newOutside(t)
-	first := fmt.Sprintf(".:0 {\n bind 127.0.0.1\n forward . %s {\n  prefer_udp\n }\n}\n", upstream.address)
-	r := launch(t, first)
+// askSlow asks a program that forwards to upstream, over each transport, what only comes when upstream is released. await checks that it came.
+func askSlow(t *testing.T, r *running, upstream *outside) (await func()) {
+	t.Helper()
+	var conns []*dns.Conn
 	for _, network := range []string{"udp", "tcp"} {
 		conn, err := dns.Dial(network, r.Addresses()[0].String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		conn.SetDeadline(time.Now().Add(10 * time.Second))
 		conn.WriteMsg(new(dns.Msg).SetQuestion(network+".slow.test.", dns.TypeA))
-		defer func() {
-			if reply, err := conn.ReadMsg(); err != nil || firstRecord(reply) != "3600 A 192.0.2.7" {
-				t.Errorf("over %s: %v %v", network, reply, err)
-			}
-		}()
+		conns = append(conns, conn)
 	}
 	until(t, func() bool { return upstream.asked.Load() == 2 })
+	return func() {
+		t.Helper()
+		for _, conn := range conns {
+			if reply, err := conn.ReadMsg(); err != nil || firstRecord(reply) != "3600 A 192.0.2.7" {
+				t.Errorf("over %s: %v %v", conn.LocalAddr().Network(), reply, err)
+			}
+		}
+	}
+}
+
+// TestQueryWaitsThroughReload: what waits for a slow upstream gets its answer from the configuration that it came to.
+func TestQueryWaitsThroughReload(t *testing.T) {
+	upstream := newOutside(t)
+	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n forward . %s {\n  prefer_udp\n }\n}\n", upstream.address))
+	await := askSlow(t, r, upstream)
 	r.reload(t, ".:0 {\n bind 127.0.0.1\n hosts {\n  192.0.2.8 new.test\n }\n}\n", reloaded)
 	if got := r.answer(t, "new.test."); got != "3600 A 192.0.2.8" {
 		t.Errorf("the new configuration answers %s", got)
 	}
-	close(upstream.release)
+	upstream.release()
+	await()
+}
+
+// TestQueryWaitsThroughEnd: so does what waits when the program is told to end. Until it has, /health says so.
+func TestQueryWaitsThroughEnd(t *testing.T) {
+	upstream := newOutside(t)
+	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n health 127.0.0.1:0\n ready 127.0.0.1:0\n forward . %s {\n  prefer_udp\n }\n}\n", upstream.address))
+	await := askSlow(t, r, upstream)
+	r.end()
+	until(t, func() bool {
+		conn, err := net.Dial("tcp", r.Addresses()[0].String())
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	if code, _ := get(t, r.admin, admin, "/health"); code != 200 {
+		t.Errorf("/health is %d", code)
+	}
+	if code, body := get(t, r.admin, admin, "/ready"); code != 503 || body != "Shutting down" {
+		t.Errorf("/ready is %d %s", code, body)
+	}
+	upstream.release()
+	await()
+	<-r.ended
 }
 
 // TestRunLeavesNothing: when Run has returned, no goroutine of any part of the program is left, of what a reload has replaced neither.

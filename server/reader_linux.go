@@ -48,7 +48,7 @@ type reader struct {
 	stop     *atomic.Bool
 	failed   atomic.Uint64 // replies that the kernel did not take
 
-	ctx    context.Context // of misses
+	late   context.Context // of misses
 	worker *worker
 	misses *missPool
 	tally  tally
@@ -218,7 +218,7 @@ func (r *reader) ask(i int) bool {
 		to.control = r.controls[i]
 	}
 	started := r.worker.listener.misses.start(func() {
-		m.resolve(r.ctx, func(reply []byte) { r.reply(to, reply) })
+		m.resolve(r.late, func(reply []byte) { r.reply(to, reply) })
 		r.misses.put(m)
 	})
 	if !started {

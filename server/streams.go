@@ -1,6 +1,9 @@
 package server
 
-import "sync"
+import (
+	"net"
+	"sync"
+)
 
 // openStreams bounds the TCP connections. When all places are taken, the connection that has been idle for longest makes room, and
 // when none is idle the new one is refused.
@@ -67,12 +70,12 @@ func (o *openStreams) remove(c *stream) {
 	delete(o.all, c)
 }
 
-// closeAll closes the connections; their goroutines end by that.
-func (o *openStreams) closeAll() {
+// each calls do with all connections.
+func (o *openStreams) each(do func(*net.TCPConn) error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for c := range o.all {
-		c.conn.Close()
+		do(c.conn)
 	}
 }
 

@@ -40,6 +40,7 @@ type streams struct {
 	answers  sync.Pool // of *answers
 	pool     *missPool
 	open     openStreams
+	late     context.Context // of misses
 
 	transfers chan struct{} // one element for each zone transfer under way
 }
@@ -54,13 +55,15 @@ func newStreams(l *Listener, listener *net.TCPListener) *streams {
 	return s
 }
 
-// run accepts connections until ctx ends, then closes them all, and returns when they are.
-func (s *streams) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() {
+// run accepts connections and queries until ctx ends, then closes each connection when all its queries are answered, or when late ends,
+// and returns when they are closed.
+func (s *streams) run(ctx, late context.Context) {
+	s.late = late
+	defer context.AfterFunc(ctx, func() {
 		s.listener.Close()
-		s.open.closeAll()
-	})
-	defer stop()
+		s.open.each((*net.TCPConn).CloseRead)
+	})()
+	defer context.AfterFunc(late, func() { s.open.each((*net.TCPConn).Close) })()
 	var conns sync.WaitGroup
 	for ctx.Err() == nil {
 		conn, err := s.listener.AcceptTCP()
@@ -76,7 +79,7 @@ func (s *streams) run(ctx context.Context) {
 			conn.Close()
 			continue
 		}
-		if ctx.Err() != nil { // it came when closeAll had already run
+		if ctx.Err() != nil { // it came when the others had been closed already
 			conn.Close()
 		}
 		conns.Go(func() { c.serve(ctx) })
@@ -172,7 +175,7 @@ func (c *stream) answer(ctx context.Context, a *answers, message []byte) bool {
 		return c.transfer(ctx, a, buf)
 	}
 	if result == resolver.Ask {
-		if c.ask(ctx, a) {
+		if c.ask(a) {
 			return true
 		}
 		reply, result = a.worker.overflow(buf), resolver.Send
@@ -234,12 +237,12 @@ func (c *stream) write(messages []byte) error {
 
 // ask hands the query just served over to a goroutine that may wait. It reports whether there was one left. When too many queries of
 // this connection wait already, it waits for one of them, and the client with it.
-func (c *stream) ask(ctx context.Context, a *answers) bool {
+func (c *stream) ask(a *answers) bool {
 	select {
 	case c.waiting <- struct{}{}:
 	default:
 		c.flush(a)
-		c.waiting <- struct{}{} // Resolve ends with ctx at the latest
+		c.waiting <- struct{}{} // Resolve ends with late at the latest
 	}
 	c.s.open.busy(c)
 	c.late.Add(1)
@@ -253,7 +256,7 @@ func (c *stream) ask(ctx context.Context, a *answers) bool {
 	}
 	started := c.s.misses.start(func() {
 		defer answered()
-		m.resolveStream(ctx, c)
+		m.resolveStream(c)
 	})
 	if !started {
 		answered()
@@ -262,10 +265,10 @@ func (c *stream) ask(ctx context.Context, a *answers) bool {
 }
 
 // resolveStream is resolve with room for the length before the reply, so that both leave in one write.
-func (m *miss) resolveStream(ctx context.Context, c *stream) {
+func (m *miss) resolveStream(c *stream) {
 	whole := m.reply
 	m.reply = whole[lengthSize:lengthSize]
-	m.resolve(ctx, func(reply []byte) {
+	m.resolve(c.s.late, func(reply []byte) {
 		whole = append(whole[:0], byte(len(reply)>>8), byte(len(reply)))
 		c.write(append(whole, reply...))
 	})

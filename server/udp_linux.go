@@ -147,13 +147,13 @@ func (b *batch) close() {
 	}
 }
 
-func (b *batch) run(ctx context.Context, l *Listener) {
+func (b *batch) run(ctx, late context.Context, l *Listener) {
 	stop := context.AfterFunc(ctx, b.wake)
 	defer stop()
 	var readers sync.WaitGroup
 	pool := newMissPool(l, replySize)
 	for _, r := range b.readers {
-		r.worker, r.misses, r.ctx = newWorker(l, &r.tally, l.options.Log.buffer()), pool, ctx
+		r.worker, r.misses, r.late = newWorker(l, &r.tally, l.options.Log.buffer()), pool, late
 		readers.Go(r.run)
 	}
 	readers.Wait()

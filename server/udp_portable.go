@@ -14,8 +14,9 @@ import (
 // portable is the engine that runs everywhere: a few goroutines that read one net.UDPConn.
 type portable struct {
 	conn       *net.UDPConn
-	local      netip.Addr // the address of all queries, unless control messages tell
-	control    bool       // replies need a control message to leave from the address that was asked
+	local      netip.Addr      // the address of all queries, unless control messages tell
+	control    bool            // replies need a control message to leave from the address that was asked
+	late       context.Context // of misses
 	readers    int
 	counts     []*tally
 	sendErrors atomic.Uint64
@@ -39,7 +40,8 @@ func (p *portable) sockets() []socketState { return connState(p.conn) }
 func (p *portable) failures() uint64       { return p.sendErrors.Load() }
 func (p *portable) close()                 { p.conn.Close() }
 
-func (p *portable) run(ctx context.Context, l *Listener) {
+func (p *portable) run(ctx, late context.Context, l *Listener) {
+	p.late = late
 	stop := context.AfterFunc(ctx, func() { p.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var readers sync.WaitGroup
@@ -64,7 +66,7 @@ func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
 		from, local := p.source(control[:controls])
 		w.begin(time.Now(), resolver.UDP)
 		reply, result := w.serve(in[:n], out, unmap(client), local)
-		if result == resolver.Ask && !p.ask(ctx, w, pool, client, from) {
+		if result == resolver.Ask && !p.ask(w, pool, client, from) {
 			reply, result = w.overflow(out), resolver.Send
 		}
 		if result == resolver.Send {
@@ -87,12 +89,12 @@ func (p *portable) source(control []byte) ([]byte, netip.Addr) {
 }
 
 // ask hands the query over to a goroutine that may wait. It reports whether there was one left.
-func (p *portable) ask(ctx context.Context, w *worker, pool *missPool, client netip.AddrPort, control []byte) bool {
+func (p *portable) ask(w *worker, pool *missPool, client netip.AddrPort, control []byte) bool {
 	m := pool.get()
 	m.take(w)
 	from := append([]byte(nil), control...)
 	started := w.listener.misses.start(func() {
-		m.resolve(ctx, func(reply []byte) { p.send(reply, from, client) })
+		m.resolve(p.late, func(reply []byte) { p.send(reply, from, client) })
 		pool.put(m)
 	})
 	if !started {
