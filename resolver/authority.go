@@ -250,7 +250,7 @@ func (a *authority) answerReverse(r *Request, q question, snapshot *zones.Snapsh
 	r.match.Outcome = zones.Found
 	if r.wants(wire.TypePTR) {
 		for ; pointer != nil; pointer = pointer.Next() {
-			if _, ok := r.Reply.Named(q.owner, wire.TypePTR, a.ttl, nil, pointer.Target(), a.svc); !ok {
+			if _, ok := r.Reply.Named(q.owner, wire.TypePTR, a.ttl, nil, pointer.Host(), pointer.Service(), a.svc); !ok {
 				break
 			}
 		}

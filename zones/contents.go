@@ -62,7 +62,7 @@ func (s *Snapshot) Pointers(zone []byte, svc string, yield func(owner []byte, t 
 			return true
 		}
 		for ; p != nil; p = p.Next() {
-			data = append(append(data[:0], p.target...), svc...)
+			data = append(append(append(data[:0], p.Host()...), p.Service()...), svc...)
 			if len(data) > wire.MaxName {
 				continue
 			}

@@ -66,8 +66,7 @@ func (s *Snapshot) Size() (services, addresses int) { return s.services.size, s.
 
 // Reverse is the first PTR record of addr, nil for none. m is scratch.
 func (s *Snapshot) Reverse(m *Match, addr netip.Addr) *Pointer {
-	ip := addr.As16()
-	return s.reverse.get(m.scratch[:copy(m.scratch[:], ip[:])])
+	return s.reverse.get(appendAddr(m.scratch[:0], addr.Unmap()))
 }
 
 // Service is the service whose labels "<service>.<namespace>" in wire form are owner, nil for none.
@@ -99,6 +98,8 @@ type Tx struct {
 	snap    *Snapshot
 	edit    uint64
 	changed bool
+	record  []byte // scratch of point and unpoint, with key
+	key     []byte
 }
 
 // Update lets change edit the state and publishes the result at once, with a serial of its own; nothing changed, nothing published.
@@ -126,13 +127,19 @@ func (tx *Tx) SetSynced(kinds Kinds) {
 	}
 }
 
-// SetService puts u in the place of the service with its owner, and its PTR records with it.
+// SetService puts u in the place of the service with its owner, and its PTR records with it. It takes u over.
 func (tx *Tx) SetService(u *Unit) {
 	old := tx.snap.services.get([]byte(u.owner))
 	if old != nil && old.equal(u) {
 		return
 	}
 	tx.changed = true
+	if old != nil {
+		u.owner, u.self = old.owner, old.self
+	} else {
+		self := u.owner
+		u.self = &self
+	}
 	tx.snap.services = tx.snap.services.put(u, tx.edit)
 	tx.repoint(old, u)
 	if old == nil {

@@ -1,51 +1,77 @@
 package zones
 
 import (
-	"bytes"
+	"cmp"
 	"net/netip"
-
-	"github.com/clusterdns/clusterdns/zones/wire"
+	"strings"
 )
 
-// Pointer is one PTR record of an address, and through next the others, cluster IPs first. The list is immutable.
+// Pointer is one PTR record of an address, and through next the others, cluster IPs first. The list is immutable. It holds nothing of
+// the Unit that it was made for: of a service that changes most records stay.
 type Pointer struct {
-	addr    [16]byte // in 16-octet form, IPv4 mapped
-	target  string   // labels of the target in wire form: host, service, namespace; no root label
-	cluster bool     // a cluster IP of the service: wins over endpoints
+	record  string  // size of the address, with pointerCluster; the address; labels of the host in wire form, no root label
+	service *string // labels of the service and its namespace in wire form, no root label: one string for all records of the service
 	next    *Pointer
 }
 
-func (p *Pointer) is(addr []byte) bool      { return bytes.Equal(p.addr[:], addr) }
-func (p *Pointer) same(other *Pointer) bool { return p.addr == other.addr }
-func (p *Pointer) sum() uint64              { return hash(p.addr[:]) }
+// pointerCluster says that the address is a cluster IP of the service: it wins over endpoints.
+const pointerCluster = 0x80
 
-// Target is the name that the record points at, in wire form below svc.<zone>, without a root label.
-func (p *Pointer) Target() string { return p.target }
+// appendPointer appends the record of an address of n.
+func appendPointer(record []byte, addr netip.Addr, n *Node) []byte {
+	head := byte(addr.BitLen() / 8)
+	if n.flags&flagCluster != 0 {
+		head |= pointerCluster
+	}
+	return append(appendAddr(append(record, head), addr), n.name...)
+}
+
+// appendAddr appends the octets of an address: what it is found by.
+func appendAddr(key []byte, addr netip.Addr) []byte {
+	if addr.Is4() {
+		ip := addr.As4()
+		return append(key, ip[:]...)
+	}
+	ip := addr.As16()
+	return append(key, ip[:]...)
+}
+
+func (p *Pointer) is(addr []byte) bool      { return p.addr() == string(addr) }
+func (p *Pointer) same(other *Pointer) bool { return p.addr() == other.addr() }
+func (p *Pointer) sum() uint64              { return hashString(p.addr()) }
+
+// addr is the octets of the address, four or sixteen.
+func (p *Pointer) addr() string { return p.record[1 : 1+p.size()] }
+
+func (p *Pointer) size() int { return int(p.record[0] &^ pointerCluster) }
+
+func (p *Pointer) cluster() bool { return p.record[0]&pointerCluster != 0 }
+
+// Host is the labels of the target below its service, in wire form without a root label; "" for the service itself. The target is
+// Host, Service and svc.<zone>.
+func (p *Pointer) Host() string { return p.record[1+p.size():] }
 
 // Service is the labels of the service and its namespace, in wire form without a root label.
-func (p *Pointer) Service() string {
-	labels := p.target
-	for wire.Labels([]byte(labels)) > 2 {
-		labels = labels[1+int(labels[0]):]
-	}
-	return labels
-}
+func (p *Pointer) Service() string { return *p.service }
 
 // Next is the next PTR record that answers for the same address, nil at the end: a cluster IP hides endpoints.
 func (p *Pointer) Next() *Pointer {
-	if p.next == nil || p.next.cluster != p.cluster {
+	if p.next == nil || p.next.cluster() != p.cluster() {
 		return nil
 	}
 	return p.next
 }
 
 // Address is the address that has the PTR record.
-func (p *Pointer) Address() netip.Addr { return netip.AddrFrom16(p.addr).Unmap() }
+func (p *Pointer) Address() netip.Addr {
+	addr, _ := netip.AddrFromSlice([]byte(p.addr()))
+	return addr
+}
 
 // with is the list with add: cluster IPs first, each kind newest first, so that an address which very many services share still
 // takes one more in constant time.
 func (p *Pointer) with(add *Pointer) *Pointer {
-	if p == nil || add.cluster || !p.cluster {
+	if p == nil || add.cluster() || !p.cluster() {
 		add.next = p
 		return add
 	}
@@ -54,16 +80,16 @@ func (p *Pointer) with(add *Pointer) *Pointer {
 	return &head
 }
 
-// without is the list without the record to target.
-func (p *Pointer) without(target string, cluster bool) *Pointer {
+// without is the list without a record of a service.
+func (p *Pointer) without(record []byte, service string) *Pointer {
 	if p == nil {
 		return nil
 	}
-	if p.target == target && p.cluster == cluster {
+	if p.record == string(record) && *p.service == service {
 		return p.next
 	}
 	head := *p
-	head.next = p.next.without(target, cluster)
+	head.next = p.next.without(record, service)
 	return &head
 }
 
@@ -76,20 +102,19 @@ type pointers struct {
 }
 
 // next is the next address with a PTR record to node; ok is false at the end.
-func (w *pointers) next() (addr [16]byte, ok bool) {
+func (w *pointers) next() (addr netip.Addr, ok bool) {
 	for {
 		v4 := len(w.node.a) / sizeA
 		switch {
 		case w.node.flags&flagPTR == 0:
 		case w.i < v4:
-			addr[10], addr[11] = 0xff, 0xff
-			copy(addr[12:], w.node.a[w.i*sizeA:])
+			at := w.i * sizeA
 			w.i++
-			return addr, true
+			return netip.AddrFrom4([sizeA]byte([]byte(w.node.a[at : at+sizeA]))), true
 		case w.i-v4 < len(w.node.aaaa)/sizeAAAA:
-			copy(addr[:], w.node.aaaa[(w.i-v4)*sizeAAAA:])
+			at := (w.i - v4) * sizeAAAA
 			w.i++
-			return addr, true
+			return netip.AddrFrom16([sizeAAAA]byte([]byte(w.node.aaaa[at : at+sizeAAAA]))), true
 		}
 		if w.unit == nil || w.at >= len(w.unit.blob) {
 			return addr, false
@@ -130,37 +155,23 @@ func (tx *Tx) repoint(old, new *Unit) {
 }
 
 // compare is the order in which pointers.next yields.
-func compare(o *pointers, oldAddr [16]byte, n *pointers, newAddr [16]byte) int {
-	switch {
-	case o.node.name != n.node.name:
-		if o.node.name < n.node.name {
-			return -1
-		}
-		return 1
-	case o.node.flags != n.node.flags:
-		return int(o.node.flags) - int(n.node.flags)
-	}
-	a4, b4 := isV4(oldAddr), isV4(newAddr)
-	if a4 != b4 {
-		if a4 {
-			return -1
-		}
-		return 1
-	}
-	return bytes.Compare(oldAddr[:], newAddr[:])
+func compare(o *pointers, oldAddr netip.Addr, n *pointers, newAddr netip.Addr) int {
+	return cmp.Or(strings.Compare(o.node.name, n.node.name), cmp.Compare(o.node.flags, n.node.flags), oldAddr.Compare(newAddr))
 }
 
-func isV4(addr [16]byte) bool { return netip.AddrFrom16(addr).Is4In6() }
-
-func (tx *Tx) point(addr [16]byte, n *Node) {
-	record := &Pointer{addr: addr, target: n.name + n.unit.owner, cluster: n.flags&flagCluster != 0}
-	tx.snap.reverse = tx.snap.reverse.put(tx.snap.reverse.get(addr[:]).with(record), tx.edit)
+func (tx *Tx) point(addr netip.Addr, n *Node) {
+	tx.record = appendPointer(tx.record[:0], addr, n)
+	add := &Pointer{record: string(tx.record), service: n.unit.self}
+	tx.key = appendAddr(tx.key[:0], addr)
+	tx.snap.reverse = tx.snap.reverse.put(tx.snap.reverse.get(tx.key).with(add), tx.edit)
 }
 
-func (tx *Tx) unpoint(addr [16]byte, n *Node) {
-	list := tx.snap.reverse.get(addr[:]).without(n.name+n.unit.owner, n.flags&flagCluster != 0)
+func (tx *Tx) unpoint(addr netip.Addr, n *Node) {
+	tx.record = appendPointer(tx.record[:0], addr, n)
+	tx.key = appendAddr(tx.key[:0], addr)
+	list := tx.snap.reverse.get(tx.key).without(tx.record, n.unit.owner)
 	if list == nil {
-		tx.snap.reverse = tx.snap.reverse.drop(addr[:], tx.edit)
+		tx.snap.reverse = tx.snap.reverse.drop(tx.key, tx.edit)
 	} else {
 		tx.snap.reverse = tx.snap.reverse.put(list, tx.edit)
 	}
@@ -170,7 +181,7 @@ func (tx *Tx) unpoint(addr [16]byte, n *Node) {
 // name when it has cluster IPs, else each of its hosts. It reports whether there was one. A cluster IP is nobody's own address, even
 // where kube-proxy gives all of them to an interface of the node.
 func (s *Snapshot) FrontOf(p *Pointer, yield func(*Node)) bool {
-	if p.cluster {
+	if p.cluster() {
 		return false
 	}
 	unit := s.services.get([]byte(p.Service()))

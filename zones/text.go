@@ -109,7 +109,7 @@ func (w *text) pointers(p *Pointer) {
 	var targets []string
 	owner := reverseName(p.Address())
 	for ; p != nil; p = p.Next() {
-		targets = append(targets, w.absolute(p.target))
+		targets = append(targets, w.absolute(p.Host()+p.Service()))
 	}
 	slices.Sort(targets)
 	for _, target := range targets {

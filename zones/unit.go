@@ -8,10 +8,11 @@ import (
 // Unit is the compiled records of one service: every owner name at and below it, with its rrsets. It is immutable and holds no
 // pointers but its two blocks, so that hundreds of thousands of names cost the garbage collector nothing.
 type Unit struct {
-	owner  string // labels of "<service>.<namespace>" in wire form, lower case, no root label
-	blob   string // nodes, one behind another, in the order of their names
-	slots  []slot // where each name's node is, by hash
-	absent string // why there are no names, in words for people; "" when there are some
+	owner  string  // labels of "<service>.<namespace>" in wire form, lower case, no root label
+	self   *string // owner again, for PTR records; set when the unit becomes a part of an index, and the same for all units of the service
+	blob   string  // nodes, one behind another, in the order of their names
+	slots  []slot  // where each name's node is, by hash
+	absent string  // why there are no names, in words for people; "" when there are some
 }
 
 // slot finds one node of a Unit.
