@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -40,14 +39,10 @@ type Options struct {
 // (`startup_timeout`). The start of the program waits for nothing.
 const StartupTimeout = 5 * time.Second
 
-// Validate says which selector is not one. What a kubeconfig says is checked by CheckKubeconfig.
-func (o Options) Validate() error {
-	for _, selector := range []struct{ option, text string }{{"labels", o.Labels}, {"namespace_labels", o.NamespaceLabels}} {
-		if _, err := labels.Parse(selector.text); err != nil {
-			return fmt.Errorf("%s: %w", selector.option, err)
-		}
-	}
-	return nil
+// CheckSelector says what is wrong with text as a label selector.
+func CheckSelector(text string) error {
+	_, err := labels.Parse(text)
+	return err
 }
 
 // Required are the kinds that must have been read before all names of the source can be answered.

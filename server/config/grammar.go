@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // serverBlock is a block of a Corefile as it is written: "ZONE [ZONE…] { DIRECTIVE… }".
 type serverBlock struct {
@@ -77,7 +81,7 @@ func (p *parser) keys() (keys []token, err error) {
 			return keys, nil
 		}
 		if t.close {
-			return nil, t.at.errorf("unexpected }, no block is open")
+			return nil, t.at.errorf("unexpected }, no block is open%s", p.slip())
 		}
 		p.next++
 		t.text, comma = strings.CutSuffix(t.text, ",")
@@ -107,7 +111,21 @@ func (p *parser) body(start position, depth int) (all []statement, err error) {
 			return nil, err
 		}
 	}
-	return nil, p.last().errorf("the file ends within the block opened at %s: a } is missing", start)
+	return nil, p.last().errorf("the file ends within the block opened at %s: a } is missing%s", start, p.slip())
+}
+
+// slip is a hint at the last word that may be why the braces are not in pairs, "" when there is none.
+func (p *parser) slip() string {
+	for _, t := range slices.Backward(p.tokens[:p.next]) {
+		switch s := t.text; {
+		case len(s) < 2:
+		case strings.Contains(s, "\n"):
+			return fmt.Sprintf(" (is the quote closed that opens at %s?)", t.at)
+		case s[0] == '{' || s[len(s)-1] == '{' || s[len(s)-1] == '}' && !strings.Contains(s, "{"):
+			return fmt.Sprintf(" (a brace stands alone: is a space missing in %q at %s?)", s, t.at)
+		}
+	}
+	return ""
 }
 
 func (p *parser) statement(all *[]statement, depth int) (err error) {
@@ -116,7 +134,7 @@ func (p *parser) statement(all *[]statement, depth int) (err error) {
 		return t.at.errorf("{ must stand at the end of the line that it belongs to")
 	}
 	if t.close {
-		return t.at.errorf("unexpected }, no block is open")
+		return t.at.errorf("unexpected }, no block is open%s", p.slip())
 	}
 	s := statement{at: t.at, name: t.text}
 	for p.more() && !p.peek().first && !p.peek().open && !p.peek().close {

@@ -15,6 +15,9 @@ func (b *block) hosts(a *args) {
 	b.Steps.Hosts = h
 	if a.more() {
 		h.File = a.word("")
+		if _, err := a.read(h.File); err != nil {
+			a.warnf("%q cannot be read yet: %v", h.File, err)
+		}
 	}
 	h.Zones = a.zonesOr(b.zones...)
 	a.optionsOr(options{

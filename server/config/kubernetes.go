@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,7 +55,7 @@ func (c *cluster) options(folder string) options {
 		"apiserver_qps":          func(a *args) { o.QPS = a.rate() },
 		"apiserver_burst":        func(a *args) { o.Burst = a.number(0, math.MaxInt32) },
 		"apiserver_max_inflight": func(a *args) { o.MaxInflight = a.number(0, math.MaxInt32) },
-		"namespaces":             func(a *args) { c.namespaces = append(c.namespaces, a.atLeastOne("a namespace")...) },
+		"namespaces":             func(a *args) { c.namespaces = append(c.namespaces, namespaces(a)...) },
 		"namespace_labels":       func(a *args) { o.NamespaceLabels = selector(a) },
 		"labels":                 func(a *args) { o.Labels = selector(a) },
 		"pods":                   func(a *args) { c.Pods = choose(a, podModes()) },
@@ -133,8 +134,25 @@ func (a *args) rate() float32 {
 
 // selector is a label selector, which the lexer has taken apart at its spaces.
 func selector(a *args) string {
-	return strings.Join(a.atLeastOne("a label selector such as app=web"), " ")
+	text := strings.Join(a.atLeastOne("a label selector such as app=web"), " ")
+	if err := watch.CheckSelector(text); err != nil {
+		a.fail("%q: %v", text, err)
+	}
+	return text
 }
+
+// namespaces are labels of DNS in lower case, RFC 1123 section 2.1: another name would hide all namespaces.
+func namespaces(a *args) []string {
+	names := a.atLeastOne("a namespace")
+	for _, name := range names {
+		if !namespace.MatchString(name) {
+			a.fail("%q is not the name of a namespace", name)
+		}
+	}
+	return names
+}
+
+var namespace = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 // check finds what is right by itself and wrong together.
 func (c *cluster) check(a *args) {
@@ -152,9 +170,6 @@ func (c *cluster) check(a *args) {
 		if !slices.Contains(c.Zones, z) {
 			a.fail("multicluster: %s is none of the directive's zones %s", z, strings.Join(c.Zones, " "))
 		}
-	}
-	if err := o.Validate(); err != nil {
-		a.fail("%v", err)
 	}
 	if o.Kubeconfig != "" && o.Endpoint != "" {
 		a.warnf("endpoint is ignored, since kubeconfig is given")

@@ -3,21 +3,26 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // didYouMean is a hint for a word that nobody knows, or "" when no known one is near.
 func didYouMean(word string, known []string) string {
-	best, name := max(1, len(word)*2/5)+1, ""
+	best := (len(word)*2+2)/5 + 1
+	var names []string
 	slices.Sort(known)
 	for _, k := range known {
-		if d := distance(word, k); d < best {
-			best, name = d, k
+		switch d := distance(word, k); {
+		case d < best:
+			best, names = d, []string{strconv.Quote(k)}
+		case d == best && names != nil:
+			names = append(names, strconv.Quote(k))
 		}
 	}
-	if name == "" {
+	if names == nil {
 		return ""
 	}
-	return fmt.Sprintf(" (did you mean %q?)", name)
+	return fmt.Sprintf(" (did you mean %s?)", sentence(names))
 }
 
 // distance is the number of letters to insert, delete, replace or swap with their neighbour that make a of b. Words much longer

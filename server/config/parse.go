@@ -81,6 +81,9 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, warn func
 		if err != nil {
 			return nil, err
 		}
+		if first := s.keys[0]; table[first.text].read != nil && len(s.directives) == 0 {
+			warn(first.at, "%q is read as a zone, and nothing is done for it: directives stand in a block such as \".:53 { … }\"", first.text)
+		}
 		for _, d := range s.directives {
 			if err := b.read(&args{statement: d, world: w, title: d.name, warn: warn}, table); err != nil {
 				return nil, err

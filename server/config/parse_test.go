@@ -24,6 +24,7 @@ func TestExample(t *testing.T) {
 	w := island(t, &txtar.Archive{Files: []txtar.File{
 		{Name: "etc/resolv.conf", Data: []byte("nameserver 10.0.0.2\n")},
 		{Name: "testdata/cluster/web.yaml"},
+		{Name: "etc/hosts"},
 	}})
 	c, err := w.parse(name, content, Settings{Port: 53})
 	if err != nil {
@@ -140,6 +141,18 @@ func TestCap(t *testing.T) {
 	}
 	if got := c.Listeners[0].Blocks[0].Steps.Cache.MaxTTL; got != 90*time.Second {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestForgottenBlock: directives outside of a block are zones, as in CoreDNS, which is hardly what was meant.
+func TestForgottenBlock(t *testing.T) {
+	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte("forward . 9.9.9.9\n"), Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `Corefile:1: "forward" is read as a zone, and nothing is done for it: directives stand in a block such as ".:53 { … }"`
+	if !slices.Equal(c.Warnings, []string{want}) {
+		t.Errorf("warnings %q", c.Warnings)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // nameservers is a mistake only when nothing else is named: a machine without a network has one.
 func (a *args) upstreams(f *resolver.Forward) (serverName string) {
 	var empty []error
-	for _, w := range a.atLeastOne("an upstream: an address or a file such as /etc/resolv.conf") {
+	for _, w := range a.atLeastOne("an upstream after the zone, such as . 9.9.9.9 or . /etc/resolv.conf") {
 		found, name, err := a.upstream(w)
 		if err != nil {
 			empty = append(empty, err)

@@ -43,7 +43,7 @@ func cutPort(s string, port uint16) (string, uint16, error) {
 	}
 	n, err := strconv.ParseUint(s[colon+1:], 10, 16)
 	if err != nil {
-		return "", 0, fmt.Errorf("%q: %q is not a port", s, s[colon+1:])
+		return "", 0, fmt.Errorf("%q: %q is not a port from 0 to 65535", s, s[colon+1:])
 	}
 	return s[:colon], uint16(n), nil
 }
