@@ -31,7 +31,8 @@ type authority struct {
 	ttl    uint32
 	onward zoneSet
 	local  []netip.Addr
-	svc    string // "svc.<first cluster zone>" in wire form: where PTR records point
+	svc    string       // "svc.<first cluster zone>" in wire form: where PTR records point
+	index  *zones.Index // of that zone
 }
 
 // zone is one name an authority answers for.
@@ -42,6 +43,7 @@ type zone struct {
 	version string       // of the specification that the zone follows
 	pods    zones.Pods
 	svc     string // "svc.<cluster zone>" in wire form
+	servers string // the same, of the zone in which the service that fronts this server has its name
 	ns      string // "ns.dns.<cluster zone>" in wire form
 }
 
@@ -67,17 +69,24 @@ func newAuthority(o Kubernetes) (*authority, error) {
 				z.index = zones.NewIndex() // nothing has been read: no name below svc can be said not to exist
 			}
 		}
-		if !z.reverse && a.svc == "" {
-			a.svc = z.svc
-		}
 		a.detail = append(a.detail, z)
 	}
-	if a.svc == "" {
+	home := slices.IndexFunc(a.detail, func(z zone) bool { return !z.reverse && z.index == o.Index })
+	if home < 0 {
+		home = slices.IndexFunc(a.detail, func(z zone) bool { return !z.reverse })
+	}
+	if home < 0 {
 		return nil, fmt.Errorf("kubernetes: %s: one zone must not be a reverse zone, for PTR records to point into", strings.Join(o.Zones, " "))
 	}
+	a.svc, a.index = a.detail[home].svc, a.detail[home].index
 	for i := range a.detail {
-		if z := &a.detail[i]; z.reverse { // the names of a reverse zone's servers are in the cluster zone
-			z.svc, z.ns = a.svc, labelsNS+strings.TrimPrefix(a.svc, labelsSvc)
+		z := &a.detail[i]
+		z.servers = z.svc
+		if z.reverse || z.index != a.index {
+			z.servers = a.svc
+		}
+		if z.reverse { // nothing but addresses has names there
+			z.ns = labelsNS + strings.TrimPrefix(a.svc, labelsSvc)
 		}
 	}
 	return a, nil
@@ -147,7 +156,7 @@ func (a *authority) answer(r *Request, q question) step {
 			r.Reply.Text(q.owner, versionTTL, z.version)
 		}
 	case zones.NameServer:
-		a.nameServerAddresses(r, q, snapshot)
+		a.nameServerAddresses(r, q, a.fronting(z, snapshot))
 	case zones.Apex:
 		a.apexRecords(r, q, snapshot, z)
 	}
@@ -214,7 +223,7 @@ func (a *authority) apexRecords(r *Request, q question, snapshot *zones.Snapshot
 		a.soa(r, q, snapshot)
 	}
 	if r.wants(wire.TypeNS) {
-		a.nameServers(r, q, snapshot, z)
+		a.nameServers(r, q, a.fronting(z, snapshot), z)
 	}
 }
 

@@ -10,6 +10,14 @@ import (
 // The name servers of a cluster zone are the names of the service that fronts this server: the service among whose endpoints one of
 // our own addresses is. Outside a cluster there is none, and ns.dns.<zone> with our own addresses stands in.
 
+// fronting is the snapshot that has the service: the cluster's, also for a zone of the clusterset, of which snapshot is.
+func (a *authority) fronting(z *zone, snapshot *zones.Snapshot) *zones.Snapshot {
+	if z.index != a.index {
+		return a.index.Snapshot()
+	}
+	return snapshot
+}
+
 // fronts calls yield with each node that names this server: a service with cluster IPs, or our hosts below a headless one. One of our
 // addresses is enough, the others belong to the same pod; the one that was asked is tried first.
 func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, yield func(*zones.Node)) bool {
@@ -54,7 +62,7 @@ func (a *authority) nameServers(r *Request, q question, snapshot *zones.Snapshot
 	}
 	r.targets = r.targets[:0]
 	for i := range nodes {
-		at, ok := r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, nodes[i].Name(), nodes[i].Unit().Owner(), z.svc)
+		at, ok := r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, nodes[i].Name(), nodes[i].Unit().Owner(), z.servers)
 		if !ok {
 			return
 		}

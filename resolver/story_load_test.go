@@ -40,13 +40,13 @@ type records struct {
 	alias string
 }
 
-// load is an index that holds what the records section of the story says. A story without the section is of an empty cluster.
-func load(t testing.TB, s *stories.Story, zone string) *zones.Index {
+// load is an index that holds what a section of the story says. A story without the section is of an empty cluster.
+func load(t testing.TB, s *stories.Story, section, zone string) *zones.Index {
 	t.Helper()
 	l := &loader{zone: zone, services: map[service]*names{}, cluster: map[netip.Addr]map[string]bool{}}
-	for _, line := range s.Lines("records") {
+	for _, line := range s.Lines(section) {
 		if err := l.line(strings.TrimSpace(line)); err != nil {
-			t.Fatalf("records: %s%v", line, err)
+			t.Fatalf("%s: %s%v", section, line, err)
 		}
 	}
 	index := zones.NewIndex()
@@ -54,7 +54,7 @@ func load(t testing.TB, s *stories.Story, zone string) *zones.Index {
 		for k, n := range l.services {
 			unit, err := l.build(k, n)
 			if err != nil {
-				t.Fatalf("records: %v: %v", k, err)
+				t.Fatalf("%s: %v: %v", section, k, err)
 			}
 			tx.SetService(unit)
 		}

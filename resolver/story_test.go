@@ -55,14 +55,17 @@ func newResolver(t *testing.T, s *stories.Story) asked {
 		t.Fatalf("the Corefile has %d listeners, and a story has one", len(c.Listeners))
 	}
 	var options resolver.Options
-	var index *zones.Index
+	var index, imports *zones.Index
 	for _, b := range c.Listeners[0].Blocks {
 		for i := range b.Steps.Kubernetes {
 			k := &b.Steps.Kubernetes[i]
 			if index == nil {
-				index = load(t, s, k.Zones[0])
+				index = load(t, s, "records", k.Zones[0])
 			}
-			k.Index = index
+			if imports == nil && len(k.MultiCluster) > 0 {
+				imports = load(t, s, "imports", k.MultiCluster[0])
+			}
+			k.Index, k.MultiIndex = index, imports
 		}
 		options.Blocks = append(options.Blocks, b.Steps)
 	}

@@ -159,8 +159,8 @@ func (t *transferring) apex(z *zone) {
 			t.add(below(labelsNS), typ, []byte(data))
 		}
 	}
-	fronted := t.a.fronts(t.r, t.snapshot, func(n *zones.Node) {
-		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Unit().Owner()+z.svc))
+	fronted := t.a.fronts(t.r, t.a.fronting(z, t.snapshot), func(n *zones.Node) {
+		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Unit().Owner()+z.servers))
 		for i := 0; i < len(n.A()); i += 4 {
 			address(wire.TypeA, n.A()[i:i+4])
 		}

@@ -32,9 +32,13 @@ func tell(t *testing.T, s *stories.Story) {
 		t.Fatal(err)
 	}
 	view, source := first(t, c)
-	records, logged := compiled(t, view, source)
-	logged = strings.ReplaceAll(logged, source.Objects.Manifests+"/", "")
-	for _, got := range []struct{ section, text string }{{"records", records}, {"warnings", logged}} {
+	log := &warnings{}
+	records, imports := compiled(t, view, view.Zones[0], source.Objects, log), ""
+	if len(view.MultiCluster) > 0 {
+		imports = compiled(t, view, view.MultiCluster[0], source.Imports, &warnings{})
+	}
+	logged := strings.ReplaceAll(log.String(), source.Objects.Manifests+"/", "")
+	for _, got := range []struct{ section, text string }{{"records", records}, {"imports", imports}, {"warnings", logged}} {
 		want, _ := s.Section(got.section)
 		if diff := cmp.Diff(want, got.text); diff == "" {
 			continue
@@ -59,28 +63,27 @@ func first(t *testing.T, c *config.Config) (*resolver.Kubernetes, *config.Source
 	return nil, nil
 }
 
-// compiled reads the cluster, and gives what it compiles to and what was logged as a warning.
-func compiled(t *testing.T, view *resolver.Kubernetes, from *config.Source) (records, logged string) {
-	log := &warnings{}
+// compiled reads objects of the cluster, and gives the records of a zone that they compile to.
+func compiled(t *testing.T, view *resolver.Kubernetes, zone string, from watch.Options, log *warnings) (records string) {
 	index := zones.NewIndex()
-	source, err := watch.New(from.Objects, index, slog.New(log))
+	source, err := watch.New(from, index, slog.New(log))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 	var running sync.WaitGroup
 	running.Go(func() { source.Run(ctx) })
-	err = source.Wait(ctx, from.Objects.Required())
+	err = source.Wait(ctx, from.Required())
 	stop()
 	running.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := index.Snapshot().WriteText(&out, view.Zones[0], uint32(view.TTL.Seconds())); err != nil {
+	if err := index.Snapshot().WriteText(&out, zone, uint32(view.TTL.Seconds())); err != nil {
 		t.Fatal(err)
 	}
-	return out.String(), log.String()
+	return out.String()
 }
 
 // warnings is a log handler that keeps the words of what is logged as a warning or worse.

@@ -13,6 +13,7 @@
 //	                      away.example. silence       no answer at all
 //	                  Of a name at or below an SOA's owner it denies what it does not know, and it refuses all others.
 //	-- records --     what the cluster compiles to: zones.Snapshot.WriteText for the first zone of the first kubernetes directive
+//	-- imports --     what its ServiceImports compile to, for the first zone of "multicluster"
 //	-- warnings --    what reading the cluster logs as a warning, one line each
 //	-- answers --     questions and what is answered
 //	-- NAME --        any other file is beside the Corefile
@@ -204,4 +205,4 @@ func (s *Story) Lay(t testing.TB, upstream string) (name, text string) {
 }
 
 // known are the sections that are not files of the server's.
-var known = []string{"Corefile", "upstream", "records", "warnings", "answers"}
+var known = []string{"Corefile", "upstream", "records", "imports", "warnings", "answers"}
