@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/clusterdns/clusterdns/server/config"
@@ -60,12 +61,25 @@ type Endpoints struct {
 	Prometheus []string
 	Pprof      []string
 
-	Continuously bool // what was ready once may become unready again
+	Continuously bool              // what was ready once may become unready again
+	At           map[string]string // who asks for an address, in errors
 }
 
 // EndpointsOf are the endpoints that c asks for.
 func EndpointsOf(c *config.Config) Endpoints {
-	return Endpoints{c.Health.Addresses, c.Ready.Addresses, c.Prometheus.Addresses, c.Pprof.Addresses, c.Ready.Continuously}
+	return Endpoints{c.Health.Addresses, c.Ready.Addresses, c.Prometheus.Addresses, c.Pprof.Addresses, c.Ready.Continuously, c.EndpointAt}
+}
+
+// error says where address is asked for, and what is wrong with it.
+func (e *Endpoints) error(address string, err error) error {
+	var inner *net.OpError
+	if errors.As(err, &inner) {
+		err = inner.Err // without the address once more
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("another process, or another directive, has the TCP port: %w", syscall.EADDRINUSE)
+	}
+	return fmt.Errorf("%s: listen on %s: %w", e.At[address], address, err)
 }
 
 // AdminOptions is what the admin endpoints tell.
@@ -118,7 +132,7 @@ func (a *Admin) Set(endpoints Endpoints) error {
 			for _, s := range fresh {
 				s.listener.Close()
 			}
-			return fmt.Errorf("admin endpoint: %w", err)
+			return endpoints.error(address, err)
 		}
 		fresh[address] = &adminServer{listener: &boundedListener{listener, make(chan struct{}, adminConns)}}
 	}

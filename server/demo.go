@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/testdata/cluster"
@@ -51,7 +53,11 @@ func (c *console) demo(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	return c.run(loaded, load, func(p *Program) { c.propose(p, folder) })
+	err = c.run(loaded, load, func(p *Program) { c.propose(p, folder) })
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; clusterdns demo -p PORT takes another", err)
+	}
+	return err
 }
 
 // demoFolder is the sample cluster: that of the checkout, where edits are followed, else the program's own copy, unpacked.

@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -31,6 +33,27 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("status %d\n%s", status, &errors)
 			}
 		})
+	}
+}
+
+// TestTakenPort: who has the port is not known, but which line asks for it is, and for the demo how to take another.
+func TestTakenPort(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	port := fmt.Sprint(other.Addr().(*net.TCPAddr).Port)
+	for _, c := range []struct{ arguments, corefile, want string }{
+		{"-conf stdin", ".:0 {\n bind 127.0.0.1\n health 127.0.0.1:" + port + "\n}\n",
+			"stdin:3: health: listen on 127.0.0.1:" + port + ": another process, or another directive, has the TCP port: address already in use\n"},
+		{"demo -p " + port, "", "; clusterdns demo -p PORT takes another\n"},
+	} {
+		var out, errors bytes.Buffer
+		status := Main(append([]string{"clusterdns"}, strings.Fields(c.arguments)...), strings.NewReader(c.corefile), &out, &errors)
+		if status != 1 || !strings.HasSuffix(errors.String(), c.want) || strings.Count(errors.String(), "\n") != 1 {
+			t.Errorf("%s: status %d\n%s", c.arguments, status, &errors)
+		}
 	}
 }
 

@@ -308,7 +308,7 @@ func TestReloadFails(t *testing.T) {
 	for i, bad := range []struct{ corefile, want string }{
 		{".:0 {\n forwrad . 192.0.2.1\n}\n", `/Corefile:2: unknown directive "forwrad" (did you mean "forward"?)`},
 		{good + "other:" + port + " {\n bind 127.0.0.1\n}\n", "/Corefile:8: listen on 127.0.0.1:" + port + ": another process, or another instance of this server, has the TCP port: address already in use"},
-		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "admin endpoint: listen tcp 127.0.0.1:" + port + ": bind: address already in use"},
+		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "/Corefile:3: prometheus: listen on 127.0.0.1:" + port + ": another process, or another directive, has the TCP port: address already in use"},
 		{"", "/Corefile:1: the file has no server block"},
 	} {
 		r.reload(t, bad.corefile, refused)

@@ -23,6 +23,7 @@ type Config struct {
 	Prometheus Prometheus
 	Pprof      Pprof
 	Reload     Reload
+	EndpointAt map[string]string // "file:line: directive" that first names the address of an HTTP endpoint
 
 	Warnings []string // each begins with file:line
 	Digest   string   // SHA-512 of the meaning of all files, in hexadecimal: equal for files that differ in comments and spaces only

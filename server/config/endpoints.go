@@ -9,7 +9,7 @@ import (
 // health [ADDRESS] { lameduck DURATION }
 func (b *block) health(a *args) {
 	h := &b.config.Health
-	add(&h.Addresses, a.endpoint(":8080"))
+	b.serve(a, &h.Addresses, ":8080")
 	a.options(options{
 		// Several blocks may ask for it; the process ends once, so the longest counts.
 		"lameduck": func(o *args) { h.Lameduck = max(h.Lameduck, o.duration(0, forever)) },
@@ -20,7 +20,7 @@ func (b *block) health(a *args) {
 func (b *block) ready(a *args) {
 	r := &b.config.Ready
 	b.Ready = true
-	add(&r.Addresses, a.endpoint(":8181"))
+	b.serve(a, &r.Addresses, ":8181")
 	a.options(options{
 		"monitor": func(o *args) {
 			r.Continuously = choose(o, map[string]bool{"until-ready": false, "continuously": true})
@@ -31,8 +31,7 @@ func (b *block) ready(a *args) {
 // prometheus [ADDRESS] { runtime_metrics }
 func (b *block) prometheus(a *args) {
 	p := &b.config.Prometheus
-	b.Prometheus = a.endpoint("localhost:9153")
-	add(&p.Addresses, b.Prometheus)
+	b.Prometheus = b.serve(a, &p.Addresses, "localhost:9153")
 	a.options(options{
 		"runtime_metrics": set(&p.RuntimeMetrics),
 		"tls":             nil,
@@ -42,7 +41,7 @@ func (b *block) prometheus(a *args) {
 // pprof [ADDRESS] { block [RATE] }
 func (b *block) pprof(a *args) {
 	p := &b.config.Pprof
-	add(&p.Addresses, a.endpoint("localhost:6053"))
+	b.serve(a, &p.Addresses, "localhost:6053")
 	a.options(options{
 		"block": func(o *args) {
 			p.BlockRate = 1
@@ -70,9 +69,17 @@ func (b *block) reload(a *args) {
 	b.config.Reload = r
 }
 
-// add appends an address that is not there yet.
-func add(all *[]string, address string) {
+// serve reads the optional address of an HTTP endpoint, and adds it to all unless it is there.
+func (b *block) serve(a *args, all *[]string, standard string) string {
+	address := a.endpoint(standard)
 	if !slices.Contains(*all, address) {
 		*all = append(*all, address)
 	}
+	if b.config.EndpointAt == nil {
+		b.config.EndpointAt = map[string]string{}
+	}
+	if b.config.EndpointAt[address] == "" {
+		b.config.EndpointAt[address] = a.at.String() + ": " + a.name
+	}
+	return address
 }
