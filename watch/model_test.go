@@ -114,8 +114,8 @@ type event struct {
 type text struct{ objects any }
 
 func (t text) String() string {
-	words, err := json.Marshal(t.objects)
-	return fmt.Sprint(string(words), err)
+	words, _ := json.Marshal(t.objects)
+	return string(words)
 }
 
 func newMachine(o Options, pods zones.Pods) (*machine, error) {
