@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -111,27 +112,23 @@ func (o *stripped) set(v any, ok bool, problems []problem) {
 // Transformer strips objects while an initial list still streams in, so that no decoded object outlives its arrival.
 func (s *store) Transformer() cache.TransformFunc {
 	return func(o any) (any, error) {
-		if n := s.unchanged(o); n != nil {
-			return n, nil
+		n, err := s.strip(o)
+		if err != nil {
+			return nil, err
 		}
-		return s.strip(o)
+		s.state.mu.Lock()
+		defer s.state.mu.Unlock()
+		if held := s.state.held(s.kind, n.key); n.says(held) {
+			return &held, nil
+		}
+		return n, nil
 	}
 }
 
-// unchanged is an object as it is held already, nil when it is not held at its version: a relist, which is mostly of such, makes no copies.
-func (s *store) unchanged(o any) *stripped {
-	m, err := meta.Accessor(o)
-	if err != nil || m.GetResourceVersion() == "" {
-		return nil
-	}
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	k, version, value := s.state.held(s.kind, key{m.GetNamespace(), m.GetName()})
-	if version != m.GetResourceVersion() {
-		return nil
-	}
-	s.alive.hear()
-	return &stripped{key: k, version: version, value: value}
+// says reports whether the object is what is held already: a relist is mostly of such. The version alone does not tell: an API server
+// that was restored from a backup gives its versions once more, to other objects.
+func (o *stripped) says(held stripped) bool {
+	return held.value != nil && reflect.DeepEqual(o.value, held.value)
 }
 
 // Add takes an object that the watch says is new or changed.
@@ -189,7 +186,7 @@ func (s *store) Delete(o any) error {
 	return nil
 }
 
-// Replace takes a whole list: what it lacks is forgotten, what is at the same version stays untouched, so that a relist is a diff
+// Replace takes a whole list: what it lacks is forgotten, what is the same stays untouched, so that a relist is a diff
 // in place and the index is never blank. A list is the truth even where its versions are lower: a control plane may have been restored.
 func (s *store) Replace(list []any, version string) error {
 	s.alive.hear()
@@ -210,7 +207,7 @@ func (s *store) Replace(list []any, version string) error {
 			}
 		}
 		for _, n := range objects {
-			if s.state.version(s.kind, n.key) != n.version || n.version == "" {
+			if !n.says(s.state.held(s.kind, n.key)) {
 				s.state.apply(s.kind, n)
 			}
 		}
@@ -258,32 +255,29 @@ func (s *state) drop(kind zones.Kinds, k key) {
 }
 
 // version is the resourceVersion of the object that is held, "" for none.
-func (s *state) version(kind zones.Kinds, k key) string {
-	_, version, _ := s.held(kind, k)
-	return version
-}
+func (s *state) version(kind zones.Kinds, k key) string { return s.held(kind, k).version }
 
-// held is the object that is held under a name, its version "" for none.
-func (s *state) held(kind zones.Kinds, k key) (name key, version string, o any) {
+// held is the object that is held under a name; without a value and a version when there is none.
+func (s *state) held(kind zones.Kinds, k key) stripped {
 	switch kind {
 	case zones.Services:
 		if o := s.services[k]; o != nil {
-			return o.key, o.version, o
+			return stripped{key: o.key, version: o.version, value: o}
 		}
 	case zones.Slices:
 		if o := s.slices[k]; o != nil {
-			return o.key, o.version, o
+			return stripped{key: o.key, version: o.version, value: o}
 		}
 	case zones.Namespaces:
 		if o := s.namespaces[k.name]; o != nil {
-			return key{name: o.name}, o.version, o
+			return stripped{key: key{name: o.name}, version: o.version, value: o}
 		}
 	case zones.PodObjects:
 		if o := s.pods[k]; o != nil {
-			return o.key, o.version, o
+			return stripped{key: o.key, version: o.version, value: o}
 		}
 	}
-	return k, "", nil
+	return stripped{key: k}
 }
 
 func (s *state) keys(kind zones.Kinds) []key {

@@ -103,4 +103,9 @@ func TestStaleEventsChangeNothing(t *testing.T) {
 	if got, want := s.held(), []string{"a [10.0.0.1]", "b [10.0.0.2]"}; !slices.Equal(got, want) {
 		t.Fatalf("after a restored backup: %v, want %v", got, want)
 	}
+	// The restored control plane gives its versions once more, to other changes.
+	do(t, s.services.Replace([]any{serviceAt("a", "10.0.0.7", 8)}, "11"))
+	if got, want := s.held(), []string{"a [10.0.0.7]"}; !slices.Equal(got, want) {
+		t.Fatalf("after a change at a version that was given before: %v, want %v", got, want)
+	}
 }

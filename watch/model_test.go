@@ -230,7 +230,8 @@ func (m *machine) loseAndRelist(t *rapid.T) {
 	}
 }
 
-// backup saves the API server's objects, or puts back what was saved last: an older state with lower versions.
+// backup saves the API server's objects, or puts back what was saved last: an older state with lower versions, which are then given
+// once more, to other changes.
 func (m *machine) backup(t *rapid.T) {
 	if m.savedAt == 0 || rapid.Bool().Draw(t, "save") {
 		m.saved, m.savedAt = m.truth.clone(), m.version
@@ -238,6 +239,9 @@ func (m *machine) backup(t *rapid.T) {
 	}
 	m.tally.backups++
 	m.truth, m.version, m.history = m.saved.clone(), m.savedAt, nil
+	for range rapid.IntRange(0, 4).Draw(t, "since") {
+		m.change(t)
+	}
 	for kind := range m.truth {
 		m.relist(t, kind)
 	}
