@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +33,7 @@ const drainTimeout = 5 * time.Second
 // Options is what one Listener needs. The zero value of a field is its default.
 type Options struct {
 	Address     netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
+	Beside      []*Listener    // of the same program: what they have may be shared, such as 127.0.0.1 when Address is [::]
 	Answerer    Answerer       // what answers, until SetResolver
 	Blocks      []Block        // of Answerer
 	Engine      Engine         // default Auto
@@ -67,7 +69,17 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	o.Beside = slices.DeleteFunc(slices.Clone(o.Beside), func(l *Listener) bool { return !meet(o.Address, l.address) })
 	return o
+}
+
+// meet reports whether sockets on a and b have an address in common.
+func meet(a, b netip.AddrPort) bool {
+	return a.Port() == b.Port() && (covers(a.Addr(), b.Addr()) || covers(b.Addr(), a.Addr()))
+}
+
+func covers(a, b netip.Addr) bool {
+	return a == b || a == netip.IPv6Unspecified() || a == netip.IPv4Unspecified() && b.Is4()
 }
 
 // Listener serves DNS over UDP and TCP on one address. Its sockets are open from Listen until Run returns or Close is called,
@@ -103,10 +115,18 @@ type socketState struct {
 	buffer uint32 // octets of receive buffer
 }
 
-// Listen opens the sockets of options.Address. An address that another socket has is refused, also when that socket would share it.
+// Listen opens the sockets of options.Address. An address that another socket has is refused, also when that socket would share it, but
+// for those of options.Beside. Of them and the new ones, the kernel gives a query to the closest: who is bound to its address goes before
+// who is bound to all.
 func Listen(options Options) (*Listener, error) {
 	options = options.withDefaults()
-	stream, err := listenStream(options.Address)
+	for _, other := range options.Beside {
+		if !canShare {
+			return nil, fmt.Errorf("listen on %s: this server listens on %s, and can go on there only after a restart", options.Address, other.address)
+		}
+		other.lend()
+	}
+	stream, err := listenStream(options)
 	if err != nil {
 		return nil, err
 	}
@@ -120,20 +140,33 @@ func Listen(options Options) (*Listener, error) {
 		if options.Address.Port() != 0 || try == tries || !errors.Is(err, syscall.EADDRINUSE) {
 			return nil, err
 		}
-		if stream, err = listenStream(options.Address); err != nil {
+		if stream, err = listenStream(options); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// listenStream opens the TCP socket. It is also the lock on the address: unlike the UDP sockets of one server it shares its port
-// with nobody, so that a second instance fails here.
-func listenStream(address netip.AddrPort) (*net.TCPListener, error) {
-	network := "tcp"
+// lend lets sockets that share have the TCP port too. An error shows when they are opened.
+func (l *Listener) lend() {
+	if raw, err := l.streams.listener.SyscallConn(); err == nil {
+		sharePort(raw)
+	}
+}
+
+// listenStream opens the TCP socket. It is also the lock on the address: unlike the UDP sockets of one server it asks to share its port
+// only beside others of this program, so that a second instance fails here.
+func listenStream(options Options) (*net.TCPListener, error) {
+	network, address := "tcp", options.Address
 	if address.Addr().Is4() {
 		network = "tcp4" // "tcp" would take 0.0.0.0 for both families
 	}
-	stream, err := net.Listen(network, address.String())
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		if len(options.Beside) == 0 {
+			return nil
+		}
+		return sharePort(raw)
+	}}
+	stream, err := config.Listen(context.Background(), network, address.String())
 	if err != nil {
 		return nil, listenError("TCP", address, err)
 	}

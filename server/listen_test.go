@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -251,9 +252,10 @@ func TestMissesBounded(t *testing.T) {
 	})
 }
 
-// hold runs a listener until end is called, with a query over each transport that waits for upstream. done is closed when Run has returned.
+// hold runs a listener until end is called, with a query over each transport that waits for upstream, from a client of IPv4. done is closed
+// when Run has returned.
 func hold(t *testing.T, s *scripted, o Options) (l *Listener, conns []*dns.Conn, end func(), done chan struct{}) {
-	o.Address, o.Answerer, o.Blocks = netip.MustParseAddrPort("127.0.0.1:0"), s, testBlocks
+	o.Answerer, o.Blocks = s, testBlocks
 	l, err := Listen(o)
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +264,7 @@ func hold(t *testing.T, s *scripted, o Options) (l *Listener, conns []*dns.Conn,
 	done = make(chan struct{})
 	go func() { l.Run(ctx); close(done) }()
 	for _, network := range []string{"udp", "tcp"} {
-		conn, err := dns.Dial(network, l.Address().String())
+		conn, err := dns.Dial(network, fmt.Sprintf("127.0.0.1:%d", l.Address().Port()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,9 +279,15 @@ func hold(t *testing.T, s *scripted, o Options) (l *Listener, conns []*dns.Conn,
 
 // What waits for upstream at the end of Run is answered, while nothing new is taken.
 func TestDrain(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
+		t.Run(address, func(t *testing.T) { testDrain(t, netip.MustParseAddrPort(address)) })
+	}
+}
+
+func testDrain(t *testing.T, address netip.AddrPort) {
 	engines(t, func(t *testing.T, engine Engine) {
 		s := newScripted()
-		l, conns, end, done := hold(t, s, Options{Engine: engine})
+		l, conns, end, done := hold(t, s, Options{Address: address, Engine: engine})
 		idle := dialTCP(t, l)
 		end()
 		if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
@@ -306,7 +314,7 @@ func TestDrain(t *testing.T) {
 func TestRunEndsWithMissesUnderWay(t *testing.T) {
 	engines(t, func(t *testing.T, engine Engine) {
 		s := newScripted()
-		l, _, end, done := hold(t, s, Options{Engine: engine, Drain: time.Millisecond})
+		l, _, end, done := hold(t, s, Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Engine: engine, Drain: time.Millisecond})
 		end()
 		<-done
 		again, err := Listen(Options{Address: l.Address(), Answerer: s, Blocks: testBlocks, Engine: engine})

@@ -35,6 +35,7 @@ type Program struct {
 
 	leaving  sync.WaitGroup // of listeners that a reload has dropped
 	ending   sync.WaitGroup // of resolvers that a reload has replaced
+	opened   []*listening   // all whose sockets may be open yet; changed by Apply
 	nextID   int            // of sources; changed by Apply
 	applying sync.Mutex     // held by Apply and Close from begin to end: only they change what follows
 
@@ -60,6 +61,16 @@ func start(ctx context.Context, run func(context.Context)) *task {
 		run(ctx)
 	}()
 	return t
+}
+
+// ended reports whether the task has ended.
+func (t *task) ended() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // stop ends the task and returns after it has.
@@ -142,6 +153,9 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 		err = g.waitForSync(ctx)
 	}
 	if err == nil {
+		err = p.listen(g, c)
+	}
+	if err == nil {
 		err = p.admin.Set(EndpointsOf(c))
 	}
 	if err != nil {
@@ -155,11 +169,23 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// open opens and starts what c needs and p has not: sources, resolvers, sockets.
+// open starts what c needs to answer: sources that p has not, and resolvers.
 func (p *Program) open(g *generation, c *config.Config) error {
 	for i := range c.Listeners {
-		if err := p.openListener(g, &c.Listeners[i], p.like(i)); err != nil {
+		if err := p.openResolver(g, &c.Listeners[i], p.like(i)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// listen opens the sockets that c needs and p has not. They serve at once, because they may take queries from sockets that p has.
+func (p *Program) listen(g *generation, c *config.Config) error {
+	for i := range c.Listeners {
+		for _, address := range c.Listeners[i].Addresses {
+			if err := p.openSocket(g, address, g.resolvers[i], blocksOf(&c.Listeners[i])); err != nil {
+				return fmt.Errorf("%s: %w", c.Listeners[i].Blocks[0].At, err)
+			}
 		}
 	}
 	return nil
@@ -173,7 +199,7 @@ func (p *Program) like(i int) *resolver.Resolver {
 	return nil
 }
 
-func (p *Program) openListener(g *generation, c *config.Listener, previous *resolver.Resolver) error {
+func (p *Program) openResolver(g *generation, c *config.Listener, previous *resolver.Resolver) error {
 	var options resolver.Options
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
@@ -187,7 +213,6 @@ func (p *Program) openListener(g *generation, c *config.Listener, previous *reso
 		steps.Errors = newErrorLog(b.Errors, p.log)
 		options.Blocks = append(options.Blocks, steps)
 	}
-	blocks := blocksOf(c)
 	answerer, err := resolver.New(options, previous, p.log)
 	if err != nil {
 		return err
@@ -195,11 +220,6 @@ func (p *Program) openListener(g *generation, c *config.Listener, previous *reso
 	run := start(p.base, answerer.Run)
 	g.fresh = append(g.fresh, run.stop)
 	g.resolvers = append(g.resolvers, &answering{answerer, run})
-	for _, address := range c.Addresses {
-		if err := p.openSocket(g, address, answerer, blocks); err != nil {
-			return fmt.Errorf("%s: %w", c.Blocks[0].At, err)
-		}
-	}
 	return nil
 }
 
@@ -260,18 +280,25 @@ func (s *source) run(ctx context.Context) {
 	tidying.Wait()
 }
 
-// openSocket finds or opens the sockets of an address. A new one serves at once, an old one from take on.
+// openSocket finds or opens the sockets of an address.
 func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer Answerer, blocks []Block) error {
 	if l := p.listeners[address]; l != nil {
 		g.listeners[address] = l
 		return nil
 	}
-	l, err := Listen(Options{Address: address, Answerer: answerer, Blocks: blocks, Log: p.queries, Logger: p.log})
+	p.opened = slices.DeleteFunc(p.opened, func(l *listening) bool { return l.ended() })
+	var beside []*Listener
+	for _, l := range p.opened {
+		beside = append(beside, l.Listener)
+	}
+	l, err := Listen(Options{Address: address, Beside: beside, Answerer: answerer, Blocks: blocks, Log: p.queries, Logger: p.log})
 	if err != nil {
 		return err
 	}
-	g.listeners[address] = &listening{Listener: l}
-	g.fresh = append(g.fresh, l.Close)
+	run := start(context.Background(), l.Run)
+	g.listeners[address] = &listening{l, run}
+	g.fresh = append(g.fresh, run.stop)
+	p.opened = append(p.opened, g.listeners[address])
 	return nil
 }
 
@@ -305,9 +332,6 @@ func (p *Program) take(g *generation, c *config.Config) {
 		for _, address := range c.Listeners[i].Addresses {
 			l := g.listeners[address]
 			l.SetResolver(g.resolvers[i], blocksOf(&c.Listeners[i]))
-			if l.task == nil {
-				l.task = start(context.Background(), l.Run)
-			}
 			all = append(all, l.Listener)
 		}
 	}

@@ -91,7 +91,10 @@ func (r *reader) rearm(n int) {
 	}
 }
 
-// run serves until stop is set.
+// lastBatches is more than a receive buffer holds.
+const lastBatches = 1024
+
+// run serves until stop is set and what had come before it is answered.
 func (r *reader) run() {
 	defer r.worker.log.end()
 	for !r.stop.Load() {
@@ -105,6 +108,13 @@ func (r *reader) run() {
 		default: // such as ENOMEM: do not spin
 			time.Sleep(10 * time.Millisecond)
 		}
+	}
+	for range lastBatches {
+		n, errno := r.receive(unix.MSG_DONTWAIT)
+		if errno != 0 {
+			return
+		}
+		r.serve(n)
 	}
 }
 

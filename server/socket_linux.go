@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -26,16 +27,46 @@ func listenPacket(address netip.AddrPort, buffer int) (*net.UDPConn, bool, error
 		err := c.Control(func(fd uintptr) {
 			failed = setOptions(int(fd), network == "udp6", wildcard, buffer)
 		})
-		if err != nil {
-			return err
-		}
-		return failed
+		return errors.Join(err, failed, sharePort(c))
 	}}
 	conn, err := lc.ListenPacket(context.Background(), network, address.String())
 	if err != nil {
 		return nil, false, err
 	}
 	return conn.(*net.UDPConn), wildcard, nil
+}
+
+// canShare says that sockets on one address and on all may stand side by side.
+const canShare = true
+
+// sharePort lets the socket, bound or not, share its port with others of this user that say so too. It cannot be taken back: the kernel
+// remembers it for the port.
+func sharePort(c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	return errors.Join(err, failed)
+}
+
+// deafen makes a UDP socket get nothing more: connected to itself, it is passed over for what others send, which goes to the sockets that
+// share its port, if there are any. What it has got can still be read, and answered to anybody.
+func deafen(fd int, address netip.AddrPort) {
+	switch address.Addr() {
+	case netip.IPv6Unspecified():
+		if unix.Connect(fd, sockaddr(netip.AddrPortFrom(netip.IPv6Loopback(), address.Port()))) == nil {
+			return
+		}
+		mapped := netip.AddrFrom16(netip.AddrFrom4([4]byte{127, 0, 0, 1}).As16())
+		address = netip.AddrPortFrom(mapped, address.Port()) // without IPv6
+	case netip.IPv4Unspecified():
+		address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), address.Port())
+	}
+	unix.Connect(fd, sockaddr(address))
+}
+
+func deafenConn(conn *net.UDPConn, address netip.AddrPort) {
+	if raw, err := conn.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { deafen(int(fd), address) })
+	}
 }
 
 // setOptions prepares a UDP socket: a large receive buffer, and on a wildcard address the control message that tells which address

@@ -27,8 +27,10 @@ const (
 
 // openEngine opens the sockets of UDP: of the batch engine where it can run, else of the portable one.
 func openEngine(address netip.AddrPort, options Options) (engine, error) {
-	if err := probe(address); err != nil {
-		return nil, err
+	if len(options.Beside) == 0 {
+		if err := probe(address); err != nil {
+			return nil, err
+		}
 	}
 	if options.Engine == Portable {
 		return openPortable(address, options)
@@ -58,6 +60,7 @@ func openEngine(address netip.AddrPort, options Options) (engine, error) {
 // server costs nothing. A reader is not locked to its thread: the preemption that sysmon asks for
 // every 10 ms would then take four switches between threads instead of none, a tenth of all CPU at 2,000 queries a second.
 type batch struct {
+	address netip.AddrPort
 	readers []*reader
 	stop    atomic.Bool
 	mu      sync.Mutex // for closed: a scrape must not ask a descriptor that is somebody else's by now
@@ -65,7 +68,7 @@ type batch struct {
 }
 
 func openBatch(address netip.AddrPort, options Options) (*batch, error) {
-	b := &batch{}
+	b := &batch{address: address}
 	for range options.Readers {
 		fd, err := openSocket(address, true, options.Buffer)
 		if err != nil {
@@ -160,8 +163,11 @@ func (b *batch) run(ctx, late context.Context, l *Listener) {
 	l.misses.wait()
 }
 
-// wake ends the readers: shutting down a UDP socket wakes who waits on it, even though the call fails with ENOTCONN.
+// wake ends the readers, which have a last look at what has come: shutting down a UDP socket wakes who waits on it.
 func (b *batch) wake() {
+	for _, r := range b.readers {
+		deafen(r.fd, b.address)
+	}
 	b.stop.Store(true)
 	for _, r := range b.readers {
 		unix.Shutdown(r.fd, unix.SHUT_RD)

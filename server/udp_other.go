@@ -5,6 +5,7 @@ package server
 import (
 	"net"
 	"net/netip"
+	"syscall"
 )
 
 // controlSize is 0: without control messages the kernel's routing chooses the source of a reply. On a wildcard address of a host
@@ -27,6 +28,13 @@ func listenPacket(address netip.AddrPort, buffer int) (conn *net.UDPConn, contro
 	conn.SetReadBuffer(buffer) // as much as the kernel allows
 	return conn, false, nil
 }
+
+// canShare says that sockets on one address and on all may stand side by side. Systems differ in whether, and whom they give a query.
+const canShare = false
+
+func sharePort(syscall.RawConn) error { return nil }
+
+func deafenConn(*net.UDPConn, netip.AddrPort) {}
 
 func replyFrom([]byte) (netip.Addr, bool) { return netip.Addr{}, false }
 

@@ -14,7 +14,7 @@ import (
 // portable is the engine that runs everywhere: a few goroutines that read one net.UDPConn.
 type portable struct {
 	conn       *net.UDPConn
-	local      netip.Addr      // the address of all queries, unless control messages tell
+	address    netip.AddrPort  // its host is the address of all queries, unless control messages tell
 	control    bool            // replies need a control message to leave from the address that was asked
 	late       context.Context // of misses
 	readers    int
@@ -27,7 +27,7 @@ func openPortable(address netip.AddrPort, options Options) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &portable{conn: conn, local: address.Addr(), control: control, readers: options.Readers}
+	p := &portable{conn: conn, address: address, control: control, readers: options.Readers}
 	for range options.Readers {
 		p.counts = append(p.counts, &tally{})
 	}
@@ -42,8 +42,10 @@ func (p *portable) close()                 { p.conn.Close() }
 
 func (p *portable) run(ctx, late context.Context, l *Listener) {
 	p.late = late
-	stop := context.AfterFunc(ctx, func() { p.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		deafenConn(p.conn, p.address)
+		p.conn.SetReadDeadline(time.Now().Add(lastLook))
+	})()
 	var readers sync.WaitGroup
 	pool := newMissPool(l, replySize)
 	for i := range p.readers {
@@ -53,14 +55,20 @@ func (p *portable) run(ctx, late context.Context, l *Listener) {
 	l.misses.wait()
 }
 
-// read serves one datagram after the other until ctx ends.
+// lastLook is how long what has come before the end is still read.
+const lastLook = 20 * time.Millisecond
+
+// read serves one datagram after the other until ctx ends and there is none left.
 func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
 	defer w.log.end()
 	in, out, control := make([]byte, querySize), make([]byte, 0, replySize), make([]byte, controlSize)
-	for ctx.Err() == nil {
+	for {
 		n, controls, _, client, err := p.conn.ReadMsgUDPAddrPort(in, control)
 		if err != nil {
-			p.pause(ctx, err)
+			if ctx.Err() != nil {
+				return
+			}
+			wait(ctx, 10*time.Millisecond) // a socket that fails at every call must not take a whole CPU
 			continue
 		}
 		from, local := p.source(control[:controls])
@@ -79,11 +87,11 @@ func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
 // source is the control message that makes a reply leave from the address that was asked, and that address.
 func (p *portable) source(control []byte) ([]byte, netip.Addr) {
 	if !p.control {
-		return nil, p.local
+		return nil, p.address.Addr()
 	}
 	local, ok := replyFrom(control)
 	if !ok {
-		return nil, p.local
+		return nil, p.address.Addr()
 	}
 	return control, local
 }
@@ -106,17 +114,6 @@ func (p *portable) ask(w *worker, pool *missPool, client netip.AddrPort, control
 func (p *portable) send(reply, control []byte, client netip.AddrPort) {
 	if _, _, err := p.conn.WriteMsgUDPAddrPort(reply, control, client); err != nil {
 		p.sendErrors.Add(1)
-	}
-}
-
-// pause keeps a socket that fails at every call from taking a whole CPU.
-func (p *portable) pause(ctx context.Context, err error) {
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(10 * time.Millisecond):
 	}
 }
 
