@@ -34,6 +34,7 @@ func reverseOf(addr netip.Addr) string {
 	return name
 }
 
+// newQuery is a question with EDNS.
 func newQuery(name string, typ uint16) query {
 	m := new(dns.Msg)
 	m.SetQuestion(name, typ)

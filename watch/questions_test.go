@@ -14,6 +14,7 @@ type questions struct {
 	about map[key][]query // by service; by namespace, under no name; and the others under no namespace
 }
 
+// modelQuestions makes them; each seventh begins with a capital letter.
 func modelQuestions() questions {
 	all := questions{about: map[key][]query{}}
 	ask := func(name string, about key, types ...uint16) {
