@@ -2,6 +2,8 @@ package watch
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
@@ -201,7 +203,7 @@ func (s *store) Replace(list []any, version string) error {
 		objects = append(objects, n)
 	}
 	s.state.change(func() {
-		for _, k := range s.state.keys(s.kind) {
+		for k := range s.state.keys(s.kind) {
 			if _, ok := seen[k]; !ok {
 				s.state.drop(s.kind, k)
 			}
@@ -280,25 +282,21 @@ func (s *state) held(kind zones.Kinds, k key) stripped {
 	return stripped{key: k}
 }
 
-func (s *state) keys(kind zones.Kinds) []key {
-	var keys []key
+// keys calls yield with the name of every object that is held of a kind, until yield returns false. The object may be dropped by then.
+func (s *state) keys(kind zones.Kinds) iter.Seq[key] {
 	switch kind {
 	case zones.Services:
-		for k := range s.services {
-			keys = append(keys, k)
-		}
+		return maps.Keys(s.services)
 	case zones.Slices:
-		for k := range s.slices {
-			keys = append(keys, k)
-		}
-	case zones.Namespaces:
-		for name := range s.namespaces {
-			keys = append(keys, key{name: name})
-		}
+		return maps.Keys(s.slices)
 	case zones.PodObjects:
-		for k := range s.pods {
-			keys = append(keys, k)
+		return maps.Keys(s.pods)
+	}
+	return func(yield func(key) bool) {
+		for name := range s.namespaces {
+			if !yield(key{name: name}) {
+				return
+			}
 		}
 	}
-	return keys
 }
