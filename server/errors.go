@@ -5,74 +5,112 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/clusterdns/clusterdns/server/config"
 )
 
-// errorLog writes the failures of a block (directive errors): as they come, or as the sum of those that are alike.
+// errorLog writes the failures of a block (directive errors): as they come, or as the sum of those that are alike. Any number of goroutines
+// may write to it; sums are written by run.
 type errorLog struct {
 	slog.Handler
-	rules []*errorRule
+	rules []*errorRule // one for each `consolidate`
 }
 
-// errorRule counts the messages that match one `consolidate`.
+// errorRule counts the messages that are alike. The first of a period starts its clock.
 type errorRule struct {
 	config.Consolidate
+	shows int           // of the first messages of a period that are written at once
+	begun chan struct{} // takes one element for each period
+
 	mu    sync.Mutex
-	count int
+	count int // of this period
+	ended bool
 }
 
-// newErrorLog is the logger for a block's failures; nil, for nowhere, without the directive.
-func newErrorLog(c *config.Errors, log *slog.Logger) *slog.Logger {
+// newErrorLog is where a block's failures go; nil, for nowhere, without the directive.
+func newErrorLog(c *config.Errors, log *slog.Logger) *errorLog {
 	if c == nil {
 		return nil
 	}
 	h := &errorLog{Handler: log.Handler()}
-	for _, rule := range c.Consolidate {
-		h.rules = append(h.rules, &errorRule{Consolidate: rule})
+	for _, alike := range c.Consolidate {
+		shows := 0
+		if alike.ShowFirst {
+			shows = 1
+		}
+		h.rules = append(h.rules, newErrorRule(alike, shows))
 	}
-	return slog.New(h)
+	return h
+}
+
+func newErrorRule(alike config.Consolidate, shows int) *errorRule {
+	return &errorRule{Consolidate: alike, shows: shows, begun: make(chan struct{}, 1)}
+}
+
+// run writes sums until ctx ends, and then those that are pending.
+func (h *errorLog) run(ctx context.Context) {
+	var summing sync.WaitGroup
+	for _, rule := range h.rules {
+		summing.Go(func() { rule.run(ctx, h) })
+	}
+	summing.Wait()
 }
 
 // Handle implements slog.Handler: the first rule that matches takes the message.
-func (h *errorLog) Handle(ctx context.Context, r slog.Record) error {
+func (h *errorLog) Handle(_ context.Context, r slog.Record) error {
 	for _, rule := range h.rules {
 		if rule.Pattern.MatchString(r.Message) {
-			if rule.add(ctx, h.Handler) && rule.ShowFirst {
-				r.Level = rule.Level
-				return h.print(ctx, r, r.Message)
+			if rule.take() {
+				h.say(rule.Level, r.Message)
 			}
 			return nil
 		}
 	}
-	return h.print(ctx, r, r.Message)
+	h.say(r.Level, r.Message)
+	return nil
 }
 
-// print writes a line as CoreDNS's plugin does.
-func (h *errorLog) print(ctx context.Context, r slog.Record, message string) error {
-	return h.Handler.Handle(ctx, slog.NewRecord(r.Time, r.Level, "plugin/errors: "+message, 0))
+// say writes a line as CoreDNS's plugin does.
+func (h *errorLog) say(level slog.Level, message string) {
+	slog.New(h.Handler).Log(context.Background(), level, "plugin/errors: "+message)
 }
 
-// add counts one message. The first of a period starts the clock after which their sum is written.
-func (e *errorRule) add(ctx context.Context, to slog.Handler) (first bool) {
+// take counts one message and reports whether it is written at once. So is each that comes when nobody sums up any more.
+func (e *errorRule) take() (shown bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.count++
-	if e.count > 1 {
-		return false
+	if e.ended {
+		return true
 	}
-	time.AfterFunc(e.Period, func() { e.sum(ctx, to) })
-	return true
+	if e.count++; e.count == 1 {
+		e.begun <- struct{}{} // run has taken the last one before it ended that period
+	}
+	return e.count <= e.shows
 }
 
-func (e *errorRule) sum(ctx context.Context, to slog.Handler) {
-	e.mu.Lock()
-	count := e.count
-	e.count = 0
-	e.mu.Unlock()
-	if e.ShowFirst && count == 1 {
-		return
+// run ends each period, the last one with ctx.
+func (e *errorRule) run(ctx context.Context, to *errorLog) {
+	for last := false; !last; {
+		select {
+		case <-ctx.Done():
+		case <-e.begun:
+			wait(ctx, e.Period)
+		}
+		last = ctx.Err() != nil
+		if sum := e.sum(last); sum != "" {
+			to.say(e.Level, sum)
+		}
 	}
-	slog.New(to).Log(context.WithoutCancel(ctx), e.Level, fmt.Sprintf("plugin/errors: %d errors like '%s' occurred in last %s", count, e.Pattern, e.Period))
+}
+
+// sum ends a period, and tells of the messages that have not been written: "" for none.
+func (e *errorRule) sum(last bool) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	count := e.count
+	e.count, e.ended = 0, last
+	if count <= e.shows {
+		return ""
+	}
+	return fmt.Sprintf("%d errors like '%s' occurred in last %s", count, e.Pattern, e.Period)
 }

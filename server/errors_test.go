@@ -2,44 +2,96 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/clusterdns/clusterdns/server/config"
 )
 
-// TestErrorLog holds the lines of the directive errors to CoreDNS's: alone, as a sum, and as a first one followed by the sum.
-func TestErrorLog(t *testing.T) {
+// tell hands an errorLog with these rules to say, in a bubble, ends it, and compares what was written.
+func tell(t *testing.T, rules []config.Consolidate, want string, say func(log *slog.Logger, end func())) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := newErrorLog(&config.Errors{Consolidate: []config.Consolidate{
-			{Period: 30 * time.Second, Pattern: regexp.MustCompile(`timeout$`), Level: slog.LevelWarn},
-			{Period: time.Minute, Pattern: regexp.MustCompile(`refused$`), Level: slog.LevelInfo, ShowFirst: true},
-		}}, slog.New(NewLogHandler(&out, slog.LevelInfo)))
+		h := newErrorLog(&config.Errors{Consolidate: rules}, slog.New(NewLogHandler(&out, slog.LevelInfo)))
+		running := start(context.Background(), h.run)
+		say(slog.New(h), running.stop)
+		running.stop()
+		if out.String() != want {
+			t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
+		}
+	})
+}
+
+// TestErrorLog holds the lines of the directive errors to CoreDNS's: alone, as a sum, and as a first one followed by the sum.
+func TestErrorLog(t *testing.T) {
+	tell(t, []config.Consolidate{
+		{Period: 30 * time.Second, Pattern: regexp.MustCompile(`timeout$`), Level: slog.LevelWarn},
+		{Period: time.Minute, Pattern: regexp.MustCompile(`refused$`), Level: slog.LevelInfo, ShowFirst: true},
+		{Period: time.Minute, Pattern: regexp.MustCompile(`debug$`), Level: slog.LevelDebug, ShowFirst: true},
+	}, `[INFO] plugin/errors: 2 b.example. A: refused
+[ERROR] plugin/errors: 2 c.example. A: something else
+[WARNING] plugin/errors: 3 errors like 'timeout$' occurred in last 30s
+[INFO] plugin/errors: 2 d.example. A: refused
+[INFO] plugin/errors: 2 errors like 'refused$' occurred in last 1m0s
+`, func(log *slog.Logger, _ func()) {
 		for range 3 {
 			log.Error("2 a.example. A: timeout")
 		}
 		log.Error("2 b.example. A: refused")
 		log.Error("2 c.example. A: something else")
+		log.Error("2 c.example. A: debug")
 		time.Sleep(2 * time.Minute)
 		log.Error("2 d.example. A: refused")
 		log.Error("2 d.example. A: refused")
 		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		want := `[INFO] plugin/errors: 2 b.example. A: refused
-[ERROR] plugin/errors: 2 c.example. A: something else
-[WARNING] plugin/errors: 3 errors like 'timeout$' occurred in last 30s
-[INFO] plugin/errors: 2 d.example. A: refused
-[INFO] plugin/errors: 2 errors like 'refused$' occurred in last 1m0s
-`
-		if out.String() != want {
-			t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
-		}
 	})
 	if newErrorLog(nil, slog.Default()) != nil {
 		t.Error("failures are told without the directive")
+	}
+}
+
+// What is pending at the end is said then, and what comes later is not lost.
+func TestErrorLogEnds(t *testing.T) {
+	tell(t, []config.Consolidate{
+		{Period: 30 * time.Second, Pattern: regexp.MustCompile(`timeout$`), Level: slog.LevelWarn},
+		{Period: time.Minute, Pattern: regexp.MustCompile(`refused$`), Level: slog.LevelInfo},
+	}, `[WARNING] plugin/errors: 2 errors like 'timeout$' occurred in last 30s
+[WARNING] plugin/errors: 2 b.example. A: timeout
+[INFO] plugin/errors: 2 b.example. A: refused
+`, func(log *slog.Logger, end func()) {
+		for range 2 {
+			log.Error("2 a.example. A: timeout")
+		}
+		end()
+		log.Error("2 b.example. A: timeout")
+		log.Error("2 b.example. A: refused")
+	})
+}
+
+// What a block still has to say at the end of a program, or when a reload replaces it, is said.
+func TestFailuresOfProgram(t *testing.T) {
+	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m ^2.lost\n }\n forward . 127.0.0.1:1 {\n  health_check 0s\n }\n}\n"
+	const pending = "[ERROR] plugin/errors: 3 errors like '^2.lost' occurred in last 5m0s"
+	r := launch(t, corefile)
+	ask := func(times int, name string) {
+		for range times {
+			if reply := exchange(t, "udp", r.Addresses()[0], name, dns.TypeA); reply.Rcode != dns.RcodeServerFailure {
+				t.Fatal(reply)
+			}
+		}
+	}
+	ask(3, "lost.test.")
+	r.reload(t, corefile+"# another\n", reloaded)
+	ask(3, "lost.test.")
+	r.stop()
+	if n := r.said(pending); n != 2 {
+		t.Errorf("said %d times, want once for each configuration: %s\n%s", n, pending, r.log)
 	}
 }

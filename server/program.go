@@ -109,6 +109,19 @@ type source struct {
 type answering struct {
 	*resolver.Resolver
 	*task
+	errors []*errorLog // of its blocks
+}
+
+// run works in the background for the resolver, and then says what its blocks' failures came to.
+func (a *answering) run(ctx context.Context) {
+	var telling []*task
+	for _, e := range a.errors {
+		telling = append(telling, start(context.Background(), e.run))
+	}
+	a.Resolver.Run(ctx)
+	for _, t := range telling {
+		t.stop()
+	}
 }
 
 // NewProgram makes a program that serves nothing yet. Lines of the query log go to out.
@@ -201,6 +214,7 @@ func (p *Program) like(i int) *resolver.Resolver {
 
 func (p *Program) openResolver(g *generation, c *config.Listener, previous *resolver.Resolver) error {
 	var options resolver.Options
+	r := &answering{}
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
 		steps := b.Steps
@@ -210,16 +224,19 @@ func (p *Program) openResolver(g *generation, c *config.Listener, previous *reso
 				return fmt.Errorf("%s: %w", b.Sources[j].At, err)
 			}
 		}
-		steps.Errors = newErrorLog(b.Errors, p.log)
+		if failures := newErrorLog(b.Errors, p.log); failures != nil {
+			steps.Errors = slog.New(failures)
+			r.errors = append(r.errors, failures)
+		}
 		options.Blocks = append(options.Blocks, steps)
 	}
-	answerer, err := resolver.New(options, previous, p.log)
-	if err != nil {
+	var err error
+	if r.Resolver, err = resolver.New(options, previous, p.log); err != nil {
 		return err
 	}
-	run := start(p.base, answerer.Run)
-	g.fresh = append(g.fresh, run.stop)
-	g.resolvers = append(g.resolvers, &answering{answerer, run})
+	r.task = start(p.base, r.run)
+	g.fresh = append(g.fresh, r.stop)
+	g.resolvers = append(g.resolvers, r)
 	return nil
 }
 
