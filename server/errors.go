@@ -5,22 +5,27 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/clusterdns/clusterdns/server/config"
 )
+
+// errorLimit is how many failures of a block are told one by one in a second; the others as their number. Who makes queries fail must not
+// be able to fill a disk.
+const errorLimit = 10
 
 // errorLog writes the failures of a block (directive errors): as they come, or as the sum of those that are alike. Any number of goroutines
 // may write to it; sums are written by run.
 type errorLog struct {
 	slog.Handler
-	rules []*errorRule // one for each `consolidate`
+	rules []*errorRule // one for each `consolidate`, and one for the rest
 }
 
 // errorRule counts the messages that are alike. The first of a period starts its clock.
 type errorRule struct {
-	config.Consolidate
-	shows int           // of the first messages of a period that are written at once
-	begun chan struct{} // takes one element for each period
+	config.Consolidate               // Pattern nil for all
+	shows              int           // of the first messages of a period that are written at once
+	begun              chan struct{} // takes one element for each period
 
 	mu    sync.Mutex
 	count int // of this period
@@ -40,6 +45,7 @@ func newErrorLog(c *config.Errors, log *slog.Logger) *errorLog {
 		}
 		h.rules = append(h.rules, newErrorRule(alike, shows))
 	}
+	h.rules = append(h.rules, newErrorRule(config.Consolidate{Period: time.Second, Level: slog.LevelError}, errorLimit))
 	return h
 }
 
@@ -59,14 +65,13 @@ func (h *errorLog) run(ctx context.Context) {
 // Handle implements slog.Handler: the first rule that matches takes the message.
 func (h *errorLog) Handle(_ context.Context, r slog.Record) error {
 	for _, rule := range h.rules {
-		if rule.Pattern.MatchString(r.Message) {
+		if rule.Pattern == nil || rule.Pattern.MatchString(r.Message) {
 			if rule.take() {
 				h.say(rule.Level, r.Message)
 			}
-			return nil
+			break
 		}
 	}
-	h.say(r.Level, r.Message)
 	return nil
 }
 
@@ -109,8 +114,11 @@ func (e *errorRule) sum(last bool) string {
 	defer e.mu.Unlock()
 	count := e.count
 	e.count, e.ended = 0, last
-	if count <= e.shows {
+	switch {
+	case count <= e.shows:
 		return ""
+	case e.Pattern == nil:
+		return fmt.Sprintf("%d more errors occurred in last %s", count-e.shows, e.Period)
 	}
 	return fmt.Sprintf("%d errors like '%s' occurred in last %s", count, e.Pattern, e.Period)
 }

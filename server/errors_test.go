@@ -3,8 +3,10 @@ package server
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +77,26 @@ func TestErrorLogEnds(t *testing.T) {
 	})
 }
 
-// What a block still has to say at the end of a program, or when a reload replaces it, is said.
+// A flood of failures is at most errorLimit lines in a second and one for all others.
+func TestErrorLogIsBounded(t *testing.T) {
+	lines := func(from int) (text string) {
+		for i := range errorLimit {
+			text += fmt.Sprintf("[ERROR] plugin/errors: 2 %d.example. A: timeout\n", from+i)
+		}
+		return text
+	}
+	tell(t, nil, lines(0)+"[ERROR] plugin/errors: 990 more errors occurred in last 1s\n"+lines(1000)+lines(2000)+"[ERROR] plugin/errors: 1 more errors occurred in last 1s\n",
+		func(log *slog.Logger, _ func()) {
+			for _, flood := range []struct{ from, to int }{{0, 1000}, {1000, 1000 + errorLimit}, {2000, 2001 + errorLimit}} {
+				for i := flood.from; i < flood.to; i++ {
+					log.Error(fmt.Sprintf("2 %d.example. A: timeout", i))
+				}
+				time.Sleep(2 * time.Second)
+			}
+		})
+}
+
+// The failures of a whole program: a flood is bounded, and what its block still has to say at the end, or when a reload replaces it, is said.
 func TestFailuresOfProgram(t *testing.T) {
 	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m ^2.lost\n }\n forward . 127.0.0.1:1 {\n  health_check 0s\n }\n}\n"
 	const pending = "[ERROR] plugin/errors: 3 errors like '^2.lost' occurred in last 5m0s"
@@ -88,10 +109,14 @@ func TestFailuresOfProgram(t *testing.T) {
 		}
 	}
 	ask(3, "lost.test.")
+	ask(10*errorLimit, "flood.test.")
 	r.reload(t, corefile+"# another\n", reloaded)
 	ask(3, "lost.test.")
 	r.stop()
 	if n := r.said(pending); n != 2 {
 		t.Errorf("said %d times, want once for each configuration: %s\n%s", n, pending, r.log)
+	}
+	if n := r.said("flood.test"); n == 0 || n >= 10*errorLimit || !strings.Contains(r.log.String(), "more errors occurred in last 1s") {
+		t.Errorf("%d lines of a flood of %d", n, 10*errorLimit)
 	}
 }
