@@ -1,13 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -24,10 +23,9 @@ type shape struct {
 var shapes = map[string]shape{
 	// 10,000 services, 155,000 endpoints.
 	"10k": {headless: 2_000, headlessEndpoints: 40, clusterIP: 7_500, clusterIPEndpoints: 10, externalName: 500},
-	// 100,000 services, 240,000 endpoints. Most are headless: for each cluster
-	// IP the API server counts all that are taken, so that 90,000 would need
-	// more than an hour.
-	"100k": {headless: 80_000, headlessEndpoints: 2, clusterIP: 20_000, clusterIPEndpoints: 4},
+	// 100,000 services, 305,000 endpoints: as many of each kind as in ten of the
+	// other, with fewer endpoints each.
+	"100k": {headless: 20_000, headlessEndpoints: 4, clusterIP: 75_000, clusterIPEndpoints: 3, externalName: 5_000},
 }
 
 // namespaces is over how many namespaces the services of each shape are spread.
@@ -93,8 +91,6 @@ func (s shape) service(i int) *corev1.Service {
 		o.Spec.ClusterIP = corev1.ClusterIPNone
 		o.Spec.Ports = []corev1.ServicePort{{Name: "peer", Port: 7000, TargetPort: intstr.FromInt32(7000)}}
 	case clusterIP:
-		// From the upper part of the range, where the API server leaves
-		// addresses to those who ask for one.
 		o.Spec.ClusterIP = address(netip.AddrFrom4([4]byte{10, 100, 0, 0}), n).String()
 		o.Spec.Ports = []corev1.ServicePort{
 			{Name: "http", Port: 80, TargetPort: intstr.FromString("http")},
@@ -102,7 +98,25 @@ func (s shape) service(i int) *corev1.Service {
 		}
 	}
 	o.Spec.Selector = map[string]string{"app.kubernetes.io/name": name}
+	o.Spec.Type = corev1.ServiceTypeClusterIP
+	o.Spec.ClusterIPs = []string{o.Spec.ClusterIP}
+	o.Spec.IPFamilies, o.Spec.IPFamilyPolicy = []corev1.IPFamily{corev1.IPv4Protocol}, new(corev1.IPFamilyPolicySingleStack)
 	return o
+}
+
+func (s shape) isClusterIP(i int) bool {
+	k, _, _ := s.of(i)
+	return k == clusterIP
+}
+
+// allocation is what says that a service has its cluster IP.
+func allocation(service *corev1.Service) *networkingv1.IPAddress {
+	return &networkingv1.IPAddress{
+		ObjectMeta: metav1.ObjectMeta{Name: service.Spec.ClusterIP, Labels: map[string]string{
+			networkingv1.LabelIPAddressFamily: "IPv4", networkingv1.LabelManagedBy: "ipallocator.k8s.io"}},
+		Spec: networkingv1.IPAddressSpec{ParentRef: &networkingv1.ParentReference{
+			Resource: "services", Namespace: service.Namespace, Name: service.Name}},
+	}
 }
 
 func objectLabels(name string) map[string]string {
@@ -175,9 +189,4 @@ func (s shape) endpoint(i, j int, service *corev1.Service) discoveryv1.Endpoint 
 		e.Hostname = &pod
 	}
 	return e
-}
-
-// newDialer is a dialer that is not equal to any other.
-func newDialer() func(ctx context.Context, network, address string) (net.Conn, error) {
-	return new(net.Dialer).DialContext
 }
