@@ -3,13 +3,17 @@ package differ
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 
 	"github.com/miekg/dns"
 )
@@ -41,6 +45,9 @@ func (q *question) reverse() bool { return below(q.apex(), reverseTrees...) && q
 // reverseTrees are what reverse zones are below.
 var reverseTrees = []string{"in-addr.arpa.", "ip6.arpa."}
 
+// inClusterset reports whether the name is in the zone of imports.
+func (q *question) inClusterset() bool { return q.apex() == clusterset+"." }
+
 // inCluster reports whether the name is in a zone of services.
 func (q *question) inCluster() bool { return q.apex() != "" && !q.reverse() }
 
@@ -56,12 +63,16 @@ func (q *question) service() (s *corev1.Service, below []string) {
 	if !q.inCluster() || n < 3 || labels[n-1] != "svc" {
 		return nil, nil
 	}
-	return q.world.serviceOf(labels[n-3], labels[n-2]), labels[:n-3]
+	list := q.world.services
+	if q.inClusterset() {
+		list = q.world.imports
+	}
+	return q.world.serviceOf(list, labels[n-3], labels[n-2]), labels[:n-3]
 }
 
 // serviceOf is the service of a name that may be seen; nil for none.
-func (w *world) serviceOf(name, namespace string) *corev1.Service {
-	for _, s := range w.services {
+func (w *world) serviceOf(list []*corev1.Service, name, namespace string) *corev1.Service {
+	for _, s := range list {
 		if s.Name == name && s.Namespace == namespace && w.exposed(namespace) && (w.labels == "" || s.Labels["tier"] == "open") {
 			return s
 		}
@@ -305,6 +316,34 @@ func podColons(q *question, ours, theirs *reply) bool {
 	return q.notFound(theirs)
 }
 
+// podForm explains the address of a live pod in another form than its status
+// has.
+func podForm(q *question, ours, theirs *reply) bool {
+	labels, ok := q.pod()
+	if !ok || len(labels) != 1 || q.world.options.pods != "verified" || !q.missing(theirs) {
+		return false
+	}
+	text := strings.ReplaceAll(labels[0], "-", ":")
+	addr, err := netip.ParseAddr(text)
+	if err != nil || text == addr.String() || !q.world.live(addr, q.labels()[1]) {
+		return false
+	}
+	q.becomes(theirs, dns.RcodeSuccess)
+	if q.qtype() == dns.TypeAAAA {
+		theirs.sections = [3][]record{answer: {{owner: q.msg.Question[0].Name, class: "IN", rrtype: "AAAA", ttl: uint32(q.world.ttl), data: addr.String()}}}
+	}
+	return true
+}
+
+// live reports whether a pod that may be seen has the address.
+func (w *world) live(addr netip.Addr, namespace string) bool {
+	return w.exposed(namespace) && slices.ContainsFunc(w.pods, func(p *corev1.Pod) bool {
+		return p.Namespace == namespace && p.DeletionTimestamp == nil && (p.Status.Phase == corev1.PodRunning || p.Status.Phase == corev1.PodPending) &&
+			(w.labels == "" || p.Labels["tier"] == "open") &&
+			slices.ContainsFunc(p.Status.PodIPs, func(ip corev1.PodIP) bool { return ip.IP == addr.String() })
+	})
+}
+
 // dotted is the name that a pod's name with dots should not have given.
 const dottedName = "a.dotted.name"
 
@@ -314,7 +353,11 @@ func dottedPod(q *question, ours, theirs *reply) (changed bool) {
 		return false
 	}
 	s, rest := q.service()
-	if s != nil && len(rest) == 1 && (q.missing(theirs) || q.qtype() == dns.TypeSRV) && q.world.dottedAt(s, rest[0]) {
+	endpoint := 1 // label, and in a clusterset that of its cluster
+	if q.inClusterset() {
+		endpoint = 2
+	}
+	if s != nil && len(rest) == endpoint && (q.missing(theirs) || q.qtype() == dns.TypeSRV) && q.world.dottedAt(s, rest[0]) && ours.isAt(rest[0]) {
 		// The name itself, which CoreDNS does not know, or for other endpoints
 		// of that address, so that the weights are others.
 		ra := theirs.ra
@@ -347,6 +390,14 @@ func dottedPod(q *question, ours, theirs *reply) (changed bool) {
 		theirs.sections[i] = slices.Compact(kept)
 	}
 	return changed
+}
+
+// isAt reports whether all addresses of the answer are the one of a label.
+func (r *reply) isAt(label string) bool {
+	return r.rcode == dns.RcodeSuccess && !slices.ContainsFunc(r.sections[answer], func(r record) bool {
+		addr, err := netip.ParseAddr(r.data)
+		return err == nil && dashes(addr) != label
+	})
 }
 
 // dottedTargets are the SRV records that stand for one with the name of such
@@ -396,7 +447,8 @@ func (w *world) dottedAt(s *corev1.Service, label string) bool {
 
 func loop(q *question, ours, theirs *reply) bool {
 	links, _, endless := q.chain()
-	if !endless || ours.rcode != dns.RcodeServerFailure || !empty(theirs) {
+	first := len(links) > 0 && slices.Equal(theirs.sections[answer], links[:1]) // where the loop is in another zone
+	if !endless || ours.rcode != dns.RcodeServerFailure || theirs.rcode != dns.RcodeSuccess || !empty(theirs) && !first {
 		return false
 	}
 	theirs.rcode, theirs.sections = dns.RcodeServerFailure, [3][]record{answer: links}
@@ -441,6 +493,11 @@ func (q *question) nonTerminal() bool {
 	if len(rest) != 1 {
 		return false
 	}
+	if q.inClusterset() && slices.ContainsFunc(q.world.slicesOf(s), func(slice *discoveryv1.EndpointSlice) bool {
+		return slice.Labels[mcsv1alpha1.LabelSourceCluster] == rest[0] && q.world.shows(slice) && slices.ContainsFunc(slice.Endpoints, isReady)
+	}) {
+		return true
+	}
 	protocol := corev1.Protocol(strings.ToUpper(strings.TrimPrefix(rest[0], "_")))
 	if kindOf(s) == "cluster IP" {
 		return slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool {
@@ -448,7 +505,7 @@ func (q *question) nonTerminal() bool {
 		})
 	}
 	for _, slice := range q.world.slicesOf(s) {
-		if !slices.ContainsFunc(slice.Endpoints, isReady) {
+		if !slices.ContainsFunc(slice.Endpoints, isReady) || !q.world.shows(slice) {
 			continue
 		}
 		for _, p := range slice.Ports {
@@ -525,7 +582,7 @@ func reverseLonger(q *question, ours, theirs *reply) bool {
 	if below(q.name(), "ip6.arpa.") {
 		whole = 32 + 2
 	}
-	if !q.reverse() || dns.CountLabel(q.name()) <= whole || !theirs.aa || len(theirs.sections[answer]) == 0 {
+	if !q.reverse() || dns.CountLabel(q.name()) <= whole && !strings.Contains(q.name(), `\.`) || !theirs.aa || len(theirs.sections[answer]) == 0 {
 		return false
 	}
 	return q.notFound(theirs)
@@ -545,11 +602,34 @@ func upstreamSays(q *question) *reply {
 }
 
 func hiddenServer(q *question, ours, theirs *reply) bool {
-	return q.ownName() && !q.world.exposed("kube-system") && q.frontless(theirs)
+	if !q.ownName() || q.world.exposed("kube-system") {
+		return false
+	}
+	if q.name() != "ns.dns."+q.apex() || !empty(theirs) {
+		return q.frontless(theirs)
+	}
+	// The hidden service has no address of this family; this machine has.
+	for _, addr := range q.world.local {
+		if rrtype := typeOf(addr); rrtype == q.qtype() {
+			theirs.sections[authority] = nil
+			theirs.sections[answer] = append(theirs.sections[answer], record{owner: q.msg.Question[0].Name, class: "IN",
+				rrtype: dns.TypeToString[rrtype], ttl: uint32(q.world.ttl), data: addr.String()})
+		}
+	}
+	sortRecords(theirs.sections[answer])
+	return !empty(theirs)
+}
+
+// typeOf is the type of an address's record.
+func typeOf(addr netip.Addr) uint16 {
+	if addr.Is4() {
+		return dns.TypeA
+	}
+	return dns.TypeAAAA
 }
 
 func hiddenNamespace(q *question, ours, theirs *reply) bool {
-	return q.world.namespaceLabels != "" && q.withoutPTR(theirs, func(target *question) bool {
+	return q.world.namespaceLabels != "" && q.withoutPTR(ours, theirs, func(target *question) bool {
 		labels := target.labels()
 		return len(labels) > 1 && !q.world.exposed(labels[len(labels)-2])
 	})
@@ -570,10 +650,7 @@ func (q *question) frontless(theirs *reply) (changed bool) {
 			return drop
 		})
 		for _, addr := range q.world.local {
-			rrtype := "A"
-			if addr.Is6() {
-				rrtype = "AAAA"
-			}
+			rrtype := dns.TypeToString[typeOf(addr)]
 			at := slices.IndexFunc(addresses, func(r record) bool { return r.rrtype == rrtype || !ns })
 			if at < 0 {
 				continue
@@ -597,13 +674,13 @@ func (q *question) frontless(theirs *reply) (changed bool) {
 
 // reverseServers puts the name servers of reverse zones where they exist.
 func reverseServers(q *question, ours, theirs *reply) (changed bool) {
-	if !q.reverse() || q.name() != q.apex() || q.qtype() != dns.TypeNS {
+	if !q.reverse() && !q.inClusterset() || q.name() != q.apex() || q.qtype() != dns.TypeNS {
 		return false
 	}
 	move := func(name *string) {
 		if before, ok := strings.CutSuffix(*name, ".svc."+q.apex()); ok {
 			*name, changed = before+".svc."+zoneName, true
-		} else if *name == "ns.dns."+q.apex() {
+		} else if q.reverse() && *name == "ns.dns."+q.apex() {
 			*name, changed = "ns.dns."+zoneName, true
 		}
 	}
@@ -650,6 +727,13 @@ func innerCase(q *question, ours, theirs *reply) (changed bool) {
 	return changed
 }
 
+// recent reports whether a serial is the second of a change of the last day.
+func recent(serial string) bool {
+	n, err := strconv.ParseInt(serial, 10, 64)
+	age := time.Now().Unix() - n
+	return err == nil && age >= -60 && age < 24*60*60
+}
+
 // serial changes the serial of the zone's SOA.
 func serial(q *question, ours, theirs *reply) (changed bool) {
 	for i := range theirs.sections {
@@ -657,6 +741,9 @@ func serial(q *question, ours, theirs *reply) (changed bool) {
 			their := &theirs.sections[i][j]
 			f := strings.Fields(their.data)
 			own := serialOf(ours)
+			if !recent(own) {
+				continue
+			}
 			if their.rrtype == "SOA" && slices.Contains(q.world.apexes, strings.TrimPrefix(f[0], "ns.dns.")) && own != "0" && f[2] != own {
 				f[2] = own
 				their.data, changed = strings.Join(f, " "), true
@@ -697,6 +784,16 @@ func linkLocal(q *question, ours, theirs *reply) bool {
 		})
 	}
 	return found
+}
+
+// hasLinkLocal reports whether this machine has such an address, which CoreDNS
+// would give.
+func hasLinkLocal() bool {
+	all, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(all, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr().IsLinkLocalUnicast()
+	})
 }
 
 // forwardedCase takes the case of names that the upstream sent for none that
@@ -774,9 +871,16 @@ func cutOf(r, whole *reply, limit int) bool {
 	return true
 }
 
+// largest is more than a record of the test has octets, with an Extended DNS
+// Error that there was no room for.
+const largest = 400
+
 // wasCut reports whether both replies are what is left of a longer one.
 func (q *question) wasCut(ours, theirs *reply) bool {
 	limit := min(q.offered(), 1232)
+	if ours.tc && ours.aa && limit-ours.size > largest {
+		return false // there was room; of what is forwarded, ours leaves out all
+	}
 	return q.whole != nil && cutOf(ours, q.whole.ours, limit) && cutOf(q.theirs, q.whole.theirs, q.offered()) && (!ours.tc || q.whole.ours.size > limit)
 }
 
@@ -816,7 +920,7 @@ func cutAdditional(q *question, ours, theirs *reply) bool {
 }
 
 func cutElsewhere(q *question, ours, theirs *reply) bool {
-	if !q.wasCut(ours, theirs) || !ours.tc || !theirs.tc || len(diff(ours, theirs)) == 0 {
+	if !q.wasCut(ours, theirs) || !ours.tc || len(diff(ours, theirs)) == 0 {
 		return false
 	}
 	return theirs.fits(ours)
@@ -847,23 +951,13 @@ func existenceTXT(q *question, ours, theirs *reply) bool { return q.existence(th
 // orphans are PTR records whose targets do not exist, since their service
 // does not, or has no endpoints, or is hidden for want of one.
 func orphans(q *question, ours, theirs *reply) bool {
-	hidden := false
-	drop := func(target *question) bool {
-		s, rest := target.service()
+	return q.withoutPTR(ours, theirs, func(target *question) bool {
+		s, _ := target.service()
 		if s == nil {
 			return !below(target.name(), "kubernetes.default.svc."+zoneName)
 		}
-		hidden = hidden || len(rest) == 0
 		return s.Spec.Type == corev1.ServiceTypeExternalName || q.world.ignoreEmpty && !q.world.anyReady(s)
-	}
-	if !q.withoutPTR(theirs, drop) {
-		return false
-	}
-	if hidden && len(theirs.sections[answer]) == 0 && q.endpointsOnly(ours) {
-		// The hidden service stood before endpoints of the same address.
-		theirs.like(ours)
-	}
-	return true
+	})
 }
 
 // endpointsOnly reports whether all PTR records point at ready endpoints with
@@ -883,11 +977,16 @@ func (q *question) endpointsOnly(r *reply) bool {
 
 func isReady(e discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
 
+// shows reports whether the option labels leaves a slice in.
+func (w *world) shows(slice *discoveryv1.EndpointSlice) bool {
+	return w.labels == "" || slice.Labels["tier"] == "open"
+}
+
 // anyReady reports whether a service has a ready endpoint that may be seen.
 func (w *world) anyReady(s *corev1.Service) bool {
 	for _, slice := range w.slicesOf(s) {
 		for _, e := range slice.Endpoints {
-			if isReady(e) && (w.labels == "" || slice.Labels["tier"] == "open") {
+			if isReady(e) && w.shows(slice) {
 				return true
 			}
 		}
@@ -896,23 +995,28 @@ func (w *world) anyReady(s *corev1.Service) bool {
 }
 
 // withoutPTR drops PTR records by their target.
-func (q *question) withoutPTR(theirs *reply, drop func(target *question) bool) bool {
+func (q *question) withoutPTR(ours, theirs *reply, drop func(target *question) bool) bool {
 	if !q.reverse() || q.qtype() != dns.TypePTR || !theirs.aa {
 		return false
 	}
 	all := theirs.sections[answer]
+	service := false // that has the address itself
 	theirs.sections[answer] = slices.DeleteFunc(slices.Clone(all), func(r record) bool {
 		target := &question{world: q.world}
 		target.msg.Question = []dns.Question{{Name: r.data}}
+		service = service || len(target.labels()) == 3
 		return drop(target)
 	})
-	switch len(theirs.sections[answer]) {
-	case len(all):
+	switch {
+	case len(theirs.sections[answer]) == len(all):
 		return false
-	case 0:
-		return q.notFound(theirs)
+	case len(theirs.sections[answer]) > 0:
+		return true
+	case service && q.endpointsOnly(ours):
+		theirs.like(ours) // the service stood before endpoints of the same address
+		return true
 	}
-	return true
+	return q.notFound(theirs)
 }
 
 // glue adds the addresses of SRV targets that CoreDNS leaves out: those of

@@ -51,6 +51,7 @@ func (w *world) load(t *testing.T, client kubernetes.Interface) {
 		_, err := client.CoreV1().Services(o.Namespace).Create(ctx, o, create)
 		return err
 	})
+	w.loadImports(t, client)
 	all(t, w.pods, func(o *corev1.Pod) error { return loadPod(ctx, client, o) })
 	all(t, w.slices, func(o *discoveryv1.EndpointSlice) error {
 		_, err := client.DiscoveryV1().EndpointSlices(o.Namespace).Create(ctx, o, create)
@@ -87,6 +88,7 @@ func (w *world) unload(t *testing.T, client kubernetes.Interface) {
 	spaces := append([]*corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "kube-system"}}}, w.namespaces...)
 	all(t, spaces, func(o *corev1.Namespace) error {
 		return errors.Join(
+			unloadImports(ctx, client, o.Name),
 			client.CoreV1().Pods(o.Name).DeleteCollection(ctx, now, remove),
 			client.DiscoveryV1().EndpointSlices(o.Name).DeleteCollection(ctx, now, remove))
 	})

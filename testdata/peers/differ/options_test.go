@@ -27,6 +27,7 @@ type options struct {
 	labels          string
 	zonal           bool
 	alone           bool // nothing is forwarded
+	multicluster    bool
 	front           bool // a service fronts this server
 }
 
@@ -44,6 +45,10 @@ var variants = []variant{
 	}},
 	{"blocks of addresses", func(o *options) { o.zones = []string{zone, "10.96.0.0/13", "10.244.0.0/23", "fd00:10:96::/110"} }},
 	{"no forward", func(o *options) { o.alone, o.onward = true, nil }},
+	{"multicluster", func(o *options) {
+		o.zones, o.multicluster, o.pods = []string{zone, clusterset, "in-addr.arpa", "ip6.arpa"}, true, "insecure"
+		o.namespaceLabels, o.noEndpoints = "", false // CoreDNS takes one for labels of imports, and the other not for their endpoints
+	}},
 	{"filters", func(o *options) {
 		o.pods, o.labels, o.podNames, o.ignoreEmpty, o.noEndpoints = "verified", "tier=open", true, true, false
 		o.namespaceLabels, o.namespaceList = "", append([]string{"default"}, namespaceWords[5:]...)
@@ -114,6 +119,9 @@ func (o *options) corefile(kubeconfig, upstream string) string {
 	}
 	if o.zonal {
 		add("zonal")
+	}
+	if o.multicluster {
+		add("multicluster %s", clusterset)
 	}
 	block, forward := ".", "forward . "+upstream
 	if o.alone {

@@ -60,6 +60,10 @@ func (q *question) again() *question {
 		q.other = q.over("in lower case", q.name(), asked.Qtype)
 	case len(links) > 0 && !endless && asked.Qtype != dns.TypeCNAME && asked.Qtype != dns.TypeANY:
 		q.other = q.over("the target", end, asked.Qtype)
+	case q.bare() && q.missing(q.theirs) && !q.missing(q.ours):
+		labels := dns.SplitDomainName(asked.Name)
+		labels[0], labels[1] = "_"+labels[0], "_"+labels[1]
+		q.other = q.over("with underscores", dns.Fqdn(strings.Join(labels, ".")), asked.Qtype)
 	case (asked.Qtype == dns.TypeSOA || asked.Qtype == dns.TypeTXT) && q.apex() != "" && (q.ours.rcode != q.theirs.rcode || q.ours.aa != q.theirs.aa):
 		q.other = q.over("for an address", asked.Name, dns.TypeA)
 	}
@@ -115,7 +119,12 @@ func (w *world) bases() []base {
 		add("namespace without svc", ns, zone)
 	}
 	for _, s := range w.services {
-		w.serviceBases(s, add)
+		w.serviceBases(s, zone, add)
+	}
+	if w.multicluster {
+		for _, s := range w.imports {
+			w.importBases(s, add)
+		}
 	}
 	var addresses []netip.Addr
 	for addr := range w.hosts {
@@ -133,7 +142,9 @@ func (w *world) bases() []base {
 	}
 	for _, p := range w.pods {
 		for _, ip := range p.Status.PodIPs {
-			add("pod "+string(p.Status.Phase), dashes(netip.MustParseAddr(ip.IP)), p.Namespace, "pod", zone)
+			addr := netip.MustParseAddr(ip.IP)
+			add("pod "+string(p.Status.Phase), dashes(addr), p.Namespace, "pod", zone)
+			add("pod in full", strings.NewReplacer(".", "-", ":", "-").Replace(addr.StringExpanded()), p.Namespace, "pod", zone)
 		}
 		add("pod name", p.Name, p.Namespace, "pod", zone)
 	}
@@ -160,7 +171,7 @@ var oddReverse = []string{"10.in-addr.arpa", "96.10.in-addr.arpa", "0.96.10.in-a
 
 // serviceBases are the names of a service: what it has, and what another kind
 // of service would have.
-func (w *world) serviceBases(s *corev1.Service, add func(what string, parts ...string)) {
+func (w *world) serviceBases(s *corev1.Service, zone string, add func(what string, parts ...string)) {
 	kind := kindOf(s)
 	if endpoints := w.readyEndpoints(s); endpoints > 9 {
 		// These fill messages: there are few of them, and much to see.
@@ -382,6 +393,8 @@ func (w *world) qtype(name string) uint16 {
 	switch n := w.IntN(10); {
 	case n < 3 && strings.HasSuffix(strings.ToLower(name), ".arpa."):
 		return dns.TypePTR
+	case n < 3 && strings.HasPrefix(name, "dns-version."):
+		return dns.TypeTXT
 	case n < 7:
 		return pick(w, usual)
 	}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 )
 
 // addSlices adds the slices of a service: none, several, of both families,
@@ -190,10 +191,14 @@ func (w *world) addPods(namespace string) {
 	}
 }
 
-// slicesOf are the slices of a service.
+// slicesOf are the slices of a service, or of an import.
 func (w *world) slicesOf(s *corev1.Service) (list []*discoveryv1.EndpointSlice) {
+	name := discoveryv1.LabelServiceName
+	if slices.Contains(w.imports, s) {
+		name = mcsv1alpha1.LabelServiceName
+	}
 	for _, slice := range w.slices {
-		if slice.Namespace == s.Namespace && slice.Labels[discoveryv1.LabelServiceName] == s.Name {
+		if slice.Namespace == s.Namespace && slice.Labels[name] == s.Name {
 			list = append(list, slice)
 		}
 	}

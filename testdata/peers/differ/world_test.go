@@ -24,6 +24,7 @@ type world struct {
 
 	namespaces []*corev1.Namespace
 	services   []*corev1.Service
+	imports    []*corev1.Service // what ServiceImports say
 	slices     []*discoveryv1.EndpointSlice
 	pods       []*corev1.Pod
 
@@ -74,6 +75,9 @@ func newWorld(seed uint64, local []netip.Addr) *world {
 	}
 	w.addChain()
 	w.addFront()
+	for _, ns := range w.namespaces {
+		w.addImports(ns.Name)
+	}
 	w.addReverse()
 	return w
 }
@@ -267,11 +271,15 @@ func (w *world) addFront() {
 	w.setFamilies(s)
 	w.services = append(w.services, s)
 	for _, addr := range w.local {
-		slice := w.newSlice(s, familyOf(addr))
-		slice.Labels["tier"] = "open"
+		// Nothing random: what is asked must not depend on the machine.
+		slice := &discoveryv1.EndpointSlice{ObjectMeta: *s.ObjectMeta.DeepCopy(), AddressType: familyOf(addr)}
+		slice.Name = "front-" + dashes(addr)
+		slice.Labels[discoveryv1.LabelServiceName] = s.Name
 		slice.Ports = slicePorts(s.Spec.Ports)
 		slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{addr.String()}}}
-		w.slices = append(w.slices, slice)
+		again := slice.DeepCopy() // as while an endpoint moves from one slice to another
+		again.Name += "-again"
+		w.slices = append(w.slices, slice, again)
 	}
 }
 
