@@ -51,8 +51,8 @@ func (p pool) at(offset uint64) netip.Addr {
 	return addr
 }
 
-// start is where the search for a claim's address begins. It depends on the claim alone, so that addresses are the same at every start,
-// and what other files hold moves no address but where two searches meet.
+// start is where the search for a claim's address begins. It depends on the claim alone, so that what other files hold moves no address
+// but where two searches meet.
 func (p pool) start(c claim, attempt byte) uint64 {
 	sum := sha256.Sum256([]byte(c.kind + "\x00" + c.namespace + "\x00" + c.name + "\x00" + string(attempt)))
 	return p.first + binary.BigEndian.Uint64(sum[:])%(p.last-p.first+1)
@@ -61,40 +61,29 @@ func (p pool) start(c claim, attempt byte) uint64 {
 // attempts are the places that are tried before the whole pool is walked through. A pool that is half full is missed by 16 attempts once in 65536 times.
 const attempts = 16
 
-// allocator hands out addresses in one reading of manifests.
+// allocator hands out addresses in one reading of manifests. It knows nothing of readings before: the same files have the same addresses,
+// whatever was in the folder on the way to them.
 type allocator struct {
-	previous, current allocations
-	taken             map[netip.Addr]struct{}
-	full              map[pool]bool
+	current allocations
+	taken   map[netip.Addr]struct{}
+	full    map[pool]bool
 }
 
-func newAllocator(previous allocations) *allocator {
-	return &allocator{previous, allocations{}, map[netip.Addr]struct{}{}, map[pool]bool{}}
+func newAllocator() *allocator {
+	return &allocator{allocations{}, map[netip.Addr]struct{}{}, map[pool]bool{}}
 }
 
 // hold keeps a given address from being handed out.
 func (a *allocator) hold(addr netip.Addr) { a.taken[addr] = struct{}{} }
 
-// assign gives an address to each claim, in their order, and leaves a claim without one when its pool is full. Addresses of the last
-// reading stay where they are, before any new one is handed out; a given one that takes such an address moves it, as a new start would.
+// assign gives an address to each claim, in their order, and leaves a claim without one when its pool is full.
 func (a *allocator) assign(claims []claim) {
 	for _, c := range claims {
-		if addr, ok := a.previous[c]; ok && a.free(addr) {
-			a.give(c, addr)
+		if addr := a.search(c); addr.IsValid() {
+			a.current[c] = addr
+			a.hold(addr)
 		}
 	}
-	for _, c := range claims {
-		if _, done := a.current[c]; !done {
-			if addr := a.search(c); addr.IsValid() {
-				a.give(c, addr)
-			}
-		}
-	}
-}
-
-func (a *allocator) give(c claim, addr netip.Addr) {
-	a.current[c] = addr
-	a.hold(addr)
 }
 
 func (a *allocator) free(addr netip.Addr) bool {

@@ -31,7 +31,7 @@ spec: {template: {spec: {containers: []}}}
 func TestAddressesDoNotMove(t *testing.T) {
 	const n = 400
 	files := manyServices(n)
-	whole := mustRead(t, files, nil, Options{})
+	whole := mustRead(t, files, Options{})
 	if len(whole.faults) > 0 {
 		t.Fatal(whole.faults)
 	}
@@ -46,12 +46,12 @@ func TestAddressesDoNotMove(t *testing.T) {
 		seen[addr] = c
 	}
 
-	// Without every third file, at a new start: only where two searches met may an address be another.
+	// Without every third file only where two searches met may an address be another.
 	for i := 0; i < n; i += 3 {
 		delete(files, fmt.Sprintf("%d.yaml", i))
 	}
 	moved := 0
-	fresh := mustRead(t, files, nil, Options{})
+	fresh := mustRead(t, files, Options{})
 	for c, addr := range fresh.allocations {
 		if whole.allocations[c] != addr {
 			moved++
@@ -60,42 +60,16 @@ func TestAddressesDoNotMove(t *testing.T) {
 	if moved > 10 {
 		t.Errorf("%d of %d addresses moved with a third of the files gone", moved, len(fresh.allocations))
 	}
-
-	// While running, none moves; and none moves back when the files come again.
-	running := mustRead(t, files, whole.allocations, Options{})
-	for c, addr := range running.allocations {
-		if whole.allocations[c] != addr {
-			t.Errorf("the address of %v moved from %s to %s", c, whole.allocations[c], addr)
-		}
-	}
-	again := mustRead(t, manyServices(n), running.allocations, Options{})
-	for c, addr := range running.allocations {
-		if again.allocations[c] != addr {
-			t.Errorf("the address of %v moved from %s to %s", c, addr, again.allocations[c])
-		}
-	}
 }
 
-// TestSearchesThatMeet gives two claims one place to begin at: who comes second goes on, and stays there when the first one leaves.
+// TestSearchesThatMeet holds the place that a claim's search begins at: it goes on to its second attempt.
 func TestSearchesThatMeet(t *testing.T) {
-	first, second := claim{"service", key{"a", "first"}, false}, claim{"service", key{"a", "second"}, false}
-	a := newAllocator(nil)
-	a.hold(poolOf(second).at(poolOf(second).start(second, 0)))
-	a.assign([]claim{first, second})
-	if got, other := a.current[second], poolOf(second).at(poolOf(second).start(second, 1)); got != other {
-		t.Errorf("the second attempt is at %s, want %s", got, other)
-	}
-	b := newAllocator(a.current)
-	b.assign([]claim{second})
-	if b.current[second] != a.current[second] {
-		t.Errorf("moved from %s to %s when its first place came free", a.current[second], b.current[second])
-	}
-	// An address that a manifest gives from now on is that manifest's, as it would be after a new start.
-	c := newAllocator(a.current)
-	c.hold(a.current[second])
-	c.assign([]claim{second})
-	if got := c.current[second]; got == a.current[second] || !got.IsValid() {
-		t.Errorf("the address %s, given to another, is now %s", a.current[second], got)
+	c := claim{"service", key{"a", "second"}, false}
+	a := newAllocator()
+	a.hold(poolOf(c).at(poolOf(c).start(c, 0)))
+	a.assign([]claim{c})
+	if got, want := a.current[c], poolOf(c).at(poolOf(c).start(c, 1)); got != want {
+		t.Errorf("the second attempt is at %s, want %s", got, want)
 	}
 }
 
@@ -124,7 +98,7 @@ func TestFullPool(t *testing.T) {
 	for i := range 1 << 16 {
 		claims = append(claims, claim{"pod", key{"ns", fmt.Sprint(i)}, false})
 	}
-	a := newAllocator(nil)
+	a := newAllocator()
 	a.assign(claims)
 	want := 255*254 - 0 // 10.244.1.0 to 10.244.255.255
 	if got := len(a.current); got != want {

@@ -20,16 +20,15 @@ import (
 // reading is what a folder of manifests says, after the work that a control plane would do on it.
 type reading struct {
 	objects     objects
-	allocations allocations    // for the next reading
+	allocations allocations
 	faults      []fault        // in the order of files and lines
 	passedOver  map[string]int // manifests of kinds that are not read, by kind
 }
 
 // readManifests reads files and stands in for the control plane as far as names need it: it gives addresses to services and pods, makes
-// the pods of workloads, and builds slices. Nothing is scheduled or rolled out. What it makes depends on the files alone, and on the
-// addresses of the previous reading, which stay; so two starts serve the same. A manifest that an API server would refuse is a fault and
-// is left out, the others are served. An error means that nothing could be read.
-func readManifests(files fs.FS, previous allocations, options Options) (reading, error) {
+// the pods of workloads, and builds slices. Nothing is scheduled or rolled out. What it makes depends on the files alone. A manifest that
+// an API server would refuse is a fault and is left out, the others are served. An error means that nothing could be read.
+func readManifests(files fs.FS, options Options) (reading, error) {
 	filter, err := newFilter(options)
 	if err != nil {
 		return reading{}, err
@@ -38,7 +37,7 @@ func readManifests(files fs.FS, previous allocations, options Options) (reading,
 	if err := c.read(files); err != nil {
 		return reading{}, err
 	}
-	addresses := newAllocator(previous)
+	addresses := newAllocator()
 	c.refuseConflicts()
 	c.holdGiven(addresses)
 	c.giveClusterIPs(addresses)

@@ -32,9 +32,9 @@ func mapFS(files map[string]string) fstest.MapFS {
 }
 
 // mustRead reads a folder, with everything kept.
-func mustRead(t *testing.T, files fs.FS, previous allocations, o Options) reading {
+func mustRead(t *testing.T, files fs.FS, o Options) reading {
 	t.Helper()
-	r, err := readManifests(files, previous, o)
+	r, err := readManifests(files, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,13 +127,10 @@ func TestReadManifests(t *testing.T) {
 				folder[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
 			}
 			o := caseOptions(t, string(archive.Comment))
-			r := mustRead(t, folder, nil, o)
+			r := mustRead(t, folder, o)
 			got := dump(r)
-			if again := dump(mustRead(t, folder, nil, o)); again != got {
+			if again := dump(mustRead(t, folder, o)); again != got {
 				t.Errorf("two readings differ (-first +second):\n%s", cmp.Diff(got, again))
-			}
-			if again := dump(mustRead(t, folder, r.allocations, o)); again != got {
-				t.Errorf("a reading after itself differs (-first +second):\n%s", cmp.Diff(got, again))
 			}
 			if updating() {
 				if at < 0 {
@@ -179,17 +176,17 @@ func caseOptions(t *testing.T, head string) Options {
 }
 
 func TestReadManifestsSaysWhatCannotWork(t *testing.T) {
-	if _, err := readManifests(mapFS(nil), nil, Options{Labels: "a in ("}); err == nil {
+	if _, err := readManifests(mapFS(nil), Options{Labels: "a in ("}); err == nil {
 		t.Error("a selector that cannot be parsed is no error")
 	}
-	if _, err := readManifests(os.DirFS(filepath.Join(t.TempDir(), "gone")), nil, Options{}); err == nil {
+	if _, err := readManifests(os.DirFS(filepath.Join(t.TempDir(), "gone")), Options{}); err == nil {
 		t.Error("a folder that does not exist is no error")
 	}
 }
 
 // TestSampleCluster reads the cluster of the demo. Its addresses are printed in the README and must not change.
 func TestSampleCluster(t *testing.T) {
-	r := mustRead(t, os.DirFS("../testdata/cluster"), nil, Options{VerifyPods: true})
+	r := mustRead(t, os.DirFS("../testdata/cluster"), Options{VerifyPods: true})
 	got := dump(r)
 	const path = "../testdata/manifests/cluster.objects"
 	if updating() {
@@ -233,7 +230,7 @@ func FuzzReadManifests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		folder := mapFS(map[string]string{"a.yaml": string(text), "b.json": string(text)})
 		o := Options{PodNames: true, Zonal: true, VerifyPods: true}
-		r, err := readManifests(folder, nil, o)
+		r, err := readManifests(folder, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +259,7 @@ func FuzzReadManifests(f *testing.F) {
 				t.Errorf("no line in %q", fault)
 			}
 		}
-		if diff := cmp.Diff(dump(r), dump(mustRead(t, folder, nil, o))); diff != "" {
+		if diff := cmp.Diff(dump(r), dump(mustRead(t, folder, o))); diff != "" {
 			t.Errorf("two readings differ:\n%s", diff)
 		}
 	})

@@ -26,7 +26,7 @@ type manifests struct {
 	patience time.Duration // after which it is read in the midst of events
 	poll     time.Duration // between readings where the system cannot tell of changes
 
-	allocations allocations
+	allocations allocations     // of the last reading
 	said        map[string]bool // faults of the last reading
 	unread      string          // why the folder cannot be read, "" when it can
 	unwatched   string          // why it cannot be watched
@@ -58,12 +58,12 @@ func (m *manifests) run(ctx context.Context) {
 
 // read hands a reading to the sink. When the folder cannot be read, it may be on its way to be made again: the last reading stays.
 func (m *manifests) read() {
-	r, err := readManifests(os.DirFS(m.folder), m.allocations, m.options)
+	r, err := readManifests(os.DirFS(m.folder), m.options)
 	m.say(&m.unread, "manifests cannot be read, the last reading stays", err)
 	if err != nil {
 		return
 	}
-	m.allocations = r.allocations
+	m.sayMoved(r.allocations)
 	last := m.said
 	m.said = make(map[string]bool, len(r.faults))
 	fresh := 0
@@ -85,6 +85,17 @@ func (m *manifests) read() {
 	}
 	m.log.Info("manifests read", said...)
 	m.sink(r, fresh)
+}
+
+// sayMoved logs the addresses that are others than in the last reading: where a manifest that came or went asks for one of them, or has a
+// name that leads to the same one.
+func (m *manifests) sayMoved(now allocations) {
+	for c, addr := range now {
+		if before, ok := m.allocations[c]; ok && before != addr {
+			m.log.Info("an address moved with the manifests beside it", c.kind, c.namespace+"/"+c.name, "from", before, "to", addr)
+		}
+	}
+	m.allocations = now
 }
 
 // say logs an error when it is not the one of last time.

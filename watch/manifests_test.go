@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -266,23 +268,45 @@ func TestConfigMapOfFolders(t *testing.T) {
 	l.await(t, "b")
 }
 
-// TestAddressStaysWhileRunning adds a service that would have had another one's address, had it been there at the start.
-func TestAddressStaysWhileRunning(t *testing.T) {
+// TestAddressesComeBack adds, beside a service and a pod, what takes their addresses: manifests that ask for them, and a service whose name
+// leads to the same one. Each time they move, and that is said; when the file is gone they are back, as after a new start.
+func TestAddressesComeBack(t *testing.T) {
 	first, second := meeting(t)
-	text := func(name string) string {
+	ipv6 := func(name string) string {
 		return "apiVersion: v1\nkind: Service\nmetadata: {name: " + name + "}\nspec: {ipFamilies: [IPv6], ports: [{port: 80}]}\n"
 	}
 	folder := t.TempDir()
-	write(t, text(second), folder, "second.yaml")
+	write(t, ipv6(second), folder, "service.yaml")
+	write(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec: {containers: []}\n", folder, "pod.yaml")
 	l := start(t, folder)
-	before := l.await(t, second).objects.services[0].clusterIPs[0]
-	write(t, text(first), folder, "first.yaml")
-	services := l.await(t, first, second).objects.services
-	if got := services[1].clusterIPs[0]; got != before {
-		t.Errorf("the address of %s moved from %s to %s", second, before, got)
-	}
-	if services[0].clusterIPs[0] == before {
-		t.Errorf("%s has the address of %s", first, second)
+	service := claim{"service", key{"default", second}, true}
+	pod := claim{"pod", key{"default", "pod"}, false}
+	before := l.await(t, second).allocations
+
+	for _, test := range []struct {
+		claim       claim
+		other, text string
+	}{
+		{service, "taker", fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: taker}\nspec: {clusterIP: %q}\n", before[service])},
+		{pod, "a", serviceText("a") + fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nstatus: {podIP: %s}\n", before[pod])},
+		{service, first, ipv6(first)},
+	} {
+		write(t, test.text, folder, "other.tmp")
+		must(t, os.Rename(filepath.Join(folder, "other.tmp"), filepath.Join(folder, "other.yaml")))
+		names := []string{test.other, second}
+		slices.Sort(names)
+		moved := l.await(t, names...).allocations[test.claim]
+		if moved == before[test.claim] || !moved.IsValid() {
+			t.Errorf("with %s, the address of %v is %s", test.other, test.claim, moved)
+		}
+		said := fmt.Sprintf("%s=default/%s from=%s to=%s", test.claim.kind, test.claim.name, before[test.claim], moved)
+		if !strings.Contains(l.logged.String(), said) {
+			t.Errorf("%q is not logged", said)
+		}
+		must(t, os.Remove(filepath.Join(folder, "other.yaml")))
+		if again := l.await(t, second).allocations; !maps.Equal(again, before) {
+			t.Errorf("without %s again: %v, want %v", test.other, again, before)
+		}
 	}
 }
 
