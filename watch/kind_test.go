@@ -8,7 +8,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterdns/clusterdns/zones"
 )
@@ -107,5 +109,33 @@ func TestStaleEventsChangeNothing(t *testing.T) {
 	do(t, s.services.Replace([]any{serviceAt("a", "10.0.0.7", 8)}, "11"))
 	if got, want := s.held(), []string{"a [10.0.0.7]"}; !slices.Equal(got, want) {
 		t.Fatalf("after a change at a version that was given before: %v, want %v", got, want)
+	}
+}
+
+// TestListAgain hands lists on as a reflector does: through a store of client-go, which asks each object for its name and version.
+func TestListAgain(t *testing.T) {
+	s := newStores(t)
+	for range 2 {
+		for _, list := range []struct {
+			*store
+			object metav1.Object
+		}{{s.services, serviceAt("a", "10.0.0.1", 1)}, {s.slices, sliceAt("a", "10.1.0.1", 2)}, {s.namespaces, namespaceAt("prod", 3)}} {
+			arrived := cache.NewStore(cache.MetaNamespaceKeyFunc, cache.WithTransformer(list.Transformer()))
+			do(t, arrived.Add(list.object))
+			for _, o := range arrived.List() {
+				m, err := meta.Accessor(o)
+				do(t, err)
+				if m.GetNamespace() != list.object.GetNamespace() || m.GetName() != list.object.GetName() || m.GetResourceVersion() != list.object.GetResourceVersion() {
+					t.Errorf("%T is %s/%s at %s, want %v", o, m.GetNamespace(), m.GetName(), m.GetResourceVersion(), list.object)
+				}
+			}
+			do(t, list.Replace(arrived.List(), "3"))
+		}
+	}
+	if got, want := s.held(), []string{"a [10.0.0.1]"}; !slices.Equal(got, want) {
+		t.Errorf("held %v, want %v", got, want)
+	}
+	if len(s.state.slices) != 1 || len(s.state.namespaces) != 1 {
+		t.Errorf("held %d slices, %d namespaces, want 1 and 1", len(s.state.slices), len(s.state.namespaces))
 	}
 }

@@ -67,3 +67,9 @@ type pod struct {
 	version string
 	addrs   []netip.Addr
 }
+
+// about is the name of an object and its version.
+func (o *service) about() (key, string)   { return o.key, o.version }
+func (o *slice) about() (key, string)     { return o.key, o.version }
+func (o *namespace) about() (key, string) { return key{name: o.name}, o.version }
+func (o *pod) about() (key, string)       { return o.key, o.version }
