@@ -1,8 +1,9 @@
 package zones
 
 import (
+	"cmp"
 	"encoding/binary"
-	"sort"
+	"slices"
 )
 
 // Unit is the compiled records of one service: every owner name at and below it, with its rrsets. It is immutable and holds no
@@ -196,6 +197,6 @@ func index(u *Unit, count int) []slot {
 		slots = append(slots, slot{uint32(hashString(n.name)), uint32(at)})
 		at = next
 	}
-	sort.Slice(slots, func(i, j int) bool { return slots[i].hash < slots[j].hash })
+	slices.SortFunc(slots, func(a, b slot) int { return cmp.Compare(a.hash, b.hash) })
 	return slots
 }
