@@ -14,7 +14,7 @@ const (
 	// garbage is how much may lie uncollected beside what lives. Go's default is as much again as lives, which with a large cluster
 	// is what most of the memory would be for. A smaller heap keeps the default, a larger one a fifth: the collector must not run
 	// all the time.
-	garbage                = 12 << 20
+	garbage                = 8 << 20
 	leastGarbagePercent    = 20
 	ordinaryGarbagePercent = 100
 )
