@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -59,6 +60,9 @@ func (m *manifests) run(ctx context.Context) {
 // read hands a reading to the sink. When the folder cannot be read, it may be on its way to be made again: the last reading stays.
 func (m *manifests) read() {
 	r, err := readManifests(os.DirFS(m.folder), m.options)
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		path.Path = filepath.Join(m.folder, path.Path) // a DirFS says "."
+	}
 	m.say(&m.unread, "manifests cannot be read, the last reading stays", err)
 	if err != nil {
 		return
@@ -113,12 +117,12 @@ func (m *manifests) say(last *string, words string, err error) {
 // wait returns when something changed and it is quiet again, or when ctx ends.
 func (m *manifests) wait(ctx context.Context, w *folderWatch) {
 	var events <-chan fsnotify.Event
-	var errors <-chan error
+	var lost <-chan error
 	var quiet, patience, poll <-chan time.Time
 	if w == nil {
 		poll = time.After(m.poll)
 	} else {
-		events, errors = w.watcher.Events, w.watcher.Errors
+		events, lost = w.watcher.Events, w.watcher.Errors
 	}
 	changed := func() {
 		quiet = time.After(m.quiet)
@@ -132,7 +136,7 @@ func (m *manifests) wait(ctx context.Context, w *folderWatch) {
 			if w.concerns(e) {
 				changed()
 			}
-		case <-errors: // events were lost
+		case <-lost:
 			changed()
 		case <-quiet:
 			return

@@ -204,6 +204,16 @@ func TestFolderIsRemovedAndMadeAgain(t *testing.T) {
 	l.await(t, "c")
 }
 
+// TestMissingFolderIsNamed reads a folder that is not there.
+func TestMissingFolderIsNamed(t *testing.T) {
+	var logged strings.Builder
+	m := &manifests{folder: filepath.Join(t.TempDir(), "gone"), log: slog.New(slog.NewTextHandler(&logged, nil))}
+	m.read()
+	if words := "stat " + m.folder + ": no such file or directory"; !strings.Contains(logged.String(), words) {
+		t.Errorf("%q is not logged, but %s", words, &logged)
+	}
+}
+
 func TestFolderIsALink(t *testing.T) {
 	around := t.TempDir()
 	for _, name := range []string{"v1", "v2"} {
