@@ -11,11 +11,12 @@ import (
 type block struct {
 	Block
 	*process
-	at    position
-	keys  []located
-	zones []string // of all keys: what directives mean when they name none
-	bind  []binding
-	seen  map[string]position
+	at        position
+	keys      []located
+	zones     []string // of all keys: what directives mean when they name none
+	bind      []binding
+	transfers []position // of Steps.Transfers
+	seen      map[string]position
 }
 
 // located is a key with its place.

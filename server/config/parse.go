@@ -91,6 +91,7 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, warn func
 		}
 		all = append(all, b)
 	}
+	warnTransfers(all, warn)
 	return all, nil
 }
 

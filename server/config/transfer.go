@@ -2,6 +2,9 @@ package config
 
 import (
 	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
 )
@@ -17,6 +20,37 @@ func (b *block) transfer(a *args) {
 		a.fail("needs the option to: the addresses of the secondaries, or *")
 	}
 	b.Steps.Transfers = append(b.Steps.Transfers, t)
+	b.transfers = append(b.transfers, a.at)
+}
+
+// warnTransfers tells of zones that a block would transfer and has not: no secondary gets them, nor hears of their changes.
+func warnTransfers(blocks []*block, warn func(position, string, ...any)) {
+	for _, b := range blocks {
+		for i, t := range b.Steps.Transfers {
+			for _, zone := range t.Zones {
+				if !b.transferable(zone) {
+					warn(b.transfers[i], "transfer: no kubernetes of this block serves %s%s", zone, elsewhere(blocks, zone))
+				}
+			}
+		}
+	}
+}
+
+// transferable reports whether a zone of the block's clusters is zone, or below it.
+func (b *block) transferable(zone string) bool {
+	return slices.ContainsFunc(b.Steps.Kubernetes, func(k resolver.Kubernetes) bool {
+		return slices.ContainsFunc(k.Zones, func(z string) bool { return dns.IsSubDomain(zone, z) })
+	})
+}
+
+// elsewhere says which block the directive was meant for, "" when there is none.
+func elsewhere(blocks []*block, zone string) string {
+	for _, b := range blocks {
+		if b.transferable(zone) {
+			return "; the block at " + b.At + " has one that does"
+		}
+	}
+	return ""
 }
 
 // secondaries reads ADDRESS…, each an IP address with or without a port, or * for everybody.
