@@ -22,7 +22,7 @@ spec: {ipFamilyPolicy: PreferDualStack, ports: [{port: 80}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: d%d, namespace: many}
-spec: {template: {spec: {containers: []}}}
+spec: {selector: {matchLabels: {app: d}}, template: {metadata: {labels: {app: d}}, spec: {containers: []}}}
 `, i, i)
 	}
 	return mapFS(files)

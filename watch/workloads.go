@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // workload is an object that makes pods.
@@ -20,6 +21,7 @@ type workload struct {
 	metav1.Object
 	manifest
 	kind        string
+	selector    *metav1.LabelSelector
 	template    corev1.PodTemplateSpec
 	first       int32  // ordinal of the first pod of a StatefulSet
 	serviceName string // of a StatefulSet
@@ -36,20 +38,20 @@ func newWorkload(o metav1.Object, m manifest) *workload {
 	var ready int32
 	switch o := o.(type) {
 	case *appsv1.Deployment:
-		w.kind, w.template, status, ready = "Deployment", o.Spec.Template, o.Status, o.Status.ReadyReplicas
+		w.kind, w.selector, w.template, status, ready = "Deployment", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
 	case *appsv1.ReplicaSet:
-		w.kind, w.template, status, ready = "ReplicaSet", o.Spec.Template, o.Status, o.Status.ReadyReplicas
+		w.kind, w.selector, w.template, status, ready = "ReplicaSet", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
 	case *appsv1.StatefulSet:
-		w.kind, w.template, status, ready = "StatefulSet", o.Spec.Template, o.Status, o.Status.ReadyReplicas
+		w.kind, w.selector, w.template, status, ready = "StatefulSet", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
 		w.serviceName = o.Spec.ServiceName
 		if o.Spec.Ordinals != nil {
 			w.first = o.Spec.Ordinals.Start
 		}
 	case *appsv1.DaemonSet:
-		w.kind, w.template, status, ready = "DaemonSet", o.Spec.Template, o.Status, o.Status.NumberReady // one node
+		w.kind, w.selector, w.template, status, ready = "DaemonSet", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.NumberReady // one node
 	}
 	w.ready = w.replicas
 	if !reflect.ValueOf(status).IsZero() || w.saysReady() {
@@ -93,8 +95,8 @@ func (c *cluster) makePods() {
 		if owners[id{w.kind, key{w.GetNamespace(), w.GetName()}}] {
 			continue
 		}
-		if words := w.refuse(); words != "" {
-			c.report(w.faultIn(words))
+		if f := w.refuse(); f != nil {
+			c.report(f)
 			continue
 		}
 		for i := range w.replicas {
@@ -106,16 +108,33 @@ func (c *cluster) makePods() {
 	}
 }
 
-// refuse says why no pods can be made; "" when they can.
-func (w *workload) refuse() string {
+// refuse says why no pods can be made; nil when they can.
+func (w *workload) refuse() *fault {
+	if words := w.misselects(); words != "" {
+		return w.fault("spec.selector", words)
+	}
 	if w.replicas < 0 || w.replicas > maxReplicas {
-		return fmt.Sprintf("replicas: \"%d\" is not between 0 and %d", w.replicas, maxReplicas)
+		return w.faultIn(fmt.Sprintf("replicas: \"%d\" is not between 0 and %d", w.replicas, maxReplicas))
 	}
 	if last := w.pod(max(w.replicas-1, 0)); w.kind == "StatefulSet" && !validLabel(last.Name) {
-		return fmt.Sprintf("name %q makes pods such as %q, which is not a DNS label", w.GetName(), last.Name)
+		return w.faultIn(fmt.Sprintf("name %q makes pods such as %q, which is not a DNS label", w.GetName(), last.Name))
 	}
 	if name := w.template.Spec.Hostname; name != "" && !validLabel(name) {
-		return fmt.Sprintf("hostname %q is not a DNS label", name)
+		return w.faultIn(fmt.Sprintf("hostname %q is not a DNS label", name))
+	}
+	return nil
+}
+
+// misselects says why an API server would refuse the selector: it has to find the pods that the template makes.
+func (w *workload) misselects() string {
+	selector, err := metav1.LabelSelectorAsSelector(w.selector)
+	switch {
+	case err != nil:
+		return "selector: " + err.Error()
+	case w.selector == nil, selector.Empty():
+		return "it has no selector"
+	case !selector.Matches(labels.Set(w.template.Labels)):
+		return "its selector does not match the labels of its template"
 	}
 	return ""
 }
