@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -131,7 +132,10 @@ func (c *console) serve(arguments []string) error {
 		fmt.Fprintln(c.out, "directives:\n  "+strings.Join(config.Directives(), "\n  "))
 		return nil
 	}
-	load := func() (*config.Config, error) { return config.Load(settings, c.in) }
+	load, err := c.loader(settings)
+	if err != nil {
+		return err
+	}
 	loaded, err := load()
 	if err != nil {
 		return orDemo(err)
@@ -148,6 +152,17 @@ func (c *console) serve(arguments []string) error {
 		}
 	}
 	return c.run(loaded, load, announce)
+}
+
+// loader returns what reads the Corefile, again and again. Standard input ends, so its text is kept; what that imports may change.
+func (c *console) loader(settings config.Settings) (load func() (*config.Config, error), err error) {
+	var text []byte
+	if settings.Conf == config.Stdin {
+		if text, err = io.ReadAll(c.in); err != nil {
+			return nil, fmt.Errorf("%s: %w", config.Stdin, err)
+		}
+	}
+	return func() (*config.Config, error) { return config.Load(settings, bytes.NewReader(text)) }, nil
 }
 
 // parseFlags reads flags and nothing else. It returns flag.ErrHelp when help is asked for.

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/clusterdns/clusterdns/server/config"
 )
 
 // TestMistakes: what is wrong at start is one line on stderr, with file:line where a Corefile is to be mended, and status 1.
@@ -54,6 +58,37 @@ func TestTakenPort(t *testing.T) {
 		if status != 1 || !strings.HasSuffix(errors.String(), c.want) || strings.Count(errors.String(), "\n") != 1 {
 			t.Errorf("%s: status %d\n%s", c.arguments, status, &errors)
 		}
+	}
+}
+
+// TestLoaderKeepsStdin: a reload of what came from standard input has the same meaning, unless its imports have changed.
+func TestLoaderKeepsStdin(t *testing.T) {
+	imported := filepath.Join(t.TempDir(), "imported")
+	write := func(text string) {
+		if err := os.WriteFile(imported, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("errors\n")
+	c := &console{in: strings.NewReader(".:0 {\n import " + imported + "\n}\n")}
+	load, err := c.loader(config.Settings{Conf: config.Stdin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := func() string {
+		loaded, err := load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return loaded.Digest
+	}
+	first := digest()
+	if digest() != first {
+		t.Error("the second reading differs from the first")
+	}
+	write("debug\n")
+	if digest() == first {
+		t.Error("a change of an imported file is passed over")
 	}
 }
 
