@@ -394,6 +394,18 @@ func TestReloadWhileClusterIsAway(t *testing.T) {
 	}
 }
 
+// TestEndWhileReloadWaits: a reload that the end interrupts has not failed.
+func TestEndWhileReloadWaits(t *testing.T) {
+	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1h\n }\n}\n"
+	r := launch(t, corefile)
+	r.write(t, "Corefile", strings.Replace(corefile, "127.0.0.1:1", "127.0.0.1:2", 1))
+	r.signals <- syscall.SIGUSR1
+	r.stop()
+	if n := r.Program.reloads.failed.Load(); n != 0 || r.said(refused) != 0 {
+		t.Errorf("%d failures:\n%s", n, r.log)
+	}
+}
+
 // TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources come and go.
 func TestSourceIsShared(t *testing.T) {
 	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + admin + "\n kubernetes cluster.local {\n  manifests town\n }\n}\n"

@@ -57,6 +57,9 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 	if err == nil {
 		err = p.Apply(ctx, next)
 	}
+	if err != nil && ctx.Err() != nil {
+		return // the end came in between, and is no mistake of the files
+	}
 	if err != nil {
 		p.reloads.failed.Add(1)
 		if asked || p.reloads.said != err.Error() {
