@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -23,8 +24,12 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// TestMain gives readers their processors, as the program does, and looks for goroutines that outlive their Run.
+// TestMain gives readers their processors, as the program does, and looks for goroutines that outlive their Run. Inside a process of
+// a test it is the server.
 func TestMain(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		os.Exit(Main([]string{"clusterdns", "-conf", "stdin"}, os.Stdin, os.Stdout, os.Stderr))
+	}
 	runtime.GOMAXPROCS(8)
 	goleak.VerifyTestMain(m)
 }

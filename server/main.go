@@ -97,7 +97,7 @@ func (c *console) help([]string) error {
 		fmt.Fprintf(c.out, "       clusterdns %-8s %-30s %s\n", command.name, command.usage, command.help)
 	}
 	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too; a command lists its own with -h:\n%s\n"+
-		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends. Corefile.example explains each directive.\n", config.Flags())
+		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; SIGHUP is ignored.\nCorefile.example explains each directive.\n", config.Flags())
 	return nil
 }
 
@@ -151,6 +151,7 @@ func (c *console) serve(arguments []string) error {
 			p.announce(c.out, number, revision)
 		}
 	}
+	signal.Ignore(syscall.SIGHUP) // as CoreDNS does: the end of a session must not end a name server
 	return c.run(loaded, load, announce)
 }
 
@@ -207,6 +208,9 @@ func (c *console) check(arguments []string) error {
 
 // run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read again.
 func (c *console) run(loaded *config.Config, load func() (*config.Config, error), started func(*Program)) error {
+	reloads := make(chan os.Signal, 1) // from here to the end: SIGUSR1 must not end a process that has no ear for it yet, or no longer
+	signal.Notify(reloads, syscall.SIGUSR1)
+	defer signal.Stop(reloads)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop)   // a second signal ends the process at once
@@ -231,9 +235,6 @@ func (c *console) run(loaded *config.Config, load func() (*config.Config, error)
 		return err
 	}
 	started(p)
-	reloads := make(chan os.Signal, 1)
-	signal.Notify(reloads, syscall.SIGUSR1)
-	defer signal.Stop(reloads)
 	p.Run(ctx, load, reloads)
 	return nil
 }

@@ -385,7 +385,7 @@ func blocksOf(c *config.Listener) []Block {
 // reloads, or a change of the Corefile where `reload` asks to look for one, calls load.
 func (p *Program) Run(ctx context.Context, load func() (*config.Config, error), reloads <-chan os.Signal) {
 	p.watchConfig(ctx, load, reloads)
-	p.log.Info("shutting down")
+	p.log.Info("shutting down; a second SIGTERM or SIGINT ends at once")
 	p.admin.Lameduck(context.Background(), p.config.Health.Lameduck)
 	p.Close()
 }
