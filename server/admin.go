@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,7 +113,7 @@ func NewAdmin(options AdminOptions) *Admin {
 
 // adminServer is one address. A reload exchanges what it serves and keeps the socket.
 type adminServer struct {
-	listener net.Listener
+	listener *boundedListener
 	http     http.Server
 	mux      atomic.Pointer[http.ServeMux]
 }
@@ -122,29 +123,33 @@ func (a *Admin) Set(endpoints Endpoints) error {
 	muxes := a.muxes(endpoints)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	fresh := map[string]*adminServer{}
+	next := map[string]*adminServer{}
 	for address := range muxes {
-		if a.servers[address] != nil {
+		if s := a.servers[address]; s != nil {
+			next[address] = s
+		}
+	}
+	var fresh []*adminServer
+	for address := range muxes {
+		if next[address] != nil {
 			continue
 		}
-		listener, err := net.Listen("tcp", address)
+		listener, err := a.listen(address, next)
 		if err != nil {
 			for _, s := range fresh {
 				s.listener.Close()
 			}
 			return endpoints.error(address, err)
 		}
-		fresh[address] = &adminServer{listener: &boundedListener{listener, make(chan struct{}, adminConns)}}
+		next[address] = &adminServer{listener: &boundedListener{listener, make(chan struct{}, adminConns)}}
+		fresh = append(fresh, next[address])
 	}
 	for address, s := range a.servers {
-		if muxes[address] == nil {
+		if next[address] == nil {
 			a.running.Go(s.shutdown)
-			delete(a.servers, address)
 		}
 	}
-	for address, s := range fresh {
-		a.servers[address] = s
-	}
+	a.servers = next
 	for address, s := range a.servers {
 		s.mux.Store(muxes[address])
 	}
@@ -154,6 +159,32 @@ func (a *Admin) Set(endpoints Endpoints) error {
 	}
 	return nil
 }
+
+// listen opens the socket of address. One of ours that leaves may meet it, such as that of localhost:9153 when :9153 is to be: they share
+// the port for that moment. Those of next never do.
+func (a *Admin) listen(address string, next map[string]*adminServer) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return listener, err
+	}
+	for other, s := range a.servers {
+		if next[other] == nil {
+			lend(s.listener.Listener.(*net.TCPListener))
+		}
+	}
+	if listener, err = sharing().Listen(context.Background(), "tcp", address); err != nil {
+		return nil, err
+	}
+	for _, s := range next {
+		if meet(bound(s.listener), bound(listener)) {
+			listener.Close()
+			return nil, syscall.EADDRINUSE
+		}
+	}
+	return listener, nil
+}
+
+func bound(l net.Listener) netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
 
 // Run waits for the end of ctx, ends the endpoints and returns.
 func (a *Admin) Run(ctx context.Context) {

@@ -124,7 +124,7 @@ func Listen(options Options) (*Listener, error) {
 		if !canShare {
 			return nil, fmt.Errorf("listen on %s: this server listens on %s, and can go on there only after a restart", options.Address, other.address)
 		}
-		other.lend()
+		lend(other.streams.listener)
 	}
 	stream, err := listenStream(options)
 	if err != nil {
@@ -146,11 +146,16 @@ func Listen(options Options) (*Listener, error) {
 	}
 }
 
-// lend lets sockets that share have the TCP port too. An error shows when they are opened.
-func (l *Listener) lend() {
-	if raw, err := l.streams.listener.SyscallConn(); err == nil {
+// lend lets sockets that share have the port of l too. An error shows when they are opened.
+func lend(l *net.TCPListener) {
+	if raw, err := l.SyscallConn(); err == nil {
 		sharePort(raw)
 	}
+}
+
+// sharing opens sockets on ports that are lent.
+func sharing() *net.ListenConfig {
+	return &net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error { return sharePort(raw) }}
 }
 
 // listenStream opens the TCP socket. It is also the lock on the address: unlike the UDP sockets of one server it asks to share its port
@@ -160,12 +165,10 @@ func listenStream(options Options) (*net.TCPListener, error) {
 	if address.Addr().Is4() {
 		network = "tcp4" // "tcp" would take 0.0.0.0 for both families
 	}
-	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		if len(options.Beside) == 0 {
-			return nil
-		}
-		return sharePort(raw)
-	}}
+	config := &net.ListenConfig{}
+	if len(options.Beside) > 0 {
+		config = sharing()
+	}
 	stream, err := config.Listen(context.Background(), network, address.String())
 	if err != nil {
 		return nil, listenError("TCP", address, err)

@@ -2,7 +2,9 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -48,5 +50,29 @@ func TestRebind(t *testing.T) {
 	}
 	if asked := end(); asked < 20 {
 		t.Errorf("%d questions are no stream", asked)
+	}
+}
+
+// TestRebindEndpoints does so with the admin endpoints. Two directives of one Corefile still cannot have the same port.
+func TestRebindEndpoints(t *testing.T) {
+	corefile := func(health, ready string) string {
+		return ".:0 {\n bind 127.0.0.1\n health " + health + "\n ready " + ready + "\n}\n"
+	}
+	r := launch(t, corefile("127.0.0.1:0", "127.0.0.1:0"))
+	_, port, _ := net.SplitHostPort(r.admin.addresses()["127.0.0.1:0"].String())
+	for _, address := range []string{":" + port, "localhost:" + port, "0.0.0.0:" + port, ":" + port} {
+		r.reload(t, corefile(address, address), reloaded)
+		for _, path := range []string{"/health", "/ready"} {
+			if code, _ := get(t, r.admin, address, path); code != 200 {
+				t.Errorf("%s%s is %d", address, path, code)
+			}
+		}
+	}
+	r.reload(t, corefile("127.0.0.1:"+port, "0.0.0.0:"+port), refused)
+	if want := "has the TCP port: address already in use\n"; !strings.HasSuffix(r.log.String(), want) {
+		t.Errorf("the log does not end in %q:\n%s", want, r.log)
+	}
+	if code, _ := get(t, r.admin, ":"+port, "/health"); code != 200 {
+		t.Errorf("after a reload that failed: /health is %d", code)
 	}
 }
