@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/clusterdns/clusterdns/server/config"
@@ -14,7 +15,7 @@ import (
 )
 
 // demoPort is where the demo listens: above 1023, so that it needs no privilege, and beside mDNS and local resolvers.
-const demoPort = 1053
+const demoPort = "1053"
 
 // worthTrying are the questions that the demo proposes, with what each shows.
 var worthTrying = []struct{ question, shows string }{
@@ -34,12 +35,13 @@ var worthTrying = []struct{ question, shows string }{
 // demo serves a sample cluster until it is interrupted.
 func (c *console) demo(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns demo", flag.ContinueOnError)
-	port := flags.Uint("p", demoPort, "port")
+	written := flags.String("p", demoPort, "port")
 	if err := parseFlags(flags, arguments); err != nil {
 		return err
 	}
-	if *port > 65535 {
-		return fmt.Errorf("-p: got %d, wants a port from 0 to 65535", *port)
+	port, err := strconv.ParseUint(*written, 10, 16)
+	if err != nil {
+		return fmt.Errorf("-p: got %q, wants a port from 0 to 65535", *written)
 	}
 	folder, remove, err := demoFolder()
 	if err != nil {
@@ -47,7 +49,7 @@ func (c *console) demo(arguments []string) error {
 	}
 	defer remove()
 	load := func() (*config.Config, error) {
-		return config.Load(config.Settings{Conf: filepath.Join(folder, "Corefile"), Port: uint16(*port)}, nil)
+		return config.Load(config.Settings{Conf: filepath.Join(folder, "Corefile"), Port: uint16(port)}, nil)
 	}
 	loaded, err := load()
 	if err != nil {

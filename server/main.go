@@ -49,7 +49,7 @@ const (
 	demoFlags    = "  -p PORT     port to serve on (default 1053)\n"
 	recordsFlags = "  -f DIR      folder of manifests\n" +
 		"  -zone ZONE  cluster domain (default cluster.local)\n" +
-		"  -ttl TTL    TTL of the records, 0s to 1h (default 5s)\n"
+		"  -ttl TTL    TTL of the records, in seconds or such as 1m (default 5)\n"
 )
 
 // Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on stderr.

@@ -26,9 +26,11 @@ func TestMistakes(t *testing.T) {
 		{name: "no such command", arguments: "chek", want: "unknown command \"chek\"; clusterdns help lists them\n"},
 		{name: "no such flag", arguments: "records -x", want: "flag provided but not defined: -x; clusterdns records -h lists the flags\n"},
 		{name: "no such folder", arguments: "records -f nothere", want: "-f: nothere cannot be read: no such file or directory\n"},
-		{name: "a long TTL", arguments: "records -f . -ttl 2h", want: "-ttl: got 2h0m0s, wants 0s to 1h\n"},
+		{name: "a long TTL", arguments: "records -f . -ttl 2h", want: "-ttl: got \"2h\", wants seconds or a duration such as 1m, from 0 to 1h\n"},
+		{name: "many seconds", arguments: "records -f . -ttl 3601", want: "-ttl: got \"3601\", wants seconds or a duration such as 1m, from 0 to 1h\n"},
 		{name: "no zone", arguments: "records -f . -zone a..b", want: "-zone: \"a..b\" is not a domain such as cluster.local\n"},
-		{name: "no such port", arguments: "demo -p 65536", want: "-p: got 65536, wants a port from 0 to 65535\n"},
+		{name: "no such port", arguments: "demo -p 65536", want: "-p: got \"65536\", wants a port from 0 to 65535\n"},
+		{name: "no port", arguments: "demo -p abc", want: "-p: got \"abc\", wants a port from 0 to 65535\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, errors bytes.Buffer

@@ -208,7 +208,7 @@ func shellWords(t *testing.T, line string) [][]string {
 // onPort is arguments with the port of the demo that runs here.
 func onPort(arguments []string, port string) []string {
 	arguments = slices.Clone(arguments)
-	if i := slices.Index(arguments, "-p"); i >= 0 && arguments[i+1] == strconv.Itoa(demoPort) {
+	if i := slices.Index(arguments, "-p"); i >= 0 && arguments[i+1] == demoPort {
 		arguments[i+1] = port
 	}
 	return arguments

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,8 +25,12 @@ func (c *console) records(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns records", flag.ContinueOnError)
 	dir := flags.String("f", "", "directory of manifests")
 	domain := flags.String("zone", "cluster.local.", "cluster domain")
-	ttl := flags.Duration("ttl", 5*time.Second, "TTL of the records")
+	written := flags.String("ttl", "5", "TTL of the records")
 	if err := parseFlags(flags, arguments); err != nil {
+		return err
+	}
+	ttl, err := parseTTL(*written)
+	if err != nil {
 		return err
 	}
 	zone := dns.CanonicalName(*domain)
@@ -36,8 +41,6 @@ func (c *console) records(arguments []string) error {
 		return fmt.Errorf("-f: %s cannot be read: %w", *dir, errors.Unwrap(err))
 	case !info.IsDir():
 		return fmt.Errorf("-f: %s is not a folder", *dir)
-	case *ttl < 0 || *ttl > time.Hour:
-		return fmt.Errorf("-ttl: got %v, wants 0s to 1h", *ttl)
 	}
 	if name, err := wire.ParseName(zone); err != nil || len(name) == 1 {
 		return fmt.Errorf("-zone: %q is not a domain such as cluster.local", *domain)
@@ -55,7 +58,7 @@ func (c *console) records(arguments []string) error {
 	if err := source.Wait(ctx, options.Required()); err != nil {
 		return errors.New("clusterdns records: " + *dir + " could not be read; see above")
 	}
-	own, err := ownRecords(index, zone, *ttl)
+	own, err := ownRecords(index, zone, ttl)
 	if err != nil {
 		return err
 	}
@@ -67,6 +70,18 @@ func (c *console) records(arguments []string) error {
 		return fmt.Errorf("clusterdns records: %d mistakes in the manifests; see above", n)
 	}
 	return nil
+}
+
+// parseTTL reads seconds, as a Corefile has them, or a duration.
+func parseTTL(written string) (time.Duration, error) {
+	ttl, err := time.ParseDuration(written)
+	if seconds, failed := strconv.ParseUint(written, 10, 16); failed == nil {
+		ttl, err = time.Duration(seconds)*time.Second, nil
+	}
+	if err != nil || ttl < 0 || ttl > time.Hour {
+		return 0, fmt.Errorf("-ttl: got %q, wants seconds or a duration such as 1m, from 0 to 1h", written)
+	}
+	return ttl, nil
 }
 
 // manifestsTimeout is how long manifests may take to read.

@@ -8,17 +8,18 @@ import (
 )
 
 // TestRecordsZoneFile loads what `records` prints as a name server would: one SOA, first; name servers that have addresses; no record
-// twice; nothing beside an alias. Equal manifests print equal files.
+// twice; nothing beside an alias. Equal manifests print equal files, and a TTL may be seconds or a
+// duration.
 func TestRecordsZoneFile(t *testing.T) {
-	print := func() string {
+	print := func(ttl string) string {
 		var out, errors bytes.Buffer
-		if status := Main([]string{"clusterdns", "records", "-f", "../testdata/cluster", "-zone", "Cluster.Example", "-ttl", "1m"}, nil, &out, &errors); status != 0 {
+		if status := Main([]string{"clusterdns", "records", "-f", "../testdata/cluster", "-zone", "Cluster.Example", "-ttl", ttl}, nil, &out, &errors); status != 0 {
 			t.Fatalf("status %d\n%s", status, &errors)
 		}
 		return out.String()
 	}
-	text := print()
-	if again := print(); again != text {
+	text := print("1m")
+	if again := print("60"); again != text {
 		t.Errorf("it printed\n%s\nand then\n%s", text, again)
 	}
 	const zone = "cluster.example."
