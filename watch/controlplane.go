@@ -27,13 +27,15 @@ type reading struct {
 
 // readManifests reads files and stands in for the control plane as far as names need it: it gives addresses to services and pods, makes
 // the pods of workloads, and builds slices. Nothing is scheduled or rolled out. What it makes depends on the files alone. A manifest that
-// an API server would refuse is a fault and is left out, the others are served. An error means that nothing could be read.
+// an API server would refuse is a fault and is left out, but for a service's existence without names; the others are served. An error means
+// that nothing could be read.
 func readManifests(files fs.FS, options Options) (reading, error) {
 	filter, err := newFilter(options)
 	if err != nil {
 		return reading{}, err
 	}
-	c := &cluster{options: options, passedOver: map[string]int{}, implied: map[string]bool{metav1.NamespaceDefault: true}, written: map[id]manifest{}, source: map[metav1.Object]manifest{}}
+	c := &cluster{options: options, passedOver: map[string]int{}, implied: map[string]bool{metav1.NamespaceDefault: true},
+		written: map[id]manifest{}, refused: map[key]*corev1.Service{}, source: map[metav1.Object]manifest{}}
 	if err := c.read(files); err != nil {
 		return reading{}, err
 	}
@@ -62,6 +64,7 @@ type cluster struct {
 	passedOver map[string]int
 	implied    map[string]bool // namespaces that objects are in
 	written    map[id]manifest
+	refused    map[key]*corev1.Service    // they exist, without names
 	source     map[metav1.Object]manifest // of objects that are written; those that are made have none
 
 	namespaces []*corev1.Namespace
@@ -141,6 +144,9 @@ func (c *cluster) take(m manifest, kind string, o metav1.Object) {
 		for _, w := range words {
 			c.report(m.faultIn(w))
 		}
+		if o, ok := o.(*corev1.Service); ok {
+			c.leaveOut(o)
+		}
 		return
 	}
 	o.SetResourceVersion("") // of another cluster, where `kubectl get -o yaml` wrote it
@@ -153,6 +159,7 @@ func (c *cluster) take(m manifest, kind string, o metav1.Object) {
 		c.namespaces = append(c.namespaces, o)
 	case *corev1.Service:
 		c.services = append(c.services, o)
+		delete(c.refused, name.key)
 	case *serviceImport:
 		c.imports = append(c.imports, o)
 	case *corev1.Endpoints:
@@ -215,6 +222,14 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 	return words
 }
 
+// leaveOut has a refused service exist without names, for the one who asks for it is to hear why. Without a valid name it cannot be asked for.
+func (c *cluster) leaveOut(o *corev1.Service) {
+	if s, _ := stripService(o); s != nil {
+		c.refused[s.key] = o
+		c.implied[s.namespace] = true
+	}
+}
+
 // refuseConflicts leaves out a service that asks for a cluster IP of another one; the first that is written has it.
 func (c *cluster) refuseConflicts() {
 	owner := map[netip.Addr]*corev1.Service{}
@@ -224,6 +239,7 @@ func (c *cluster) refuseConflicts() {
 			if first := owner[addr]; first != nil {
 				words := fmt.Sprintf("cluster IP %q is that of service %s/%s", addr, first.Namespace, first.Name)
 				c.report(c.source[o].faultIn(words))
+				c.leaveOut(o)
 				return true
 			}
 		}
@@ -405,6 +421,12 @@ func (c *cluster) strip(f filter) (all objects) {
 		if f.keeps(o) && !f.options.ServiceImports {
 			s, _ := stripService(o)
 			all.services = append(all.services, s)
+		}
+	}
+	for _, o := range c.refused {
+		if f.keeps(o) && !f.options.ServiceImports {
+			s, _ := stripService(o)
+			all.services = append(all.services, &service{key: s.key, flaw: cmp.Or(s.flaw, refused)})
 		}
 	}
 	for _, o := range c.imports {

@@ -60,6 +60,9 @@ func dump(r reading) string {
 		if s.externalName != "" {
 			words += " is " + s.externalName
 		}
+		if s.flaw != flawless {
+			words += ": " + s.flaw.String()
+		}
 		line(words + addrWords(s.clusterIPs) + portWords(s.ports))
 	}
 	for _, s := range r.objects.slices {

@@ -21,10 +21,25 @@ type service struct {
 	key
 	version      string // resourceVersion
 	headless     bool
+	flaw         flaw
 	clusterIPs   []netip.Addr // valid ones, in the object's order
 	externalName string       // "" unless the type is ExternalName
-	misnamed     bool         // the type is ExternalName, and the name is none
 	ports        []port
+}
+
+// flaw is why a service has no names though it exists.
+type flaw uint8
+
+const (
+	flawless     flaw = iota
+	misnamed          // the type is ExternalName, and the name is none
+	misaddressed      // it has cluster IPs, and none is valid
+	refused           // an API server would refuse its manifest for another reason
+)
+
+// String is the flaw in words that follow the service's name.
+func (f flaw) String() string {
+	return [...]string{"flawless", "its external name is no domain name", "its cluster IPs are no IP addresses", "its manifest is refused"}[f]
 }
 
 // port is a port of a Service or an EndpointSlice.

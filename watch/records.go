@@ -15,10 +15,10 @@ func compile(b *zones.Builder, s *service, slices []*slice, o Options) (*zones.U
 	b.Start(s.namespace, s.name)
 	ready, total := count(slices)
 	switch {
+	case s.flaw != flawless:
+		b.Absent(s.says(s.flaw.String()))
 	case s.externalName != "":
 		externalName(b, s)
-	case s.misnamed:
-		b.Absent(s.says("its external name is no domain name"))
 	case s.headless && o.NoEndpoints:
 		b.Absent(s.says("headless, and endpoints are not read (kubernetes option noendpoints)"))
 	case s.headless && ready == 0:
@@ -179,7 +179,7 @@ func dashed(e *endpoint) string {
 func externalName(b *zones.Builder, s *service) {
 	target, err := wire.ParseName(s.externalName)
 	if err != nil {
-		b.Absent(s.says("its external name is no domain name"))
+		b.Absent(s.says(misnamed.String()))
 		return
 	}
 	b.Alias(b.Name(""), target)

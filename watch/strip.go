@@ -52,10 +52,13 @@ func stripService(o *corev1.Service) (*service, []problem) {
 	s := &service{key: wrong.key, version: o.ResourceVersion}
 	if o.Spec.Type == corev1.ServiceTypeExternalName {
 		s.externalName = stripExternalName(o.Spec.ExternalName, &wrong)
-		s.misnamed = s.externalName == ""
+		if s.externalName == "" {
+			s.flaw = misnamed
+		}
 		return s, wrong.list // cluster IPs and ports of an ExternalName say nothing (Spec 2.5)
 	}
-	for _, text := range clusterIPs(o) {
+	texts := clusterIPs(o)
+	for _, text := range texts {
 		if text == corev1.ClusterIPNone {
 			s.headless, s.clusterIPs = true, nil
 			break
@@ -65,6 +68,9 @@ func stripService(o *corev1.Service) (*service, []problem) {
 		} else {
 			wrong.add(text, "cluster IP %q is not an IP address")
 		}
+	}
+	if len(texts) > 0 && len(s.clusterIPs) == 0 && !s.headless {
+		s.flaw = misaddressed
 	}
 	for _, p := range o.Spec.Ports {
 		if kept, ok := stripPort(p.Name, p.Protocol, &p.Port, &wrong); ok {

@@ -91,6 +91,7 @@ func TestStripService(t *testing.T) {
 			"service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n" +
 				"service prod/web: cluster IP \"fd00::1%eth0\" is not an IP address\n" +
 				"service prod/web: cluster IP \"::ffff:10.96.0.1\" is not an IP address\n"},
+		{"no valid address", spec{ClusterIP: "10.96.0.300"}, service{flaw: misaddressed}, "service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n"},
 		{"ports", spec{Ports: []corev1.ServicePort{{Name: "dns", Protocol: "UDP", Port: 53}, {Port: 80}, {Name: "s", Protocol: "SCTP", Port: 65535}}},
 			service{ports: []port{{"dns", "UDP", 53}, {"", "TCP", 80}, {"s", "SCTP", 65535}}}, ""},
 		{"bad ports", spec{Ports: []corev1.ServicePort{{Name: "HTTP", Port: 80}, {Name: "a", Port: -1}, {Name: "b", Port: 65536}, {Name: "c", Port: 1, Protocol: "ICMP"}}},
@@ -102,12 +103,12 @@ func TestStripService(t *testing.T) {
 		{"external name", spec{Type: "ExternalName", ExternalName: "WWW.example.com.", ClusterIP: "10.96.0.1"}, service{externalName: "www.example.com"}, ""},
 		{"external name with underscores", spec{Type: "ExternalName", ExternalName: "_sip._tcp.x"}, service{externalName: "_sip._tcp.x"}, ""},
 		{"external name of 253", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:253]}, service{externalName: strings.Repeat(long, 4)[:253]}, ""},
-		{"external name of 254", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:252] + "xy"}, service{misnamed: true},
+		{"external name of 254", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:252] + "xy"}, service{flaw: misnamed},
 			"service prod/web: externalName \"" + strings.Repeat(long, 4)[:252] + "xy\" is not a domain name\n"},
-		{"external name IPv4", spec{Type: "ExternalName", ExternalName: "192.0.2.1"}, service{misnamed: true}, "service prod/web: externalName \"192.0.2.1\" is an IP address\n"},
-		{"external name IPv6", spec{Type: "ExternalName", ExternalName: "2001:DB8::1"}, service{misnamed: true}, "service prod/web: externalName \"2001:DB8::1\" is an IP address\n"},
-		{"external name missing", spec{Type: "ExternalName"}, service{misnamed: true}, "service prod/web: externalName \"\" is not a domain name\n"},
-		{"external name with an empty label", spec{Type: "ExternalName", ExternalName: "a..b"}, service{misnamed: true}, "service prod/web: externalName \"a..b\" is not a domain name\n"},
+		{"external name IPv4", spec{Type: "ExternalName", ExternalName: "192.0.2.1"}, service{flaw: misnamed}, "service prod/web: externalName \"192.0.2.1\" is an IP address\n"},
+		{"external name IPv6", spec{Type: "ExternalName", ExternalName: "2001:DB8::1"}, service{flaw: misnamed}, "service prod/web: externalName \"2001:DB8::1\" is an IP address\n"},
+		{"external name missing", spec{Type: "ExternalName"}, service{flaw: misnamed}, "service prod/web: externalName \"\" is not a domain name\n"},
+		{"external name with an empty label", spec{Type: "ExternalName", ExternalName: "a..b"}, service{flaw: misnamed}, "service prod/web: externalName \"a..b\" is not a domain name\n"},
 		{"external name is left out by other types", spec{Type: "NodePort", ExternalName: "a.b", ClusterIP: "10.96.0.1"}, service{clusterIPs: addrs("10.96.0.1")}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
