@@ -73,13 +73,26 @@ func (c *console) dispatch(arguments []string) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("unknown command %q; clusterdns help lists them", arguments[0])
+		return unknownCommand(arguments[0])
 	}
 	err := c.serve(arguments)
 	if errors.Is(err, flag.ErrHelp) {
 		return c.help(nil)
 	}
 	return err
+}
+
+// unknownCommand names the command that may be meant, or all of them.
+func unknownCommand(word string) error {
+	var names []string
+	for _, command := range commands() {
+		names = append(names, command.name)
+	}
+	hint := config.DidYouMean(word, append([]string{"-version", "-plugins"}, names...))
+	if hint == "" {
+		hint = fmt.Sprintf("; the commands are %s, and without a command the Corefile is served", strings.Join(names, ", "))
+	}
+	return fmt.Errorf("unknown command %q%s", word, hint)
 }
 
 // print writes the help on one command.

@@ -8,8 +8,7 @@ import (
 )
 
 // TestRecordsZoneFile loads what `records` prints as a name server would: one SOA, first; name servers that have addresses; no record
-// twice; nothing beside an alias. Equal manifests print equal files, and a TTL may be seconds or a
-// duration.
+// twice; nothing beside an alias. Equal manifests print equal files, and the TTL may be a duration or seconds.
 func TestRecordsZoneFile(t *testing.T) {
 	print := func(ttl string) string {
 		var out, errors bytes.Buffer

@@ -198,7 +198,7 @@ func (a *args) option(directive string, table options, other func(*args) bool) {
 	case known:
 		read(a)
 	case other == nil || !other(a):
-		hint := didYouMean(a.name, slices.Collect(maps.Keys(table)))
+		hint := DidYouMean(a.name, slices.Collect(maps.Keys(table)))
 		a.err = a.at.errorf("%s: unknown option %q%s", directive, a.name, hint)
 	}
 	a.finish()

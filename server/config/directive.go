@@ -93,7 +93,7 @@ func (b *block) read(a *args, table map[string]directive) error {
 	before, twice := b.seen[a.name]
 	switch {
 	case !known:
-		return a.at.errorf("unknown directive %q%s", a.name, didYouMean(a.name, slices.Collect(maps.Keys(table))))
+		return a.at.errorf("unknown directive %q%s", a.name, DidYouMean(a.name, slices.Collect(maps.Keys(table))))
 	case d.read == nil:
 		return a.at.errorf("directive %q is not supported yet", a.name)
 	case d.once && twice:

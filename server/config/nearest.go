@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// didYouMean is a hint for a word that nobody knows, or "" when no known one is near.
-func didYouMean(word string, known []string) string {
+// DidYouMean is a hint such as ` (did you mean "check"?)` for a word that nobody knows, or "" when no known one is near. It sorts known.
+func DidYouMean(word string, known []string) string {
 	best := (len(word)*2+2)/5 + 1
 	var names []string
 	slices.Sort(known)

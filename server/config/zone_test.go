@@ -42,7 +42,7 @@ func TestDidYouMean(t *testing.T) {
 		"forwrad": "forward", "forwad": "forward", "cahce": "cache", "host": "hosts", "heath": "health", "Cache": "cache", "lgo": "log",
 		"xyzzy": "", "": "", "l": "", strings.Repeat("x", 1<<20): "",
 	} {
-		got := didYouMean(word, slices.Clone(known))
+		got := DidYouMean(word, slices.Clone(known))
 		if want != "" {
 			want = ` (did you mean "` + want + `"?)`
 		}
