@@ -376,6 +376,24 @@ func TestReadmeNames(t *testing.T) {
 	}
 }
 
+// TestReadmeReasons: each text of an Extended DNS Error that README.md explains is one that the sources have.
+func TestReadmeReasons(t *testing.T) {
+	t.Chdir("..")
+	sources := sourcesOf(t, "resolver") + sourcesOf(t, "watch")
+	varying := regexp.MustCompile(`NS/NAME|NS|ADDRESS|…|\b0 of 2\b`)
+	rows := regexp.MustCompile("(?m)^\\| [0-9, ]+ `(.*?)` \\|").FindAllStringSubmatch(readme(t), -1)
+	if len(rows) < 10 {
+		t.Errorf("only %d rows", len(rows))
+	}
+	for _, row := range rows {
+		for _, words := range varying.Split(row[1], -1) {
+			if !strings.Contains(sources, words) {
+				t.Errorf("README.md explains %q, and no source says %q", row[1], words)
+			}
+		}
+	}
+}
+
 // paths are the files and folders of this module that text names: targets of links, and words in backquotes that begin like one.
 func paths(text string) (all []string) {
 	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(text, -1) {
