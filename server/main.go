@@ -221,9 +221,8 @@ func (c *console) check(arguments []string) error {
 
 // run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read again.
 func (c *console) run(loaded *config.Config, load func() (*config.Config, error), started func(*Program)) error {
-	reloads := make(chan os.Signal, 1) // from here to the end: SIGUSR1 must not end a process that has no ear for it yet, or no longer
+	reloads := make(chan os.Signal, 1) // from here to the last: SIGUSR1 must not end a process that has no ear for it yet, or no longer
 	signal.Notify(reloads, syscall.SIGUSR1)
-	defer signal.Stop(reloads)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop)   // a second signal ends the process at once
