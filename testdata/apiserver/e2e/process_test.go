@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,21 +112,6 @@ func (p *process) said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.output.String()
-}
-
-// rss returns the resident memory of the process in bytes.
-func (p *process) rss(t testing.TB) int {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatalf("resident memory: %v", err)
-	}
-	var kilobytes int
-	_, after, _ := strings.Cut(string(status), "VmRSS:")
-	if _, err := fmt.Sscan(after, &kilobytes); err != nil {
-		t.Fatalf("VmRSS: %v", err)
-	}
-	return kilobytes << 10
 }
 
 func (p *process) name() string { return filepath.Base(p.cmd.Path) }
