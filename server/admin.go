@@ -161,16 +161,11 @@ func (a *Admin) Set(endpoints Endpoints) error {
 }
 
 // listen opens the socket of address. One of ours that leaves may meet it, such as that of localhost:9153 when :9153 is to be: they share
-// the port for that moment. Those of next never do.
+// the port for that moment. Those of next never do, and nobody else's: a foreign socket that would share its port is refused like any other.
 func (a *Admin) listen(address string, next map[string]*adminServer) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
-	if !errors.Is(err, syscall.EADDRINUSE) {
+	if !errors.Is(err, syscall.EADDRINUSE) || !a.lendTo(address, next) {
 		return listener, err
-	}
-	for other, s := range a.servers {
-		if next[other] == nil {
-			lend(s.listener.Listener.(*net.TCPListener))
-		}
 	}
 	if listener, err = sharing().Listen(context.Background(), "tcp", address); err != nil {
 		return nil, err
@@ -182,6 +177,27 @@ func (a *Admin) listen(address string, next map[string]*adminServer) (net.Listen
 		}
 	}
 	return listener, nil
+}
+
+// lendTo lends address the port of those that meet it and are not in next, and reports whether there are any.
+func (a *Admin) lendTo(address string, next map[string]*adminServer) (lent bool) {
+	resolved, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return false
+	}
+	to := resolved.AddrPort()
+	if ip := to.Addr().Unmap(); !ip.IsValid() || ip.IsUnspecified() {
+		to = netip.AddrPortFrom(netip.IPv6Unspecified(), to.Port()) // to net.Listen, 0.0.0.0 is both families
+	} else {
+		to = netip.AddrPortFrom(ip, to.Port())
+	}
+	for other, s := range a.servers {
+		if next[other] == nil && meet(to, bound(s.listener)) {
+			lend(s.listener.Listener.(*net.TCPListener))
+			lent = true
+		}
+	}
+	return lent
 }
 
 func bound(l net.Listener) netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }

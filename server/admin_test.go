@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -121,5 +123,26 @@ func TestAdminReload(t *testing.T) {
 	}
 	if got := a.addresses(); len(got) != 1 {
 		t.Errorf("after the second was dropped: %v", got)
+	}
+}
+
+// A socket of another process that would share its port, as CoreDNS's endpoints do, is refused, whatever of ours leaves meanwhile.
+func TestAdminSharesWithNobodyElse(t *testing.T) {
+	foreign, err := sharing().Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	_, port, _ := net.SplitHostPort(foreign.Addr().String())
+	a := newAdmin(t, AdminOptions{})
+	for _, before := range []Endpoints{{}, {Health: []string{"127.0.0.1:0"}}} {
+		if err := a.Set(before); err != nil {
+			t.Fatal(err)
+		}
+		for _, address := range []string{"127.0.0.1:" + port, "localhost:" + port, "0.0.0.0:" + port, ":" + port} {
+			if err := a.Set(Endpoints{Health: []string{address}}); !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("%s beside another process: %v", address, err)
+			}
+		}
 	}
 }
