@@ -39,7 +39,7 @@ type Program struct {
 	nextID   int            // of sources; changed by Apply
 	applying sync.Mutex     // held by Apply and Close from begin to end: only they change what follows
 
-	mu        sync.Mutex // guards what follows, and is held for moments only: probes and scrapes wait for it
+	mu        sync.Mutex // guards what follows, each exchanged as a whole and never changed; held for moments only: probes wait for it
 	config    *config.Config
 	listeners map[netip.AddrPort]*listening
 	sources   map[watch.Options]*source

@@ -380,6 +380,38 @@ func TestReady(t *testing.T) {
 	}
 }
 
+// lockWatcher is written to, and emitted to, by what must not hold up probes meanwhile.
+type lockWatcher struct {
+	t *testing.T
+	p *Program
+}
+
+func (w lockWatcher) Write(line []byte) (int, error) {
+	if w.p.mu.TryLock() {
+		w.p.mu.Unlock()
+	} else {
+		w.t.Errorf("probes wait for %s", line)
+	}
+	return len(line), nil
+}
+
+// Whoever asks the parts of the program, which may take its time, or prints to a pipe that nobody reads, does not hold up probes.
+func TestProbesDoNotWait(t *testing.T) {
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
+	w := lockWatcher{t, r.Program}
+	sources := 0
+	r.samples(func(s Sample) {
+		fmt.Fprintln(w, s.Name)
+		if s.Name == "clusterdns_index_services" {
+			sources++
+		}
+	})
+	if sources != 1 {
+		t.Errorf("%d sources", sources)
+	}
+	r.announce(w, "1", "2")
+}
+
 // TestReloadWhileClusterIsAway: a source that could not be read yet does not hold up what else has changed, a new one does.
 func TestReloadWhileClusterIsAway(t *testing.T) {
 	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1ms\n }\n hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n}\n"

@@ -10,20 +10,22 @@ import (
 
 // To add a metric: a plain counter in the room that knows it, and its sample here or in that room's part of the listener (gather.go).
 
-// samples emits what the program and its sources count.
+// samples emits what the program and its sources count. It does not hold p.mu while it asks them: a source that publishes a large cluster
+// takes seconds to answer, and probes would wait with it.
 func (p *Program) samples(emit func(Sample)) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	c, listeners, resolvers, sources := p.config, p.listeners, p.resolvers, p.sources
+	p.mu.Unlock()
 	emit(Sample{Name: "coredns_reload_failed_total", Help: "Counter of the number of failed reload attempts.", Value: float64(p.reloads.failed.Load())})
-	if p.config != nil {
+	if c != nil {
 		emit(Sample{Name: "coredns_reload_version_info", Kind: Gauge, Value: 1, Help: "A metric with a constant '1' value labeled by hash, and value which type of hash generated.",
-			Labels: []string{"hash", "sha512", "value", p.config.Digest}})
+			Labels: []string{"hash", "sha512", "value", c.Digest}})
 	}
 	emit(Sample{Name: "clusterdns_log_lines_dropped_total", Help: "Query log lines dropped because the writer could not keep up.", Value: float64(p.queries.Dropped())})
-	for i, r := range p.resolvers {
-		stepSamples(p.listeners[p.config.Listeners[i].Addresses[0]].Label(), r.Counts(), emit)
+	for i, r := range resolvers {
+		stepSamples(listeners[c.Listeners[i].Addresses[0]].Label(), r.Counts(), emit)
 	}
-	for _, s := range p.sources {
+	for _, s := range sources {
 		s.samples(s.id, s.Counters(), emit)
 	}
 }
