@@ -47,6 +47,17 @@ func sharePort(c syscall.RawConn) error {
 	return errors.Join(err, failed)
 }
 
+// queued reports whether a connection waits to be accepted.
+func queued(l *net.TCPListener) bool {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	raw.Control(func(fd uintptr) { n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) })
+	return n > 0
+}
+
 // deafen makes a UDP socket get nothing more: connected to itself, it is passed over for what others send, which goes to the sockets that
 // share its port, if there are any. What it has got can still be read, and answered to anybody.
 func deafen(fd int, address netip.AddrPort) {

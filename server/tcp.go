@@ -59,33 +59,50 @@ func newStreams(l *Listener, listener *net.TCPListener) *streams {
 // and returns when they are closed.
 func (s *streams) run(ctx, late context.Context) {
 	s.late = late
-	defer context.AfterFunc(ctx, func() {
-		s.listener.Close()
+	told := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(told)
+		s.listener.SetDeadline(time.Now()) // accept no longer waits
 		s.open.each((*net.TCPConn).CloseRead)
-	})()
+	})
 	defer context.AfterFunc(late, func() { s.open.each((*net.TCPConn).Close) })()
 	var conns sync.WaitGroup
 	for ctx.Err() == nil {
-		conn, err := s.listener.AcceptTCP()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				break
-			}
+		if !s.accept(ctx, &conns) {
 			wait(ctx, 10*time.Millisecond) // out of descriptors, most likely: do not spin
-			continue
 		}
-		c := newStream(s, conn)
-		if !s.open.admit(c) {
-			conn.Close()
-			continue
-		}
-		if ctx.Err() != nil { // it came when the others had been closed already
-			conn.Close()
-		}
-		conns.Go(func() { c.serve(ctx) })
 	}
+	<-told
+	s.acceptRest(ctx, &conns)
+	s.listener.Close()
 	conns.Wait()
 	s.misses.wait()
+}
+
+// accept takes one connection and serves it, if there is room. It reports false when there was none to take.
+func (s *streams) accept(ctx context.Context, conns *sync.WaitGroup) bool {
+	conn, err := s.listener.AcceptTCP()
+	if err != nil {
+		return false
+	}
+	c := newStream(s, conn)
+	if !s.open.admit(c) {
+		conn.Close()
+		return true
+	}
+	if s.late.Err() != nil { // it came when the others had been closed already
+		conn.Close()
+	}
+	conns.Go(func() { c.serve(ctx) })
+	return true
+}
+
+// acceptRest takes the connections that the kernel has made before the end and keeps for this server: to their clients they are open,
+// and it would reset them.
+func (s *streams) acceptRest(ctx context.Context, conns *sync.WaitGroup) {
+	s.listener.SetDeadline(time.Time{})
+	for s.late.Err() == nil && queued(s.listener) && s.accept(ctx, conns) {
+	}
 }
 
 // wait sleeps for d or until ctx ends.
@@ -125,16 +142,17 @@ func newStream(s *streams, conn *net.TCPConn) *stream {
 	}
 }
 
-// serve answers queries until the client ends the connection, is too slow, or ctx ends.
+// serve answers queries until the client ends the connection, is too slow, or ctx ends; what a client may have sent before the end is
+// answered still.
 func (c *stream) serve(ctx context.Context) {
 	defer c.conn.Close()
 	defer c.s.open.remove(c)
 	defer c.late.Wait() // a client that has sent its last query still waits for its answers
-	for ctx.Err() == nil {
+	for {
 		// One deadline for a whole query: a client that sends octet by octet gains nothing (RFC 7766 section 6.2.3).
 		c.conn.SetReadDeadline(time.Now().Add(c.s.l.options.IdleTimeout))
 		message, err := c.in.read()
-		if err != nil || !c.batch(ctx, message) {
+		if err != nil || !c.batch(message) || ctx.Err() != nil {
 			return
 		}
 	}
@@ -148,7 +166,7 @@ type answers struct {
 
 // batch answers message and those that have arrived behind it, with one write if they are few. It reports whether the connection is
 // still good.
-func (c *stream) batch(ctx context.Context, message []byte) bool {
+func (c *stream) batch(message []byte) bool {
 	defer c.s.open.done(c)
 	if !c.s.open.busy(c) {
 		return false
@@ -159,7 +177,7 @@ func (c *stream) batch(ctx context.Context, message []byte) bool {
 	a.worker.begin(time.Now(), resolver.TCP)
 	defer func() { a.worker.end(time.Now()) }()
 	for ok := true; ok; message, ok = c.in.buffered() {
-		if !c.answer(ctx, a, message) || len(a.out) > streamReplies && !c.flush(a) {
+		if !c.answer(a, message) || len(a.out) > streamReplies && !c.flush(a) {
 			return false
 		}
 	}
@@ -167,12 +185,12 @@ func (c *stream) batch(ctx context.Context, message []byte) bool {
 }
 
 // answer answers one message into a.out. It reports false for what is no query: the connection cannot be trusted then.
-func (c *stream) answer(ctx context.Context, a *answers, message []byte) bool {
+func (c *stream) answer(a *answers, message []byte) bool {
 	start := len(a.out)
 	buf := a.out[start+lengthSize : start+lengthSize : start+lengthSize+wire.MaxMessage]
 	reply, result := a.worker.serve(message, buf, c.client, c.local)
 	if result == resolver.Stream {
-		return c.transfer(ctx, a, buf)
+		return c.transfer(a, buf)
 	}
 	if result == resolver.Ask {
 		if c.ask(a) {
@@ -189,14 +207,14 @@ func (c *stream) answer(ctx context.Context, a *answers, message []byte) bool {
 
 // transfer sends a zone, a write for each message: a secondary that reads slowly holds up nobody else. Few run at a time, since each
 // keeps a whole snapshot in memory.
-func (c *stream) transfer(ctx context.Context, a *answers, buf []byte) (ok bool) {
+func (c *stream) transfer(a *answers, buf []byte) (ok bool) {
 	if !c.flush(a) {
 		return false
 	}
 	select {
 	case c.s.transfers <- struct{}{}:
 		defer func() { <-c.s.transfers }()
-	case <-ctx.Done():
+	case <-c.s.late.Done():
 		return false
 	}
 	defer func() {

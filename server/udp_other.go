@@ -34,6 +34,9 @@ const canShare = false
 
 func sharePort(syscall.RawConn) error { return nil }
 
+// queued is false: connections that wait to be accepted at the end are reset.
+func queued(*net.TCPListener) bool { return false }
+
 func deafenConn(*net.UDPConn, netip.AddrPort) {}
 
 func replyFrom([]byte) (netip.Addr, bool) { return netip.Addr{}, false }
