@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -144,5 +145,46 @@ func TestAdminSharesWithNobodyElse(t *testing.T) {
 				t.Errorf("%s beside another process: %v", address, err)
 			}
 		}
+	}
+}
+
+// pipes is a listener that always has one more connection.
+type pipes struct{ net.Listener }
+
+func (pipes) Accept() (net.Conn, error) {
+	conn, _ := net.Pipe()
+	return conn, nil
+}
+
+// No more connections are accepted than there are slots, and one that is closed, however often, makes room for one.
+func TestAdminConnectionsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &boundedListener{pipes{}, make(chan struct{}, 3)}
+		conns := make(chan net.Conn, 10)
+		go func() {
+			for range 5 {
+				conn, _ := l.Accept()
+				conns <- conn
+			}
+		}()
+		synctest.Wait()
+		if n := len(conns); n != 3 {
+			t.Errorf("%d connections, the bound is 3", n)
+		}
+		first := <-conns
+		first.Close()
+		first.Close()
+		synctest.Wait()
+		if n := len(conns); n != 3 || len(l.slots) != 3 {
+			t.Errorf("%d connections and %d slots taken after one was closed", n, len(l.slots))
+		}
+		(<-conns).Close() // room for the last
+	})
+	a := newAdmin(t, AdminOptions{})
+	if err := a.Set(Endpoints{Health: []string{admin}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := cap(a.servers[admin].listener.slots); n != adminConns {
+		t.Errorf("%d slots, want %d", n, adminConns)
 	}
 }

@@ -23,7 +23,7 @@ func TestReadmeBounds(t *testing.T) {
 		fmt.Sprintf("| TCP queries that wait for upstream | %d, %d KiB each; %d of one connection |", o.StreamMiss, streamMissCost, streamPipeline),
 		fmt.Sprintf("| TCP connections | %d; %d KiB each while it is answered", o.Streams, streamCost),
 		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),
-		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |", o.IdleTimeout/time.Second, writeTimeout/time.Second),
+		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |", o.IdleTimeout/time.Second, o.WriteTimeout/time.Second),
 		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),
 		fmt.Sprintf("| query log | %d lines for each worker |", logBound),
 		fmt.Sprintf("| the server's own log | %d lines |", queuedLines),

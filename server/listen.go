@@ -32,20 +32,21 @@ const drainTimeout = 5 * time.Second
 
 // Options is what one Listener needs. The zero value of a field is its default.
 type Options struct {
-	Address     netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
-	Beside      []*Listener    // of the same program: what they have may be shared, such as 127.0.0.1 when Address is [::]
-	Answerer    Answerer       // what answers, until SetResolver
-	Blocks      []Block        // of Answerer
-	Engine      Engine         // default Auto
-	Readers     int            // threads that read UDP; default Readers()
-	Buffer      int            // octets of receive buffer asked for each UDP socket; default 4 MiB
-	Misses      int            // UDP queries that may wait for upstream, 21 KiB each with the forward; default 2048
-	Streams     int            // TCP connections, at most, 106 KiB each while they are answered and 8 KiB else; default 512
-	StreamMiss  int            // TCP queries that may wait for upstream, 90 KiB each with the forward; default 256
-	IdleTimeout time.Duration  // how long a TCP connection may take for its next query; default 10 s
-	Drain       time.Duration  // how long, after the end, queries may go on to wait for upstream; default 5 s
-	Log         *QueryLog      // where Blocks' log lines go; nil for nowhere
-	Logger      *slog.Logger   // default slog.Default()
+	Address      netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
+	Beside       []*Listener    // of the same program: what they have may be shared, such as 127.0.0.1 when Address is [::]
+	Answerer     Answerer       // what answers, until SetResolver
+	Blocks       []Block        // of Answerer
+	Engine       Engine         // default Auto
+	Readers      int            // threads that read UDP; default Readers()
+	Buffer       int            // octets of receive buffer asked for each UDP socket; default 4 MiB
+	Misses       int            // UDP queries that may wait for upstream, 21 KiB each with the forward; default 2048
+	Streams      int            // TCP connections, at most, 106 KiB each while they are answered and 8 KiB else; default 512
+	StreamMiss   int            // TCP queries that may wait for upstream, 90 KiB each with the forward; default 256
+	IdleTimeout  time.Duration  // how long a TCP connection may take for its next query; default 10 s
+	WriteTimeout time.Duration  // how long a TCP client may take to read its replies; default 5 s
+	Drain        time.Duration  // how long, after the end, queries may go on to wait for upstream; default 5 s
+	Log          *QueryLog      // where Blocks' log lines go; nil for nowhere
+	Logger       *slog.Logger   // default slog.Default()
 }
 
 // withDefaults fills what is not set.
@@ -62,6 +63,9 @@ func (o Options) withDefaults() Options {
 	fill(&o.StreamMiss, 256)
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 10 * time.Second
+	}
+	if o.WriteTimeout <= 0 {
+		o.WriteTimeout = 5 * time.Second
 	}
 	if o.Drain <= 0 {
 		o.Drain = drainTimeout

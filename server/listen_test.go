@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 }
 
 // scripted answers by the first label of the qname: miss waits for upstream, hold too, until release is closed, drop is not
-// answered, panic panics, and all others have the address 192.0.2.1.
+// answered, panic panics, and upset does so while it waits for upstream; zone is transferred, in one message, after release is closed,
+// and all others have the address 192.0.2.1.
 type scripted struct {
 	release chan struct{}
 	holding atomic.Int64
@@ -48,8 +49,10 @@ func newScripted() *scripted {
 
 func (s *scripted) Answer(r *resolver.Request, buf []byte) ([]byte, resolver.Result) {
 	switch string(r.Query.Label(0)) {
-	case "miss", "hold":
+	case "miss", "hold", "upset":
 		return nil, resolver.Ask
+	case "zone":
+		return nil, resolver.Stream
 	case "drop":
 		return nil, resolver.Drop
 	case "panic":
@@ -59,7 +62,11 @@ func (s *scripted) Answer(r *resolver.Request, buf []byte) ([]byte, resolver.Res
 	return s.reply(r, buf), resolver.Send
 }
 
-func (s *scripted) Transfer(*resolver.Request, []byte, func([]byte) error) error { return nil }
+func (s *scripted) Transfer(r *resolver.Request, buf []byte, send func([]byte) error) error {
+	s.holding.Add(1)
+	<-s.release
+	return send(s.reply(r, buf))
+}
 
 func (s *scripted) Resolve(ctx context.Context, r *resolver.Request, buf []byte) ([]byte, resolver.Result) {
 	if string(r.Query.Label(0)) == "hold" {
@@ -69,6 +76,9 @@ func (s *scripted) Resolve(ctx context.Context, r *resolver.Request, buf []byte)
 		case <-ctx.Done():
 			return nil, resolver.Drop
 		}
+	}
+	if string(r.Query.Label(0)) == "upset" {
+		panic("scripted")
 	}
 	r.Block, r.Source = 0, resolver.FromForward
 	return s.reply(r, buf), resolver.Send
@@ -174,16 +184,18 @@ func TestAnswers(t *testing.T) {
 					t.Errorf("%s over %s: %v", name, network, reply)
 				}
 			}
-			if reply := exchange(t, network, l.Address(), "panic.example.", dns.TypeA); reply.Rcode != dns.RcodeServerFailure {
-				t.Errorf("after a panic over %s: %v", network, reply)
+			for _, name := range []string{"panic.example.", "upset.example."} {
+				if reply := exchange(t, network, l.Address(), name, dns.TypeA); reply.Rcode != dns.RcodeServerFailure {
+					t.Errorf("%s over %s: %v", name, network, reply)
+				}
 			}
 			reply := exchange(t, network, l.Address(), "many.example.", dns.TypeA)
 			if want := network == "udp"; reply.Truncated != want {
 				t.Errorf("1000 records over %s: TC is %v", network, reply.Truncated)
 			}
 		}
-		if n := l.panics.total.Load(); n != 2 {
-			t.Errorf("%d panics counted, want 2", n)
+		if n := l.panics.total.Load(); n != 4 {
+			t.Errorf("%d panics counted, want 4", n)
 		}
 	})
 }

@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// writeTimeout is how long a client may take to read its replies.
-	writeTimeout = 5 * time.Second
 	// streamPipeline is how many queries of one connection may wait for upstream; the connection is not read on until there are fewer.
 	streamPipeline = 32
 	// streamBuffer holds any ordinary query, and several of them.
@@ -244,7 +242,7 @@ func (c *stream) flush(a *answers) bool {
 
 // write sends whole messages; the net package keeps concurrent writes apart.
 func (c *stream) write(messages []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	c.conn.SetWriteDeadline(time.Now().Add(c.s.l.options.WriteTimeout))
 	_, err := c.conn.Write(messages)
 	if err != nil {
 		c.conn.SetLinger(0) // what it has not read is not worth keeping

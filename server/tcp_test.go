@@ -204,3 +204,38 @@ func TestFraming(t *testing.T) {
 		t.Errorf("half a message was answered with % x, %v", rest, err)
 	}
 }
+
+// Zone transfers over one address are bounded: those over it wait for their turn, with what the same client asked before answered.
+func TestTransfersBounded(t *testing.T) {
+	s := newScripted()
+	l := serve(t, Options{Answerer: s})
+	var conns []*dns.Conn
+	for range maxTransfers + 1 {
+		conn := dialTCP(t, l)
+		conn.Conn.Write(framed("hit.example.", "zone.example."))
+		if _, err := conn.ReadMsg(); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	until(t, func() bool { return s.holding.Load() >= maxTransfers })
+	exchange(t, "tcp", l.Address(), "hit.example.", dns.TypeA)
+	if n := s.holding.Load(); n != maxTransfers {
+		t.Errorf("%d transfers are under way, the bound is %d", n, maxTransfers)
+	}
+	close(s.release)
+	for _, conn := range conns {
+		if reply, err := conn.ReadMsg(); err != nil || reply.Question[0].Name != "zone.example." {
+			t.Errorf("%v %v", reply, err)
+		}
+	}
+}
+
+// A client that asks and does not read loses its connection.
+func TestWriteTimeout(t *testing.T) {
+	l := serve(t, Options{Answerer: newScripted(), WriteTimeout: 50 * time.Millisecond})
+	conn := dialTCP(t, l)
+	conn.Conn.(*net.TCPConn).SetReadBuffer(4096)
+	conn.Conn.Write(framed(slices.Repeat([]string{"many.example."}, 64)...))
+	until(t, func() bool { c := l.streams.open.counts(); return c.accepted == 1 && c.open == 0 })
+}
