@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/miekg/dns"
+
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -62,7 +64,7 @@ func newAuthority(o Kubernetes) (*authority, error) {
 		if err != nil {
 			return nil, err
 		}
-		z := zone{name: string(wireName), reverse: isReverse(name), index: o.Index, version: specVersion, pods: o.Pods, svc: labelsSvc + string(wireName), ns: labelsNS + string(wireName)}
+		z := zone{name: string(wireName), reverse: IsReverse(name), index: o.Index, version: specVersion, pods: o.Pods, svc: labelsSvc + string(wireName), ns: labelsNS + string(wireName)}
 		if slices.Contains(o.MultiCluster, name) {
 			z.version, z.index, z.pods = multiVersion, o.MultiIndex, zones.PodsDisabled // pods have no names in a clusterset
 			if z.index == nil {
@@ -92,10 +94,9 @@ func newAuthority(o Kubernetes) (*authority, error) {
 	return a, nil
 }
 
-func isReverse(name string) bool {
-	return slices.ContainsFunc([]string{"in-addr.arpa.", "ip6.arpa."}, func(top string) bool {
-		return name == top || strings.HasSuffix(name, "."+top)
-	})
+// IsReverse reports whether name, a zone, is one of addresses: RFC 1035 section 3.5 and RFC 3596 section 2.5.
+func IsReverse(name string) bool {
+	return dns.IsSubDomain("in-addr.arpa.", name) || dns.IsSubDomain("ip6.arpa.", name)
 }
 
 // question is one name to be answered on the way of a request: the qname, or what it is an alias of.

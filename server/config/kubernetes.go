@@ -28,7 +28,7 @@ type cluster struct {
 func (b *block) kubernetes(a *args) {
 	c := &cluster{Kubernetes: resolver.Kubernetes{TTL: 5 * time.Second}, Source: Source{At: a.at.String(), StartupTimeout: watch.StartupTimeout}}
 	c.Zones = a.zonesOr(b.zones...)
-	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !isReverse(z) }) {
+	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !resolver.IsReverse(z) }) {
 		a.fail("needs a zone that is not a reverse zone")
 	}
 	a.options(c.options(b.folder))

@@ -102,7 +102,3 @@ func label(digit, width int) string {
 	}
 	return strconv.Itoa(digit)
 }
-
-func isReverse(zone string) bool {
-	return dns.IsSubDomain("in-addr.arpa.", zone) || dns.IsSubDomain("ip6.arpa.", zone)
-}
