@@ -14,16 +14,17 @@ import (
 
 // Fixed facts of a cluster zone, Spec 2.1 and 2.2.
 const (
-	specVersion  = "1.1.0" // of the Kubernetes DNS-Based Service Discovery specification
-	multiVersion = "1.0.0" // of the Multicluster Service DNS specification
-	versionTTL   = 28800   // seconds
-	maxSOATTL    = 300     // seconds
-	soaRefresh   = 7200    // seconds; retry and expire likewise
-	soaRetry     = 1800
-	soaExpire    = 86400
-	labelsSvc    = "\x03svc"
-	labelsNS     = "\x02ns\x03dns"
-	labelsMaster = "\x0ahostmaster"
+	specVersion   = "1.1.0" // of the Kubernetes DNS-Based Service Discovery specification
+	multiVersion  = "1.0.0" // of the Multicluster Service DNS specification
+	versionTTL    = 28800   // seconds
+	maxSOATTL     = 300     // seconds
+	soaRefresh    = 7200    // seconds; retry and expire likewise
+	soaRetry      = 1800
+	soaExpire     = 86400
+	labelsSvc     = "\x03svc"
+	labelsNS      = "\x02ns\x03dns"
+	labelsMaster  = "\x0ahostmaster"
+	labelsVersion = "\x0bdns-version"
 )
 
 // authority answers for the zones of one `kubernetes` directive from its index.
@@ -97,6 +98,23 @@ func newAuthority(o Kubernetes) (*authority, error) {
 // IsReverse reports whether name, a zone, is one of addresses: RFC 1035 section 3.5 and RFC 3596 section 2.5.
 func IsReverse(name string) bool {
 	return dns.IsSubDomain("in-addr.arpa.", name) || dns.IsSubDomain("ip6.arpa.", name)
+}
+
+// CheckZone says why name cannot be the zone of an authority: it is no name, or the names that each zone has at once would be longer
+// than a name may be (RFC 1035 section 2.3.4).
+func CheckZone(name string) error {
+	zone, err := wire.ParseName(name)
+	if err != nil {
+		return err
+	}
+	longest := labelsVersion
+	if IsReverse(name) {
+		longest = labelsMaster // in the SOA; it has no dns-version, and ns.dns is in the zone of the cluster
+	}
+	if size, most := len(zone), wire.MaxName-len(longest); size > most {
+		return fmt.Errorf("has %d octets and may have %d, so that %s below it is a name", size, most, longest[1:])
+	}
+	return nil
 }
 
 // question is one name to be answered on the way of a request: the qname, or what it is an alias of.

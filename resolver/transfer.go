@@ -180,6 +180,6 @@ func (t *transferring) apex(z *zone) {
 		})
 	}
 	if !z.reverse {
-		t.r.Reply.Owned(below("\x0bdns-version"), wire.TypeTXT, wire.ClassIN, versionTTL, append([]byte{byte(len(z.version))}, z.version...))
+		t.r.Reply.Owned(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, append([]byte{byte(len(z.version))}, z.version...))
 	}
 }

@@ -166,6 +166,11 @@ func (c *cluster) check(a *args) {
 	if o.Zonal && o.NoEndpoints {
 		a.fail("zonal needs endpoints: remove noendpoints")
 	}
+	for _, z := range c.Zones {
+		if err := resolver.CheckZone(z); err != nil {
+			a.fail("zone %s: %v", z, err)
+		}
+	}
 	for _, z := range c.MultiCluster {
 		if !slices.Contains(c.Zones, z) {
 			a.fail("multicluster: %s is none of the directive's zones %s", z, strings.Join(c.Zones, " "))
