@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"io"
-	"net"
 	"testing"
 	"time"
 )
@@ -23,40 +22,4 @@ func TestLineWriterNeverBlocks(t *testing.T) {
 	writing.stopWithin(time.Millisecond) // run is in a write that never ends
 	reader.Close()
 	<-writing.done
-}
-
-// An admin endpoint has no more connections than its bound, and takes the next one when one ends.
-func TestAdminConnectionsAreBounded(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &boundedListener{inner, make(chan struct{}, 1)}
-	defer l.Close()
-	dial := func() net.Conn {
-		conn, err := net.Dial("tcp", inner.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return conn
-	}
-	defer dial().Close()
-	defer dial().Close()
-	first, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(l.slots) != 1 {
-		t.Fatal("a connection takes no slot")
-	}
-	first.Close()
-	first.Close() // gives its slot back once
-	second, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer second.Close()
-	if len(l.slots) != 1 {
-		t.Errorf("%d slots are taken by one connection", len(l.slots))
-	}
 }
