@@ -233,7 +233,8 @@ func readKubeconfig(content []byte, file, context string) (*rest.Config, error) 
 	return found, nil
 }
 
-// inflight bounds the requests that are on their way at a time (option apiserver_max_inflight). A watch counts until it is answered.
+// inflight bounds the requests that are on their way at a time (option apiserver_max_inflight). A list counts until it has been read, a
+// watch, which has no end, until it is answered.
 type inflight struct {
 	next  http.RoundTripper
 	slots chan struct{}
@@ -243,9 +244,15 @@ type inflight struct {
 func (i *inflight) RoundTrip(r *http.Request) (*http.Response, error) {
 	select {
 	case i.slots <- struct{}{}:
-		defer func() { <-i.slots }()
-		return i.next.RoundTrip(r)
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
+	release := func() { <-i.slots }
+	reply, err := i.next.RoundTrip(r)
+	if err != nil || isWatch(r) {
+		release()
+		return reply, err
+	}
+	reply.Body = &body{ReadCloser: reply.Body, done: sync.OnceFunc(release)}
+	return reply, nil
 }

@@ -91,7 +91,7 @@ type counted struct {
 func (c *counted) RoundTrip(q *http.Request) (*http.Response, error) {
 	began := time.Now()
 	done := func() { c.requests.observe(&c.requests.counts.Took, began) }
-	if q.URL.Query().Has("watch") {
+	if isWatch(q) {
 		done = func() {}
 	}
 	reply, err := c.next.RoundTrip(q)
@@ -104,6 +104,9 @@ func (c *counted) RoundTrip(q *http.Request) (*http.Response, error) {
 	reply.Body = &body{ReadCloser: reply.Body, done: sync.OnceFunc(done)}
 	return reply, nil
 }
+
+// isWatch reports whether q is for a stream, whose answer has no end.
+func isWatch(q *http.Request) bool { return q.URL.Query().Has("watch") }
 
 // body is that of an answer, which calls done when it has been read.
 type body struct {
