@@ -98,7 +98,8 @@ type Tx struct {
 	snap    *Snapshot
 	edit    uint64
 	changed bool
-	record  []byte // scratch of point and unpoint, with key
+	gone    map[removal]struct{} // PTR records to be taken out of their lists
+	record  []byte               // scratch of point and unpoint, with key
 	key     []byte
 }
 
@@ -112,6 +113,7 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	if !tx.changed {
 		return false
 	}
+	tx.unlist()
 	next.serial = max(uint32(now.Unix()), next.serial+1)
 	x.current.Store(&next)
 	changed := make(chan struct{})

@@ -51,7 +51,9 @@ func TestIndexEqualsRebuild(t *testing.T) {
 		objects := map[string]bool{}
 		serial := x.Snapshot().Serial()
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			changed := x.Update(time.Unix(1, 0), func(tx *Tx) {
+			before := x.Snapshot()
+			text := dump(before)
+			edit := func(tx *Tx) {
 				switch rapid.IntRange(0, 5).Draw(t, "action") {
 				case 0:
 					space, name := fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")), fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service"))
@@ -66,7 +68,15 @@ func TestIndexEqualsRebuild(t *testing.T) {
 					tx.SetService(u)
 					held[strings.TrimSuffix(wire.NameString([]byte(u.owner)), ".")] = u
 				}
+			}
+			changed := x.Update(time.Unix(1, 0), func(tx *Tx) {
+				for range rapid.IntRange(1, 4).Draw(t, "edits") {
+					edit(tx)
+				}
 			})
+			if dump(before) != text {
+				t.Fatal("a published snapshot changed")
+			}
 			if next := x.Snapshot().Serial(); changed != (next > serial) {
 				t.Fatalf("changed %v, serial %d after %d", changed, next, serial)
 			} else {
@@ -82,15 +92,15 @@ func TestIndexEqualsRebuild(t *testing.T) {
 				tx.SetNamespace(name, exists)
 			}
 		})
-		if got, want := dump(x), dump(fresh); got != want {
+		if got, want := dump(x.Snapshot()), dump(fresh.Snapshot()); got != want {
 			t.Fatalf("after the changes:\n%s\nrebuilt:\n%s", got, want)
 		}
 	})
 }
 
-func dump(x *Index) string {
+func dump(s *Snapshot) string {
 	var text strings.Builder
-	x.Snapshot().WriteText(&text, "cluster.local.", 5)
+	s.WriteText(&text, "cluster.local.", 5)
 	return text.String()
 }
 

@@ -80,17 +80,27 @@ func (p *Pointer) with(add *Pointer) *Pointer {
 	return &head
 }
 
-// without is the list without a record of a service.
-func (p *Pointer) without(record []byte, service string) *Pointer {
-	if p == nil {
-		return nil
+// removal names a PTR record that a change takes away.
+type removal struct{ record, service string }
+
+// without is the list without the records in gone, which are taken out of gone. What follows the last of them is shared.
+func (p *Pointer) without(gone map[removal]struct{}) *Pointer {
+	var head *Pointer
+	end, tail := &head, p
+	for at := p; at != nil && len(gone) > 0; at = at.next {
+		found := removal{at.record, *at.service}
+		if _, ok := gone[found]; !ok {
+			continue
+		}
+		delete(gone, found)
+		for ; tail != at; tail = tail.next {
+			kept := *tail
+			*end, end = &kept, &kept.next
+		}
+		tail = at.next
 	}
-	if p.record == string(record) && *p.service == service {
-		return p.next
-	}
-	head := *p
-	head.next = p.next.without(record, service)
-	return &head
+	*end = tail
+	return head
 }
 
 // pointers walks the PTR records that a unit implies, in the order of name and address, without making them.
@@ -159,21 +169,38 @@ func compare(o *pointers, oldAddr netip.Addr, n *pointers, newAddr netip.Addr) i
 	return cmp.Or(strings.Compare(o.node.name, n.node.name), cmp.Compare(o.node.flags, n.node.flags), oldAddr.Compare(newAddr))
 }
 
+// point adds a PTR record. One that this change has taken away before stays where it is.
 func (tx *Tx) point(addr netip.Addr, n *Node) {
 	tx.record = appendPointer(tx.record[:0], addr, n)
 	add := &Pointer{record: string(tx.record), service: n.unit.self}
+	back := removal{add.record, *add.service}
+	if _, ok := tx.gone[back]; ok {
+		delete(tx.gone, back)
+		return
+	}
 	tx.key = appendAddr(tx.key[:0], addr)
 	tx.snap.reverse = tx.snap.reverse.put(tx.snap.reverse.get(tx.key).with(add), tx.edit)
 }
 
+// unpoint takes a PTR record away. Its list is walked at the end of the change, by unlist, so that a change which removes very many
+// services of one address walks it once.
 func (tx *Tx) unpoint(addr netip.Addr, n *Node) {
 	tx.record = appendPointer(tx.record[:0], addr, n)
-	tx.key = appendAddr(tx.key[:0], addr)
-	list := tx.snap.reverse.get(tx.key).without(tx.record, n.unit.owner)
-	if list == nil {
-		tx.snap.reverse = tx.snap.reverse.drop(tx.key, tx.edit)
-	} else {
-		tx.snap.reverse = tx.snap.reverse.put(list, tx.edit)
+	if tx.gone == nil {
+		tx.gone = map[removal]struct{}{}
+	}
+	tx.gone[removal{string(tx.record), n.unit.owner}] = struct{}{}
+}
+
+// unlist takes the records that are gone out of their lists. The first of an address takes the others of it along.
+func (tx *Tx) unlist() {
+	for r := range tx.gone {
+		key := []byte((&Pointer{record: r.record}).addr())
+		if list := tx.snap.reverse.get(key).without(tx.gone); list == nil {
+			tx.snap.reverse = tx.snap.reverse.drop(key, tx.edit)
+		} else {
+			tx.snap.reverse = tx.snap.reverse.put(list, tx.edit)
+		}
 	}
 }
 
