@@ -1,0 +1,168 @@
+package resolver
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// transferrer is a resolver that gives zones of an index to everybody.
+func transferrer(index *zones.Index, transferred ...string) *Resolver {
+	return must(New(Options{Blocks: []Block{{
+		Zones:      []string{"."},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index, TTL: 5 * time.Second}},
+		Transfers:  []Transfer{{Zones: transferred, Any: true}},
+	}}}, nil, slog.New(slog.DiscardHandler)))
+}
+
+// askTransfer is what comes of a query for a transfer over TCP.
+func askTransfer(t *testing.T, r *Resolver, m *dns.Msg) (*Request, Result) {
+	t.Helper()
+	request := &Request{Proto: TCP, Client: netip.MustParseAddrPort("192.0.2.7:53"), Local: netip.MustParseAddr("192.0.2.53")}
+	if verdict := request.Query.Parse(must(m.Pack())); verdict != wire.Valid {
+		t.Fatalf("verdict %v on %v", verdict, m)
+	}
+	_, result := r.Answer(request, make([]byte, 0, wire.MaxMessage))
+	return request, result
+}
+
+// TestTransfersOfTheirZones: `transfer cluster.local` gives away no other zone.
+func TestTransfersOfTheirZones(t *testing.T) {
+	index := zones.NewIndex()
+	index.Update(time.Unix(1, 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+	for _, tt := range []struct {
+		transferred, zone string
+		want              Result
+	}{
+		{"cluster.local.", "cluster.local.", Stream},
+		{"cluster.local.", "in-addr.arpa.", Send},
+		{"in-addr.arpa.", "cluster.local.", Send},
+		{"in-addr.arpa.", "in-addr.arpa.", Stream},
+		{".", "cluster.local.", Stream},
+		{"svc.cluster.local.", "cluster.local.", Send},
+	} {
+		request, result := askTransfer(t, transferrer(index, tt.transferred), new(dns.Msg).SetAxfr(tt.zone))
+		if result != tt.want || result == Send && request.Reply.Rcode != wire.Refused {
+			t.Errorf("transfer %s: %s has result %v, rcode %v", tt.transferred, tt.zone, result, request.Reply.Rcode)
+		}
+	}
+}
+
+// TestSerialsGoRound: who has the serial or a later one gets the SOA alone, and what is later is said by RFC 1982 section 3.2.
+func TestSerialsGoRound(t *testing.T) {
+	for _, tt := range []struct {
+		serial, has uint32
+		want        Result
+	}{
+		{1000, 1000, Send},
+		{1000, 1001, Send},
+		{1000, 999, Stream},
+		{5, 0xfffffff0, Stream},
+		{0xfffffff0, 5, Send},
+		{0x80000000, 1, Stream},
+		{1, 0x80000000, Send},
+	} {
+		index := zones.NewIndex()
+		index.Update(time.Unix(int64(tt.serial), 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+		query := new(dns.Msg).SetIxfr("cluster.local.", tt.has, "ns.dns.cluster.local.", "hostmaster.cluster.local.")
+		request, result := askTransfer(t, transferrer(index, "."), query)
+		if result != tt.want || result == Send && request.Reply.Count(wire.Answer) != 1 {
+			t.Errorf("IXFR of serial %d from %d: result %v, want %v", tt.serial, tt.has, result, tt.want)
+		}
+	}
+}
+
+// TestTransferEndsWithItsSOA, however full the message before it is: a zone grows past the size of a message octet by octet, by the name
+// of one service.
+func TestTransferEndsWithItsSOA(t *testing.T) {
+	const (
+		address = 43 // octets that the address record of a service with a name of four letters takes
+		fewest  = transferSize/address - 9
+	)
+	alone := 0
+	for services := fewest; services < fewest+7; services++ {
+		for letters := range address {
+			index := zones.NewIndex()
+			index.Update(time.Unix(1000, 0), func(tx *zones.Tx) {
+				for i := range services {
+					tx.SetService(addressOnly(fmt.Sprintf("s%03d", i)))
+				}
+				tx.SetService(addressOnly(strings.Repeat("x", letters+1)))
+				tx.SetSynced(zones.ServiceKinds)
+			})
+			messages := transferAll(t, transferrer(index, "."), "cluster.local.")
+			last := messages[len(messages)-1].Answer
+			if len(messages) > 1 && len(last) == 1 {
+				alone++
+			}
+			checkTransfer(t, messages, services+1)
+			if t.Failed() {
+				t.Fatalf("%d services, and one of %d letters", services, letters+1)
+			}
+		}
+	}
+	if alone == 0 {
+		t.Error("no message was too full for the SOA")
+	}
+}
+
+// addressOnly is a service with one address record.
+func addressOnly(name string) *zones.Unit {
+	var b zones.Builder
+	b.Start("prod", name)
+	b.Address(b.Name(""), netip.MustParseAddr("10.96.0.1"))
+	return must(b.Unit())
+}
+
+// transferAll is the messages of a transfer of zone.
+func transferAll(t *testing.T, r *Resolver, zone string) (messages []*dns.Msg) {
+	t.Helper()
+	request, result := askTransfer(t, r, new(dns.Msg).SetAxfr(zone))
+	if result != Stream {
+		t.Fatalf("result %v", result)
+	}
+	err := r.Transfer(request, make([]byte, 0, wire.MaxMessage), func(packet []byte) error {
+		m := new(dns.Msg)
+		messages = append(messages, m)
+		if len(packet) > transferSize {
+			t.Errorf("a message of %d octets", len(packet))
+		}
+		return m.Unpack(packet)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return messages
+}
+
+// checkTransfer finds the SOA first and last, and between them each service once.
+func checkTransfer(t *testing.T, messages []*dns.Msg, services int) {
+	t.Helper()
+	var all []dns.RR
+	for _, m := range messages {
+		if m.Truncated {
+			t.Error("a message is cut")
+		}
+		all = append(all, m.Answer...)
+	}
+	owners := map[string]bool{}
+	for i, rr := range all {
+		if _, isSOA := rr.(*dns.SOA); isSOA != (i == 0 || i == len(all)-1) {
+			t.Errorf("record %d of %d: %v", i+1, len(all), rr)
+		}
+		if strings.HasSuffix(rr.Header().Name, ".prod.svc.cluster.local.") {
+			owners[rr.Header().Name] = true
+		}
+	}
+	if len(owners) != services {
+		t.Errorf("%d services, want %d", len(owners), services)
+	}
+}
