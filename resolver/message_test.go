@@ -217,6 +217,33 @@ func TestMessageThatDoesNotFit(t *testing.T) {
 	}
 }
 
+// TestTopBitOfTTL: a TTL with it is 0, RFC 2181 section 8, whatever becomes of TTLs then.
+func TestTopBitOfTTL(t *testing.T) {
+	said, _ := parsed(t, "www.example.org. A", "NOERROR", "www.example.org. 60 IN A 192.0.2.1\nwww.example.org. 60 IN A 192.0.2.2")
+	said.Answer[0].Header().Ttl = 1<<31 + 60
+	said.Answer[1].Header().Ttl = 1<<31 - 1
+	m, _, err := read(must(said.Pack()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		aging aging
+		want  [2]uint32
+	}{
+		{asItCame, [2]uint32{0, 1<<31 - 1}},
+		{aging{floor: 30, limit: 600, age: 10}, [2]uint32{20, 590}},
+	} {
+		for _, owner := range []wire.Pointer{wire.AtQName, 0} { // as one piece, and record by record
+			r := asking(t, "www.example.org. A", time.Time{})
+			m.write(r, question{name: &r.Query.QName, owner: owner}, tt.aging)
+			got := finished(t, r).Answer
+			if len(got) != 2 || got[0].Header().Ttl != tt.want[0] || got[1].Header().Ttl != tt.want[1] {
+				t.Errorf("%+v: %v, want TTLs %v", tt.aging, got, tt.want)
+			}
+		}
+	}
+}
+
 func TestFlagsOfMessage(t *testing.T) {
 	said, _ := parsed(t, "www.example.org. A", "NOERROR", "www.example.org. 60 IN A 192.0.2.1")
 	said.AuthenticatedData, said.Authoritative = true, true
