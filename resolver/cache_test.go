@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -119,6 +120,59 @@ func TestWhatIsKept(t *testing.T) {
 			if got := c.found(t, tt.question, noon.Add(tt.after)); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
+		})
+	}
+}
+
+// TestCacheOutlivesReload, but not the upstreams that it has its answers from.
+func TestCacheOutlivesReload(t *testing.T) {
+	old, other := serve(t, answering("192.0.2.1")), serve(t, answering("192.0.2.2"))
+	options := func() Block {
+		return Block{Zones: []string{"."}, Cache: &Cache{}, Forwards: []Forward{{From: ".", To: []Upstream{{Address: old.addr}}, ReadTimeout: time.Second}}}
+	}
+	resolve := func(options Block, previous *Resolver) (*Resolver, string) {
+		r := must(New(Options{Blocks: []Block{options}}, previous, slog.New(slog.DiscardHandler)))
+		t.Cleanup(func() {
+			ctx, stop := context.WithCancel(context.Background())
+			stop()
+			r.Run(ctx) // closes the idle connections
+		})
+		request := asking(t, "www.example.org. A", time.Now())
+		reply, result := r.Answer(request, make([]byte, 0, 1232))
+		if result == Ask {
+			reply, result = r.Resolve(t.Context(), request, make([]byte, 0, 1232))
+		}
+		if result != Send {
+			t.Fatalf("result %v", result)
+		}
+		m := new(dns.Msg)
+		if err := m.Unpack(reply); err != nil {
+			t.Fatal(err)
+		}
+		return r, said(m) + map[Source]string{FromCache: ", kept", FromForward: ", asked"}[request.Source]
+	}
+	before, got := resolve(options(), nil)
+	expect(t, got, "NOERROR 192.0.2.1, asked")
+	for _, tt := range []struct {
+		name   string
+		change func(*Block)
+		want   string
+	}{
+		{"nothing", func(*Block) {}, "NOERROR 192.0.2.1, kept"},
+		{"what the cache does not see", func(b *Block) { b.Rotate, b.Bufsize = true, 4096 }, "NOERROR 192.0.2.1, kept"},
+		{"the upstream", func(b *Block) { b.Forwards[0].To[0].Address = other.addr }, "NOERROR 192.0.2.2, asked"},
+		{"another upstream", func(b *Block) {
+			b.Forwards[0].Policy = Sequential
+			b.Forwards[0].To = append(b.Forwards[0].To, Upstream{Address: other.addr})
+		}, "NOERROR 192.0.2.1, asked"},
+		{"the cache's options", func(b *Block) { b.Cache.MaxTTL = time.Minute }, "NOERROR 192.0.2.1, asked"},
+		{"the zones", func(b *Block) { b.Zones = []string{"org."} }, "NOERROR 192.0.2.1, asked"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			changed := options()
+			tt.change(&changed)
+			_, got := resolve(changed, before)
+			expect(t, got, tt.want)
 		})
 	}
 }
