@@ -166,6 +166,7 @@ func (c *cluster) take(m manifest, kind string, o metav1.Object) {
 		c.endpoints = append(c.endpoints, o)
 	case *discoveryv1.EndpointSlice:
 		c.slices = append(c.slices, o)
+		c.reportSlice(m, o)
 	case *corev1.Pod:
 		c.pods = append(c.pods, o)
 	default:
@@ -207,7 +208,7 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 			list = append(list, problems...)
 		}
 	case *discoveryv1.EndpointSlice:
-		_, list = stripSlice(o, c.options)
+		_, list = stripSlice(o, Options{})
 	case *corev1.Pod:
 		_, list = stripPod(o)
 		if o.Spec.Hostname != "" && !validLabel(o.Spec.Hostname) {
@@ -220,6 +221,14 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 		}
 	}
 	return words
+}
+
+// reportSlice says what of a slice gives no names, though an API server takes it: the id of its cluster.
+func (c *cluster) reportSlice(m manifest, o *discoveryv1.EndpointSlice) {
+	_, list := stripSlice(o, Options{ServiceImports: true})
+	for _, p := range list {
+		c.report(m.faultIn(p.words))
+	}
 }
 
 // leaveOut has a refused service exist without names, for the one who asks for it is to hear why. Without a valid name it cannot be asked for.

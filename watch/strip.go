@@ -111,7 +111,7 @@ func stripSlice(o *discoveryv1.EndpointSlice, options Options) (*slice, []proble
 	wrong := problems{kind: "slice", key: key{o.Namespace, o.Name}}
 	s := &slice{key: wrong.key, version: o.ResourceVersion, service: o.Labels[discoveryv1.LabelServiceName]}
 	if options.ServiceImports {
-		s.service, s.cluster = o.Labels[labelImportName], o.Labels[labelSourceCluster]
+		s.service, s.cluster = o.Labels[labelImportName], strings.ToLower(o.Labels[labelSourceCluster])
 	}
 	if s.service == "" || o.AddressType == discoveryv1.AddressTypeFQDN {
 		return nil, nil // slices without a service belong to somebody else, and FQDN slices are deprecated and hold no address
@@ -119,6 +119,10 @@ func stripSlice(o *discoveryv1.EndpointSlice, options Options) (*slice, []proble
 	if o.AddressType != discoveryv1.AddressTypeIPv4 && o.AddressType != discoveryv1.AddressTypeIPv6 {
 		wrong.add(o.AddressType, "addressType %q is not IPv4, IPv6 or FQDN")
 		return nil, wrong.list
+	}
+	if s.cluster != "" && !validLabel(s.cluster) {
+		wrong.add(o.Labels[labelSourceCluster], "source cluster %q is not a DNS label")
+		return nil, wrong.list // without it, hosts of two clusters would share a name
 	}
 	for _, p := range o.Ports {
 		if kept, ok := stripPort(value(p.Name), value(p.Protocol), p.Port, &wrong); ok {

@@ -189,6 +189,12 @@ func TestStripSlice(t *testing.T) {
 			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": "yesterday"}
 		}, &slice{}, ""},
 		{"of a clusterset", Options{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {}, &slice{service: "imported", cluster: "east"}, ""},
+		{"of a cluster in capitals", Options{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {
+			o.Labels["multicluster.kubernetes.io/source-cluster"] = "East"
+		}, &slice{service: "imported", cluster: "east"}, ""},
+		{"of a cluster that is no label", Options{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {
+			o.Labels["multicluster.kubernetes.io/source-cluster"] = "x..y"
+		}, nil, "slice prod/web-x: source cluster \"x..y\" is not a DNS label\n"},
 		{"FQDN", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.AddressType, o.Endpoints = "FQDN", endpoints{{Addresses: []string{"www.example.com"}}}
 		}, nil, ""},
