@@ -104,17 +104,8 @@ func (q *Query) Parse(packet []byte) Verdict {
 		if record.Type != TypeOPT {
 			continue
 		}
-		if q.EDNS || packet[start] != 0 {
-			return Malformed // two OPTs, or one not at the root, RFC 6891 section 6.1.1
-		}
-		q.EDNS = true
-		q.UDPSize = max(uint16(record.Class), MinUDPSize)
-		q.DO = record.TTL&(1<<15) != 0
-		if !validOptions(record.Data) {
+		if verdict = q.readOPT(&record, packet[start] == 0); verdict == Malformed {
 			return Malformed
-		}
-		if uint8(record.TTL>>16) != 0 {
-			verdict = BadVersion
 		}
 	}
 	if at != len(packet) {
@@ -134,6 +125,23 @@ func (q *Query) readQuestion(packet []byte) (int, bool) {
 	q.Class = Class(binary.BigEndian.Uint16(packet[at+2:]))
 	q.question = at + 4
 	return q.question, true
+}
+
+// readOPT takes in the OPT of the query, which may have one, at the root: RFC 6891 sections 6.1.1 and 6.1.3.
+func (q *Query) readOPT(opt *Record, atRoot bool) Verdict {
+	if q.EDNS || !atRoot {
+		return Malformed
+	}
+	q.EDNS = true
+	q.UDPSize = max(uint16(opt.Class), MinUDPSize)
+	q.DO = opt.TTL&(1<<15) != 0
+	switch {
+	case !validOptions(opt.Data):
+		return Malformed
+	case uint8(opt.TTL>>16) != 0:
+		return BadVersion
+	}
+	return Valid
 }
 
 // validOptions reports whether data is a well-formed list of EDNS options, RFC 6891 section 6.1.2.
