@@ -9,7 +9,8 @@ import (
 )
 
 // Builder collects the records of one service after another and compiles each into a Unit. It is reused, and is for one goroutine.
-// Names are relative to the service, in presentation form: "" is the service's own name, "_http._tcp" one below it.
+// Names are relative to the service, in presentation form: "" is the service's own name, "_http._tcp" one below it. They are in lower
+// case: names that differ in case only would be one name twice.
 type Builder struct {
 	owner  []byte
 	drafts []draft
