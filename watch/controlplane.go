@@ -223,11 +223,13 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 	return words
 }
 
-// reportSlice says what of a slice gives no names, though an API server takes it: the id of its cluster.
+// reportSlice says what of a slice gives no names, though an API server takes it: a topology zone, and the id of its cluster.
 func (c *cluster) reportSlice(m manifest, o *discoveryv1.EndpointSlice) {
-	_, list := stripSlice(o, Options{ServiceImports: true})
-	for _, p := range list {
-		c.report(m.faultIn(p.words))
+	for _, options := range []Options{{Zonal: c.options.Zonal}, {ServiceImports: true}} {
+		_, list := stripSlice(o, options)
+		for _, p := range list {
+			c.report(m.faultIn(p.words))
+		}
 	}
 }
 

@@ -17,6 +17,9 @@ const (
 	labelSourceCluster = "multicluster.kubernetes.io/source-cluster"
 )
 
+// maxZone is how many characters a topology zone may have: it is the value of a Node's label. A zonal name has room for it.
+const maxZone = 63
+
 // problem is what is wrong with an object, in words for a log line. The rest of the object is used.
 type problem struct {
 	kind string // "service", "slice", "namespace" or "pod"
@@ -145,8 +148,12 @@ func (s *slice) add(list []byte, o *discoveryv1.Endpoint, family discoveryv1.Add
 		wrong.add(kept.hostname, "hostname %q is not a DNS label")
 		kept.hostname = ""
 	}
-	if zone := strings.ToLower(value(o.Zone)); options.Zonal && validName(zone) {
-		kept.zone = zone // "eu.west" is two labels of a zonal name
+	if zone := strings.ToLower(value(o.Zone)); options.Zonal && zone != "" {
+		if len(zone) <= maxZone && validName(zone) {
+			kept.zone = zone // "eu.west" is two labels of a zonal name
+		} else {
+			wrong.add(*o.Zone, "topology zone %q is not a domain name of at most 63 characters")
+		}
 	}
 	if r := o.TargetRef; options.PodNames && r != nil && validLabel(r.Name) {
 		kept.pod = r.Name // a pod's name may hold dots or be longer than 63: such a pod is named by its address

@@ -11,6 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
+
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 var compareObjects = cmp.Options{
@@ -195,6 +198,14 @@ func TestStripSlice(t *testing.T) {
 		{"of a cluster that is no label", Options{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {
 			o.Labels["multicluster.kubernetes.io/source-cluster"] = "x..y"
 		}, nil, "slice prod/web-x: source cluster \"x..y\" is not a DNS label\n"},
+		{"long zones", Options{Zonal: true}, func(o *discoveryv1.EndpointSlice) {
+			o.Endpoints = endpoints{
+				{Addresses: []string{"10.244.0.1"}, Zone: to(strings.Repeat("z", 63))},
+				{Addresses: []string{"10.244.0.2"}, Zone: to(strings.Repeat("z.", 31) + "zz")}}
+		}, &slice{endpoints: pack(
+			endpoint{addr: netip.MustParseAddr("10.244.0.1"), zone: strings.Repeat("z", 63)},
+			endpoint{addr: netip.MustParseAddr("10.244.0.2")})},
+			"slice prod/web-x: topology zone \"" + strings.Repeat("z.", 31) + "zz\" is not a domain name of at most 63 characters\n"},
 		{"FQDN", Options{}, func(o *discoveryv1.EndpointSlice) {
 			o.AddressType, o.Endpoints = "FQDN", endpoints{{Addresses: []string{"www.example.com"}}}
 		}, nil, ""},
@@ -267,4 +278,34 @@ func TestStripPod(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNoTextFailsService: whatever texts the objects of a service hold, it compiles.
+func TestNoTextFailsService(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	texts := []string{"", "a", "A", "-", "x..y", ".", "a.", "_", "a_b", `\`, `\300`, "*", "ü", "K", long, long + "a", strings.Repeat("a.", 31) + "a",
+		strings.Join([]string{long, long, long, long[:57]}, "."), strings.Join([]string{long, long, long, long[:61]}, "."), strings.Repeat("a", 300)}
+	all := Options{PodNames: true, Zonal: true}
+	imports := Options{PodNames: true, Zonal: true, ServiceImports: true}
+	rapid.Check(t, func(t *rapid.T) {
+		text := func(what string) string { return rapid.SampledFrom(texts).Draw(t, what) }
+		options := rapid.SampledFrom([]Options{all, imports}).Draw(t, "options")
+		meta := metav1.ObjectMeta{Namespace: long, Name: long, Labels: map[string]string{
+			"kubernetes.io/service-name": long, "multicluster.kubernetes.io/service-name": long, "multicluster.kubernetes.io/source-cluster": text("cluster")}}
+		s, _ := stripService(&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceType(rapid.SampledFrom([]string{"ClusterIP", "ExternalName"}).Draw(t, "type")), ExternalName: text("external name"),
+			ClusterIP: rapid.SampledFrom([]string{"None", "10.96.0.1"}).Draw(t, "cluster IP"), Ports: []corev1.ServicePort{{Name: text("port"), Port: 80}}}})
+		sl, _ := stripSlice(&discoveryv1.EndpointSlice{ObjectMeta: meta, AddressType: "IPv4",
+			Ports: []discoveryv1.EndpointPort{{Name: to(text("endpoint port")), Port: to(int32(80))}},
+			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.244.0.1"}, Hostname: to(text("hostname")), Zone: to(text("zone")),
+				TargetRef: &corev1.ObjectReference{Name: text("pod")}}}}, options)
+		var held []*slice
+		if sl != nil {
+			held = append(held, sl)
+		}
+		var b zones.Builder
+		if _, err := compile(&b, s, held, options); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
