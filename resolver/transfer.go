@@ -149,11 +149,14 @@ func (t *transferring) add(owner []byte, typ wire.Type, data []byte) bool {
 	return t.err == nil
 }
 
-// apex adds what is at and directly below the zone's own name: NS, the name servers' addresses, dns-version. The name servers of a
+// apex adds what is at and directly below the zone's own name: dns-version, NS, the name servers' addresses. The name servers of a
 // reverse zone have their names, and so their addresses, in the cluster's zone.
 func (t *transferring) apex(z *zone) {
 	apex := t.r.Query.Name()
 	below := func(labels string) []byte { return append([]byte(labels), apex...) }
+	if !z.reverse { // the first message has room for it behind the SOA
+		t.r.Reply.Owned(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, append([]byte{byte(len(z.version))}, z.version...))
+	}
 	address := func(typ wire.Type, data string) {
 		if !z.reverse {
 			t.add(below(labelsNS), typ, []byte(data))
@@ -178,8 +181,5 @@ func (t *transferring) apex(z *zone) {
 				address(wire.TypeAAAA, v6)
 			}
 		})
-	}
-	if !z.reverse {
-		t.r.Reply.Owned(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, append([]byte{byte(len(z.version))}, z.version...))
 	}
 }
