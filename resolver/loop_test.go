@@ -84,7 +84,9 @@ func TestLoopIsFoundAndItsEnd(t *testing.T) {
 	}
 }
 
-func TestAllUpstreamsLoop(t *testing.T) {
+// closedRing is a forwarder whose only upstream leads back to it, and its loop detection.
+func closedRing(t *testing.T) (*forwarder, *loop) {
+	t.Helper()
 	g := &ring{}
 	g.closed.Store(true)
 	f := forwarding(t, Forward{}, g.serve(t))
@@ -95,6 +97,11 @@ func TestAllUpstreamsLoop(t *testing.T) {
 	g.mu.Lock()
 	g.loop = l
 	g.mu.Unlock()
+	return f, l
+}
+
+func TestAllUpstreamsLoop(t *testing.T) {
+	f, l := closedRing(t)
 	l.round(t.Context())
 	expect(t, f.ask(t, "www.example.org. A"), "SERVFAIL 0 (Other): (forwarding loop: what is forwarded comes back to this server (see its log))")
 }
@@ -154,16 +161,7 @@ func TestOtherQueriesAreNoProbes(t *testing.T) {
 }
 
 func TestLoopRuns(t *testing.T) {
-	g := &ring{}
-	g.closed.Store(true)
-	f := forwarding(t, Forward{}, g.serve(t))
-	l, err := newLoop(".", []*forwarder{f}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.mu.Lock()
-	g.loop = l
-	g.mu.Unlock()
+	_, l := closedRing(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); l.run(ctx) }()

@@ -206,6 +206,12 @@ const corefile = `. {
 // awaitServing.
 func startServer(t testing.TB, kubeconfig, corefile string) *server {
 	t.Helper()
+	return startPeer(t, clusterdns, kubeconfig, corefile)
+}
+
+// startPeer is startServer for any server that reads a Corefile.
+func startPeer(t testing.TB, command func() (string, error), kubeconfig, corefile string) *server {
+	t.Helper()
 	port := freePort(t)
 	s := &server{
 		address:    net.JoinHostPort("127.0.0.1", port),
@@ -216,7 +222,7 @@ func startServer(t testing.TB, kubeconfig, corefile string) *server {
 		kubeconfig: kubeconfig,
 	}
 	s.configure(t, corefile)
-	s.process = start(t, nil, built(t, clusterdns), "-conf", s.file, "-dns.port", port)
+	s.process = start(t, nil, built(t, command), "-conf", s.file, "-dns.port", port)
 	return s
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -251,22 +250,6 @@ func runLoad(b *testing.B, args ...string) {
 		b.Fatalf("load: %v\n%s", err, output)
 	}
 	b.Logf("load %s:\n%s", strings.Join(args, " "), tail(string(output)))
-}
-
-// startPeer is startServer for any server that reads a Corefile.
-func startPeer(b *testing.B, command func() (string, error), kubeconfig, corefile string) *server {
-	b.Helper()
-	port := freePort(b)
-	s := &server{
-		address:    net.JoinHostPort("127.0.0.1", port),
-		ready:      net.JoinHostPort("127.0.0.1", freePort(b)),
-		metrics:    net.JoinHostPort("127.0.0.1", freePort(b)),
-		file:       filepath.Join(b.TempDir(), "Corefile"),
-		kubeconfig: kubeconfig,
-	}
-	s.configure(b, corefile)
-	s.process = start(b, nil, built(b, command), "-conf", s.file, "-dns.port", port)
-	return s
 }
 
 // awaitSoon is awaitServing with a pause that does not matter to a time in
