@@ -492,7 +492,7 @@ func TestHealthChecks(t *testing.T) {
 		return answering("192.0.2.1")(q, reply, tcp)
 	})
 	f := forwarding(t, Forward{
-		Policy: Sequential, ReadTimeout: 20 * time.Millisecond, MaxFails: 1, HealthCheck: 5 * time.Millisecond, HealthDomain: "check.example.", HealthNoRec: true,
+		Policy: Sequential, ReadTimeout: 200 * time.Millisecond, MaxFails: 1, HealthCheck: 5 * time.Millisecond, HealthDomain: "check.example.", HealthNoRec: true,
 	}, sick, serve(t, answering("192.0.2.2")))
 	if sick.udp.Load() != 0 {
 		t.Error("checked before any failure")
