@@ -110,7 +110,7 @@ func (c *console) help([]string) error {
 		fmt.Fprintf(c.out, "       clusterdns %-8s %-30s %s\n", command.name, command.usage, command.help)
 	}
 	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too; a command lists its own with -h:\n%s\n"+
-		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; SIGHUP is ignored.\nCorefile.example explains each directive.\n", config.Flags())
+		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; SIGHUP and SIGUSR2 are ignored.\nCorefile.example explains each directive.\n", config.Flags())
 	return nil
 }
 
@@ -164,7 +164,7 @@ func (c *console) serve(arguments []string) error {
 			p.announce(c.out, number, revision)
 		}
 	}
-	signal.Ignore(syscall.SIGHUP) // as CoreDNS does: the end of a session must not end a name server
+	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR2) // the end of a session must not end a name server, nor what makes CoreDNS start its binary anew
 	return c.run(loaded, load, announce)
 }
 

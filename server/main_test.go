@@ -31,7 +31,10 @@ func TestMistakes(t *testing.T) {
 		{name: "no such folder", arguments: "records -f nothere", want: "-f: nothere cannot be read: no such file or directory\n"},
 		{name: "a long TTL", arguments: "records -f . -ttl 2h", want: "-ttl: got \"2h\", wants seconds or a duration such as 1m, from 0 to 1h\n"},
 		{name: "many seconds", arguments: "records -f . -ttl 3601", want: "-ttl: got \"3601\", wants seconds or a duration such as 1m, from 0 to 1h\n"},
-		{name: "no zone", arguments: "records -f . -zone a..b", want: "-zone: \"a..b\" is not a domain such as cluster.local\n"},
+		{name: "no zone", arguments: "records -f . -zone a..b", want: "-zone: \"a..b\": a name needs labels of 1 to 63 octets and at most 255 octets in all\n"},
+		{name: "the root as a zone", arguments: "records -f . -zone .", want: "-zone: the root is not a domain such as cluster.local\n"},
+		{name: "a long zone", arguments: "records -f . -zone " + strings.Repeat("abcdefghi.", 24) + "xyz",
+			want: "-zone: \"" + strings.Repeat("abcdefghi.", 24) + "xyz\": has 245 octets and may have 243, so that dns-version below it is a name\n"},
 		{name: "no such port", arguments: "demo -p 65536", want: "-p: got \"65536\", wants a port from 0 to 65535\n"},
 		{name: "no port", arguments: "demo -p abc", want: "-p: got \"abc\", wants a port from 0 to 65535\n"},
 	} {

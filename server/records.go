@@ -42,8 +42,11 @@ func (c *console) records(arguments []string) error {
 	case !info.IsDir():
 		return fmt.Errorf("-f: %s is not a folder", *dir)
 	}
-	if name, err := wire.ParseName(zone); err != nil || len(name) == 1 {
-		return fmt.Errorf("-zone: %q is not a domain such as cluster.local", *domain)
+	if zone == "." {
+		return errors.New("-zone: the root is not a domain such as cluster.local")
+	}
+	if err := resolver.CheckZone(zone); err != nil {
+		return fmt.Errorf("-zone: %q: %w", *domain, err)
 	}
 	options := watch.Options{Manifests: *dir, VerifyPods: true}
 	index := zones.NewIndex()

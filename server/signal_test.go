@@ -57,10 +57,11 @@ func (p *process) hasEnded() bool {
 	}
 }
 
-// TestSignals: the process lives through SIGHUP, reloads on SIGUSR1, ends on SIGTERM, and has no ear for SIGUSR1 then.
+// TestSignals: the process lives through SIGHUP and SIGUSR2, reloads on SIGUSR1, ends on SIGTERM, and has no ear for SIGUSR1 then.
 func TestSignals(t *testing.T) {
 	p := startProcess(t, "100ms")
 	p.Process.Signal(syscall.SIGHUP)
+	p.Process.Signal(syscall.SIGUSR2)
 	p.Process.Signal(syscall.SIGUSR1)
 	p.await(t, "Reloading complete\n")
 	p.Process.Signal(syscall.SIGTERM)
