@@ -5,7 +5,6 @@ package watch
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -171,55 +170,6 @@ func (c *cluster) take(m manifest, kind string, o metav1.Object) {
 	default:
 		c.workloads = append(c.workloads, newWorkload(o, m))
 	}
-}
-
-// refuse says why an API server would not take an object, as far as names and addresses go.
-func (c *cluster) refuse(o metav1.Object) (words []string) {
-	switch {
-	case o.GetName() == "":
-		return []string{"it has no name"}
-	case !validName(o.GetName()) || strings.Contains(o.GetName(), "_"):
-		return []string{fmt.Sprintf("name %q is not a DNS name", o.GetName())}
-	case o.GetNamespace() != "" && !validLabel(o.GetNamespace()):
-		return []string{fmt.Sprintf("namespace %q is not a DNS label", o.GetNamespace())}
-	}
-	var list []problem
-	switch o := o.(type) {
-	case *corev1.Namespace:
-		_, list = stripNamespace(o, c.options)
-	case *corev1.Service:
-		_, list = stripService(o)
-		for _, p := range o.Spec.Ports {
-			if n := p.TargetPort.IntVal; n < 0 || n > 65535 {
-				list = append(list, problem{words: fmt.Sprintf("target port \"%d\" is not between 1 and 65535", n)})
-			}
-		}
-		for _, family := range o.Spec.IPFamilies {
-			if family != corev1.IPv4Protocol && family != corev1.IPv6Protocol {
-				list = append(list, problem{words: fmt.Sprintf("ipFamilies: %q is not IPv4 or IPv6", family)})
-			}
-		}
-	case *serviceImport:
-		_, list = stripImport(o)
-	case *corev1.Endpoints:
-		for _, mirrored := range mirror(o) {
-			_, problems := stripSlice(mirrored, c.options)
-			list = append(list, problems...)
-		}
-	case *discoveryv1.EndpointSlice:
-		_, list = stripSlice(o, Options{})
-	case *corev1.Pod:
-		_, list = stripPod(o)
-		if o.Spec.Hostname != "" && !validLabel(o.Spec.Hostname) {
-			list = append(list, problem{words: fmt.Sprintf("hostname %q is not a DNS label", o.Spec.Hostname)})
-		}
-	}
-	for _, p := range list {
-		if !slices.Contains(words, p.words) {
-			words = append(words, p.words)
-		}
-	}
-	return words
 }
 
 // reportSlice says what of a slice gives no names, though an API server takes it: a topology zone, and the id of its cluster.

@@ -1,0 +1,83 @@
+package watch
+
+//lint:file-ignore SA1019 Endpoints are deprecated, and still written by hand for services without a selector
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// refuse says why an API server would not take an object, as far as names and addresses go.
+func (c *cluster) refuse(o metav1.Object) (words []string) {
+	switch {
+	case o.GetName() == "":
+		return []string{"it has no name"}
+	case !validName(o.GetName()) || strings.Contains(o.GetName(), "_"):
+		return []string{fmt.Sprintf("name %q is not a DNS name", o.GetName())}
+	case o.GetNamespace() != "" && !validLabel(o.GetNamespace()):
+		return []string{fmt.Sprintf("namespace %q is not a DNS label", o.GetNamespace())}
+	}
+	var list []problem
+	switch o := o.(type) {
+	case *corev1.Namespace:
+		_, list = stripNamespace(o, c.options)
+	case *corev1.Service:
+		list = refuseService(o)
+	case *serviceImport:
+		_, list = stripImport(o)
+	case *corev1.Endpoints:
+		for _, mirrored := range mirror(o) {
+			_, problems := stripSlice(mirrored, c.options)
+			list = append(list, problems...)
+		}
+	case *discoveryv1.EndpointSlice:
+		_, list = stripSlice(o, Options{})
+	case *corev1.Pod:
+		_, list = stripPod(o)
+		if o.Spec.Hostname != "" && !validLabel(o.Spec.Hostname) {
+			list = append(list, problem{words: fmt.Sprintf("hostname %q is not a DNS label", o.Spec.Hostname)})
+		}
+	}
+	for _, p := range list {
+		if !slices.Contains(words, p.words) {
+			words = append(words, p.words)
+		}
+	}
+	return words
+}
+
+// serviceTypes are those an API server knows; "" is ClusterIP.
+var serviceTypes = []corev1.ServiceType{"", corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName}
+
+func refuseService(o *corev1.Service) []problem {
+	_, list := stripService(o)
+	wrong := problems{list: list}
+	if t := o.Spec.Type; !slices.Contains(serviceTypes, t) {
+		wrong.add(t, "type %q is not ClusterIP, NodePort, LoadBalancer or ExternalName")
+	} else if headless := slices.Contains(clusterIPs(o), corev1.ClusterIPNone); headless && t != "" && t != corev1.ServiceTypeClusterIP {
+		wrong.add(t, "type %q has no place for the cluster IP None of a headless service")
+	}
+	for _, family := range o.Spec.IPFamilies {
+		if family != corev1.IPv4Protocol && family != corev1.IPv6Protocol {
+			wrong.add(family, "ipFamilies: %q is not IPv4 or IPv6")
+		}
+	}
+	names := map[string]bool{}
+	for _, p := range o.Spec.Ports {
+		if n := p.TargetPort.IntVal; n < 0 || n > 65535 {
+			wrong.add(n, "target port \"%d\" is not between 1 and 65535")
+		}
+		if p.Name == "" && len(o.Spec.Ports) > 1 {
+			wrong.add(p.Port, "port \"%d\" is one of several and has no name")
+		} else if names[p.Name] {
+			wrong.add(p.Name, "port name %q is there twice")
+		}
+		names[p.Name] = true
+	}
+	return wrong.list
+}
