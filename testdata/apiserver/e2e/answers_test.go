@@ -20,8 +20,9 @@ import (
 // records, TTLs and the reason.
 
 // patience is how long a change may take to be answered. How long it does take
-// is for the benchmarks.
-const patience = 10 * time.Second
+// is for the benchmarks. On a busy machine the controllers find their own cache
+// behind, and then wait for up to 16 seconds.
+const patience = time.Minute
 
 // Reasons that do not name an object.
 const (
@@ -96,15 +97,17 @@ func (s *server) expect(t testing.TB, question, want string) {
 	query.SetQuestion(q.Name, q.Qtype)
 	query.SetEdns0(1232, false)
 	var got string
-	began := time.Now()
-	for got != want {
-		if time.Since(began) > patience {
-			t.Fatalf("%s over UDP, after %v:\n%swant\n%s", question, patience, got, want)
+	defer func() {
+		if got != want {
+			t.Logf("the last answer:\n%swant\n%s", got, want)
 		}
+	}()
+	await(t, patience, question+" over UDP", func() bool {
 		got = summaryOf(exchange(t.Context(), "udp", s.address, query))
-	}
-	if got := summaryOf(exchange(t.Context(), "tcp", s.address, query)); got != want {
-		t.Fatalf("%s over TCP:\n%swant\n%s", question, got, want)
+		return got == want
+	})
+	if got = summaryOf(exchange(t.Context(), "tcp", s.address, query)); got != want {
+		t.Fatalf("%s over TCP", question)
 	}
 }
 

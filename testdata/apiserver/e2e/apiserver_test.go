@@ -149,7 +149,7 @@ func TestControllersMakeSlices(t *testing.T) {
 	createService(t, c, dualStack("web"))
 	createReadyPod(t, c, "web-0", "web", "10.244.0.10", "fd00:10:244::10")
 	want := []string{"10.244.0.10", "fd00:10:244::10"}
-	await(t, 10*time.Second, "the slices of the pod", func() bool {
+	await(t, patience, "the slices of the pod", func() bool {
 		return slices.Equal(endpoints(t, c, "web"), want)
 	})
 
@@ -168,7 +168,7 @@ func TestControllersMakeSlices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, 10*time.Second, "the mirrored slice", func() bool {
+	await(t, patience, "the mirrored slice", func() bool {
 		return slices.Equal(endpoints(t, c, "external"), []string{"10.0.0.206"})
 	})
 }
