@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -150,6 +151,7 @@ func restConfig(o Options) (*rest.Config, error) {
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	config.UserAgent = "clusterdns"
+	config.Dial = dialer.DialContext
 	if o.QPS > 0 {
 		config.QPS = o.QPS
 	}
@@ -162,6 +164,13 @@ func restConfig(o Options) (*rest.Config, error) {
 		})
 	}
 	return config, nil
+}
+
+// dialer makes connections whose other end is missed after 45 seconds, as client-go's pings do over HTTP/2. Over HTTP/1.1, which an endpoint
+// without TLS speaks, there are no pings, and client-go's own connections take five minutes for it.
+var dialer = net.Dialer{
+	Timeout:         30 * time.Second,
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
 }
 
 func locate(o Options) (*rest.Config, error) {

@@ -53,8 +53,9 @@ func darkConnection(t *testing.T, s *subject) {
 	load.end(t)
 }
 
-// darkOldConnection is the same where a proxy speaks HTTP/1.1, which has no such
-// question. Bookmarks do not come.
+// darkOldConnection is the same behind a proxy that speaks HTTP/1.1, which has
+// no such question; the proxy's own kernel goes on answering keepalives, so the
+// bookmarks that do not come are the only sign.
 func darkOldConnection(t *testing.T, s *subject) {
 	load := s.load(t)
 	s.proxy.Stall()
