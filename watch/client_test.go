@@ -24,6 +24,7 @@ type query struct {
 	name   string
 	typ    uint16
 	packet []byte
+	zone   string // of the cluster or the clusterset, where the model asks
 }
 
 func (q *query) String() string { return q.name + " " + dns.TypeToString[q.typ] }
@@ -43,7 +44,7 @@ func newQuery(name string, typ uint16) query {
 	if err != nil {
 		panic(err)
 	}
-	return query{name, typ, packet}
+	return query{name: name, typ: typ, packet: packet}
 }
 
 // client asks a resolver. It is for one goroutine.
@@ -53,12 +54,16 @@ type client struct {
 	buf     []byte
 }
 
-// newClient is a client of a resolver that answers from an index.
-func newClient(index *zones.Index, pods zones.Pods) (*client, error) {
+// newClient is a client of a resolver that answers from an index of a cluster, and from one of a clusterset unless it is nil.
+func newClient(index, set *zones.Index, pods zones.Pods) (*client, error) {
+	view := resolver.Kubernetes{Zones: []string{clusterZone, "in-addr.arpa.", "ip6.arpa."}, Index: index, TTL: 5 * time.Second,
+		Pods: pods, Local: []netip.Addr{modelServer}}
+	if set != nil { // its zone comes first, and addresses have their names in the other all the same
+		view.Zones = append([]string{setZone}, view.Zones...)
+		view.MultiCluster, view.MultiIndex = []string{setZone}, set
+	}
 	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{{
-		Zones: []string{"."}, Bufsize: 1232, Rotate: true,
-		Kubernetes: []resolver.Kubernetes{{Zones: []string{clusterZone, "in-addr.arpa.", "ip6.arpa."}, Index: index, TTL: 5 * time.Second,
-			Pods: pods, Local: []netip.Addr{modelServer}}},
+		Zones: []string{"."}, Bufsize: 1232, Rotate: true, Kubernetes: []resolver.Kubernetes{view},
 	}}}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -110,10 +115,10 @@ func (c *client) ask(q *query) (v verdict, serial uint32, err error) {
 	}
 	for _, rr := range m.Ns {
 		soa, ok := rr.(*dns.SOA)
-		if !ok || v.soa || len(v.answer) == 0 && !strings.HasSuffix(q.name, soa.Hdr.Name) {
+		if !ok || v.soa != "" || len(v.answer) == 0 && !strings.HasSuffix(q.name, soa.Hdr.Name) {
 			return v, 0, fmt.Errorf("in the authority section: %v", rr)
 		}
-		v.soa, serial = true, soa.Serial
+		v.soa, serial = strings.ToLower(soa.Hdr.Name), soa.Serial
 	}
 	return v, serial, nil
 }

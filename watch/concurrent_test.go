@@ -231,7 +231,8 @@ func (r *historyReader) read() error {
 func (r *historyReader) model(k int) *naive {
 	kept := &r.models[k%len(r.models)]
 	if kept.naive == nil || kept.k != k {
-		kept.k, kept.naive = k, &naive{world: historyAt(k), options: r.options, pods: zones.PodsInsecure, local: modelServer, read: [kindsOf]bool{true, true, true, true}}
+		kept.k, kept.naive = k, &naive{world: historyAt(k), options: r.options, pods: zones.PodsInsecure, local: modelServer,
+			read: [kindsOf]bool{servicesOf: true, slicesOf: true, namespacesOf: true, podsOf: true}}
 	}
 	return kept.naive
 }

@@ -18,7 +18,7 @@ import (
 var (
 	poolSpaces    = []string{"prod", "svc", "default"}
 	poolServices  = []string{"web", "db", "pod", "a"}
-	poolHosts     = []string{"", "", "", "web-0", "web-1", "tcp", "10-244-0-1"}
+	poolHosts     = []string{"", "", "", "web-0", "web-1", "tcp", "http", "10-244-0-1"}
 	poolPods      = []string{"", "web-0", "p1", "dotted.pod"}
 	poolZones     = []string{"", "a", "b", "EU.west"}
 	poolV4        = []string{"10.244.0.1", "10.244.0.2", "10.244.0.3", "10.96.0.1"}
@@ -30,7 +30,7 @@ var (
 	poolNumbers   = []int32{80, 53, 8080}
 	poolPhases    = []corev1.PodPhase{corev1.PodRunning, corev1.PodRunning, corev1.PodPending, corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}
 	poolTargets   = []string{"web.prod.svc.cluster.local", "db.default.svc.cluster.local.", "a.svc.svc.cluster.local",
-		"web-0.db.prod.svc.cluster.local", "www.example.com", "10.0.0.9"}
+		"web-0.db.prod.svc.cluster.local", "web.prod.svc.clusterset.local", "www.example.com", "10.0.0.9"}
 	poolConditions = []discoveryv1.EndpointConditions{
 		{}, // which is ready
 		{Ready: to(true), Serving: to(true), Terminating: to(false)},
@@ -103,7 +103,7 @@ func (m *machine) drawSlice(t *rapid.T) event {
 	s := &discoveryv1.EndpointSlice{}
 	s.Namespace = pick(t, poolSpaces, "namespace")
 	s.Name = "slice-" + strconv.Itoa(rapid.IntRange(0, 7).Draw(t, "name"))
-	s.Labels = map[string]string{discoveryv1.LabelServiceName: pick(t, poolServices, "service")}
+	s.Labels = m.drawLabels(t)
 	s.AddressType = discoveryv1.AddressTypeIPv4
 	if rapid.IntRange(0, 2).Draw(t, "family") == 0 {
 		s.AddressType = discoveryv1.AddressTypeIPv6
@@ -143,7 +143,7 @@ func drawEndpoint(t *rapid.T, family discoveryv1.AddressType) (e discoveryv1.End
 	return e
 }
 
-// editSlice makes one small change, or moves the slice to another service. ok is false without a slice.
+// editSlice makes one small change, or moves the slice to another service or import. ok is false without a slice.
 func (m *machine) editSlice(t *rapid.T) (e event, ok bool) {
 	k, ok := m.anyOf(t, slicesOf)
 	if !ok {
@@ -155,7 +155,7 @@ func (m *machine) editSlice(t *rapid.T) (e event, ok bool) {
 	case what < 3 && at < 6:
 		s.Endpoints = append(s.Endpoints, drawEndpoint(t, s.AddressType))
 	case what < 5:
-		s.Labels = map[string]string{discoveryv1.LabelServiceName: pick(t, poolServices, "service")}
+		s.Labels = m.drawLabels(t)
 	case what == 5:
 		s.Labels = map[string]string{} // nobody's any more
 	case what < 8 && at >= 0:
@@ -194,7 +194,11 @@ func (m *machine) drawPod(t *rapid.T) event {
 
 // change is one change at the API server that the server under test has not been told of.
 func (m *machine) change(t *rapid.T) (event, bool) {
-	switch what := rapid.IntRange(0, 31).Draw(t, "change"); {
+	kinds, most := []int{servicesOf, slicesOf, slicesOf, namespacesOf, podsOf}, 31
+	if m.multicluster() {
+		kinds, most = append(kinds, importsOf), 39
+	}
+	switch what := rapid.IntRange(0, most).Draw(t, "change"); {
 	case what < 6:
 		return m.drawService(t), true
 	case what < 15:
@@ -205,8 +209,10 @@ func (m *machine) change(t *rapid.T) (event, bool) {
 		return m.drawNamespace(t), true
 	case what < 27:
 		return m.drawPod(t), true
+	case what > 32:
+		return m.drawImport(t), true
 	default:
-		kind := pick(t, []int{servicesOf, slicesOf, slicesOf, namespacesOf, podsOf}, "kind")
+		kind := pick(t, kinds, "kind")
 		k, ok := m.anyOf(t, kind)
 		if !ok {
 			return event{}, false
@@ -242,6 +248,8 @@ func deepCopy(o metav1.Object) metav1.Object {
 		return o.DeepCopy()
 	case *corev1.Namespace:
 		return o.DeepCopy()
+	case *serviceImport:
+		return o.DeepCopyObject().(*serviceImport)
 	default:
 		return o.(*corev1.Pod).DeepCopy()
 	}

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -169,13 +168,13 @@ func listOf(objects map[key]metav1.Object) (list []any) {
 // newHistory is a server that has read the cluster before the first event.
 func newHistory(t *testing.T) (*state, *[kindsOf]*store, *client, Options) {
 	o := Options{NamespaceLabels: "team=a"}
-	m, err := newMachine(o, zones.PodsInsecure)
+	f, err := newFollower(o, zones.PodsInsecure)
 	must(t, err)
-	for kind, objects := range historyAt(0) {
-		must(t, m.stores[kind].Replace(listOf(objects), "1"))
-	}
-	m.state.publish(time.Unix(1, 0))
-	return m.state, &m.stores, m.client, o
+	must(t, f.list(historyAt(0), "1"))
+	f.publish()
+	c, err := newClient(f.state.index, nil, zones.PodsInsecure)
+	must(t, err)
+	return f.state, &f.stores, c, o
 }
 
 // historyNames are the names that events are about; those with %d have the event's number in them.

@@ -33,7 +33,11 @@ func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
 	}
 	for k, o := range n.world[slicesOf] {
 		slice := o.(*discoveryv1.EndpointSlice)
-		if k.namespace != s.Namespace || slice.Labels["kubernetes.io/service-name"] != s.Name {
+		if k.namespace != s.Namespace {
+			continue
+		}
+		member, ok := n.member(slice, s.Name)
+		if !ok {
 			continue
 		}
 		for _, e := range slice.Endpoints {
@@ -43,7 +47,7 @@ func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
 					continue
 				}
 				addr := netip.MustParseAddr(text)
-				one := end{addr: addr, host: n.host(&e, addr), ports: slice.Ports}
+				one := end{addr: addr, host: n.host(&e, addr) + member, ports: slice.Ports}
 				if e.Zone != nil {
 					one.zone = strings.ToLower(*e.Zone)
 				}
@@ -115,7 +119,7 @@ func (n *naive) named() (list []*corev1.Service) {
 }
 
 func (n *naive) servicesRead() bool {
-	return n.read[servicesOf] && n.read[namespacesOf] && (n.read[slicesOf] || n.options.NoEndpoints)
+	return n.read[n.owners()] && n.read[namespacesOf] && (n.read[slicesOf] || n.options.NoEndpoints)
 }
 
 // svc looks up labels, the last first, below svc.<zone>.
@@ -128,11 +132,10 @@ func (n *naive) svc(labels []string) found {
 	case len(labels) == 1:
 		return found{exists: n.space(labels[0])}
 	}
-	o := n.world[servicesOf][key{labels[0], labels[1]}]
-	if o == nil || !n.shown(labels[0]) {
+	s := n.service(key{labels[0], labels[1]})
+	if s == nil || !n.shown(labels[0]) {
 		return found{}
 	}
-	s := o.(*corev1.Service)
 	has, why := n.has(s)
 	if !has {
 		return found{why: why}
@@ -169,7 +172,7 @@ func (n *naive) answer(s *corev1.Service, exists bool, pairs []pair) found {
 		if p.port == 0 {
 			continue
 		}
-		target := fqdn(s)
+		target := n.fqdn(s)
 		if p.host != "" {
 			target = p.host + "." + target
 		}
@@ -208,9 +211,13 @@ func (n *naive) pairs(s *corev1.Service, below []string) (bool, []pair) {
 	switch {
 	case len(below) == 0: // Spec 2.3.1, 2.4.1; SRV of all ports
 		return true, n.all(s, ends, any)
-	case len(below) == 1: // Spec 2.4.1: an endpoint's host
-		if hosts := those(ends, func(e end) bool { return e.host == below[0] }); len(hosts) > 0 {
+	case len(below) <= 2: // Spec 2.4.1: an endpoint's host, in a clusterset below the id of its cluster
+		name := strings.Join(below, ".")
+		if hosts := those(ends, func(e end) bool { return e.host == name }); len(hosts) > 0 {
 			return true, pairsOf(hosts, any)
+		}
+		if slices.ContainsFunc(ends, func(e end) bool { return strings.HasSuffix(e.host, "."+name) }) {
+			return true, nil // the id
 		}
 	}
 	if ok, list := n.zonal(s, ends, below); ok {

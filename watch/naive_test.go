@@ -22,6 +22,7 @@ const (
 	slicesOf
 	namespacesOf
 	podsOf
+	importsOf
 	kindsOf // how many there are
 )
 
@@ -53,13 +54,14 @@ type naive struct {
 	pods    zones.Pods
 	local   netip.Addr // the address of this server
 	read    [kindsOf]bool
+	set     *naive // of the clusterset; nil without one
 }
 
 // verdict is an answer in a form that compares: records as "owner TYPE data", in order.
 type verdict struct {
 	rcode         int
 	answer, extra []string
-	soa           bool   // in the authority section
+	soa           string // the zone whose SOA is in the authority section; "" for none
 	error         int    // info code of the Extended DNS Error; -1 for none
 	why           string // its text, where the model knows it
 }
@@ -83,7 +85,7 @@ func (n *naive) ask(asked string, typ uint16) verdict {
 	name, owner := strings.ToLower(asked), asked
 	chain := []string{name}
 	for {
-		found := n.at(name, typ)
+		found := n.at(name)
 		if found.alias == "" {
 			found.fill(&v, owner, typ, len(chain) > 1)
 			slices.Sort(v.answer)
@@ -111,9 +113,10 @@ func (n *naive) ask(asked string, typ uint16) verdict {
 
 // found is what there is at a name.
 type found struct {
+	zone     string // that the name is in
 	exists   bool
 	waits    bool   // something has not been read yet
-	outside  bool   // not a name of the cluster
+	outside  bool   // not a name of the cluster or the clusterset
 	alias    string // target of the CNAME
 	a, aaaa  []string
 	srv, ptr []string
@@ -152,7 +155,7 @@ func (f found) fill(v *verdict, owner string, typ uint16, chained bool) {
 		}
 	}
 	if len(v.answer) == before {
-		v.soa, v.error, v.why = true, 0, f.why
+		v.soa, v.error, v.why = f.zone, 0, f.why
 	}
 	if !f.exists {
 		v.rcode = dns.RcodeNameError
@@ -160,30 +163,51 @@ func (f found) fill(v *verdict, owner string, typ uint16, chained bool) {
 }
 
 // at looks a name in lower case up.
-func (n *naive) at(name string, typ uint16) found {
-	switch {
-	case name == clusterZone || name == "in-addr.arpa." || name == "ip6.arpa.":
-		return n.apex(name)
-	case strings.HasSuffix(name, ".in-addr.arpa."), strings.HasSuffix(name, ".ip6.arpa."):
-		return n.reverse(name)
-	}
-	below, ok := strings.CutSuffix(name, "."+clusterZone)
-	if !ok {
+func (n *naive) at(name string) (f found) {
+	zone := n.zoneOf(name)
+	switch zone {
+	case "":
 		return found{outside: true}
+	case name:
+		f = n.apex(zone)
+	case clusterZone:
+		f = n.below(zone, strings.TrimSuffix(name, "."+zone), n)
+	case setZone:
+		f = n.below(zone, strings.TrimSuffix(name, "."+zone), n.set)
+	default:
+		f = n.reverse(name)
 	}
+	f.zone = zone
+	return f
+}
+
+// zoneOf is the zone that a name is in; "" for none.
+func (n *naive) zoneOf(name string) string {
+	for _, zone := range []string{clusterZone, setZone, "in-addr.arpa.", "ip6.arpa."} {
+		above, ok := strings.CutSuffix(name, zone)
+		if ok && (above == "" || above[len(above)-1] == '.') && (zone != setZone || n.set != nil) {
+			return zone
+		}
+	}
+	return ""
+}
+
+// below looks a name below the zone of a cluster or a clusterset up. What has names there is of one index; the name servers are the
+// cluster's, also of a clusterset.
+func (n *naive) below(zone, below string, index *naive) found {
 	labels := strings.Split(below, ".")
 	slices.Reverse(labels) // the last first, as the specification writes names from right to left
 	switch {
 	case labels[0] == "svc":
-		return n.svc(labels[1:])
+		return index.svc(labels[1:])
 	case labels[0] == "pod":
-		return n.pod(labels[1:])
+		return index.pod(labels[1:])
 	case below == "dns-version":
-		return found{exists: true, txt: []string{"1.1.0"}} // Spec 2.2
+		return found{exists: true, txt: []string{index.version()}} // Spec 2.2
 	case below == "dns":
 		return found{exists: true}
 	case below == "ns.dns":
-		_, addrs := n.servers()
+		_, addrs := n.servers(zone)
 		f := found{exists: true}
 		f.add(addrs)
 		return f
@@ -207,7 +231,7 @@ func (f *found) add(addrs []netip.Addr) {
 // apex is a zone's own name: the name servers are the service that fronts this server.
 func (n *naive) apex(zone string) found {
 	f := found{exists: true, soa: []string{"ns.dns." + zone + " hostmaster." + zone}}
-	servers, _ := n.servers()
+	servers, _ := n.servers(zone)
 	for name, addrs := range servers {
 		f.ns = append(f.ns, name)
 		f.extra = append(f.extra, records(name, addrs)...)
@@ -229,8 +253,9 @@ func records(owner string, addrs []netip.Addr) (list []string) {
 	return list
 }
 
-// servers are the names and addresses of the service among whose endpoints this server is.
-func (n *naive) servers() (byName map[string][]netip.Addr, all []netip.Addr) {
+// servers are the names and addresses of the service among whose endpoints this server is; else ns.dns of the zone, and of the cluster's
+// for a reverse zone.
+func (n *naive) servers(zone string) (byName map[string][]netip.Addr, all []netip.Addr) {
 	byName = map[string][]netip.Addr{}
 	for _, s := range n.named() {
 		if slices.Contains(clusterAddrs(s), n.local) {
@@ -242,16 +267,19 @@ func (n *naive) servers() (byName map[string][]netip.Addr, all []netip.Addr) {
 			continue
 		}
 		if !isHeadless(s) {
-			byName[fqdn(s)] = clusterAddrs(s)
+			byName[n.fqdn(s)] = clusterAddrs(s)
 			continue
 		}
 		for _, e := range ends {
-			name := e.host + "." + fqdn(s)
+			name := e.host + "." + n.fqdn(s)
 			byName[name] = append(byName[name], e.addr)
 		}
 	}
 	if len(byName) == 0 {
-		byName["ns.dns."+clusterZone] = []netip.Addr{n.local}
+		if zone != setZone {
+			zone = clusterZone
+		}
+		byName["ns.dns."+zone] = []netip.Addr{n.local}
 	}
 	for _, addrs := range byName {
 		all = append(all, addrs...)
@@ -259,7 +287,9 @@ func (n *naive) servers() (byName map[string][]netip.Addr, all []netip.Addr) {
 	return byName, all
 }
 
-func fqdn(s *corev1.Service) string { return s.Name + "." + s.Namespace + "." + svcZone }
+func (n *naive) fqdn(s *corev1.Service) string {
+	return s.Name + "." + s.Namespace + ".svc." + n.zone()
+}
 
 func isHeadless(s *corev1.Service) bool { return slices.Contains(s.Spec.ClusterIPs, "None") }
 
@@ -296,7 +326,7 @@ func (n *naive) space(namespace string) bool {
 	if !n.shown(namespace) {
 		return false
 	}
-	for k := range n.world[servicesOf] {
+	for k := range n.world[n.owners()] {
 		if k.namespace == namespace && n.servicesRead() {
 			return true
 		}
@@ -345,56 +375,4 @@ func (n *naive) lives(namespace string, addr netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// reverse looks up the owner of PTR records: Spec 2.3.3 and 2.4.3. A cluster IP wins over endpoints.
-func (n *naive) reverse(name string) found {
-	addr, ok := forward(name)
-	switch {
-	case !ok:
-		return found{}
-	case !n.servicesRead():
-		return found{waits: true}
-	}
-	var cluster, hosts []string
-	for _, s := range n.named() {
-		if slices.Contains(clusterAddrs(s), addr) {
-			cluster = append(cluster, fqdn(s))
-		}
-		if s.Spec.Type == corev1.ServiceTypeExternalName {
-			continue
-		}
-		for _, e := range n.ends(s) {
-			if target := e.host + "." + fqdn(s); e.addr == addr && !slices.Contains(hosts, target) {
-				hosts = append(hosts, target)
-			}
-		}
-	}
-	if len(cluster) > 0 {
-		return found{exists: true, ptr: cluster}
-	}
-	return found{exists: len(hosts) > 0, ptr: hosts}
-}
-
-// forward is the address of a reverse name. One that is whole has its 4 or 32 labels in the one form that dns.ReverseAddr writes.
-func forward(name string) (netip.Addr, bool) {
-	labels := strings.Split(name, ".")
-	var text string
-	switch len(labels) {
-	case 7:
-		slices.Reverse(labels[:4])
-		text = strings.Join(labels[:4], ".")
-	case 35:
-		slices.Reverse(labels[:32])
-		for i := range 8 {
-			text += ":" + strings.Join(labels[4*i:4*i+4], "")
-		}
-		text = text[1:]
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return addr, false
-	}
-	back, err := dns.ReverseAddr(addr.String())
-	return addr, err == nil && back == name
 }

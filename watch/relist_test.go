@@ -107,24 +107,23 @@ func keptAt(round int) world {
 
 // TestRelistHidesNothing reads names that exist throughout, as a client does, while every kind is listed again and again.
 func TestRelistHidesNothing(t *testing.T) {
-	m, err := newMachine(Options{VerifyPods: true, IgnoreEmpty: true}, zones.PodsVerified)
+	f, err := newFollower(Options{VerifyPods: true, IgnoreEmpty: true}, zones.PodsVerified)
+	must(t, err)
+	asking, err := newClient(f.state.index, nil, zones.PodsVerified)
 	must(t, err)
 	lists := 0
 	relist := func() {
-		for kind, objects := range keptAt(lists) {
-			must(t, m.stores[kind].Replace(listOf(objects), strconv.Itoa(lists+1)))
-		}
+		must(t, f.list(keptAt(lists), strconv.Itoa(lists+1)))
 		lists++
 	}
 	relist()
-	publish := func() { m.state.publish(time.Unix(1, 0)) }
-	publish()
+	f.publish()
 
 	var reads, absent atomic.Int64
 	var readers []func()
 	queries := keptQueries()
 	for i := range 3 {
-		c, n := m.client.another(), i
+		c, n := asking.another(), i
 		readers = append(readers, func() {
 			n++
 			q := &queries[n%len(queries)]
@@ -138,11 +137,11 @@ func TestRelistHidesNothing(t *testing.T) {
 	// A lock that somebody has waited for longer than a millisecond goes to who has waited longest (sync.Mutex). So whenever the lists let
 	// go of it, one of the publishers has it next.
 	hold := func() {
-		m.state.mu.Lock()
+		f.state.mu.Lock()
 		time.Sleep(1200 * time.Microsecond)
-		m.state.mu.Unlock()
+		f.state.mu.Unlock()
 	}
-	done := looping(append(readers, publish, publish, hold)...)
+	done := looping(append(readers, f.publish, f.publish, hold)...)
 	for enough := int64(fewer(*stayReads, 10)); (reads.Load() < enough || lists < 40) && !t.Failed(); {
 		relist()
 		runtime.Gosched()
