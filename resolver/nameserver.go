@@ -75,19 +75,33 @@ func (a *authority) nameServers(r *Request, q question, snapshot *zones.Snapshot
 	}
 }
 
-// nameServerAddresses answers for ns.dns.<zone>.
+// nameServerAddresses answers for ns.dns.<zone>: with each address once, though hosts may share one (RFC 2181 section 5).
 func (a *authority) nameServerAddresses(r *Request, q question, snapshot *zones.Snapshot) {
-	add := func(v4, v6 string) {
-		if r.wants(wire.TypeA) {
-			r.addresses(q.owner, wire.TypeA, a.ttl, v4, 4, 0)
-		}
-		if r.wants(wire.TypeAAAA) {
-			r.addresses(q.owner, wire.TypeAAAA, a.ttl, v6, 16, 0)
-		}
-	}
+	var v4, v6 string
+	add := func(more4, more6 string) { v4, v6 = union(v4, more4, 4), union(v6, more6, 16) }
 	if !a.fronts(r, snapshot, func(n *zones.Node) { add(n.A(), n.AAAA()) }) {
 		a.ownAddresses(r, add)
 	}
+	if r.wants(wire.TypeA) {
+		r.addresses(q.owner, wire.TypeA, a.ttl, v4, 4, 0)
+	}
+	if r.wants(wire.TypeAAAA) {
+		r.addresses(q.owner, wire.TypeAAAA, a.ttl, v6, 16, 0)
+	}
+}
+
+// union is all packed addresses, of size octets each, that list or more has.
+func union(list, more string, size int) string {
+next:
+	for ; len(more) > 0; more = more[size:] {
+		for have := list; len(have) > 0; have = have[size:] {
+			if have[:size] == more[:size] {
+				continue next
+			}
+		}
+		list += more[:size]
+	}
+	return list
 }
 
 // ownAddresses calls add with this server's addresses, packed: those it listens on, else the one that was asked.

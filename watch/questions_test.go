@@ -110,10 +110,7 @@ func (all *questions) members(about topic, self string, hosts []string) {
 func (all *questions) zone(zone string) {
 	about := topic{zone: zone}
 	for _, name := range []string{"", "svc.", "pod.", "dns.", "ns.dns.", "x.ns.dns.", "dns-version.", "x.dns-version.", "nope.", "a.nope."} {
-		all.ask(name+zone, about, dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeNS, dns.TypeSOA)
-		if name != "ns.dns." { // ANY may get the addresses of one of several servers
-			all.ask(name+zone, about, dns.TypeANY)
-		}
+		all.ask(name+zone, about, dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeNS, dns.TypeSOA, dns.TypeANY)
 	}
 }
 
