@@ -4,7 +4,7 @@
 //
 // A run is a list of seeds. A seed gives the cluster, the options of the
 // kubernetes directive and the questions, so that -seeds with one number
-// repeats what was printed. On the same cluster it then tries two variants of
+// repeats what was printed. On the same cluster it then tries three variants of
 // these options, with which other zones are served or the same ones in another
 // way. The package has no code of its own; everything is in its tests:
 //
@@ -17,5 +17,7 @@
 // reply into what it would have been without the difference that it names, and
 // what is then left is unexplained. Where the right answer is that to another
 // question (the target of an alias, the same name in lower case, the whole of
-// a reply that was cut) both servers are asked that one too.
+// a reply that was cut) both servers are asked that one too. Where an option
+// means something else to CoreDNS, a second CoreDNS that has it in other words
+// is asked as well, and the rule takes the right answer from there.
 package differ

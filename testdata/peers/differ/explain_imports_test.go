@@ -1,10 +1,13 @@
 package differ
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 
 	"github.com/miekg/dns"
 )
@@ -54,6 +57,45 @@ func unselectedImport(q *question, ours, theirs *reply) bool {
 		return false
 	}
 	return q.notFound(theirs)
+}
+
+// selectedImport explains an import that CoreDNS leaves out for want of the
+// labels that its namespace has. Told the namespaces by name, it has it.
+func selectedImport(q *question, ours, theirs *reply) bool {
+	s, _ := q.service()
+	if s == nil || !q.inClusterset() || !q.world.selectsImports() || s.Labels["tier"] == "open" || !q.missing(theirs) || q.missing(q.listed) {
+		return false
+	}
+	theirs.like(q.listed)
+	return true
+}
+
+// importEndpoint explains what CoreDNS knows of the endpoints of an import with
+// the option noendpoints: the names of a headless one, those of the endpoints,
+// and with `ignore empty_service` that there are any.
+func importEndpoint(q *question, ours, theirs *reply) bool {
+	s, rest := q.service()
+	if s == nil || !q.inClusterset() || !q.world.noEndpoints || q.world.readyEndpoints(s) == 0 || !theirs.aa || theirs.rcode != dns.RcodeSuccess ||
+		kindOf(s) != "headless" && !q.world.ofEndpoint(s, rest) && !q.world.ignoreEmpty {
+		return false
+	}
+	return q.notFound(theirs)
+}
+
+// ofEndpoint reports whether labels are those of a ready endpoint of an import
+// and of its cluster.
+func (w *world) ofEndpoint(s *corev1.Service, labels []string) bool {
+	return len(labels) == 2 && slices.ContainsFunc(w.slicesOf(s), func(slice *discoveryv1.EndpointSlice) bool {
+		return slice.Labels[mcsv1alpha1.LabelSourceCluster] == labels[1] && slices.ContainsFunc(slice.Endpoints, func(e discoveryv1.Endpoint) bool {
+			return isReady(e) && mayBe(e, labels[0])
+		})
+	})
+}
+
+// mayBe reports whether some options give an endpoint this name.
+func mayBe(e discoveryv1.Endpoint, name string) bool {
+	return e.Hostname != nil && *e.Hostname == name || e.TargetRef != nil && e.TargetRef.Name == name ||
+		slices.ContainsFunc(e.Addresses, func(a string) bool { return dashes(netip.MustParseAddr(a)) == name })
 }
 
 // importedPod explains a pod in the clusterset.

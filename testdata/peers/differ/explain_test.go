@@ -658,18 +658,27 @@ func (q *question) frontless(theirs *reply) (changed bool) {
 			r := addresses[at]
 			r.rrtype, r.data, changed = rrtype, addr.String(), true
 			if !ns {
-				r.owner = "ns.dns." + zoneName
+				r.owner = q.ownServer()
 			}
 			theirs.sections[i] = append(theirs.sections[i], r)
 		}
 		for j := range theirs.sections[i] {
 			if r := &theirs.sections[i][j]; r.rrtype == "NS" && strings.HasPrefix(r.data, front) {
-				r.data, changed = "ns.dns."+zoneName, true
+				r.data, changed = q.ownServer(), true
 			}
 		}
 		sortRecords(theirs.sections[i])
 	}
 	return changed
+}
+
+// ownServer is the name server of a zone that no service fronts: reverse zones
+// have no such name themselves.
+func (q *question) ownServer() string {
+	if q.reverse() {
+		return "ns.dns." + zoneName
+	}
+	return "ns.dns." + q.apex()
 }
 
 // reverseServers puts the name servers of reverse zones where they exist.
@@ -977,9 +986,9 @@ func (q *question) endpointsOnly(r *reply) bool {
 
 func isReady(e discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
 
-// shows reports whether the option labels leaves a slice in.
+// shows reports whether the options labels and noendpoints leave a slice in.
 func (w *world) shows(slice *discoveryv1.EndpointSlice) bool {
-	return w.labels == "" || slice.Labels["tier"] == "open"
+	return !w.noEndpoints && (w.labels == "" || slice.Labels["tier"] == "open")
 }
 
 // anyReady reports whether a service has a ready endpoint that may be seen.

@@ -38,28 +38,45 @@ type variant struct {
 }
 
 var variants = []variant{
+	// Seeds 3, 6, 9 and so on.
 	{"zonal", func(o *options) { o.zonal, o.noEndpoints = true, false }},
 	{"several zones", func(o *options) {
 		o.zones = []string{zone, "east." + zone, "west.example", "in-addr.arpa", "ip6.arpa"}
 		o.onward = []string{"svc." + zone, "west.example"}
 	}},
 	{"blocks of addresses", func(o *options) { o.zones = []string{zone, "10.96.0.0/13", "10.244.0.0/23", "fd00:10:96::/110"} }},
+	// Seeds 1, 4, 7.
 	{"no forward", func(o *options) { o.alone, o.onward = true, nil }},
-	{"multicluster", func(o *options) {
-		o.zones, o.multicluster, o.pods = []string{zone, clusterset, "in-addr.arpa", "ip6.arpa"}, true, "insecure"
-		o.namespaceLabels, o.noEndpoints = "", false // CoreDNS takes one for labels of imports, and the other not for their endpoints
-	}},
 	{"filters", func(o *options) {
 		o.pods, o.labels, o.podNames, o.ignoreEmpty, o.noEndpoints = "verified", "tier=open", true, true, false
 		o.namespaceLabels, o.namespaceList = "", append([]string{"default"}, namespaceWords[5:]...)
 	}},
+	{"multicluster, namespaces by label", func(o *options) { o.addClusterset(); o.namespaceLabels, o.namespaceList = "tier=open", nil }},
+	// Seeds 2, 5, 8.
+	{"multicluster", (*options).addClusterset},
+	{"multicluster, namespaces by name", func(o *options) {
+		o.addClusterset()
+		o.namespaceList = append([]string{"default"}, namespaceWords[8:]...)
+	}},
+	{"multicluster, no endpoints", func(o *options) { o.addClusterset(); o.noEndpoints = true }},
 }
 
-// variants are two for each seed, so that three consecutive seeds have all.
-func (o *options) variants(seed uint64) []variant {
-	n := uint64(len(variants))
-	return []variant{variants[2*seed%n], variants[(2*seed+1)%n]}
+// variantsOf are three for each seed, so that three consecutive seeds have all.
+func variantsOf(seed uint64) []variant {
+	first := seed % 3 * 3
+	return variants[first : first+3]
 }
+
+// addClusterset adds the zone of imports. Which option hides some of them is the
+// variant's to say, whatever the seed's own.
+func (o *options) addClusterset() {
+	o.zones, o.multicluster, o.pods = []string{zone, clusterset, "in-addr.arpa", "ip6.arpa"}, true, "insecure"
+	o.namespaceLabels, o.noEndpoints = "", false
+}
+
+// selectsImports reports whether CoreDNS gives namespaceLabels a second
+// meaning: it wants the labels on imports as well as on their namespaces.
+func (o *options) selectsImports() bool { return o.multicluster && o.namespaceLabels != "" }
 
 // newOptions turns the seed's digits into options, so that any run of
 // consecutive seeds has all of them.

@@ -1,6 +1,7 @@
 package differ
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -21,6 +22,7 @@ type question struct {
 
 	packet       []byte
 	ours, theirs *reply
+	listed       *reply // of CoreDNS with the options listed, where it is asked
 
 	whole *question // the same over TCP, if one of the replies was cut
 	other *question // another one, whose answer this one's should hold
@@ -60,7 +62,7 @@ func (q *question) again() *question {
 		q.other = q.over("in lower case", q.name(), asked.Qtype)
 	case len(links) > 0 && !endless && asked.Qtype != dns.TypeCNAME && asked.Qtype != dns.TypeANY:
 		q.other = q.over("the target", end, asked.Qtype)
-	case q.bare() && q.missing(q.theirs) && !q.missing(q.ours):
+	case q.bare() && q.missing(cmp.Or(q.listed, q.theirs)) && !q.missing(q.ours):
 		labels := dns.SplitDomainName(asked.Name)
 		labels[0], labels[1] = "_"+labels[0], "_"+labels[1]
 		q.other = q.over("with underscores", dns.Fqdn(strings.Join(labels, ".")), asked.Qtype)
@@ -122,7 +124,7 @@ func (w *world) bases() []base {
 		w.serviceBases(s, zone, add)
 	}
 	if w.multicluster {
-		for _, s := range w.imports {
+		for _, s := range slices.Repeat(w.imports, 5) { // they are few among services
 			w.importBases(s, add)
 		}
 	}

@@ -45,6 +45,14 @@ var rules = []rule{
 		explains: mixedCase,
 	},
 	{
+		name:     "namespace_labels selects namespaces",
+		reason:   "`namespace_labels` asks for labels of namespaces, and leaves in all ServiceImports of these; CoreDNS wants the labels on ServiceImports as well",
+		see:      "KEP-1645 section 2.3.1, item 7",
+		story:    "differences/07-namespace-labels-of-imports.txtar",
+		shows:    "web.prod.svc.clusterset.local. A",
+		explains: selectedImport,
+	},
+	{
 		name:     "names inside records are lower case",
 		reason:   "only the owner has the case of the query; CoreDNS copies it into MNAME, RNAME, targets and their addresses",
 		see:      "RFC 4343 section 4.1, item 3",
@@ -115,6 +123,14 @@ var rules = []rule{
 		story:    "coredns/multicluster-labels.txtar",
 		shows:    "closed.prod.svc.clusterset.local. A",
 		explains: unselectedImport,
+	},
+	{
+		name:     "noendpoints is for all endpoints",
+		reason:   "`noendpoints` leaves out headless services and endpoints of a clusterset too; CoreDNS reads and answers these",
+		see:      "KEP-1645 section 2.4.1",
+		story:    "differences/noendpoints-of-imports.txtar",
+		shows:    "db.prod.svc.clusterset.local. A",
+		explains: importEndpoint,
 	},
 	{
 		name:     "ports of a clusterset need no underscores",

@@ -82,6 +82,19 @@ func newWorld(seed uint64, local []netip.Addr) *world {
 	return w
 }
 
+// listed are the world's options with the names of the namespaces in place of
+// their labels.
+func (w *world) listed() *options {
+	o := w.options
+	o.namespaceLabels = ""
+	for _, ns := range w.namespaces {
+		if w.exposes(ns) {
+			o.namespaceList = append(o.namespaceList, ns.Name)
+		}
+	}
+	return &o
+}
+
 func (w *world) chance(percent int) bool { return w.IntN(100) < percent }
 
 func pick[T any](w *world, list []T) T { return list[w.IntN(len(list))] }
