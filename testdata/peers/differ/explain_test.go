@@ -357,12 +357,16 @@ func dottedPod(q *question, ours, theirs *reply) (changed bool) {
 	if q.inClusterset() {
 		endpoint = 2
 	}
-	if s != nil && len(rest) == endpoint && (q.missing(theirs) || q.qtype() == dns.TypeSRV) && q.world.dottedAt(s, rest[0]) && ours.isAt(rest[0]) {
+	named := s != nil && len(rest) == endpoint && q.world.dottedAt(s, rest[0])
+	if named && (q.missing(theirs) || q.qtype() == dns.TypeSRV) && ours.isAt(rest[0]) {
 		// The name itself, which CoreDNS does not know, or for other endpoints
 		// of that address, so that the weights are others.
 		ra := theirs.ra
 		theirs.like(ours)
 		theirs.ra = ra
+		return true
+	}
+	if named && theirs.addDotted(ours, rest[0]) {
 		return true
 	}
 	const prefix = dottedName + "."
@@ -390,6 +394,21 @@ func dottedPod(q *question, ours, theirs *reply) (changed bool) {
 		theirs.sections[i] = slices.Compact(kept)
 	}
 	return changed
+}
+
+// addDotted adds the address that a label stands for to those of endpoints
+// that have the label as their hostname.
+func (r *reply) addDotted(ours *reply, label string) bool {
+	i := slices.IndexFunc(ours.sections[answer], func(r record) bool {
+		addr, err := netip.ParseAddr(r.data)
+		return err == nil && dashes(addr) == label
+	})
+	if i < 0 || !r.aa || r.rcode != dns.RcodeSuccess || slices.Contains(r.sections[answer], ours.sections[answer][i]) {
+		return false
+	}
+	r.sections[answer], r.sections[authority] = append(r.sections[answer], ours.sections[answer][i]), nil
+	sortRecords(r.sections[answer])
+	return true
 }
 
 // isAt reports whether all addresses of the answer are the one of a label.
