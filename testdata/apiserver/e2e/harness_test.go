@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -374,22 +375,26 @@ func await(t testing.TB, within time.Duration, what string, ok func() bool) {
 	}
 }
 
-// freePort returns a port of 127.0.0.1 that nothing uses, neither over UDP nor
-// over TCP.
+// ports counts those that were tried, as no port is given twice.
+var ports atomic.Int32
+
+// freePort returns a port that nothing uses, neither over UDP nor over TCP. It
+// is below those that the kernel gives to clients (32768 and up), one of which
+// could take it before the server does.
 func freePort(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := strconv.Itoa(20000 + (os.Getpid()*64+int(ports.Add(1)))%12000) // other tests may run beside these
+		listener, err := net.Listen("tcp", ":"+port)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		defer listener.Close() // at return, so that no port comes twice
-		packets, err := net.ListenPacket("udp", listener.Addr().String())
+		listener.Close()
+		packets, err := net.ListenPacket("udp", ":"+port)
 		if err != nil {
 			continue
 		}
 		packets.Close()
-		_, port, _ := net.SplitHostPort(listener.Addr().String())
 		return port
 	}
 	t.Fatal("no free port")

@@ -11,8 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -217,32 +219,30 @@ func startServer(t *testing.T, command func() (string, error), corefile string) 
 	return s
 }
 
-// freePort returns a port that nothing uses, neither over UDP nor over TCP.
+// ports counts those that were tried, as no port is given twice.
+var ports atomic.Int32
+
+// freePort returns a port that nothing uses, neither over UDP nor over TCP. It
+// is below those that the kernel gives to clients (32768 and up), one of which
+// could take it before the server does.
 func freePort(t *testing.T) string {
 	t.Helper()
-	listener, packets := listenBoth(t, "")
-	defer listener.Close()
-	defer packets.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
-}
-
-// listenBoth listens on one port of host over UDP and TCP.
-func listenBoth(t *testing.T, host string) (net.Listener, net.PacketConn) {
-	t.Helper()
-	for range 100 {
-		listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	for range 1000 {
+		port := strconv.Itoa(20000 + (os.Getpid()*64+int(ports.Add(1)))%12000) // other tests may run beside these
+		listener, err := net.Listen("tcp", ":"+port)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		packets, err := net.ListenPacket("udp", listener.Addr().String())
-		if err == nil {
-			return listener, packets
+		listener.Close()
+		packets, err := net.ListenPacket("udp", ":"+port)
+		if err != nil {
+			continue
 		}
-		defer listener.Close() // at return, so that no port comes twice
+		packets.Close()
+		return port
 	}
 	t.Fatal("no free port")
-	return nil, nil
+	return ""
 }
 
 // spawn starts cmd from one thread that lives as long as the test binary: on

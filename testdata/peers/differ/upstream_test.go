@@ -43,7 +43,15 @@ www.example.org. 300 IN A 192.0.2.20
 func startUpstream(t *testing.T) string {
 	t.Helper()
 	u := upstreamRecords()
-	listener, packets := listenBoth(t, "127.0.0.1")
+	address := net.JoinHostPort("127.0.0.1", freePort(t))
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, s := range []*dns.Server{{Listener: listener, Handler: u, MaxTCPQueries: -1}, {PacketConn: packets, Handler: u, UDPSize: dns.MaxMsgSize}} {
 		started := make(chan bool)
 		s.NotifyStartedFunc = func() { close(started) }
@@ -51,7 +59,7 @@ func startUpstream(t *testing.T) string {
 		<-started
 		t.Cleanup(func() { s.Shutdown() })
 	}
-	return listener.Addr().String()
+	return address
 }
 
 // upstream has the records of each name.
