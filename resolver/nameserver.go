@@ -47,26 +47,23 @@ func frontsOf(addr netip.Addr, snapshot *zones.Snapshot, yield func(*zones.Node)
 // nameServers adds the NS records of a zone, with the addresses of their targets.
 func (a *authority) nameServers(r *Request, q question, snapshot *zones.Snapshot, z *zone) {
 	var nodes []zones.Node
-	a.fronts(r, snapshot, func(n *zones.Node) { nodes = append(nodes, *n) })
-	if len(nodes) == 0 {
-		at, ok := r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, z.ns)
-		if !ok || r.Query.Type == wire.TypeANY {
-			return
-		}
-		r.Reply.Begin(wire.Additional)
-		a.ownAddresses(r, func(v4, v6 string) {
-			r.addresses(at, wire.TypeA, a.ttl, v4, 4, 0)
-			r.addresses(at, wire.TypeAAAA, a.ttl, v6, 16, 0)
-		})
-		return
-	}
 	r.targets = r.targets[:0]
-	for i := range nodes {
-		at, ok := r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, nodes[i].Name(), nodes[i].Unit().Owner(), z.servers)
-		if !ok {
+	fits := true
+	fronted := a.fronts(r, snapshot, func(n *zones.Node) {
+		if !fits {
 			return
 		}
-		r.targets = append(r.targets, at)
+		var at wire.Pointer
+		if at, fits = r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, n.Name(), n.Unit().Owner(), z.servers); fits {
+			nodes, r.targets = append(nodes, *n), append(r.targets, at)
+		}
+	})
+	switch {
+	case !fits:
+		return
+	case !fronted:
+		a.ownNameServer(r, q, z)
+		return
 	}
 	r.Reply.Begin(wire.Additional)
 	for i, at := range r.targets {
@@ -75,33 +72,50 @@ func (a *authority) nameServers(r *Request, q question, snapshot *zones.Snapshot
 	}
 }
 
-// nameServerAddresses answers for ns.dns.<zone>: with each address once, though hosts may share one (RFC 2181 section 5).
+// ownNameServer adds the NS record of a zone without a service that fronts this server.
+func (a *authority) ownNameServer(r *Request, q question, z *zone) {
+	at, ok := r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, z.ns)
+	if !ok || r.Query.Type == wire.TypeANY {
+		return
+	}
+	r.Reply.Begin(wire.Additional)
+	a.ownAddresses(r, func(v4, v6 string) {
+		r.addresses(at, wire.TypeA, a.ttl, v4, 4, 0)
+		r.addresses(at, wire.TypeAAAA, a.ttl, v6, 16, 0)
+	})
+}
+
+// addressTypes are the types of address records, in the order in which ANY looks for them.
+var addressTypes = [...]wire.Type{wire.TypeA, wire.TypeAAAA}
+
+// nameServerAddresses answers for ns.dns.<zone>.
 func (a *authority) nameServerAddresses(r *Request, q question, snapshot *zones.Snapshot) {
-	var v4, v6 string
-	add := func(more4, more6 string) { v4, v6 = union(v4, more4, 4), union(v6, more6, 16) }
-	if !a.fronts(r, snapshot, func(n *zones.Node) { add(n.A(), n.AAAA()) }) {
-		a.ownAddresses(r, add)
-	}
-	if r.wants(wire.TypeA) {
-		r.addresses(q.owner, wire.TypeA, a.ttl, v4, 4, 0)
-	}
-	if r.wants(wire.TypeAAAA) {
-		r.addresses(q.owner, wire.TypeAAAA, a.ttl, v6, 16, 0)
+	for _, t := range addressTypes {
+		if r.wants(t) {
+			a.serverAddresses(r, snapshot, t, func(packed string) bool { return r.Reply.Record(q.owner, t, a.ttl, packed) })
+		}
 	}
 }
 
-// union is all packed addresses, of size octets each, that list or more has.
-func union(list, more string, size int) string {
-next:
-	for ; len(more) > 0; more = more[size:] {
-		for have := list; len(have) > 0; have = have[size:] {
-			if have[:size] == more[:size] {
-				continue next
+// serverAddresses calls yield with each address of ns.dns.<zone> that a record of type t holds, until it returns false. Hosts may share one,
+// which comes once (RFC 2181 section 5).
+func (a *authority) serverAddresses(r *Request, snapshot *zones.Snapshot, t wire.Type, yield func(packed string) bool) {
+	seen, more := map[string]bool{}, true
+	add := func(v4, v6 string) {
+		packed, size := v4, 4
+		if t == wire.TypeAAAA {
+			packed, size = v6, 16
+		}
+		for ; more && packed != ""; packed = packed[size:] {
+			if addr := packed[:size]; !seen[addr] {
+				seen[addr] = true
+				more = yield(addr)
 			}
 		}
-		list += more[:size]
 	}
-	return list
+	if !a.fronts(r, snapshot, func(n *zones.Node) { add(n.A(), n.AAAA()) }) {
+		a.ownAddresses(r, add)
+	}
 }
 
 // ownAddresses calls add with this server's addresses, packed: those it listens on, else the one that was asked.

@@ -157,29 +157,15 @@ func (t *transferring) apex(z *zone) {
 	if !z.reverse { // the first message has room for it behind the SOA
 		t.r.Reply.Owned(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, append([]byte{byte(len(z.version))}, z.version...))
 	}
-	address := func(typ wire.Type, data string) {
-		if !z.reverse {
-			t.add(below(labelsNS), typ, []byte(data))
-		}
-	}
-	fronted := t.a.fronts(t.r, t.a.fronting(z, t.snapshot), func(n *zones.Node) {
-		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Unit().Owner()+z.servers))
-		for i := 0; i < len(n.A()); i += 4 {
-			address(wire.TypeA, n.A()[i:i+4])
-		}
-		for i := 0; i < len(n.AAAA()); i += 16 {
-			address(wire.TypeAAAA, n.AAAA()[i:i+16])
-		}
-	})
+	snapshot := t.a.fronting(z, t.snapshot)
+	fronted := t.a.fronts(t.r, snapshot, func(n *zones.Node) { t.add(apex, wire.TypeNS, []byte(n.Name()+n.Unit().Owner()+z.servers)) })
 	if !fronted {
 		t.add(apex, wire.TypeNS, []byte(z.ns))
-		t.a.ownAddresses(t.r, func(v4, v6 string) {
-			if v4 != "" {
-				address(wire.TypeA, v4)
-			}
-			if v6 != "" {
-				address(wire.TypeAAAA, v6)
-			}
-		})
+	}
+	if z.reverse {
+		return
+	}
+	for _, typ := range addressTypes {
+		t.a.serverAddresses(t.r, snapshot, typ, func(packed string) bool { return t.add(below(labelsNS), typ, []byte(packed)) })
 	}
 }

@@ -1,0 +1,62 @@
+package resolver
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// crowded is a resolver behind a headless service of many hosts, two of which share an address each. It gives its zone to everybody.
+func crowded(hosts int) *Resolver {
+	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, byte(i / 512), byte(i / 2)}) }
+	index := zones.NewIndex()
+	index.Update(time.Unix(1000, 0), func(tx *zones.Tx) {
+		var b zones.Builder
+		b.Start("kube-system", "dns")
+		for i := range hosts {
+			host := b.Name(fmt.Sprintf("host-%03d", i))
+			b.Address(host, address(i))
+			b.Reverse(host, false)
+		}
+		tx.SetService(must(b.Unit()))
+		tx.SetSynced(zones.ServiceKinds)
+	})
+	return must(New(Options{Blocks: []Block{{
+		Zones:      []string{"."},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, Local: []netip.Addr{address(7)}}},
+		Transfers:  []Transfer{{Zones: []string{"."}, Any: true}},
+	}}}, nil, slog.New(slog.DiscardHandler)))
+}
+
+// What an answer with name servers costs is bounded by the reply, not by how many there are.
+func TestManyNameServers(t *testing.T) {
+	r := crowded(5000)
+	buf := make([]byte, 4096)
+	for _, q := range []struct {
+		name  string
+		qtype uint16
+	}{{"cluster.local.", dns.TypeNS}, {"ns.dns.cluster.local.", dns.TypeA}, {"ns.dns.cluster.local.", dns.TypeAAAA}, {"ns.dns.cluster.local.", dns.TypeANY}} {
+		packet, request := pack(t, q.name, q.qtype), new(Request)
+		const runs = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			if request.Query.Parse(packet) != wire.Valid {
+				t.Fatal("the query was not read")
+			}
+			r.Answer(request, buf)
+		}
+		runtime.ReadMemStats(&after)
+		if octets := (after.TotalAlloc - before.TotalAlloc) / runs; octets > 32<<10 {
+			t.Errorf("%s %s allocates %d octets", q.name, dns.TypeToString[q.qtype], octets)
+		}
+	}
+}
