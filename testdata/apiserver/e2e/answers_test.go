@@ -20,8 +20,8 @@ import (
 // records, TTLs and the reason.
 
 // patience is how long a change may take to be answered. How long it does take
-// is for the benchmarks. On a busy machine the controllers find their own cache
-// behind, and then wait for up to 16 seconds.
+// is for the benchmarks. Controllers that find their own cache behind try again
+// after 1 s, 2 s, 4 s, ...
 const patience = time.Minute
 
 // Reasons that do not name an object.
