@@ -3,6 +3,7 @@ package watch
 //lint:file-ignore SA1019 Endpoints are deprecated, and still written by hand for services without a selector
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,9 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 		list = refuseService(o)
 	case *serviceImport:
 		_, list = stripImport(o)
+		if t := o.Spec.Type; t != "ClusterSetIP" && t != "Headless" {
+			list = append(list, problem{words: fmt.Sprintf("type %q is not ClusterSetIP or Headless", t)})
+		}
 	case *corev1.Endpoints:
 		for _, mirrored := range mirror(o) {
 			_, problems := stripSlice(mirrored, c.options)
@@ -37,6 +41,9 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 		}
 	case *discoveryv1.EndpointSlice:
 		_, list = stripSlice(o, Options{})
+		wrong := problems{list: list}
+		repeated(&wrong, o.Ports, func(p discoveryv1.EndpointPort) string { return value(p.Name) })
+		list = wrong.list
 	case *corev1.Pod:
 		_, list = stripPod(o)
 		if o.Spec.Hostname != "" && !validLabel(o.Spec.Hostname) {
@@ -54,6 +61,7 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 // serviceTypes are those an API server knows; "" is ClusterIP.
 var serviceTypes = []corev1.ServiceType{"", corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName}
 
+// refuseService is about what names depend on: a service without ports has them all the same, and is taken.
 func refuseService(o *corev1.Service) []problem {
 	_, list := stripService(o)
 	wrong := problems{list: list}
@@ -61,23 +69,44 @@ func refuseService(o *corev1.Service) []problem {
 		wrong.add(t, "type %q is not ClusterIP, NodePort, LoadBalancer or ExternalName")
 	} else if headless := slices.Contains(clusterIPs(o), corev1.ClusterIPNone); headless && t != "" && t != corev1.ServiceTypeClusterIP {
 		wrong.add(t, "type %q has no place for the cluster IP None of a headless service")
+	} else if t == corev1.ServiceTypeExternalName && len(clusterIPs(o)) > 0 {
+		wrong.add(clusterIPs(o)[0], "cluster IP %q has no place in a service of type ExternalName")
 	}
 	for _, family := range o.Spec.IPFamilies {
 		if family != corev1.IPv4Protocol && family != corev1.IPv6Protocol {
 			wrong.add(family, "ipFamilies: %q is not IPv4 or IPv6")
 		}
 	}
-	names := map[string]bool{}
+	type number struct {
+		protocol corev1.Protocol
+		port     int32
+	}
+	numbers := map[number]bool{}
 	for _, p := range o.Spec.Ports {
 		if n := p.TargetPort.IntVal; n < 0 || n > 65535 {
 			wrong.add(n, "target port \"%d\" is not between 1 and 65535")
 		}
 		if p.Name == "" && len(o.Spec.Ports) > 1 {
 			wrong.add(p.Port, "port \"%d\" is one of several and has no name")
-		} else if names[p.Name] {
-			wrong.add(p.Name, "port name %q is there twice")
 		}
-		names[p.Name] = true
+		n := number{cmp.Or(p.Protocol, corev1.ProtocolTCP), p.Port}
+		if numbers[n] {
+			wrong.add(p.Port, "port \"%d\" is there twice for "+string(n.protocol))
+		}
+		numbers[n] = true
 	}
+	repeated(&wrong, o.Spec.Ports, func(p corev1.ServicePort) string { return p.Name })
 	return wrong.list
+}
+
+// repeated adds the names that more than one port has.
+func repeated[P any](wrong *problems, ports []P, name func(P) string) {
+	seen := map[string]bool{}
+	for _, p := range ports {
+		if n := name(p); n != "" && seen[n] {
+			wrong.add(n, "port name %q is there twice")
+		} else {
+			seen[n] = true
+		}
+	}
 }
