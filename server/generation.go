@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
@@ -137,6 +138,17 @@ func (p *Program) share(g *generation, c *config.Source, options watch.Options) 
 	}
 	g.sources[options] = s
 	return s, nil
+}
+
+// source is a watch.Source that runs, with what it keeps.
+type source struct {
+	*watch.Source
+	*task
+	index    *zones.Index
+	required zones.Kinds // what must have synced before the source is ready
+	id       string      // in metrics: it stays with the source over reloads
+	at       string      // file:line of the directive that started it
+	timeout  time.Duration
 }
 
 // run keeps the source's index equal to its cluster, in no more memory than that takes.

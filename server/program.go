@@ -15,7 +15,6 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/watch"
-	"github.com/clusterdns/clusterdns/zones"
 )
 
 // Program is the running server: what one Config asks for, started, and exchanged by a reload for what another one asks for.
@@ -91,16 +90,6 @@ const flushTimeout = time.Second
 type listening struct {
 	*Listener
 	*task
-}
-
-type source struct {
-	*watch.Source
-	*task
-	index    *zones.Index
-	required zones.Kinds // what must have synced before the source is ready
-	id       string      // in metrics: it stays with the source over reloads
-	at       string      // file:line of the directive that started it
-	timeout  time.Duration
 }
 
 type answering struct {
