@@ -122,7 +122,7 @@ func newClients(config *rest.Config) (map[schema.GroupVersion]rest.Interface, er
 		{discoveryv1.SchemeGroupVersion, "/apis", discoveryv1.AddToScheme},
 		{importsVersion, "/apis", addImportsToScheme},
 	}
-	httpClient, err := rest.HTTPClientFor(config) // one connection for all
+	httpClient, err := rest.HTTPClientFor(config) // one connection for all kinds
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,8 @@ func restConfig(o Options) (*rest.Config, error) {
 }
 
 // dialer makes connections whose other end is missed after 45 seconds, as client-go's pings do over HTTP/2. Over HTTP/1.1, which an endpoint
-// without TLS speaks, there are no pings, and client-go's own connections take five minutes for it.
+// without TLS speaks, there are no pings, and client-go's own connections take five minutes for it. Each source has a connection of its own:
+// client-go shares those of its own dialer only.
 var dialer = net.Dialer{
 	Timeout:         30 * time.Second,
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},

@@ -209,15 +209,15 @@ func (m *machine) change(t *rapid.T) (event, bool) {
 		return m.drawNamespace(t), true
 	case what < 27:
 		return m.drawPod(t), true
-	case what > 32:
-		return m.drawImport(t), true
-	default:
+	case what < 32:
 		kind := pick(t, kinds, "kind")
 		k, ok := m.anyOf(t, kind)
 		if !ok {
 			return event{}, false
 		}
 		return m.remove(kind, k), true
+	default:
+		return m.drawImport(t), true
 	}
 }
 

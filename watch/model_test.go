@@ -46,6 +46,9 @@ func TestModel(t *testing.T) {
 	if flag.Lookup("rapid.failfile").Value.String() == "" && count.steps < steps {
 		t.Errorf("%d steps were asked for", steps)
 	}
+	if count.setRecords == 0 {
+		t.Error("nothing was answered of a clusterset")
+	}
 }
 
 // setFlag sets a flag until the end of the test, unless the command line has it.
