@@ -366,7 +366,7 @@ func dottedPod(q *question, ours, theirs *reply) (changed bool) {
 		theirs.ra = ra
 		return true
 	}
-	if named && theirs.addDotted(ours, rest[0]) {
+	if named && q.addDotted(theirs, ours, rest[0]) {
 		return true
 	}
 	const prefix = dottedName + "."
@@ -396,17 +396,21 @@ func dottedPod(q *question, ours, theirs *reply) (changed bool) {
 	return changed
 }
 
-// addDotted adds the address that a label stands for to those of endpoints
-// that have the label as their hostname.
-func (r *reply) addDotted(ours *reply, label string) bool {
+// addDotted adds the address that a label stands for, of which ours must have a
+// record, to those of endpoints that have the label as their hostname.
+func (q *question) addDotted(r, ours *reply, label string) bool {
 	i := slices.IndexFunc(ours.sections[answer], func(r record) bool {
 		addr, err := netip.ParseAddr(r.data)
-		return err == nil && dashes(addr) == label
+		return err == nil && dashes(addr) == label && typeOf(addr) == q.qtype()
 	})
-	if i < 0 || !r.aa || r.rcode != dns.RcodeSuccess || slices.Contains(r.sections[answer], ours.sections[answer][i]) {
+	if i < 0 || !r.aa || r.rcode != dns.RcodeSuccess {
 		return false
 	}
-	r.sections[answer], r.sections[authority] = append(r.sections[answer], ours.sections[answer][i]), nil
+	missing := record{owner: q.msg.Question[0].Name, class: "IN", rrtype: dns.TypeToString[q.qtype()], ttl: uint32(q.world.ttl), data: ours.sections[answer][i].data}
+	if slices.Contains(r.sections[answer], missing) {
+		return false
+	}
+	r.sections[answer], r.sections[authority] = append(r.sections[answer], missing), nil
 	sortRecords(r.sections[answer])
 	return true
 }

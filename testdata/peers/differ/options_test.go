@@ -51,7 +51,7 @@ var variants = []variant{
 		o.pods, o.labels, o.podNames, o.ignoreEmpty, o.noEndpoints = "verified", "tier=open", true, true, false
 		o.namespaceLabels, o.namespaceList = "", append([]string{"default"}, namespaceWords[5:]...)
 	}},
-	{"multicluster, namespaces by label", func(o *options) { o.addClusterset(); o.namespaceLabels, o.namespaceList = "tier=open", nil }},
+	{"multicluster, namespaces by label", func(o *options) { o.addClusterset(); o.namespaceLabels = "tier=open" }},
 	// Seeds 2, 5, 8.
 	{"multicluster", (*options).addClusterset},
 	{"multicluster, namespaces by name", func(o *options) {
@@ -71,7 +71,7 @@ func variantsOf(seed uint64) []variant {
 // variant's to say, whatever the seed's own.
 func (o *options) addClusterset() {
 	o.zones, o.multicluster, o.pods = []string{zone, clusterset, "in-addr.arpa", "ip6.arpa"}, true, "insecure"
-	o.namespaceLabels, o.noEndpoints = "", false
+	o.namespaceLabels, o.namespaceList, o.noEndpoints = "", nil, false
 }
 
 // selectsImports reports whether CoreDNS gives namespaceLabels a second

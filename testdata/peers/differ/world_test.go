@@ -86,7 +86,7 @@ func newWorld(seed uint64, local []netip.Addr) *world {
 // their labels.
 func (w *world) listed() *options {
 	o := w.options
-	o.namespaceLabels = ""
+	o.namespaceLabels, o.namespaceList = "", []string{"none"} // an empty list would be all
 	for _, ns := range w.namespaces {
 		if w.exposes(ns) {
 			o.namespaceList = append(o.namespaceList, ns.Name)
