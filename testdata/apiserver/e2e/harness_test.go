@@ -375,8 +375,8 @@ func await(t testing.TB, within time.Duration, what string, ok func() bool) {
 	}
 }
 
-// ports counts those that were tried, as no port is given twice.
-var ports atomic.Int32
+// tried counts ports, so that none is given twice.
+var tried atomic.Int32
 
 // freePort returns a port that nothing uses, neither over UDP nor over TCP. It
 // is below those that the kernel gives to clients (32768 and up), one of which
@@ -384,7 +384,7 @@ var ports atomic.Int32
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
-		port := strconv.Itoa(20000 + (os.Getpid()*64+int(ports.Add(1)))%12000) // other tests may run beside these
+		port := strconv.Itoa(20000 + (os.Getpid()*64+int(tried.Add(1)))%12000) // other tests may run beside these
 		listener, err := net.Listen("tcp", ":"+port)
 		if err != nil {
 			continue
