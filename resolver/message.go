@@ -150,30 +150,30 @@ func (m *message) write(r *Request, q question, a aging) {
 		r.rotation++
 		turn = int(r.rotation % uint32(m.spread.count))
 	}
-	if q.owner == wire.AtQName {
+	if q.owner == wire.AtQName && r.Reply.Fits(m.ends[m.needed()]-m.start) {
 		m.copy(&r.Reply, a, turn)
 	} else {
 		m.unpack(&r.Reply, q, a, turn)
 	}
 }
 
-// copy puts the sections behind the question they belong to. Sections that only help are left out when there is no room for them
-// (RFC 2181 section 9); when the rest has none, the reply stays empty and is marked as cut.
-func (m *message) copy(reply *wire.Reply, a aging, turn int) {
-	keep := wire.Additional
-	needed := wire.Authority
+// needed is the last section that is not only help.
+func (m *message) needed() int {
 	if m.outcome == wire.Answered {
-		needed = wire.Answer
+		return wire.Answer
 	}
-	counts := m.counts
+	return wire.Authority
+}
+
+// copy puts the sections behind the question they belong to. Sections that only help are left out when there is no room for them
+// (RFC 2181 section 9); there is room for the rest.
+func (m *message) copy(reply *wire.Reply, a aging, turn int) {
+	keep, needed, counts := wire.Additional, m.needed(), m.counts
 	for keep > needed && !reply.Fits(m.ends[keep]-m.start) {
 		counts[keep] = 0
 		keep--
 	}
-	at, ok := reply.Body(m.packet[m.start:m.ends[keep]], counts)
-	if !ok {
-		return
-	}
+	at := reply.Body(m.packet[m.start:m.ends[keep]], counts)
 	body := reply.Bytes()[at:]
 	for i := range int(counts[0]) + int(counts[1]) + int(counts[2]) {
 		ttlAt := int(m.ttls[i])
@@ -194,8 +194,8 @@ func (m *message) address(i, turn int) []byte {
 	return m.packet[at : at+m.spread.size]
 }
 
-// unpack adds the answers, and the authority of a denial, one by one with their names whole: q is the end of a chain of aliases, so the
-// names in them point at a question that is not the reply's.
+// unpack adds the answers, and the authority of a denial, one by one with their names whole, until the reply is full: they do not fit as they
+// came, or q is the end of a chain of aliases, so that the names in them point at a question that is not the reply's.
 func (m *message) unpack(reply *wire.Reply, q question, a aging, turn int) {
 	var owner [wire.MaxName + 1]byte
 	var scratch [1024]byte

@@ -232,16 +232,13 @@ func (r *Reply) Owned(owner []byte, typ Type, class Class, ttl uint32, data []by
 }
 
 // Body adds whole sections as another server encoded them behind the same question, counts of answer, authority and additional
-// records first. The compression pointers in body hold because the question has the same size. It is only for an empty reply.
-// If body does not fit, the reply stays empty and TC is set.
-func (r *Reply) Body(body []byte, counts [3]uint16) (at int, ok bool) {
-	if !r.room(len(body)) {
-		return 0, false
-	}
+// records first, and returns where it stands. The compression pointers in body hold because the question has the same size. It is only for an
+// empty reply, which it Fits.
+func (r *Reply) Body(body []byte, counts [3]uint16) (at int) {
 	at = len(r.buf)
 	r.buf = append(r.buf, body...)
 	r.counts = counts
-	return at, true
+	return at
 }
 
 // Finish writes the header and, if the query had one, the OPT, and returns the message. The error text is shortened or left out when it does not fit.
