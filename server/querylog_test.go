@@ -84,13 +84,13 @@ func TestLogFormats(t *testing.T) {
 	record.nameSize = uint8(copy(record.name[:], "\x03a b\x00"))
 	for format, want := range map[string]string{
 		"{remote} {port} {local}":             "[2001:db8::1] 53 10.96.0.10",
-		"{name} {type} {class} {proto}":       `a\032b. TYPE65280 CLASS255 tcp`,
+		"{name} {type} {class} {proto}":       `a\ b. TYPE65280 CLASS255 tcp`,
 		"{rcode} {rsize} {size} {duration}":   "BADCOOKIE 99 40 0.0015s",
 		"{>id} {>opcode} {>do} {>bufsize}":    "7 0 false 512",
 		"{>rflags}":                           "qr,aa,tc,rd,ra,z,ad,cd",
-		"{unknown} } { {name} {/meta/data} {": `{unknown} } { a\032b. - {`,
+		"{unknown} } { {name} {/meta/data} {": `{unknown} } { a\ b. - {`,
 		"":                                    "",
-		"{ {name} }":                          `{ a\032b. }`,
+		"{ {name} }":                          `{ a\ b. }`,
 	} {
 		if got := string(parseLogFormat(format).append(nil, &record)); got != want {
 			t.Errorf("%q: got %q, want %q", format, got, want)

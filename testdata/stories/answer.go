@@ -310,7 +310,7 @@ func (q *Question) keepsHeader(reply []byte, m *dns.Msg) error {
 }
 
 // keepsOPT: an OPT is answered by one OPT, and by nothing else, RFC 6891 sections 6.1.1 and 7. What is malformed may be answered either
-// way, and so may an opcode whose messages nobody here can read.
+// way.
 func (q *Question) keepsOPT(m *dns.Msg, opts int) error {
 	opt := m.IsEdns0()
 	switch {
@@ -318,7 +318,7 @@ func (q *Question) keepsOPT(m *dns.Msg, opts int) error {
 		return nil
 	case q.opts == 0 && opts > 0:
 		return errors.New("there is an OPT, and the query had none")
-	case opts == 0 && (q.opts == 0 || m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented):
+	case opts == 0 && (q.opts == 0 || m.Rcode == dns.RcodeFormatError):
 		return nil
 	case opts != 1 || opt == nil:
 		return fmt.Errorf("there are %d OPTs in the reply", opts)

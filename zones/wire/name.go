@@ -90,6 +90,9 @@ func NameString(name []byte) string {
 	return string(AppendName(nil, name))
 }
 
+// special are the characters that miekg/dns, and with it CoreDNS, writes behind a backslash. All of them are so read from a zone file.
+const special = ` "'();@.\\`
+
 // AppendName appends name in presentation form, with a final dot, to text. It allocates nothing when text has room.
 func AppendName(text, name []byte) []byte {
 	start := len(text)
@@ -97,7 +100,7 @@ func AppendName(text, name []byte) []byte {
 		size := min(int(name[0]), len(name)-1)
 		for _, c := range name[1 : 1+size] {
 			switch {
-			case strings.IndexByte(`."();@$\`, c) >= 0:
+			case strings.IndexByte(special, c) >= 0:
 				text = append(text, '\\', c)
 			case c <= ' ' || c > '~':
 				text = append(text, '\\', '0'+c/100, '0'+c/10%10, '0'+c%10)

@@ -59,7 +59,8 @@ func (q *Query) Authority() []byte { return q.authority }
 func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
 
 // Parse reads packet into q. Every count, length and pointer in it is checked; nothing is allocated and nothing of packet is
-// changed. With BadVersion the question and EDNS fields are set; with Malformed and UnknownOpcode only ID and Flags are sure.
+// changed. With BadVersion the question and EDNS fields are set; with Malformed and UnknownOpcode only ID and Flags are sure, and the others
+// say what could be read.
 func (q *Query) Parse(packet []byte) Verdict {
 	q.Packet, q.EDNS, q.DO, q.UDPSize, q.question = packet, false, false, MinUDPSize, 0
 	q.authority = nil
@@ -73,9 +74,15 @@ func (q *Query) Parse(packet []byte) Verdict {
 	if q.Flags&FlagQR != 0 {
 		return Silent
 	}
+	verdict := q.sections(packet)
 	if q.Flags&maskOpcode != 0 {
 		return UnknownOpcode
 	}
+	return verdict
+}
+
+// sections reads what stands behind the header.
+func (q *Query) sections(packet []byte) Verdict {
 	counts := packet[4:HeaderSize]
 	if binary.BigEndian.Uint16(counts) != 1 {
 		return Malformed
