@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -66,6 +67,12 @@ func (a *args) upstream(word string) (found []resolver.Upstream, serverName stri
 	}
 	if address, ok := upstreamAddress(host, scheme); ok {
 		return []resolver.Upstream{{Address: address, TLS: scheme == "tls"}}, serverName, nil
+	}
+	if bare, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := netip.ParseAddr(bare); err == nil {
+			a.fail("%q: port %q is not between 1 and 65535", word, port)
+			return nil, "", nil
+		}
 	}
 	if given {
 		a.fail("%q: wants an IP address after %s://", word, scheme)

@@ -310,7 +310,7 @@ var rules = []rule{
 	},
 	{
 		name:     "recursion is available",
-		reason:   "a block with `forward` offers recursion, and says so in every reply; CoreDNS says so only in what it forwarded",
+		reason:   "a block with `forward` offers recursion, and says so in every reply to a query that is well formed; CoreDNS says so only in what it forwarded",
 		see:      "RFC 1035 section 4.1.1, item 4",
 		story:    "differences/04-recursion-available.txtar",
 		shows:    "web.prod.svc.cluster.local. A",
