@@ -227,12 +227,31 @@ func (a *authority) services(r *Request, q question, n *zones.Node, z *zone) {
 	last := ""
 	for i, at := range r.targets {
 		_, target := n.Service(i)
-		if i > 0 && target.Name() == last || at == 0 {
+		if i > 0 && target.Name() == last {
 			continue // several ports of one target stand side by side
 		}
 		last = target.Name()
+		if at == 0 {
+			a.farAddresses(r, &target, z)
+			continue
+		}
 		r.addresses(at, wire.TypeA, a.ttl, target.A(), 4, 0)
 		r.addresses(at, wire.TypeAAAA, a.ttl, target.AAAA(), 16, 0)
+	}
+}
+
+// farAddresses adds the addresses of a target that stands where no pointer reaches, behind the first 16 KiB of a reply over TCP (RFC 1035
+// section 4.1.4), with its name written again. A target whose name is too long is in no record.
+func (a *authority) farAddresses(r *Request, target *zones.Node, z *zone) {
+	owner := []byte(target.Name() + target.Unit().Owner() + z.svc)
+	if len(owner) > wire.MaxName {
+		return
+	}
+	for addr := range slices.Chunk([]byte(target.A()), 4) {
+		r.Reply.Owned(owner, wire.TypeA, wire.ClassIN, a.ttl, addr)
+	}
+	for addr := range slices.Chunk([]byte(target.AAAA()), 16) {
+		r.Reply.Owned(owner, wire.TypeAAAA, wire.ClassIN, a.ttl, addr)
 	}
 }
 

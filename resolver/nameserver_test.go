@@ -21,10 +21,12 @@ func crowded(hosts int) *Resolver {
 	index.Update(time.Unix(1000, 0), func(tx *zones.Tx) {
 		var b zones.Builder
 		b.Start("kube-system", "dns")
+		self := b.Name("")
 		for i := range hosts {
 			host := b.Name(fmt.Sprintf("host-%03d", i))
 			b.Address(host, address(i))
 			b.Reverse(host, false)
+			b.Pair(self, 53, host)
 		}
 		tx.SetService(must(b.Unit()))
 		tx.SetSynced(zones.ServiceKinds)
@@ -58,5 +60,33 @@ func TestManyNameServers(t *testing.T) {
 		if octets := (after.TotalAlloc - before.TotalAlloc) / runs; octets > 32<<10 {
 			t.Errorf("%s %s allocates %d octets", q.name, dns.TypeToString[q.qtype], octets)
 		}
+	}
+}
+
+// The addresses of all targets come with SRV records over TCP, however far back their names stand.
+func TestManyTargets(t *testing.T) {
+	const hosts = 400
+	request := &Request{Proto: TCP}
+	if request.Query.Parse(pack(t, "dns.kube-system.svc.cluster.local.", dns.TypeSRV)) != wire.Valid {
+		t.Fatal("the query was not read")
+	}
+	reply, _ := crowded(hosts).Answer(request, make([]byte, 0, wire.MaxMessage))
+	var m dns.Msg
+	if err := m.Unpack(reply); err != nil || m.Truncated {
+		t.Fatal(err, m.Truncated)
+	}
+	addresses := map[string]bool{}
+	for _, rr := range m.Extra {
+		if a, ok := rr.(*dns.A); ok {
+			addresses[a.Hdr.Name] = true
+		}
+	}
+	for _, rr := range m.Answer {
+		if target := rr.(*dns.SRV).Target; !addresses[target] {
+			t.Errorf("%s has no address", target)
+		}
+	}
+	if len(m.Answer) != hosts || len(addresses) != hosts {
+		t.Errorf("%d records, addresses of %d targets", len(m.Answer), len(addresses))
 	}
 }
