@@ -128,7 +128,7 @@ var rules = []rule{
 		name:     "noendpoints is for all endpoints",
 		reason:   "`noendpoints` leaves out headless services and endpoints of a clusterset too; CoreDNS reads and answers these",
 		see:      "KEP-1645 section 2.4.1",
-		story:    "differences/noendpoints-of-imports.txtar",
+		story:    "coredns/noendpoints-of-imports.txtar",
 		shows:    "db.prod.svc.clusterset.local. A",
 		explains: importEndpoint,
 	},
