@@ -103,7 +103,11 @@ func (c *command) print(to io.Writer) {
 	}
 }
 
-func (c *console) help([]string) error {
+// help prints the help on the program, or on the command that arguments name.
+func (c *console) help(arguments []string) error {
+	if len(arguments) > 0 && arguments[0] != "help" {
+		return c.dispatch([]string{arguments[0], "-h"})
+	}
 	fmt.Fprintf(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. It takes CoreDNS's place.\n\n"+
 		"Usage: clusterdns %-39s serve the Corefile\n", "[FLAGS]")
 	for _, command := range commands() {

@@ -111,6 +111,10 @@ func TestHelp(t *testing.T) {
 		if usage := "Usage: clusterdns " + c.name + " " + c.usage + "\n"; status != 0 || !strings.HasPrefix(out.String(), usage) {
 			t.Errorf("status %d\n%s", status, &out)
 		}
+		var same bytes.Buffer
+		if Main([]string{"clusterdns", "help", c.name}, nil, &same, &same); same.String() != out.String() {
+			t.Errorf("help %s prints\n%s", c.name, &same)
+		}
 		for _, flag := range regexp.MustCompile(`-[a-z]+`).FindAllString(c.usage, -1) {
 			if !strings.Contains(out.String(), "  "+flag+" ") && !strings.Contains(out.String(), ", "+flag+" ") {
 				t.Errorf("%s does not explain %s:\n%s", c.name, flag, &out)

@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +71,11 @@ func (c *console) records(arguments []string) error {
 	if err := index.Snapshot().WriteText(c.out, zone, uint32(ttl.Seconds())); err != nil {
 		return err
 	}
-	if n := source.Counters().Problems; n > 0 {
+	counters := source.Counters()
+	for _, kind := range slices.Sorted(maps.Keys(counters.PassedOver)) {
+		fmt.Fprintf(c.err, "passed over, as it makes no names: %s (%d)\n", kind, counters.PassedOver[kind])
+	}
+	if n := counters.Problems; n > 0 {
 		return fmt.Errorf("clusterdns records: %d mistakes in the manifests; see above", n)
 	}
 	return nil

@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -56,5 +58,19 @@ func TestRecordsZoneFile(t *testing.T) {
 		if has[dns.TypeCNAME] > 0 && len(has) > 1 {
 			t.Errorf("%s has an alias and other records", owner)
 		}
+	}
+}
+
+// TestRecordsPassesOver: a kind that is misspelt makes no names, and that is said.
+func TestRecordsPassesOver(t *testing.T) {
+	folder := t.TempDir()
+	const manifests = "{apiVersion: v1, kind: Servce, metadata: {name: web}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n"
+	if err := os.WriteFile(filepath.Join(folder, "web.yaml"), []byte(manifests), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errors bytes.Buffer
+	status := Main([]string{"clusterdns", "records", "-f", folder}, nil, &out, &errors)
+	if want := "passed over, as it makes no names: ConfigMap (2)\npassed over, as it makes no names: Servce (1)\n"; status != 0 || errors.String() != want {
+		t.Errorf("status %d, said %q", status, &errors)
 	}
 }

@@ -45,7 +45,7 @@ func (s *source) samples(index string, c watch.Counters, emit func(Sample)) {
 	count := func(name, help string, value uint64) {
 		emit(Sample{Name: name, Help: help, Value: float64(value), Labels: []string{"source", index}})
 	}
-	count("clusterdns_kubernetes_object_problems_total", "Mistakes found in objects; each was logged once and the rest of the object is served.", c.Problems)
+	count("clusterdns_kubernetes_object_problems_total", "Mistakes found in objects; each was logged once. What cannot be right has no records, the rest is served.", c.Problems)
 	count("clusterdns_index_published_total", "Snapshots of the index published.", c.Published)
 	for kind, n := range c.PassedOver {
 		gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", n, "kind", kind)

@@ -234,15 +234,16 @@ func (d *manifestDecoder) decode(m manifest) (object runtime.Object, kind string
 	if strict, ok := runtime.AsStrictDecodingError(err); ok && object != nil {
 		first := strict.Errors()[0].Error()
 		_, field, _ := strings.Cut(first, `"`)
-		return object, gvk.Kind, m.fault(strings.TrimSuffix(field, `"`), first)
+		return object, gvk.Kind, m.fault(strings.TrimSuffix(field, `"`), first+"; the rest of the object is taken")
 	}
 	return nil, "", m.typeFault(err)
 }
 
-// serves is the version of which a kind is read, when it is another than the one asked for. Deployments were once of group "extensions".
+// serves is the version of which a kind is read, when it is another than the one asked for. Groups without a dot are Kubernetes's own: such
+// a Deployment is an old one, of group "extensions", or a mistake.
 func (d *manifestDecoder) serves(kind schema.GroupVersionKind) (schema.GroupVersion, bool) {
 	for known := range d.scheme.AllKnownTypes() {
-		if known.Kind == kind.Kind && (known.Group == kind.Group || kind.Group == "extensions") {
+		if known.Kind == kind.Kind && (known.Group == kind.Group || !strings.Contains(kind.Group, ".")) {
 			return known.GroupVersion(), true
 		}
 	}

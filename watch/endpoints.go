@@ -4,6 +4,7 @@ package watch
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -116,10 +117,22 @@ func (c *cluster) buildSlices() {
 			continue
 		}
 		pods := selected(o, byLabel)
+		c.reportTargets(o, pods)
 		for _, family := range families(o) {
 			for _, made := range buildFamily(o, discoveryv1.AddressType(family), pods) {
 				c.addSlice(made)
 			}
+		}
+	}
+}
+
+// reportTargets says which ports of a service have a name that none of its pods has: an API server takes it, and the port has no records.
+func (c *cluster) reportTargets(o *corev1.Service, pods []*corev1.Pod) {
+	for i := range o.Spec.Ports {
+		p := &o.Spec.Ports[i]
+		has := func(pod *corev1.Pod) bool { return targetPort(p, cmp.Or(p.Protocol, corev1.ProtocolTCP), pod) != 0 }
+		if len(pods) > 0 && !slices.ContainsFunc(pods, has) {
+			c.report(c.source[o].faultIn(fmt.Sprintf("target port %q is no port of the service's pods", p.TargetPort.StrVal)))
 		}
 	}
 }

@@ -82,8 +82,11 @@ func (m *manifests) read() {
 			fresh++
 		}
 	}
-	said := []any{"folder", m.folder, "services", len(r.objects.services), "slices", len(r.objects.slices),
-		"namespaces", len(r.objects.namespaces), "pods", len(r.objects.pods), "faults", len(r.faults)}
+	said := []any{"folder", m.folder, "services", len(r.objects.services), "slices", len(r.objects.slices), "namespaces", len(r.objects.namespaces)}
+	if m.options.VerifyPods {
+		said = append(said, "pods", len(r.objects.pods)) // which nobody else keeps
+	}
+	said = append(said, "faults", len(r.faults))
 	for _, kind := range slices.Sorted(maps.Keys(r.passedOver)) {
 		said = append(said, "passed over "+kind, r.passedOver[kind])
 	}

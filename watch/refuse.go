@@ -72,6 +72,9 @@ func refuseService(o *corev1.Service) []problem {
 	} else if t == corev1.ServiceTypeExternalName && len(clusterIPs(o)) > 0 {
 		wrong.add(clusterIPs(o)[0], "cluster IP %q has no place in a service of type ExternalName")
 	}
+	if one, all := o.Spec.ClusterIP, o.Spec.ClusterIPs; one != "" && len(all) > 0 && one != all[0] {
+		wrong.add(one, "clusterIP %q is not the first of clusterIPs")
+	}
 	for _, family := range o.Spec.IPFamilies {
 		if family != corev1.IPv4Protocol && family != corev1.IPv6Protocol {
 			wrong.add(family, "ipFamilies: %q is not IPv4 or IPv6")

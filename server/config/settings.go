@@ -43,7 +43,7 @@ type setting struct {
 // of the port is CLUSTERDNS_DNSPORT.
 func settings() []setting {
 	return []setting{
-		{"conf", []string{"conf"}, "CLUSTERDNS_CONF", "Corefile", "FILE", `Corefile to serve; "stdin" reads it from standard input`},
+		{"conf", []string{"conf"}, "CLUSTERDNS_CONF", "Corefile", "FILE", `Corefile; "stdin" reads it from standard input`},
 		{"port", []string{"dns.port", "p"}, "CLUSTERDNS_DNSPORT", "53", "PORT", "port of the zones that name none"},
 		{"pidfile", []string{"pidfile"}, "CLUSTERDNS_PIDFILE", "", "FILE", "file to write the process id to"},
 		{"quiet", []string{"quiet"}, "CLUSTERDNS_QUIET", "false", "", "print nothing at start"},
