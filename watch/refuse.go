@@ -80,26 +80,31 @@ func refuseService(o *corev1.Service) []problem {
 			wrong.add(family, "ipFamilies: %q is not IPv4 or IPv6")
 		}
 	}
+	refusePorts(o.Spec.Ports, &wrong)
+	return wrong.list
+}
+
+// refusePorts: several ports are told apart by names, and by protocol and number.
+func refusePorts(ports []corev1.ServicePort, wrong *problems) {
 	type number struct {
 		protocol corev1.Protocol
 		port     int32
 	}
 	numbers := map[number]bool{}
-	for _, p := range o.Spec.Ports {
+	for _, p := range ports {
 		if n := p.TargetPort.IntVal; n < 0 || n > 65535 {
 			wrong.add(n, "target port \"%d\" is not between 1 and 65535")
 		}
-		if p.Name == "" && len(o.Spec.Ports) > 1 {
+		if p.Name == "" && len(ports) > 1 {
 			wrong.add(p.Port, "port \"%d\" is one of several and has no name")
 		}
 		n := number{cmp.Or(p.Protocol, corev1.ProtocolTCP), p.Port}
 		if numbers[n] {
-			wrong.add(p.Port, "port \"%d\" is there twice for "+string(n.protocol))
+			wrong.add(p.Port, "port \"%d\" is there twice for its protocol")
 		}
 		numbers[n] = true
 	}
-	repeated(&wrong, o.Spec.Ports, func(p corev1.ServicePort) string { return p.Name })
-	return wrong.list
+	repeated(wrong, ports, func(p corev1.ServicePort) string { return p.Name })
 }
 
 // repeated adds the names that more than one port has.

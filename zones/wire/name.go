@@ -91,7 +91,7 @@ func NameString(name []byte) string {
 }
 
 // special are the characters that miekg/dns, and with it CoreDNS, writes behind a backslash. All of them are so read from a zone file.
-const special = ` "'();@.\\`
+const special = ` "'();@.\`
 
 // AppendName appends name in presentation form, with a final dot, to text. It allocates nothing when text has room.
 func AppendName(text, name []byte) []byte {
