@@ -243,10 +243,10 @@ func (a *authority) services(r *Request, q question, n *zones.Node, z *zone) {
 // farAddresses adds the addresses of a target that stands where no pointer reaches, behind the first 16 KiB of a reply over TCP (RFC 1035
 // section 4.1.4), with its name written again. A target whose name is too long is in no record.
 func (a *authority) farAddresses(r *Request, target *zones.Node, z *zone) {
-	owner := []byte(target.Name() + target.Unit().Owner() + z.svc)
-	if len(owner) > wire.MaxName {
+	if len(target.Name())+len(target.Unit().Owner())+len(z.svc) > wire.MaxName {
 		return
 	}
+	owner := []byte(target.Name() + target.Unit().Owner() + z.svc)
 	for addr := range slices.Chunk([]byte(target.A()), 4) {
 		r.Reply.Owned(owner, wire.TypeA, wire.ClassIN, a.ttl, addr)
 	}

@@ -23,34 +23,32 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 	case o.GetNamespace() != "" && !validLabel(o.GetNamespace()):
 		return []string{fmt.Sprintf("namespace %q is not a DNS label", o.GetNamespace())}
 	}
-	var list []problem
+	var wrong problems
 	switch o := o.(type) {
 	case *corev1.Namespace:
-		_, list = stripNamespace(o, c.options)
+		_, wrong.list = stripNamespace(o, c.options)
 	case *corev1.Service:
-		list = refuseService(o)
+		refuseService(o, &wrong)
 	case *serviceImport:
-		_, list = stripImport(o)
+		_, wrong.list = stripImport(o)
 		if t := o.Spec.Type; t != "ClusterSetIP" && t != "Headless" {
-			list = append(list, problem{words: fmt.Sprintf("type %q is not ClusterSetIP or Headless", t)})
+			wrong.add(t, "type %q is not ClusterSetIP or Headless")
 		}
 	case *corev1.Endpoints:
 		for _, mirrored := range mirror(o) {
 			_, problems := stripSlice(mirrored, c.options)
-			list = append(list, problems...)
+			wrong.list = append(wrong.list, problems...)
 		}
 	case *discoveryv1.EndpointSlice:
-		_, list = stripSlice(o, Options{})
-		wrong := problems{list: list}
+		_, wrong.list = stripSlice(o, Options{})
 		repeated(&wrong, o.Ports, func(p discoveryv1.EndpointPort) string { return value(p.Name) })
-		list = wrong.list
 	case *corev1.Pod:
-		_, list = stripPod(o)
+		_, wrong.list = stripPod(o)
 		if o.Spec.Hostname != "" && !validLabel(o.Spec.Hostname) {
-			list = append(list, problem{words: fmt.Sprintf("hostname %q is not a DNS label", o.Spec.Hostname)})
+			wrong.add(o.Spec.Hostname, "hostname %q is not a DNS label")
 		}
 	}
-	for _, p := range list {
+	for _, p := range wrong.list {
 		if !slices.Contains(words, p.words) {
 			words = append(words, p.words)
 		}
@@ -62,9 +60,8 @@ func (c *cluster) refuse(o metav1.Object) (words []string) {
 var serviceTypes = []corev1.ServiceType{"", corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName}
 
 // refuseService is about what names depend on: a service without ports has them all the same, and is taken.
-func refuseService(o *corev1.Service) []problem {
-	_, list := stripService(o)
-	wrong := problems{list: list}
+func refuseService(o *corev1.Service, wrong *problems) {
+	_, wrong.list = stripService(o)
 	if t := o.Spec.Type; !slices.Contains(serviceTypes, t) {
 		wrong.add(t, "type %q is not ClusterIP, NodePort, LoadBalancer or ExternalName")
 	} else if headless := slices.Contains(clusterIPs(o), corev1.ClusterIPNone); headless && t != "" && t != corev1.ServiceTypeClusterIP {
@@ -80,8 +77,7 @@ func refuseService(o *corev1.Service) []problem {
 			wrong.add(family, "ipFamilies: %q is not IPv4 or IPv6")
 		}
 	}
-	refusePorts(o.Spec.Ports, &wrong)
-	return wrong.list
+	refusePorts(o.Spec.Ports, wrong)
 }
 
 // refusePorts: several ports are told apart by names, and by protocol and number.
