@@ -138,10 +138,7 @@ func TestCacheOutlivesReload(t *testing.T) {
 			r.Run(ctx) // closes the idle connections
 		})
 		request := asking(t, "www.example.org. A", time.Now())
-		reply, result := r.Answer(request, make([]byte, 0, 1232))
-		if result == Ask {
-			reply, result = r.Resolve(t.Context(), request, make([]byte, 0, 1232))
-		}
+		reply, result := r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 1232))
 		if result != Send {
 			t.Fatalf("result %v", result)
 		}

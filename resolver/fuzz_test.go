@@ -32,14 +32,7 @@ func FuzzAnswer(f *testing.F) {
 			request.Proto = TCP
 		}
 		buf := make([]byte, 0, wire.MaxMessage)
-		verdict := request.Query.Parse(packet)
-		var reply []byte
-		var result Result
-		if verdict == wire.Valid {
-			reply, result = r.Answer(request, buf)
-		} else {
-			reply, result = r.Refuse(request, verdict, buf)
-		}
+		reply, result := r.Answer(request, packet, buf)
 		silent := len(packet) < wire.HeaderSize || packet[2]&0x80 != 0
 		if silent != (result == Drop) {
 			t.Fatalf("result %v for %x", result, packet)

@@ -19,9 +19,12 @@ type Block struct {
 	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
 	Bufsize    uint16   // largest UDP reply in octets, 512-4096, default 1232 (RFC 9715)
 	Rotate     bool     // loadbalance: A and AAAA records start at another one in each reply
+	DNS64      *DNS64
+	Rewrites   []Rewrite // in the order of the file
+	ACLs       []ACL     // in the order of the file
 	Hosts      *Hosts
 	Kubernetes []Kubernetes
-	Transfers  []Transfer
+	Transfers  []ZoneTransfer
 	Cache      *Cache
 	Loop       bool // loop: probe for a forwarding loop
 	Forwards   []Forward
@@ -32,6 +35,67 @@ type Block struct {
 type Fallthrough struct {
 	Zones []string // names at or below these; "." is all
 }
+
+// DNS64 answers questions for AAAA records of names that have only A records with addresses made of theirs (RFC 6147).
+type DNS64 struct {
+	Prefix       netip.Prefix // of IPv6, 32, 40, 48, 56, 64 or 96 bits long (RFC 6052 section 2.2); default 64:ff9b::/96
+	TranslateAll bool         // AAAA records that a name has are passed over
+	AllowIPv4    bool         // for clients that ask over IPv4 too
+}
+
+// Rewrite is one rule of the directive rewrite: it asks for another name, and may put names of the answer back.
+type Rewrite struct {
+	Continue bool         // later rules see the new name; without it the first rule that matches is the last
+	Match    RewriteMatch // how From is compared with the name, which is in lower case and has its final dot
+	From     string       // text or, for MatchRegexp, a pattern of Go's package regexp
+	To       string       // what stands in its place; {1} in it is the first group of a pattern
+	Auto     bool         // answer auto: what the rule did to the name is undone in names of the answer
+	Answers  []RewriteAnswer
+}
+
+// RewriteMatch is how a rule of rewrite finds its names.
+type RewriteMatch uint8
+
+// The ways to match a name.
+const (
+	MatchExact     RewriteMatch = iota // the name is From
+	MatchPrefix                        // it begins with From
+	MatchSuffix                        // it ends with From
+	MatchSubstring                     // it has From in it, each of which is replaced
+	MatchRegexp                        // the pattern From finds something in it; To replaces the whole name
+)
+
+// RewriteAnswer replaces names of the answer, `answer name PATTERN TO` or `answer value PATTERN TO`.
+type RewriteAnswer struct {
+	Value bool   // names in the data of records, else owner names
+	From  string // a pattern of Go's package regexp
+	To    string // in the place of the whole name
+}
+
+// ACL says which clients may ask for which names (directive acl). The first rule that matches a query decides; without one the next
+// acl does, and after the last it is allowed.
+type ACL struct {
+	Zones []string // names at or below these
+	Rules []ACLRule
+}
+
+// ACLRule is one line of an acl.
+type ACLRule struct {
+	Action   ACLAction
+	Types    []uint16       // qtypes; empty for all
+	Networks []netip.Prefix // of clients; empty for all
+}
+
+// ACLAction is what becomes of a query that a rule matches.
+type ACLAction uint8
+
+// The actions of acl.
+const (
+	ACLAllow  ACLAction = iota // it goes on
+	ACLBlock                   // REFUSED, with the Extended DNS Error Blocked
+	ACLFilter                  // NOERROR without records, with the Extended DNS Error Filtered
+	ACLDrop                    // no reply
+)
 
 // Hosts answers from tables in the form of /etc/hosts.
 type Hosts struct {
@@ -56,8 +120,8 @@ type Kubernetes struct {
 	Local        []netip.Addr // addresses of this server, to find the service that fronts it
 }
 
-// Transfer says to whom zones may be transferred whole, and who is told of changes.
-type Transfer struct {
+// ZoneTransfer says to whom zones may be transferred whole, and who is told of changes.
+type ZoneTransfer struct {
 	Zones []string         // zones at or below these
 	To    []netip.AddrPort // secondaries; NOTIFY goes to the port, transfers are given to the address
 	Any   bool             // `to *`: everybody may transfer

@@ -27,9 +27,10 @@ type Request struct {
 	Proto  Proto
 	Now    time.Time // when the batch arrived; carries a monotonic reading
 
-	// Set by Answer and Resolve, for metrics and the query log.
+	// Set by Answer and Resume, for metrics and the query log.
 	Reply  wire.Reply
 	Block  int    // index of the server block in Options.Blocks, -1 when none matched
+	Zone   int    // index in its Zones of the one that the qname is in
 	Source Source // the step that answered
 
 	// Scratch of the steps, kept so that nothing is allocated.
@@ -42,7 +43,8 @@ type Request struct {
 	visited  [maxLinks]string // and their targets
 	rotation uint32           // which record of an rrset comes first
 	rotate   bool
-	mayBlock bool // in Resolve
+	mayBlock bool   // in Resume
+	buf      []byte // of the reply
 }
 
 // Source names the step that wrote an answer; its String is the plugin name that CoreDNS's metrics use.
@@ -65,10 +67,21 @@ func (s Source) String() string {
 // Result says what the caller does next.
 type Result uint8
 
-// The results of Answer; Resolve never returns Ask.
+// The results of Answer; Resume never returns Pending.
 const (
-	Send   Result = iota // send the reply
-	Drop                 // send nothing
-	Ask                  // not answerable from memory: call Resolve where it may block
-	Stream               // a zone transfer over TCP: call Transfer
+	Send     Result = iota // send the reply
+	Drop                   // send nothing
+	Pending                // not answerable from memory: call Resume where it may block
+	Transfer               // a zone transfer over TCP: call SendZone
 )
+
+// Take copies from, of which Answer has said Pending, so that Resume may go on with r while from is reused for other packets. packet and
+// buf are r's own memory for the query and the reply; it returns packet, grown where it was too small.
+func (r *Request) Take(from *Request, packet, buf []byte) []byte {
+	packet = append(packet[:0], from.Query.Packet...)
+	r.Query = from.Query
+	r.Query.Packet = packet
+	r.Client, r.Local, r.Proto, r.Now = from.Client, from.Local, from.Proto, from.Now
+	r.buf = buf
+	return packet
+}

@@ -11,9 +11,12 @@ import (
 // Resolver answers queries for the blocks of one listening address. Any number of goroutines may call it.
 type Resolver struct {
 	zones  zoneSet // all zones of all blocks
-	owners []int   // by value of zones: index in blocks
+	homes  []home  // by value of zones
 	blocks []*block
 }
+
+// home is where a zone stands in Options.Blocks.
+type home struct{ block, zone int }
 
 // New checks options and compiles them. Nothing runs until Run. Caches of previous, if there is one, whose options are the same go on
 // with what they hold.
@@ -26,9 +29,9 @@ func New(options Options, previous *Resolver, log *slog.Logger) (*Resolver, erro
 			return nil, err
 		}
 		r.blocks = append(r.blocks, b)
-		for _, name := range options.Blocks[i].Zones {
+		for j, name := range options.Blocks[i].Zones {
 			names = append(names, name)
-			r.owners = append(r.owners, i)
+			r.homes = append(r.homes, home{i, j})
 		}
 	}
 	var err error
@@ -59,30 +62,43 @@ func (r *Resolver) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// Answer answers a query that Parse found Valid, from memory, without blocking or allocating, into buf. With Send the reply is the
-// returned slice; with Ask nothing was decided, and Resolve must be called.
-func (r *Resolver) Answer(request *Request, buf []byte) ([]byte, Result) {
-	request.mayBlock = false
+// Answer answers packet from memory into buf, without blocking or allocating. With Send the reply is the returned slice. packet and buf
+// belong to request until the answer is there, which with Pending is after Resume.
+func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
+	request.mayBlock, request.buf = false, buf
+	request.Block, request.Source = -1, None
+	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
+		return reject(request, verdict, buf)
+	}
 	return r.answer(context.Background(), request, buf)
 }
 
-// Resolve is Answer for queries that need upstream; it blocks until there is an answer or ctx ends.
-func (r *Resolver) Resolve(ctx context.Context, request *Request, buf []byte) ([]byte, Result) {
+// Resume goes on with a query that Answer has said Pending to. It blocks until there is an answer or ctx ends.
+func (r *Resolver) Resume(ctx context.Context, request *Request) ([]byte, Result) {
 	request.mayBlock = true
-	return r.answer(ctx, request, buf)
+	return r.answer(ctx, request, request.buf)
 }
 
-// refusals are the rcodes for messages that are not answered.
-var refusals = [...]wire.Rcode{wire.Malformed: wire.FormatError, wire.UnknownOpcode: wire.NotImp, wire.BadVersion: wire.BadVers}
+// Respond answers packet, whatever the transport that it came by: it is Answer and, where that is Pending, Resume. It blocks until there
+// is an answer or ctx ends.
+func (r *Resolver) Respond(ctx context.Context, request *Request, packet, buf []byte) ([]byte, Result) {
+	reply, result := r.Answer(request, packet, buf)
+	if result == Pending {
+		reply, result = r.Resume(ctx, request)
+	}
+	return reply, result
+}
 
-// Refuse answers a message that Parse did not find Valid: FORMERR, NOTIMP, BADVERS or silence.
-func (r *Resolver) Refuse(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result) {
-	request.Block, request.Source = -1, None
+// rejections are the rcodes for messages that are no queries of ours.
+var rejections = [...]wire.Rcode{wire.Malformed: wire.FormatError, wire.UnknownOpcode: wire.NotImp, wire.BadVersion: wire.BadVers}
+
+// reject answers a message that Parse did not find Valid: FORMERR, NOTIMP, BADVERS or silence.
+func reject(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result) {
 	if verdict == wire.Silent {
 		return nil, Drop
 	}
 	request.Reply.Start(&request.Query, buf, wire.MinUDPSize, defaultBufsize)
-	request.Reply.Rcode = refusals[verdict]
+	request.Reply.Rcode = rejections[verdict]
 	return request.Reply.Finish(), Send
 }
 
@@ -97,9 +113,9 @@ func (r *Resolver) answer(ctx context.Context, request *Request, buf []byte) ([]
 		request.answered = request.Reply.Count(wire.Answer)
 		switch b.steps(ctx, request, question{name: name, owner: owner}) {
 		case ask:
-			return nil, Ask
+			return nil, Pending
 		case stream:
-			return nil, Stream
+			return nil, Transfer
 		case alias:
 			name, owner = &request.alias, request.aliasAt
 			b, _ = r.block(name)
@@ -112,7 +128,7 @@ func (r *Resolver) answer(ctx context.Context, request *Request, buf []byte) ([]
 // begin chooses the server block of the qname and starts the reply within the limits of block, client and transport.
 func (r *Resolver) begin(request *Request, buf []byte) *block {
 	b, at := r.block(&request.Query.QName)
-	request.Block, request.Source, request.links = at, None, 0
+	request.Block, request.Zone, request.Source, request.links = at.block, at.zone, None, 0
 	bufsize := uint16(defaultBufsize)
 	if b != nil {
 		bufsize, request.rotate = b.bufsize, b.rotate
@@ -128,11 +144,11 @@ func (r *Resolver) begin(request *Request, buf []byte) *block {
 	return b
 }
 
-// block is the server block with the longest zone that name is in, and its index; nil and -1 when there is none.
-func (r *Resolver) block(name *wire.QName) (*block, int) {
+// block is the server block with the longest zone that name is in, and where that zone stands; nil and -1 when there is none.
+func (r *Resolver) block(name *wire.QName) (*block, home) {
 	value, _, ok := r.zones.match(name)
 	if !ok {
-		return nil, -1
+		return nil, home{-1, -1}
 	}
-	return r.blocks[r.owners[value]], r.owners[value]
+	return r.blocks[r.homes[value].block], r.homes[value]
 }

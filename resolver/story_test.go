@@ -109,16 +109,9 @@ func (r asked) answer(t *testing.T, packet []byte, proto resolver.Proto) []byte 
 	t.Helper()
 	request := &resolver.Request{Client: netip.MustParseAddrPort("127.0.0.1:5353"), Local: netip.MustParseAddr("127.0.0.1"), Proto: proto, Now: r.now}
 	buf := make([]byte, 0, wire.MaxMessage)
-	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
-		reply, result := r.Refuse(request, verdict, buf)
-		return judge(t, reply, result)
-	}
-	reply, result := r.Answer(request, buf)
-	if result == resolver.Ask {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		reply, result = r.Resolve(ctx, request, buf)
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	reply, result := r.Respond(ctx, request, packet, buf)
 	return judge(t, reply, result)
 }
 

@@ -15,11 +15,11 @@ const transferSize = 16 << 10
 
 // transferRule says who may have the zones of a block whole (directive transfer). By default nobody.
 type transferRule struct {
-	*Transfer
+	*ZoneTransfer
 	zones zoneSet
 }
 
-func newTransferRules(options []Transfer) ([]transferRule, error) {
+func newTransferRules(options []ZoneTransfer) ([]transferRule, error) {
 	var rules []transferRule
 	for i := range options {
 		zones, err := newZoneSet(options[i].Zones)
@@ -84,9 +84,9 @@ func current(q *wire.Query, serial uint32) bool {
 	return int32(has-serial) >= 0
 }
 
-// Transfer sends the zone that Answer said Stream to, message by message, all of one snapshot: the SOA first and last (RFC 5936
+// SendZone sends the zone that Answer said Transfer to, message by message, all of one snapshot: the SOA first and last (RFC 5936
 // section 2.2). It ends early when send fails. buf is scratch.
-func (r *Resolver) Transfer(request *Request, buf []byte, send func(message []byte) error) error {
+func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []byte) error) error {
 	b := r.begin(request, buf)
 	a, z := b.apexOf(&request.Query.QName)
 	if a == nil {

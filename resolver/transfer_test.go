@@ -20,7 +20,7 @@ func transferrer(index *zones.Index, transferred ...string) *Resolver {
 	return must(New(Options{Blocks: []Block{{
 		Zones:      []string{"."},
 		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index, TTL: 5 * time.Second}},
-		Transfers:  []Transfer{{Zones: transferred, Any: true}},
+		Transfers:  []ZoneTransfer{{Zones: transferred, Any: true}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 }
 
@@ -28,10 +28,7 @@ func transferrer(index *zones.Index, transferred ...string) *Resolver {
 func askTransfer(t *testing.T, r *Resolver, m *dns.Msg) (*Request, Result) {
 	t.Helper()
 	request := &Request{Proto: TCP, Client: netip.MustParseAddrPort("192.0.2.7:53"), Local: netip.MustParseAddr("192.0.2.53")}
-	if verdict := request.Query.Parse(must(m.Pack())); verdict != wire.Valid {
-		t.Fatalf("verdict %v on %v", verdict, m)
-	}
-	_, result := r.Answer(request, make([]byte, 0, wire.MaxMessage))
+	_, result := r.Answer(request, must(m.Pack()), make([]byte, 0, wire.MaxMessage))
 	return request, result
 }
 
@@ -43,11 +40,11 @@ func TestTransfersOfTheirZones(t *testing.T) {
 		transferred, zone string
 		want              Result
 	}{
-		{"cluster.local.", "cluster.local.", Stream},
+		{"cluster.local.", "cluster.local.", Transfer},
 		{"cluster.local.", "in-addr.arpa.", Send},
 		{"in-addr.arpa.", "cluster.local.", Send},
-		{"in-addr.arpa.", "in-addr.arpa.", Stream},
-		{".", "cluster.local.", Stream},
+		{"in-addr.arpa.", "in-addr.arpa.", Transfer},
+		{".", "cluster.local.", Transfer},
 		{"svc.cluster.local.", "cluster.local.", Send},
 	} {
 		request, result := askTransfer(t, transferrer(index, tt.transferred), new(dns.Msg).SetAxfr(tt.zone))
@@ -65,10 +62,10 @@ func TestSerialsGoRound(t *testing.T) {
 	}{
 		{1000, 1000, Send},
 		{1000, 1001, Send},
-		{1000, 999, Stream},
-		{5, 0xfffffff0, Stream},
+		{1000, 999, Transfer},
+		{5, 0xfffffff0, Transfer},
 		{0xfffffff0, 5, Send},
-		{0x80000000, 1, Stream},
+		{0x80000000, 1, Transfer},
 		{1, 0x80000000, Send},
 	} {
 		index := zones.NewIndex()
@@ -127,10 +124,10 @@ func addressOnly(name string) *zones.Unit {
 func transferAll(t *testing.T, r *Resolver, zone string) (messages []*dns.Msg) {
 	t.Helper()
 	request, result := askTransfer(t, r, new(dns.Msg).SetAxfr(zone))
-	if result != Stream {
+	if result != Transfer {
 		t.Fatalf("result %v", result)
 	}
-	err := r.Transfer(request, make([]byte, 0, wire.MaxMessage), func(packet []byte) error {
+	err := r.SendZone(request, make([]byte, 0, wire.MaxMessage), func(packet []byte) error {
 		m := new(dns.Msg)
 		messages = append(messages, m)
 		if len(packet) > transferSize {

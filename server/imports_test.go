@@ -17,12 +17,13 @@ const module = "github.com/clusterdns/clusterdns"
 
 // rooms is what each room may import of the others. Imports point one way; resolver and watch never meet.
 var rooms = map[string][]string{
+	"observe":          {},
 	"zones/wire":       {},
 	"zones":            {"zones/wire"},
-	"resolver":         {"zones", "zones/wire"},
-	"watch":            {"zones", "zones/wire"},
+	"resolver":         {"observe", "zones", "zones/wire"},
+	"watch":            {"observe", "zones", "zones/wire"},
 	"server/config":    {"resolver", "watch", "zones", "zones/wire"},
-	"server":           {"server/config", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
+	"server":           {"server/config", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
 	"testdata/cluster": {},
 	"testdata/stories": {},
@@ -101,7 +102,7 @@ func mayImport(room, library string) bool {
 
 // TestTopLevel holds the top level to the rooms.
 func TestTopLevel(t *testing.T) {
-	want := []string{"Corefile.example", "LICENSE", "README.md", "deploy", "go.mod", "go.sum", "main.go", "resolver", "server", "testdata", "watch", "zones"}
+	want := []string{"Corefile.example", "LICENSE", "README.md", "deploy", "go.mod", "go.sum", "main.go", "observe", "resolver", "server", "testdata", "watch", "zones"}
 	entries, err := os.ReadDir("..")
 	if err != nil {
 		t.Fatal(err)

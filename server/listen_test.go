@@ -47,12 +47,15 @@ func newScripted() *scripted {
 	return &scripted{release: make(chan struct{}), address: [4]byte{192, 0, 2, 1}}
 }
 
-func (s *scripted) Answer(r *resolver.Request, buf []byte) ([]byte, resolver.Result) {
+func (s *scripted) Answer(r *resolver.Request, packet, buf []byte) ([]byte, resolver.Result) {
+	if r.Query.Parse(packet) != wire.Valid {
+		return new(resolver.Resolver).Answer(r, packet, buf)
+	}
 	switch string(r.Query.Label(0)) {
 	case "miss", "hold", "upset":
-		return nil, resolver.Ask
+		return nil, resolver.Pending
 	case "zone":
-		return nil, resolver.Stream
+		return nil, resolver.Transfer
 	case "drop":
 		return nil, resolver.Drop
 	case "panic":
@@ -62,13 +65,13 @@ func (s *scripted) Answer(r *resolver.Request, buf []byte) ([]byte, resolver.Res
 	return s.reply(r, buf), resolver.Send
 }
 
-func (s *scripted) Transfer(r *resolver.Request, buf []byte, send func([]byte) error) error {
+func (s *scripted) SendZone(r *resolver.Request, buf []byte, send func([]byte) error) error {
 	s.holding.Add(1)
 	<-s.release
 	return send(s.reply(r, buf))
 }
 
-func (s *scripted) Resolve(ctx context.Context, r *resolver.Request, buf []byte) ([]byte, resolver.Result) {
+func (s *scripted) Resume(ctx context.Context, r *resolver.Request) ([]byte, resolver.Result) {
 	if string(r.Query.Label(0)) == "hold" {
 		s.holding.Add(1)
 		select {
@@ -81,12 +84,7 @@ func (s *scripted) Resolve(ctx context.Context, r *resolver.Request, buf []byte)
 		panic("scripted")
 	}
 	r.Block, r.Source = 0, resolver.FromForward
-	return s.reply(r, buf), resolver.Send
-}
-
-func (s *scripted) Refuse(r *resolver.Request, verdict wire.Verdict, buf []byte) ([]byte, resolver.Result) {
-	var real resolver.Resolver
-	return real.Refuse(r, verdict, buf)
+	return s.reply(r, make([]byte, 0, wire.MaxMessage)), resolver.Send
 }
 
 func (s *scripted) reply(r *resolver.Request, buf []byte) []byte {

@@ -42,18 +42,15 @@ func (m *misses) wait() { m.finished.Wait() }
 type miss struct {
 	worker worker
 	packet []byte
-	reply  []byte
+	framed []byte // room for a length and the reply behind it
+	reply  []byte // the latter
 }
 
 // take copies the request of w, which is about to go on to other packets.
 func (m *miss) take(w *worker) {
-	from, to := &w.request, &m.worker.request
-	m.packet = append(m.packet[:0], from.Query.Packet...)
-	m.worker.begin(from.Now, from.Proto)
-	m.worker.serving = w.serving // the resolver that said Ask
-	to.Query = from.Query
-	to.Query.Packet = m.packet
-	to.Client, to.Local, to.Block, to.Source = from.Client, from.Local, -1, resolver.None
+	m.worker.begin(w.request.Now, w.request.Proto)
+	m.worker.serving = w.serving // the resolver that said Pending
+	m.packet = m.worker.request.Take(&w.request, m.packet, m.reply)
 }
 
 // resolve asks upstream, calls send with the reply unless there is none, and counts.
@@ -72,7 +69,7 @@ func (m *miss) ask(ctx context.Context) (reply []byte, result resolver.Result) {
 			reply, result = w.recovered(cause, m.reply)
 		}
 	}()
-	reply, result = w.serving.answerer.Resolve(ctx, &w.request, m.reply)
+	reply, result = w.serving.answerer.Resume(ctx, &w.request)
 	w.note(reply, result)
 	return reply, result
 }
@@ -85,7 +82,8 @@ type missPool struct {
 func newMissPool(l *Listener, replySize int) *missPool {
 	p := &missPool{}
 	p.pool.New = func() any {
-		return &miss{worker: *newWorker(l, l.slow, l.slowLog), reply: make([]byte, 0, replySize)}
+		framed := make([]byte, lengthSize, lengthSize+replySize)
+		return &miss{worker: *newWorker(l, l.slow, l.slowLog), framed: framed, reply: framed[lengthSize:]}
 	}
 	return p
 }

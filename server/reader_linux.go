@@ -148,7 +148,7 @@ func (r *reader) serve(n int) {
 	for i := range n {
 		local := r.asked(i)
 		reply, result := w.serve(r.packet(i), r.slots[i].out[:0], clientOf(&r.names[i]), local)
-		if result == resolver.Ask {
+		if result == resolver.Pending {
 			if r.ask(i) {
 				misses++
 				continue

@@ -115,8 +115,7 @@ func ownRecords(index *zones.Index, zone string, ttl time.Duration) (lines strin
 		if err != nil {
 			return "", fmt.Errorf("-zone: %w", err)
 		}
-		request.Query.Parse(packet)
-		reply, _ := r.Answer(request, make([]byte, wire.MaxMessage))
+		reply, _ := r.Respond(context.Background(), request, packet, make([]byte, wire.MaxMessage))
 		if err := m.Unpack(reply); err != nil {
 			return "", err
 		}

@@ -14,14 +14,12 @@ import (
 
 // Answerer turns queries into replies. *resolver.Resolver is one. Any number of goroutines call it.
 type Answerer interface {
-	// Answer answers a valid query from memory. It must not block or allocate: a reader of packets waits for it.
-	Answer(request *resolver.Request, buf []byte) ([]byte, resolver.Result)
-	// Resolve answers a query that Answer has said Ask to. It may block until ctx ends.
-	Resolve(ctx context.Context, request *resolver.Request, buf []byte) ([]byte, resolver.Result)
-	// Transfer calls send with each message of a zone transfer that Answer has said Stream to.
-	Transfer(request *resolver.Request, buf []byte, send func(message []byte) error) error
-	// Refuse answers what Parse did not find valid.
-	Refuse(request *resolver.Request, verdict wire.Verdict, buf []byte) ([]byte, resolver.Result)
+	// Answer answers a packet from memory. It must not block or allocate: a reader of packets waits for it.
+	Answer(request *resolver.Request, packet, buf []byte) ([]byte, resolver.Result)
+	// Resume goes on with a query that Answer has said Pending to. It may block until ctx ends.
+	Resume(ctx context.Context, request *resolver.Request) ([]byte, resolver.Result)
+	// SendZone calls send with each message of a zone transfer that Answer has said Transfer to.
+	SendZone(request *resolver.Request, buf []byte, send func(message []byte) error) error
 }
 
 // Block is what a listener does around the answers of one server block. Its index is the one in resolver.Options.Blocks.

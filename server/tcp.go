@@ -44,7 +44,7 @@ type streams struct {
 }
 
 func newStreams(l *Listener, listener *net.TCPListener) *streams {
-	s := &streams{l: l, listener: listener, misses: newMisses(l.options.StreamMiss), pool: newMissPool(l, lengthSize+wire.MaxMessage)}
+	s := &streams{l: l, listener: listener, misses: newMisses(l.options.StreamMiss), pool: newMissPool(l, wire.MaxMessage)}
 	s.open.limit = l.options.Streams
 	s.transfers = make(chan struct{}, maxTransfers)
 	s.answers.New = func() any {
@@ -187,10 +187,10 @@ func (c *stream) answer(a *answers, message []byte) bool {
 	start := len(a.out)
 	buf := a.out[start+lengthSize : start+lengthSize : start+lengthSize+wire.MaxMessage]
 	reply, result := a.worker.serve(message, buf, c.client, c.local)
-	if result == resolver.Stream {
+	if result == resolver.Transfer {
 		return c.transfer(a, buf)
 	}
-	if result == resolver.Ask {
+	if result == resolver.Pending {
 		if c.ask(a) {
 			return true
 		}
@@ -222,7 +222,7 @@ func (c *stream) transfer(a *answers, buf []byte) (ok bool) {
 		}
 	}()
 	framed := make([]byte, 0, lengthSize+wire.MaxMessage)
-	err := a.worker.serving.answerer.Transfer(&a.worker.request, buf, func(message []byte) error {
+	err := a.worker.serving.answerer.SendZone(&a.worker.request, buf, func(message []byte) error {
 		framed = append(framed[:0], byte(len(message)>>8), byte(len(message)))
 		return c.write(append(framed, message...))
 	})
@@ -258,7 +258,7 @@ func (c *stream) ask(a *answers) bool {
 	case c.waiting <- struct{}{}:
 	default:
 		c.flush(a)
-		c.waiting <- struct{}{} // Resolve ends with late at the latest
+		c.waiting <- struct{}{} // Resume ends with late at the latest
 	}
 	c.s.open.busy(c)
 	c.late.Add(1)
@@ -280,15 +280,12 @@ func (c *stream) ask(a *answers) bool {
 	return started
 }
 
-// resolveStream is resolve with room for the length before the reply, so that both leave in one write.
+// resolveStream is resolve with the length before the reply, so that both leave in one write.
 func (m *miss) resolveStream(c *stream) {
-	whole := m.reply
-	m.reply = whole[lengthSize:lengthSize]
 	m.resolve(c.s.late, func(reply []byte) {
-		whole = append(whole[:0], byte(len(reply)>>8), byte(len(reply)))
-		c.write(append(whole, reply...))
+		framed := append(m.framed[:0], byte(len(reply)>>8), byte(len(reply)))
+		c.write(append(framed, reply...)) // onto itself, unless the resolver has taken memory of its own
 	})
-	m.reply = whole[:0]
 }
 
 // framer reads messages from a connection. A connection without traffic costs only the small buffer.

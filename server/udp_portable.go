@@ -74,7 +74,7 @@ func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
 		from, local := p.source(control[:controls])
 		w.begin(time.Now(), resolver.UDP)
 		reply, result := w.serve(in[:n], out, unmap(client), local)
-		if result == resolver.Ask && !p.ask(w, pool, client, from) {
+		if result == resolver.Pending && !p.ask(w, pool, client, from) {
 			reply, result = w.overflow(out), resolver.Send
 		}
 		if result == resolver.Send {

@@ -43,7 +43,7 @@ func (w *worker) begin(now time.Time, proto resolver.Proto) {
 	w.facts, w.staged, w.silent = w.facts[:0], w.staged[:0], 0
 }
 
-// serve answers one packet into buf. With Send the reply is the returned slice, with Ask the query must be handed to misses.
+// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed to misses.
 func (w *worker) serve(packet, buf []byte, client netip.AddrPort, local netip.Addr) (reply []byte, result resolver.Result) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -51,17 +51,8 @@ func (w *worker) serve(packet, buf []byte, client netip.AddrPort, local netip.Ad
 		}
 	}()
 	r := &w.request
-	r.Client, r.Local, r.Block, r.Source = client, local, -1, resolver.None
-	verdict := r.Query.Parse(packet)
-	switch verdict {
-	case wire.Silent:
-		w.silent++
-		return nil, resolver.Drop
-	case wire.Valid:
-		reply, result = w.serving.answerer.Answer(r, buf)
-	default:
-		reply, result = w.serving.answerer.Refuse(r, verdict, buf)
-	}
+	r.Client, r.Local = client, local
+	reply, result = w.serving.answerer.Answer(r, packet, buf)
 	if result == resolver.Send || result == resolver.Drop {
 		w.note(reply, result)
 	}

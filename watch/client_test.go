@@ -79,10 +79,7 @@ func (c *client) another() *client {
 
 // send is the reply to a packet.
 func (c *client) send(packet []byte) ([]byte, error) {
-	if verdict := c.request.Query.Parse(packet); verdict != wire.Valid {
-		return nil, fmt.Errorf("the query is not valid: %v", verdict)
-	}
-	reply, result := c.Answer(&c.request, c.buf)
+	reply, result := c.Answer(&c.request, packet, c.buf)
 	if result != resolver.Send {
 		return nil, fmt.Errorf("result %v", result)
 	}

@@ -126,7 +126,7 @@ func origin(o watch.Options) string {
 	return "the cluster it runs in"
 }
 
-func summarizeTransfer(t *resolver.Transfer) string {
+func summarizeTransfer(t *resolver.ZoneTransfer) string {
 	s := &sum{}
 	fmt.Fprintf(s, "transfer %s to", names(t.Zones))
 	if t.Any {

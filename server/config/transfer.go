@@ -11,7 +11,7 @@ import (
 
 // transfer [ZONES…] { to ADDRESS… }
 func (b *block) transfer(a *args) {
-	t := resolver.Transfer{Zones: a.zonesOr(b.zones...)}
+	t := resolver.ZoneTransfer{Zones: a.zonesOr(b.zones...)}
 	a.options(options{
 		"to":     func(o *args) { o.secondaries(&t) },
 		"source": nil,
@@ -54,7 +54,7 @@ func elsewhere(blocks []*block, zone string) string {
 }
 
 // secondaries reads ADDRESS…, each an IP address with or without a port, or * for everybody.
-func (a *args) secondaries(t *resolver.Transfer) {
+func (a *args) secondaries(t *resolver.ZoneTransfer) {
 	for _, w := range a.atLeastOne("the address of a secondary, or *") {
 		if w == "*" {
 			t.Any = true
