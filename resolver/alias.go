@@ -8,34 +8,35 @@ const maxLinks = 10
 // follow answers q with a CNAME record to target (absolute, wire form) and, unless the alias itself was asked for, makes target the
 // next name to resolve (RFC 1034 section 3.6.2). The target re-enters at the choice of the server block. A loop or a chain that is too
 // long ends with the links found so far and SERVFAIL.
-func (r *Request) follow(q question, ttl uint32, target string) step {
-	r.Reply.SetFlags(wire.FlagAA) // the first owner is ours
+func (r *Request) follow(q *question, ttl uint32, target string) result {
 	if r.links == maxLinks {
 		return r.lost()
 	}
-	at, ok := r.Reply.Named(q.owner, wire.TypeCNAME, ttl, nil, target)
-	if !ok || r.Query.Type == wire.TypeCNAME || r.Query.Type == wire.TypeANY {
-		return done
+	at, ok := r.Reply.AddName(q.owner, wire.TypeCNAME, ttl, nil, target)
+	if !ok || q.qtype == wire.TypeCNAME || q.qtype == wire.TypeANY {
+		return result{outcome: answered, source: FromKubernetes, authoritative: true}
 	}
-	if r.seen(target) {
+	if r.visitedBefore(target) {
 		return r.lost()
 	}
 	r.visited[r.links] = target
 	r.links++
-	r.alias.SetString(target)
-	r.aliasAt = at
-	return alias
+	r.Source = FromKubernetes
+	r.Reply.SetFlags(wire.FlagAA) // the first owner is ours
+	r.name.SetString(target)
+	q.name, q.owner, q.asked = &r.name, at, false
+	return result{outcome: alias}
 }
 
 // lost ends a chain of aliases that leads nowhere.
-func (r *Request) lost() step {
-	r.Reply.Rcode = wire.ServerFailure
-	r.Reply.Explain(wire.Other, "the chain of aliases is a loop or has more than 10 links")
-	return done
+func (r *Request) lost() result {
+	res := failure(FromKubernetes, wire.ServerFailure, wire.Other, "the chain of aliases is a loop or has more than 10 links")
+	res.authoritative = true
+	return res
 }
 
-// seen reports whether target was asked for on the way here.
-func (r *Request) seen(target string) bool {
+// visitedBefore reports whether target was asked for on the way here.
+func (r *Request) visitedBefore(target string) bool {
 	for _, name := range r.visited[:r.links] {
 		if name == target {
 			return true

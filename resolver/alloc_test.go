@@ -36,7 +36,7 @@ func sample(t testing.TB) *Resolver {
 	})
 	r := must(New(Options{Blocks: []Block{{
 		Zones: []string{"."}, Bufsize: 1232, Rotate: true, Cache: &Cache{},
-		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index, TTL: 5 * time.Second, Pods: zones.PodsInsecure}},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index, TTL: 5 * time.Second, Pods: zones.PodsInsecure, Local: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}},
 		Forwards:   []Forward{{From: ".", To: []Upstream{{Address: netip.MustParseAddrPort("127.0.0.1:1")}}}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 	answer := new(dns.Msg)
@@ -49,7 +49,7 @@ func sample(t testing.TB) *Resolver {
 		t.Fatal("the upstream's message was not read")
 	}
 	name := must(wire.ParseName("www.example.com"))
-	r.blocks[0].cache.add(query{name: string(name), typ: wire.TypeA, rd: true}, newMessage(packet, &read), time.Now())
+	r.blocks[0].cache.add(query{name: string(name), typ: wire.TypeA, rd: true}, everything, newMessage(packet, &read), time.Now())
 	return r
 }
 
@@ -71,6 +71,10 @@ var hits = []struct {
 	answers     int
 }{
 	{"A", "web.prod.svc.cluster.local.", dns.TypeA, wire.NoError, 1},
+	{"apex NS", "cluster.local.", dns.TypeNS, wire.NoError, 1},
+	{"apex NS of a reverse zone", "in-addr.arpa.", dns.TypeNS, wire.NoError, 1},
+	{"name server", "ns.dns.cluster.local.", dns.TypeA, wire.NoError, 1},
+	{"name server NODATA", "ns.dns.cluster.local.", dns.TypeAAAA, wire.NoError, 0},
 	{"AAAA NODATA", "web.prod.svc.cluster.local.", dns.TypeAAAA, wire.NoError, 0},
 	{"NXDOMAIN", "www.example.com.prod.svc.cluster.local.", dns.TypeA, wire.NameError, 0},
 	{"NXDOMAIN service", "nope.prod.svc.cluster.local.", dns.TypeA, wire.NameError, 0},

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/miekg/dns"
-
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -29,17 +27,17 @@ const (
 
 // authority answers for the zones of one `kubernetes` directive from its index.
 type authority struct {
-	zones  zoneSet
-	detail []zone // by value of zones
-	ttl    uint32
-	onward zoneSet
-	local  []netip.Addr
-	svc    string       // "svc.<first cluster zone>" in wire form: where PTR records point
-	index  *zones.Index // of that zone
+	zones        zones.Set
+	infos        []zoneInfo // by index of zones
+	ttl          uint32
+	fallthroughs zones.Set
+	local        []netip.Addr
+	svc          string       // "svc.<first cluster zone>" in wire form: where PTR records point
+	index        *zones.Index // of that zone
 }
 
-// zone is one name an authority answers for.
-type zone struct {
+// zoneInfo is what an authority knows of one of its zones.
+type zoneInfo struct {
 	name    string // in wire form
 	reverse bool
 	index   *zones.Index // of the cluster, or of the clusterset
@@ -54,10 +52,10 @@ type zone struct {
 func newAuthority(o Kubernetes) (*authority, error) {
 	a := &authority{ttl: uint32(o.TTL.Seconds()), local: o.Local}
 	var err error
-	if a.zones, err = newZoneSet(o.Zones); err != nil {
+	if a.zones, err = zones.NewSet(o.Zones); err != nil {
 		return nil, err
 	}
-	if a.onward, err = newZoneSet(o.Fallthrough.Zones); err != nil {
+	if a.fallthroughs, err = zones.NewSet(o.Fallthrough.Zones); err != nil {
 		return nil, err
 	}
 	for _, name := range o.Zones {
@@ -65,25 +63,28 @@ func newAuthority(o Kubernetes) (*authority, error) {
 		if err != nil {
 			return nil, err
 		}
-		z := zone{name: string(wireName), reverse: IsReverse(name), index: o.Index, version: specVersion, pods: o.Pods, svc: labelsSvc + string(wireName), ns: labelsNS + string(wireName)}
+		z := zoneInfo{
+			name: string(wireName), reverse: zones.IsArpa(wireName), index: o.Index, version: specVersion, pods: o.Pods,
+			svc: labelsSvc + string(wireName), ns: labelsNS + string(wireName),
+		}
 		if slices.Contains(o.MultiCluster, name) {
 			z.version, z.index, z.pods = multiVersion, o.MultiIndex, zones.PodsDisabled // pods have no names in a clusterset
 			if z.index == nil {
 				z.index = zones.NewIndex() // nothing has been read: no name below svc can be said not to exist
 			}
 		}
-		a.detail = append(a.detail, z)
+		a.infos = append(a.infos, z)
 	}
-	home := slices.IndexFunc(a.detail, func(z zone) bool { return !z.reverse && z.index == o.Index })
+	home := slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse && z.index == o.Index })
 	if home < 0 {
-		home = slices.IndexFunc(a.detail, func(z zone) bool { return !z.reverse })
+		home = slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse })
 	}
 	if home < 0 {
 		return nil, fmt.Errorf("kubernetes: %s: one zone must not be a reverse zone, for PTR records to point into", strings.Join(o.Zones, " "))
 	}
-	a.svc, a.index = a.detail[home].svc, a.detail[home].index
-	for i := range a.detail {
-		z := &a.detail[i]
+	a.svc, a.index = a.infos[home].svc, a.infos[home].index
+	for i := range a.infos {
+		z := &a.infos[i]
 		z.servers = z.svc
 		if z.reverse || z.index != a.index {
 			z.servers = a.svc
@@ -97,7 +98,8 @@ func newAuthority(o Kubernetes) (*authority, error) {
 
 // IsReverse reports whether name, a zone, is one of addresses: RFC 1035 section 3.5 and RFC 3596 section 2.5.
 func IsReverse(name string) bool {
-	return dns.IsSubDomain("in-addr.arpa.", name) || dns.IsSubDomain("ip6.arpa.", name)
+	zone, err := wire.ParseName(name)
+	return err == nil && zones.IsArpa(zone)
 }
 
 // CheckZone says why name cannot be the zone of an authority: it is no name, or the names that each zone has at once would be longer
@@ -117,107 +119,91 @@ func CheckZone(name string) error {
 	return nil
 }
 
-// question is one name to be answered on the way of a request: the qname, or what it is an alias of.
-type question struct {
-	name  *wire.QName
-	owner wire.Pointer // where the name stands in the reply
-	zone  int          // labels of the zone it was found in
+// view is an authority as it is responsible for the names of one scope.
+type view struct {
+	*authority
+	info    *zoneInfo
+	labels  int  // of the zone
+	through bool // names that do not exist pass on (option fallthrough)
 }
 
-// apex points at the zone's own name in the reply: the end of the question's name.
-func (q *question) apex(reply *wire.Reply) wire.Pointer {
-	return reply.Suffix(q.owner, q.name.Labels()-q.zone)
-}
-
-// step is what became of a question in one step.
-type step uint8
-
-const (
-	pass   step = iota // the next step's turn
-	done               // answered
-	alias              // Request.alias is to be resolved next
-	ask                // only an upstream knows, and blocking is not allowed here
-	stream             // a zone transfer: more than one message
-)
-
-// answer answers q if it is in one of the zones. Names that do not exist pass on under `fallthrough`.
-func (a *authority) answer(r *Request, q question) step {
-	value, labels, ok := a.zones.match(q.name)
-	if !ok {
-		return pass
-	}
-	q.zone = labels
-	z := &a.detail[value]
-	snapshot := z.index.Snapshot()
-	if z.reverse {
-		return a.answerReverse(r, q, snapshot, z)
+// answer answers q from the index of its zone.
+func (v *view) answer(r *Request, q *question) result {
+	snapshot := v.info.index.Snapshot()
+	if v.info.reverse {
+		return v.answerReverse(r, q, snapshot)
 	}
 	m := &r.match
-	snapshot.Lookup(m, q.name, labels, z.pods)
-	if m.Outcome == zones.Missing && a.onward.contains(q.name) {
-		return pass
-	}
-	r.Source = FromKubernetes
+	snapshot.Lookup(m, q.name, v.labels, v.info.pods)
 	switch m.Outcome {
 	case zones.Unsynced:
-		return r.notReady()
+		return notReady
 	case zones.Missing:
-		r.Reply.Rcode = wire.NameError
+		return v.missing(snapshot)
 	case zones.Found:
 		if target := m.Node.CNAME(); target != "" {
-			return r.follow(q, a.ttl, target)
+			return r.follow(q, v.ttl, target)
 		}
-		a.records(r, q, z)
+		v.records(r, q)
 	case zones.Pod:
-		r.address(q, a.ttl, m.Addr)
+		if q.wants(&r.Reply, addressType(m.Addr)) {
+			r.addAddress(q.owner, v.ttl, m.Addr)
+		}
 	case zones.Version:
-		if r.wants(wire.TypeTXT) {
-			r.Reply.Text(q.owner, versionTTL, z.version)
+		if q.wants(&r.Reply, wire.TypeTXT) {
+			r.Reply.AddText(q.owner, versionTTL, v.info.version)
 		}
 	case zones.NameServer:
-		a.nameServerAddresses(r, q, a.fronting(z, snapshot))
+		v.nameServerAddresses(r, q, v.fronting(v.info, snapshot))
 	case zones.Apex:
-		a.apexRecords(r, q, snapshot, z)
+		v.apexRecords(r, q, snapshot)
 	}
-	return a.finish(r, q, snapshot)
+	return v.found(r, q, snapshot)
 }
 
-// finish sets what all authoritative answers share. An answer without records carries the SOA (RFC 2308 section 3) and says why.
-func (a *authority) finish(r *Request, q question, snapshot *zones.Snapshot) step {
-	r.Reply.SetFlags(wire.FlagAA)
-	if r.answered == r.Reply.Count(wire.Answer) && !r.Reply.Truncated() {
-		r.explain(&r.match)
-		r.Reply.Begin(wire.Authority)
-		a.soa(r, q, snapshot)
+// missing is the result for a name that does not exist.
+func (v *view) missing(snapshot *zones.Snapshot) result {
+	if v.through {
+		return result{}
 	}
-	return done
+	return result{outcome: nxdomain, source: FromKubernetes, authoritative: true, rcode: wire.NameError, lookup: true, soa: v.soa(snapshot)}
 }
 
-func (a *authority) soa(r *Request, q question, snapshot *zones.Snapshot) {
-	r.Reply.SOA(q.apex(&r.Reply), q.name.Suffix(q.name.Labels()-q.zone), min(a.ttl, maxSOATTL), labelsNS, labelsMaster,
-		[5]uint32{snapshot.Serial(), soaRefresh, soaRetry, soaExpire, a.ttl})
+// found is the result for a name that exists. An answer that was cut has records all the same.
+func (v *view) found(r *Request, q *question, snapshot *zones.Snapshot) result {
+	if q.empty(&r.Reply) && !r.Reply.Truncated() {
+		return result{outcome: nodata, source: FromKubernetes, authoritative: true, lookup: true, soa: v.soa(snapshot)}
+	}
+	return result{outcome: answered, source: FromKubernetes, authoritative: true}
+}
+
+// notReady is the result while the cluster has not been read.
+var notReady = failure(FromKubernetes, wire.ServerFailure, wire.NotReady, "the cluster has not been read yet")
+
+func (v *view) soa(snapshot *zones.Snapshot) soa {
+	return soa{labels: v.labels, serial: snapshot.Serial(), ttl: min(v.ttl, maxSOATTL), negative: v.ttl, exists: true}
 }
 
 // records adds the rrset of a node that the qtype asks for.
-func (a *authority) records(r *Request, q question, z *zone) {
+func (v *view) records(r *Request, q *question) {
 	n := &r.match.Node
-	if r.wants(wire.TypeA) {
-		r.rotated(q, wire.TypeA, a.ttl, n.A(), 4)
+	if q.wants(&r.Reply, wire.TypeA) {
+		r.rotated(q, wire.TypeA, v.ttl, n.A(), 4)
 	}
-	if r.wants(wire.TypeAAAA) {
-		r.rotated(q, wire.TypeAAAA, a.ttl, n.AAAA(), 16)
+	if q.wants(&r.Reply, wire.TypeAAAA) {
+		r.rotated(q, wire.TypeAAAA, v.ttl, n.AAAA(), 16)
 	}
-	if r.wants(wire.TypeSRV) {
-		a.services(r, q, n, z)
+	if q.wants(&r.Reply, wire.TypeSRV) {
+		v.services(r, q, n)
 	}
 }
 
 // services adds the SRV records of n and, as additional data, the addresses of their targets (RFC 2782).
-func (a *authority) services(r *Request, q question, n *zones.Node, z *zone) {
+func (v *view) services(r *Request, q *question, n *zones.Node) {
 	r.targets = r.targets[:0]
 	for i := range n.Services() {
 		fixed, target := n.Service(i)
-		at, ok := r.Reply.Named(q.owner, wire.TypeSRV, a.ttl, fixed[:], target.Name(), target.Unit().Owner(), z.svc)
+		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, v.ttl, fixed[:], target.Name(), target.Unit().Owner(), v.info.svc)
 		if !ok {
 			return
 		}
@@ -232,75 +218,67 @@ func (a *authority) services(r *Request, q question, n *zones.Node, z *zone) {
 		}
 		last = target.Name()
 		if at == 0 {
-			a.farAddresses(r, &target, z)
+			v.farAddresses(r, &target)
 			continue
 		}
-		r.addresses(at, wire.TypeA, a.ttl, target.A(), 4, 0)
-		r.addresses(at, wire.TypeAAAA, a.ttl, target.AAAA(), 16, 0)
+		r.addresses(at, wire.TypeA, v.ttl, target.A(), 4, 0)
+		r.addresses(at, wire.TypeAAAA, v.ttl, target.AAAA(), 16, 0)
 	}
 }
 
 // farAddresses adds the addresses of a target that stands where no pointer reaches, behind the first 16 KiB of a reply over TCP (RFC 1035
 // section 4.1.4), with its name written again. A target whose name is too long is in no record.
-func (a *authority) farAddresses(r *Request, target *zones.Node, z *zone) {
-	if len(target.Name())+len(target.Unit().Owner())+len(z.svc) > wire.MaxName {
+func (v *view) farAddresses(r *Request, target *zones.Node) {
+	if len(target.Name())+len(target.Unit().Owner())+len(v.info.svc) > wire.MaxName {
 		return
 	}
-	owner := []byte(target.Name() + target.Unit().Owner() + z.svc)
+	owner := []byte(target.Name() + target.Unit().Owner() + v.info.svc)
 	for addr := range slices.Chunk([]byte(target.A()), 4) {
-		r.Reply.Owned(owner, wire.TypeA, wire.ClassIN, a.ttl, addr)
+		r.Reply.AddRaw(owner, wire.TypeA, wire.ClassIN, v.ttl, addr)
 	}
 	for addr := range slices.Chunk([]byte(target.AAAA()), 16) {
-		r.Reply.Owned(owner, wire.TypeAAAA, wire.ClassIN, a.ttl, addr)
+		r.Reply.AddRaw(owner, wire.TypeAAAA, wire.ClassIN, v.ttl, addr)
 	}
 }
 
 // apexRecords answers for the zone's own name: SOA and NS.
-func (a *authority) apexRecords(r *Request, q question, snapshot *zones.Snapshot, z *zone) {
-	if r.wants(wire.TypeSOA) {
-		a.soa(r, q, snapshot)
+func (v *view) apexRecords(r *Request, q *question, snapshot *zones.Snapshot) {
+	if q.wants(&r.Reply, wire.TypeSOA) {
+		soa := v.soa(snapshot)
+		soa.write(&r.Reply, q)
 	}
-	if r.wants(wire.TypeNS) {
-		a.nameServers(r, q, a.fronting(z, snapshot), z)
+	if q.wants(&r.Reply, wire.TypeNS) {
+		v.nameServers(r, q, v.fronting(v.info, snapshot), v.info)
 	}
 }
 
 // answerReverse answers a name of a reverse zone: the owners of PTR records exist there and nothing else does.
-func (a *authority) answerReverse(r *Request, q question, snapshot *zones.Snapshot, z *zone) step {
+func (v *view) answerReverse(r *Request, q *question, snapshot *zones.Snapshot) result {
 	r.match = zones.Match{}
-	if q.name.Labels() == q.zone {
-		r.Source = FromKubernetes
+	if q.name.Labels() == v.labels {
 		r.match.Outcome = zones.Apex
-		a.apexRecords(r, q, snapshot, z)
-		return a.finish(r, q, snapshot)
+		v.apexRecords(r, q, snapshot)
+		return v.found(r, q, snapshot)
 	}
-	addr, ok := reverseAddr(q.name)
-	if ok && !snapshot.Synced(zones.ServiceKinds) {
-		r.Source = FromKubernetes
-		return r.notReady()
+	addr, ok := zones.ParseArpa(q.name)
+	if !ok {
+		return v.missing(snapshot)
 	}
-	var pointer *zones.Pointer
-	if ok {
-		pointer = snapshot.Reverse(&r.match, addr)
+	if !snapshot.Synced(zones.ServiceKinds) {
+		return notReady
 	}
-	if pointer == nil && a.onward.contains(q.name) {
-		return pass
-	}
-	r.Source = FromKubernetes
-	if pointer == nil {
-		r.Reply.Rcode = wire.NameError
-		if ok {
-			r.match.Why = zones.NoAddress
-		}
-		return a.finish(r, q, snapshot)
+	ptr := snapshot.Reverse(&r.match, addr)
+	if ptr == nil {
+		r.match.Why = zones.NoAddress
+		return v.missing(snapshot)
 	}
 	r.match.Outcome = zones.Found
-	if r.wants(wire.TypePTR) {
-		for ; pointer != nil; pointer = pointer.Next() {
-			if _, ok := r.Reply.Named(q.owner, wire.TypePTR, a.ttl, nil, pointer.Host(), pointer.Service(), a.svc); !ok {
+	if q.wants(&r.Reply, wire.TypePTR) {
+		for ; ptr != nil; ptr = ptr.Next() {
+			if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, v.ttl, nil, ptr.Host(), ptr.Service(), v.svc); !ok {
 				break
 			}
 		}
 	}
-	return a.finish(r, q, snapshot)
+	return v.found(r, q, snapshot)
 }

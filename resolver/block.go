@@ -4,104 +4,163 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// To add a step: its options in options.go, its compiled form in block, its place in newBlock and in steps, its goroutine, if it has one,
-// in (*Resolver).Run, and its counters in counts.go.
+// To add a step:
+//   - its options in options.go, and the names in them in (*block).names;
+//   - its compiled form in block, made by (*Resolver).newBlock; with obtain, where a reload must not lose what it holds;
+//   - what it says of a zone in scope;
+//   - its line in (*block).steps, and its Source if it answers by itself;
+//   - its counters in counts.go.
 
 // block is one compiled server block.
 type block struct {
 	options     *Block
-	bufsize     uint16
-	rotate      bool
-	recursive   bool   // it forwards: RA is set
-	hosts       *hosts // nil for none
+	flags       uint16 // of every reply: RA, if the block forwards
+	dns64       *dns64 // nil for none, as below
+	rewrites    *rewrites
+	acls        *acls
+	hosts       *hosts
 	authorities []*authority
-	cache       *cache // nil for none
+	cache       *cache
 	forwarders  []*forwarder
-	loop        *loop // nil without `loop`
+	loop        *loop
 	transfers   []transferRule
 	notify      []*notifier
 }
 
 // steps is what a server block does with a question, in this order whatever the order in the Corefile. Each step answers, passes to
-// the next one, or leads to an alias.
-func (b *block) steps(ctx context.Context, r *Request, q question) step {
+// the next one, or changes the question.
+func (b *block) steps(ctx context.Context, r *Request, q *question) result {
 	switch {
-	case b == nil:
-		return r.refuse(wire.NotAuthoritative, "no server block has a zone for this name")
 	case r.Query.Class != wire.ClassIN:
 		return r.refuse(wire.Other, "only class IN is served")
-	case r.Query.Type == wire.TypeAXFR || r.Query.Type == wire.TypeIXFR:
+	case q.qtype == wire.TypeAXFR || q.qtype == wire.TypeIXFR:
 		return b.transfer(r, q)
+	case b.loop != nil && b.loop.caught(q):
+		return looped
 	}
-	if b.loop != nil && b.loop.caught(&r.Query) {
-		return b.loop.answer(r)
+	if b.dns64 != nil {
+		b.dns64.wrap(r, q)
+	}
+	if b.rewrites != nil {
+		if res := b.rewrites.change(r, q); res.outcome != pass {
+			return res
+		}
+	}
+	if b.acls != nil {
+		if res := b.acls.check(r, q); res.outcome != pass {
+			return res
+		}
 	}
 	if b.hosts != nil {
-		if s := b.hosts.answer(r, q); s != pass {
-			return s
+		if res := b.hosts.answer(r, q); res.outcome != pass {
+			return res
 		}
 	}
-	for _, a := range b.authorities {
-		if s := a.answer(r, q); s != pass {
-			return s
+	for i := range q.scope.views {
+		if res := q.scope.views[i].answer(r, q); res.outcome != pass {
+			return res
 		}
 	}
-	return b.onward(ctx, r, q)
+	if b.cache != nil {
+		if res := b.cache.answer(r, q); res.outcome != pass {
+			return res
+		}
+	}
+	return b.forward(ctx, r, q)
 }
 
-func newBlock(o *Block, previous *Resolver, log *slog.Logger) (*block, error) {
-	b := &block{options: o, bufsize: o.Bufsize, rotate: o.Rotate, recursive: len(o.Forwards) > 0}
-	var err error
-	if o.Hosts != nil {
-		if b.hosts, err = newHosts(*o.Hosts, o.Zones, log); err != nil {
+// newBlock compiles the options of one block. server is the label of its listening address.
+func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, error) {
+	b := &block{options: o}
+	if len(o.Forwards) > 0 {
+		b.flags = wire.FlagRA
+	}
+	for _, compile := range []func() error{
+		func() error { return r.newPolicies(b, server) },
+		func() error { return r.newLocal(b, log) },
+		func() error { return r.newUpstream(b, server, log) },
+	} {
+		if err := compile(); err != nil {
 			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// newPolicies compiles what changes questions and answers, or keeps them from clients.
+func (r *Resolver) newPolicies(b *block, server string) (err error) {
+	o := b.options
+	if o.DNS64 != nil {
+		b.dns64, err = obtain(r, "dns64", []any{o.DNS64, server, o.Zones}, func() (*dns64, error) { return &dns64{options: *o.DNS64}, nil })
+	}
+	if err == nil && len(o.Rewrites) > 0 {
+		b.rewrites, err = newRewrites(b)
+	}
+	if err == nil && len(o.ACLs) > 0 {
+		b.acls, err = obtain(r, "acl", []any{o.ACLs, server, o.Zones}, func() (*acls, error) { return newACLs(o.ACLs) })
+	}
+	return err
+}
+
+// newLocal compiles what answers by itself.
+func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
+	o := b.options
+	if o.Hosts != nil {
+		options := *o.Hosts
+		if len(options.Zones) == 0 {
+			options.Zones = o.Zones
+		}
+		if b.hosts, err = obtain(r, "hosts", options, func() (*hosts, error) { return newHosts(options, log) }); err != nil {
+			return err
 		}
 	}
 	for _, k := range o.Kubernetes {
 		a, err := newAuthority(k)
 		if err != nil {
-			return nil, fmt.Errorf("kubernetes: %w", err)
+			return fmt.Errorf("kubernetes: %w", err)
 		}
 		b.authorities = append(b.authorities, a)
 	}
+	if b.transfers, err = newTransferRules(o.Transfers); err != nil {
+		return err
+	}
+	b.notify = b.notifiers(log)
+	return nil
+}
+
+// newUpstream compiles what asks others: forwarders, the cache of what they say, the watch for loops.
+func (r *Resolver) newUpstream(b *block, server string, log *slog.Logger) error {
+	o := b.options
 	for _, options := range o.Forwards {
-		f, err := newForwarder(options, log)
+		f, err := r.newForward(options, log)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.forwarders = append(b.forwarders, f)
 	}
-	if b.transfers, err = newTransferRules(o.Transfers); err != nil {
-		return nil, err
-	}
-	b.notify = b.notifiers(log)
-	if o.Loop {
-		if b.loop, err = newLoop(o.Zones[0], b.forwarders, log); err != nil {
-			return nil, err
-		}
-	}
+	var err error
 	if o.Cache != nil {
-		if b.cache = previous.cacheLike(o); b.cache == nil {
-			b.cache, err = newCache(*o.Cache, o.Zones)
+		options := *o.Cache
+		if len(options.Zones) == 0 {
+			options.Zones = o.Zones
 		}
+		b.cache, err = obtain(r, "cache", []any{options, o.Forwards, server, o.Zones}, func() (*cache, error) { return newCache(options, b.forwarders) })
 	}
-	return b, err
+	if err == nil && o.Loop {
+		b.loop, err = obtain(r, "loop", []any{o.Zones[0], o.Forwards}, func() (*loop, error) { return newLoop(o.Zones[0], b.forwarders, log) })
+	}
+	return err
 }
 
-// cacheLike is the cache of a block with the same zones, cache options and upstreams as o; nil when there is none.
-func (r *Resolver) cacheLike(o *Block) *cache {
-	if r == nil {
-		return nil
+// newForward is the forwarder of options, with its certificates as they are now: those of changed files make another forwarder.
+func (r *Resolver) newForward(options Forward, log *slog.Logger) (*forwarder, error) {
+	secrets, err := readSecrets(&options)
+	if err != nil {
+		return nil, fmt.Errorf("forward: tls: %w", err)
 	}
-	for _, b := range r.blocks {
-		if reflect.DeepEqual(b.options.Zones, o.Zones) && reflect.DeepEqual(b.options.Cache, o.Cache) && reflect.DeepEqual(b.options.Forwards, o.Forwards) {
-			return b.cache
-		}
-	}
-	return nil
+	return obtain(r, "forward", []any{options, secrets}, func() (*forwarder, error) { return newForwarder(options, secrets, log) })
 }

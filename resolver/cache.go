@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -29,13 +30,13 @@ const (
 	refreshLimit = 64                // refreshes under way
 )
 
-// kind is what an entry says. The first two are the halves of the cache that have their own limits; failures live with the denials.
+// kind is what an entry says. The first two are the halves of the cache that have their own limits; broken live with the denials.
 type kind uint8
 
 const (
 	success kind = iota
 	denial
-	failure
+	broken // a failure of upstream
 )
 
 // freshness is what a lookup found.
@@ -53,6 +54,7 @@ type entry struct {
 	*message
 	query
 	kind   kind
+	keep   cached // what is kept of the name
 	stored time.Time
 	holds  time.Duration // how long it is fresh
 
@@ -67,27 +69,41 @@ type entry struct {
 // lookups; a hit allocates nothing. Any number of goroutines may use it.
 type cache struct {
 	options        Cache
-	zones          zoneSet
-	disableSuccess zoneSet
-	disableDenial  zoneSet
+	zones          zones.Set
+	disableSuccess zones.Set
+	disableDenial  zones.Set
 	seed           maphash.Seed
 	shards         []shard
 	refreshes      chan *entry
 	servedStale    atomic.Uint64
+	fetch          func(context.Context, query) *message // asks upstream for an entry again
 }
 
-// newCache is an empty cache. zones are the block's, for options that name none.
-func newCache(options Cache, zones []string) (*cache, error) {
-	if len(options.Zones) > 0 {
-		zones = options.Zones
+// cached is what a cache keeps of the answers for a name.
+type cached struct {
+	here    bool // any of them
+	success bool // answers with records
+	denial  bool // NXDOMAIN, NODATA and failures
+}
+
+// scope is what the cache keeps of the answers for names in zone.
+func (c *cache) scope(zone *wire.QName) cached {
+	if !c.zones.Contains(zone) {
+		return cached{}
 	}
+	return cached{true, !c.disableSuccess.Contains(zone), !c.disableDenial.Contains(zone)}
+}
+
+// newCache is an empty cache of what forwarders say.
+func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
 	c := &cache{options: options, seed: maphash.MakeSeed(), refreshes: make(chan *entry, refreshQueue)}
+	c.fetch = func(ctx context.Context, q query) *message { return refetch(ctx, forwarders, q) }
 	for _, set := range []struct {
-		to    *zoneSet
+		to    *zones.Set
 		names []string
-	}{{&c.zones, zones}, {&c.disableSuccess, options.DisableSuccess}, {&c.disableDenial, options.DisableDenial}} {
+	}{{&c.zones, options.Zones}, {&c.disableSuccess, options.DisableSuccess}, {&c.disableDenial, options.DisableDenial}} {
 		var err error
-		if *set.to, err = newZoneSet(set.names); err != nil {
+		if *set.to, err = zones.NewSet(set.names); err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
 		}
 	}
@@ -138,19 +154,31 @@ func (c *cache) shardOf(hash uint64, dnssec, unchecked bool) (*shard, uint64) {
 	return &c.shards[hash>>32&uint64(len(c.shards)-1)], hash
 }
 
+// answer answers q with what is kept. What may be served only when upstream does not answer is left in the request.
+func (c *cache) answer(r *Request, q *question) result {
+	r.stale = nil
+	if !q.scope.cached.here || len(q.forwarders()) == 0 {
+		return result{}
+	}
+	e, found := c.get(r, q)
+	switch found {
+	case fresh, stale:
+		return c.result(r, e, found)
+	case unchecked:
+		r.stale = e
+	}
+	return result{}
+}
+
 // get looks for an answer to q. The entry may be written until it is let go of, whatever becomes of it in the cache. An entry that
 // should be fetched again is handed to run.
-func (c *cache) get(r *Request, q question) (*entry, freshness) {
-	if !c.zones.contains(q.name) {
-		return nil, missing
-	}
-	do, cd := r.Query.DO, r.Query.Flags&wire.FlagCD != 0
-	name := q.name.Name()
-	s, key := c.shardOf(maphash.Bytes(c.seed, name), do, cd)
+func (c *cache) get(r *Request, q *question) (*entry, freshness) {
+	k := keyOf(r, q)
+	s, key := c.shardOf(maphash.Bytes(c.seed, k.name), k.do, k.cd)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Requests++
-	e, found := c.find(s, key, r, name)
+	e, found := c.find(s, key, &k, r.Now)
 	if found == missing {
 		s.counts.Misses++
 		return nil, missing
@@ -162,20 +190,42 @@ func (c *cache) get(r *Request, q question) (*entry, freshness) {
 	return e, found
 }
 
+// look is get for a question that has missed, when its turn to be asked has come: nothing is counted, and only what is fresh will do.
+func (c *cache) look(r *Request, q *question) *entry {
+	k := keyOf(r, q)
+	s, key := c.shardOf(maphash.Bytes(c.seed, k.name), k.do, k.cd)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, found := c.find(s, key, &k, r.Now); found == fresh {
+		return e
+	}
+	return nil
+}
+
+// key is what entries are found by.
+type key struct {
+	name   []byte // wire form in lower case
+	typ    wire.Type
+	do, cd bool
+}
+
+func keyOf(r *Request, q *question) key {
+	return key{q.name.Name(), q.qtype, r.Query.DO, r.Query.Flags&wire.FlagCD != 0}
+}
+
 // find chooses among what is known of a name: fresh records, a fresh denial, what is stale but may be served, a fresh failure.
-func (c *cache) find(s *shard, key uint64, r *Request, name []byte) (*entry, freshness) {
-	typ, now := r.Query.Type, r.Now
-	typed := key ^ uint64(typ)*typeKey
+func (c *cache) find(s *shard, key uint64, k *key, now time.Time) (*entry, freshness) {
+	typed := key ^ uint64(k.typ)*typeKey
 	candidates := [...]struct {
 		half *half
 		key  uint64
 		typ  wire.Type
-	}{{&s.halves[success], typed, typ}, {&s.halves[denial], typed, typ}, {&s.halves[denial], key, 0}}
+	}{{&s.halves[success], typed, k.typ}, {&s.halves[denial], typed, k.typ}, {&s.halves[denial], key, 0}}
 	var old *entry
 	for i := range candidates {
 		h := candidates[i].half
 		e, ok := h.lru.Get(candidates[i].key)
-		if !ok || !e.is(name, candidates[i].typ, r) {
+		if !ok || !e.is(k, candidates[i].typ) {
 			continue
 		}
 		age := now.Sub(e.stored)
@@ -195,15 +245,15 @@ func (c *cache) find(s *shard, key uint64, r *Request, name []byte) (*entry, fre
 		return old, stale
 	}
 	e, ok := s.halves[denial].lru.Get(typed ^ failureKey)
-	if ok && e.is(name, typ, r) && now.Sub(e.stored) < e.holds {
+	if ok && e.is(k, k.typ) && now.Sub(e.stored) < e.holds {
 		return e, fresh
 	}
 	return nil, missing
 }
 
 // is tells an entry from another one with the same key.
-func (e *entry) is(name []byte, typ wire.Type, r *Request) bool {
-	return e.query.typ == typ && e.do == r.Query.DO && e.cd == (r.Query.Flags&wire.FlagCD != 0) && e.name == string(name)
+func (e *entry) is(k *key, typ wire.Type) bool {
+	return e.query.typ == typ && e.do == k.do && e.cd == k.cd && e.name == string(k.name)
 }
 
 // wanted counts a hit and reports whether the entry should be fetched again: it is stale, or popular and soon to be.
@@ -215,7 +265,7 @@ func (c *cache) wanted(e *entry, found freshness, now time.Time) bool {
 		e.seen = now
 		e.hits++
 	}
-	if e.kind == failure || e.refreshing || now.Before(e.retry) {
+	if e.kind == broken || e.refreshing || now.Before(e.retry) {
 		return false
 	}
 	if found == fresh {
@@ -236,7 +286,7 @@ func (c *cache) refresh(s *shard, e *entry) {
 }
 
 // run fetches entries again that get found worth it, until ctx ends.
-func (c *cache) run(ctx context.Context, fetch func(context.Context, query) *message) {
+func (c *cache) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	slots := make(chan struct{}, refreshLimit)
@@ -248,8 +298,8 @@ func (c *cache) run(ctx context.Context, fetch func(context.Context, query) *mes
 			slots <- struct{}{}
 			workers.Go(func() {
 				defer func() { <-slots }()
-				if m := fetch(ctx, e.asked()); ctx.Err() == nil {
-					c.add(e.asked(), m, time.Now())
+				if m := c.fetch(ctx, e.asked()); ctx.Err() == nil {
+					c.add(e.asked(), e.keep, m, time.Now())
 				}
 				s, _ := c.shardOf(maphash.String(c.seed, e.name), e.do, e.cd)
 				s.mu.Lock()
@@ -270,46 +320,50 @@ func (e *entry) asked() query {
 	return q
 }
 
-// add keeps what upstream said to q, if it may be kept. It returns how the TTLs of m are to be shown: as a hit would show them, so that
-// they do not jump. now is the time of the query; what took long to come is as old as its arrival.
-func (c *cache) add(q query, m *message, now time.Time) aging {
+// add keeps what upstream said to q, if it may be kept. now is the time of the query; what took long to come is as old as its arrival.
+func (c *cache) add(q query, keep cached, m *message, now time.Time) {
+	if !keep.here {
+		return
+	}
 	if m.received.After(now) {
 		now = m.received
 	}
-	var name wire.QName
-	name.SetString(q.name)
-	if !c.zones.contains(&name) {
-		return asItCame
-	}
-	e := c.entry(q, m, now)
+	e := &entry{message: m, query: q, keep: keep, stored: now}
+	e.query.tcp = false
+	keepable := c.judge(e)
 	s, key := c.shardOf(maphash.String(c.seed, q.name), q.do, q.cd)
 	typed := key ^ uint64(q.typ)*typeKey
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.outcome == wire.Failed || e == nil {
+	if m.outcome == wire.Failed || !keepable {
 		s.postpone(key, typed, q.name, now)
 	}
-	if e == nil {
+	if !keepable {
 		if m.outcome == wire.Unusable || (m.outcome == wire.NoData || m.outcome == wire.NoName) && !m.timed {
 			s.counts.Drops++
 		}
-		return asItCame
+		return
 	}
 	half, at := e.place(key, typed)
 	if old, ok := s.halves[half].lru.Peek(at); ok && old.message == m {
-		return c.aging(e) // of several that waited for the same answer another one was here before
+		return // of several that waited for the same answer another one was here before
 	}
-	if e.kind != failure {
+	if e.kind != broken {
 		s.drop(key, typed, e) // what is known by now to be wrong goes even where its successor is not kept
 	}
-	if disabled := &c.disableSuccess; half == success && disabled.contains(&name) {
-		return c.aging(e)
-	}
-	if disabled := &c.disableDenial; half == denial && disabled.contains(&name) {
-		return c.aging(e)
+	if e.kind == success && !keep.success || half == denial && !keep.denial {
+		return
 	}
 	s.put(half, at, e)
-	return c.aging(e)
+}
+
+// shown is how the TTLs of m, the answer to q, are shown: as a hit would show them, so that they do not jump.
+func (c *cache) shown(q query, keep cached, m *message) aging {
+	e := entry{message: m, query: q}
+	if !keep.here || !c.judge(&e) {
+		return asItCame
+	}
+	return c.aging(&e)
 }
 
 // place is where an entry is kept.
@@ -317,7 +371,7 @@ func (e *entry) place(key, typed uint64) (half kind, at uint64) {
 	switch {
 	case e.kind == success:
 		return success, typed
-	case e.kind == failure:
+	case e.kind == broken:
 		return denial, typed ^ failureKey
 	case e.query.typ == 0:
 		return denial, key
@@ -325,16 +379,15 @@ func (e *entry) place(key, typed uint64) (half kind, at uint64) {
 	return denial, typed
 }
 
-// entry is m as it is kept; nil when it is not: cut messages, answers to a query that did not ask for recursion, and all without a TTL
-// that says how long they hold.
-func (c *cache) entry(q query, m *message, now time.Time) *entry {
-	e := &entry{message: m, query: q, stored: now}
-	e.query.tcp = false
+// judge decides what kind of an entry e is and how long it holds, and reports whether it is kept. Cut messages are not, nor are answers to a
+// query that did not ask for recursion, and all without a TTL that says how long they hold.
+func (c *cache) judge(e *entry) bool {
+	m := e.message
 	switch {
-	case m.flags&wire.FlagTC != 0 || m.transient || !q.rd || q.typ == 0:
-		return nil
+	case m.flags&wire.FlagTC != 0 || m.transient || !e.query.rd || e.query.typ == 0:
+		return false
 	case m.outcome == wire.Answered && m.timed:
-		e.holds = hold(m.ttl, c.options.Success)
+		e.kind, e.holds = success, hold(m.ttl, c.options.Success)
 	case m.outcome == wire.NoData && m.timed:
 		e.kind, e.holds = denial, hold(m.ttl, c.options.Denial)
 	case m.outcome == wire.NoName && m.timed:
@@ -343,36 +396,31 @@ func (c *cache) entry(q query, m *message, now time.Time) *entry {
 			e.query.typ = 0 // it is the qname that does not exist, not the end of a chain of aliases
 		}
 	case m.outcome == wire.Failed && (m.rcode == wire.ServerFailure || m.rcode == wire.NotImp):
-		e.kind, e.holds = failure, min(c.options.ServFail, 5*time.Minute) // RFC 2308 section 7, RFC 9520 section 3.2
+		e.kind, e.holds = broken, min(c.options.ServFail, 5*time.Minute) // RFC 2308 section 7, RFC 9520 section 3.2
 	}
-	if e.holds <= 0 {
-		return nil
-	}
-	return e
+	return e.holds > 0
 }
 
 func hold(ttl time.Duration, limit CacheLimit) time.Duration {
 	return min(max(ttl, limit.MinTTL), limit.MaxTTL)
 }
 
-// write answers q with e.
-func (c *cache) write(r *Request, q question, e *entry, found freshness) {
+// result is what e says to a question.
+func (c *cache) result(r *Request, e *entry, found freshness) result {
 	a := c.aging(e)
-	if found != fresh {
-		a = aging{floor: staleTTL, limit: staleTTL}
-	} else if !c.options.KeepTTL {
-		a.age = seconds(r.Now.Sub(e.stored))
-	}
-	e.message.write(r, q, a)
 	if found == fresh {
-		return
+		if !c.options.KeepTTL {
+			a.age = seconds(r.Now.Sub(e.stored))
+		}
+		return e.message.result(FromCache, a)
 	}
 	c.servedStale.Add(1)
-	code := wire.StaleAnswer
+	res := e.message.result(FromCache, aging{floor: staleTTL, limit: staleTTL})
+	res.info, res.words = wire.StaleAnswer, "the answer is older than its TTL; upstream is being asked again or does not answer"
 	if e.outcome == wire.NoName {
-		code = staleNoName
+		res.info = staleNoName
 	}
-	r.Reply.Explain(code, "the answer is older than its TTL; upstream is being asked again or does not answer")
+	return res
 }
 
 // aging is how the TTLs of a new entry are shown. Those of a denial are no longer than it holds (RFC 2308 section 5).

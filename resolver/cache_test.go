@@ -26,7 +26,10 @@ func newTestCache(t testing.TB, options Cache) *cache {
 	if options.ServFail == 0 {
 		options.ServFail = 5 * time.Second
 	}
-	c, err := newCache(options, []string{"."})
+	if len(options.Zones) == 0 {
+		options.Zones = []string{"."}
+	}
+	c, err := newCache(options, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,21 +40,33 @@ func newTestCache(t testing.TB, options Cache) *cache {
 func (c *cache) keep(t testing.TB, text, rcode, records string, now time.Time) {
 	t.Helper()
 	r := asking(t, text, now)
-	c.add(newQuery(r, r.whole()), upstreamSays(t, text, rcode, records), now)
+	c.add(newQuery(r, c.whole(r)), r.question.scope.cached, upstreamSays(t, text, rcode, records), now)
+}
+
+// everything is what a cache keeps without options.
+var everything = cached{here: true, success: true, denial: true}
+
+// whole is the question that r's client asks, in c's scope.
+func (c *cache) whole(r *Request) *question {
+	q := r.whole()
+	f := &forwarder{}
+	q.scope = &scope{cached: c.scope(q.name), forwards: []*forwarder{f}, forwardsZone: []*forwarder{f}}
+	return q
 }
 
 // found is what c says at now: the rcode and all records, or "miss" and the like.
 func (c *cache) found(t testing.TB, text string, now time.Time) string {
 	t.Helper()
 	r := asking(t, text, now)
-	e, state := c.get(r, r.whole())
-	if state == missing {
+	q := c.whole(r)
+	res := c.answer(r, q)
+	switch {
+	case r.stale != nil:
+		return "ask first"
+	case res.outcome == pass:
 		return "miss"
 	}
-	if state == unchecked {
-		return "ask first"
-	}
-	c.write(r, r.whole(), e, state)
+	r.finish(q, &res)
 	m := finished(t, r)
 	var said []string
 	said = append(said, dns.RcodeToString[m.Rcode])
@@ -130,8 +145,9 @@ func TestCacheOutlivesReload(t *testing.T) {
 	options := func() Block {
 		return Block{Zones: []string{"."}, Cache: &Cache{}, Forwards: []Forward{{From: ".", To: []Upstream{{Address: old.addr}}, ReadTimeout: time.Second}}}
 	}
-	resolve := func(options Block, previous *Resolver) (*Resolver, string) {
-		r := must(New(Options{Blocks: []Block{options}}, previous, slog.New(slog.DiscardHandler)))
+	var parts Parts
+	resolve := func(options Block) string {
+		r := must(New(Options{Blocks: []Block{options}}, &parts, slog.New(slog.DiscardHandler)))
 		t.Cleanup(func() {
 			ctx, stop := context.WithCancel(context.Background())
 			stop()
@@ -146,10 +162,9 @@ func TestCacheOutlivesReload(t *testing.T) {
 		if err := m.Unpack(reply); err != nil {
 			t.Fatal(err)
 		}
-		return r, said(m) + map[Source]string{FromCache: ", kept", FromForward: ", asked"}[request.Source]
+		return said(m) + map[Source]string{FromCache: ", kept", FromForward: ", asked"}[request.Source]
 	}
-	before, got := resolve(options(), nil)
-	expect(t, got, "NOERROR 192.0.2.1, asked")
+	expect(t, resolve(options()), "NOERROR 192.0.2.1, asked")
 	for _, tt := range []struct {
 		name   string
 		change func(*Block)
@@ -168,8 +183,7 @@ func TestCacheOutlivesReload(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			changed := options()
 			tt.change(&changed)
-			_, got := resolve(changed, before)
-			expect(t, got, tt.want)
+			expect(t, resolve(changed), tt.want)
 		})
 	}
 }
@@ -249,7 +263,7 @@ func TestVerifyRestsAfterFailure(t *testing.T) {
 	c.keep(t, "www.example.org. A", "NOERROR", address, noon)
 	later := noon.Add(301 * time.Second)
 	r := asking(t, "www.example.org. A", later)
-	c.add(newQuery(r, r.whole()), failed(wire.ServerFailure, wire.NoReachableAuthority, "down"), later)
+	c.add(newQuery(r, r.whole()), everything, unanswered(wire.ServerFailure, wire.NoReachableAuthority, "down"), later)
 	for after, want := range map[time.Duration]string{
 		time.Second: "NOERROR, A 30, 3 (Stale Answer)", 29 * time.Second: "NOERROR, A 30, 3 (Stale Answer)", 31 * time.Second: "ask first",
 	} {
@@ -264,8 +278,8 @@ func TestCutAndTransientMessagesAreNotKept(t *testing.T) {
 	r := asking(t, "www.example.org. A", noon)
 	cut := upstreamSays(t, "www.example.org. A", "NOERROR", address)
 	cut.flags |= wire.FlagTC
-	c.add(newQuery(r, r.whole()), cut, noon)
-	c.add(newQuery(r, r.whole()), interrupted(), noon)
+	c.add(newQuery(r, r.whole()), everything, cut, noon)
+	c.add(newQuery(r, r.whole()), everything, interrupted(), noon)
 	if got := c.found(t, "www.example.org. A", noon); got != "miss" {
 		t.Error(got)
 	}
@@ -277,7 +291,7 @@ func TestAgeIsCountedFromArrival(t *testing.T) {
 	m := upstreamSays(t, "www.example.org. A", "SERVFAIL", "")
 	m.received = noon.Add(4 * time.Second)
 	for range 3 {
-		c.add(newQuery(r, r.whole()), m, noon)
+		c.add(newQuery(r, r.whole()), everything, m, noon)
 	}
 	if got := c.found(t, "www.example.org. A", noon.Add(8*time.Second)); got != "SERVFAIL" {
 		t.Error(got)
@@ -347,10 +361,11 @@ func TestPrefetch(t *testing.T) {
 		c := newTestCache(t, Cache{Prefetch: 2, PrefetchFor: time.Minute, PrefetchAt: 10})
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
-		go c.run(ctx, func(_ context.Context, q query) *message {
+		c.fetch = func(_ context.Context, q query) *message {
 			asked++
 			return upstreamSays(t, "www.example.org. A", "NOERROR", address)
-		})
+		}
+		go c.run(ctx)
 		c.keep(t, "www.example.org. A", "NOERROR", address, time.Now())
 		hit := func(after time.Duration, want string, fetches int) {
 			t.Helper()
@@ -379,10 +394,11 @@ func TestPopularityOutlivesARefresh(t *testing.T) {
 		c := newTestCache(t, Cache{Prefetch: 3, PrefetchFor: time.Minute, PrefetchAt: 50})
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
-		go c.run(ctx, func(_ context.Context, q query) *message {
+		c.fetch = func(_ context.Context, q query) *message {
 			asked++
 			return upstreamSays(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1")
-		})
+		}
+		go c.run(ctx)
 		c.keep(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1", time.Now())
 		for _, after := range []time.Duration{time.Second, time.Second, 23 * time.Second, 25 * time.Second} {
 			time.Sleep(after)
@@ -402,12 +418,13 @@ func TestStaleIsRefreshedOnce(t *testing.T) {
 		c := newTestCache(t, Cache{ServeStale: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
-		answer := failed(wire.ServerFailure, wire.NoReachableAuthority, "down")
-		go c.run(ctx, func(_ context.Context, q query) *message {
+		answer := unanswered(wire.ServerFailure, wire.NoReachableAuthority, "down")
+		c.fetch = func(_ context.Context, q query) *message {
 			asked++
 			time.Sleep(time.Second)
 			return answer
-		})
+		}
+		go c.run(ctx)
 		c.keep(t, "www.example.org. A", "NOERROR", address, time.Now())
 		time.Sleep(301 * time.Second)
 		for range 10 {
@@ -439,27 +456,25 @@ func TestHitAllocatesNothing(t *testing.T) {
 	target, _ := wire.ParseName("www.example.org.")
 	for _, tt := range []struct {
 		question string
-		found    freshness
+		outcome  outcome
 		alias    bool
-	}{{"www.example.org. A", fresh, false}, {"none.example.org. AAAA", fresh, false}, {"down.example.org. A", fresh, false},
-		{"xxx.example.org. A", missing, false}, {"www.example.org. A", fresh, true}} {
+	}{{"www.example.org. A", answered, false}, {"none.example.org. AAAA", nxdomain, false}, {"down.example.org. A", failed, false},
+		{"xxx.example.org. A", pass, false}, {"www.example.org. A", answered, true}} {
 		r := asking(t, tt.question, noon.Add(time.Second))
 		r.rotate = true
-		q := r.whole()
+		q := c.whole(r)
 		buf := make([]byte, 0, 1232)
 		name := string(target)
 		if n := testing.AllocsPerRun(200, func() {
 			r.Reply.Start(&r.Query, buf, 1232, 1232)
 			if tt.alias {
-				q.owner, _ = r.Reply.Named(wire.AtQName, wire.TypeCNAME, 5, nil, name)
+				q.owner, _ = r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, name)
 			}
-			e, found := c.get(r, q)
-			if found != tt.found {
-				t.Fatalf("%s: %d", tt.question, found)
+			res := c.answer(r, q)
+			if res.outcome != tt.outcome {
+				t.Fatalf("%s: %d", tt.question, res.outcome)
 			}
-			if found != missing {
-				c.write(r, q, e, found)
-			}
+			r.finish(q, &res)
 			r.Reply.Finish()
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", tt.question, n)
@@ -472,11 +487,12 @@ func BenchmarkHit(b *testing.B) {
 	c.keep(b, "www.example.org. A", "NOERROR", address, noon)
 	b.RunParallel(func(pb *testing.PB) {
 		r := asking(b, "www.example.org. A", noon)
+		q := c.whole(r)
 		buf := make([]byte, 0, 1232)
 		for pb.Next() {
 			r.Reply.Start(&r.Query, buf, 1232, 1232)
-			e, found := c.get(r, r.whole())
-			c.write(r, r.whole(), e, found)
+			res := c.answer(r, q)
+			r.finish(q, &res)
 			r.Reply.Finish()
 		}
 	})

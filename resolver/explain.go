@@ -55,20 +55,3 @@ func (r *Request) explainObject(m *zones.Match) {
 		reply.ExplainMore(": no endpoint or named port is called so")
 	}
 }
-
-// notReady is the answer while the cluster has not been read.
-func (r *Request) notReady() step {
-	r.Reply.Rcode = wire.ServerFailure
-	r.Reply.Explain(wire.NotReady, "the cluster has not been read yet")
-	return done
-}
-
-// refuse is the answer where nothing here is responsible for the question. Where an alias led to it the answer is the chain so far,
-// which is right as far as it goes (RFC 1034 section 4.3.2, step 3a): the client may know whom to ask for the rest.
-func (r *Request) refuse(info wire.InfoCode, why string) step {
-	if r.links == 0 {
-		r.Reply.Rcode = wire.Refused
-	}
-	r.Reply.Explain(info, why)
-	return done
-}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -26,12 +27,11 @@ const (
 	defaultExpire     = 10 * time.Second
 )
 
-// forwarder asks the upstreams of one `forward`. Equal questions under way are asked once, which also takes away an attacker's gain
-// from many outstanding ones (RFC 5452 section 5). Any number of goroutines may use it.
+// forwarder asks the upstreams of one `forward`. Any number of goroutines may use it.
 type forwarder struct {
 	options   Forward
-	from      zoneSet
-	except    zoneSet
+	from      zones.Set
+	except    zones.Set
 	upstreams []*upstream
 	limit     int64
 	log       *slog.Logger
@@ -43,7 +43,7 @@ type forwarder struct {
 
 	mu      sync.Mutex
 	stopped bool
-	flights map[query]*flight
+	flights map[flightKey]*flight
 
 	active    atomic.Int64
 	rejected  atomic.Uint64
@@ -51,26 +51,20 @@ type forwarder struct {
 	coalesced atomic.Uint64
 }
 
-// flight is one question under way, and those who wait for its answer.
-type flight struct {
-	done    chan struct{}
-	message *message // set before done is closed
-}
-
-// newForwarder checks options and reads the TLS files they name.
-func newForwarder(options Forward, log *slog.Logger) (*forwarder, error) {
-	f := &forwarder{options: options, log: log, limit: defaultConcurrent, flights: make(map[query]*flight)}
+// newForwarder checks options; secrets are the content of the TLS files that they name.
+func newForwarder(options Forward, secrets secrets, log *slog.Logger) (*forwarder, error) {
+	f := &forwarder{options: options, log: log, limit: defaultConcurrent, flights: make(map[flightKey]*flight)}
 	var err error
-	if f.from, err = newZoneSet([]string{options.From}); err != nil {
+	if f.from, err = zones.NewSet([]string{options.From}); err != nil {
 		return nil, fmt.Errorf("forward: %w", err)
 	}
-	if f.except, err = newZoneSet(options.Except); err != nil {
+	if f.except, err = zones.NewSet(options.Except); err != nil {
 		return nil, fmt.Errorf("forward: except: %w", err)
 	}
 	if len(options.To) == 0 {
 		return nil, errors.New("forward: no upstreams")
 	}
-	secure, err := newTLS(&options)
+	secure, err := newTLS(&options, secrets)
 	if err != nil {
 		return nil, fmt.Errorf("forward: tls: %w", err)
 	}
@@ -99,23 +93,38 @@ func positive[T int | time.Duration](value, otherwise T) T {
 	return otherwise
 }
 
+// secrets is the content of the TLS files of a `forward`, in PEM.
+type secrets struct{ Certificate, Key, Roots []byte }
+
+// readSecrets reads the files that o names.
+func readSecrets(o *Forward) (s secrets, err error) {
+	for _, file := range []struct {
+		name string
+		to   *[]byte
+	}{{o.CertFile, &s.Certificate}, {o.KeyFile, &s.Key}, {o.CAFile, &s.Roots}} {
+		if file.name == "" {
+			continue
+		}
+		if *file.to, err = os.ReadFile(file.name); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
 // newTLS is the configuration that all TLS upstreams of a `forward` share.
-func newTLS(o *Forward) (*tls.Config, error) {
+func newTLS(o *Forward, secrets secrets) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName, ClientSessionCache: tls.NewLRUClientSessionCache(len(o.To))}
 	if o.CertFile != "" {
-		certificate, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		certificate, err := tls.X509KeyPair(secrets.Certificate, secrets.Key)
 		if err != nil {
 			return nil, err
 		}
 		config.Certificates = []tls.Certificate{certificate}
 	}
 	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, err
-		}
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
+		if !config.RootCAs.AppendCertsFromPEM(secrets.Roots) {
 			return nil, fmt.Errorf("%s has no certificate", o.CAFile)
 		}
 	}
@@ -124,8 +133,8 @@ func newTLS(o *Forward) (*tls.Config, error) {
 
 // takes reports whether name is forwarded here. The name that the option is for is, even if an exception covers it.
 func (f *forwarder) takes(name *wire.QName) bool {
-	_, labels, ok := f.from.match(name)
-	return ok && (labels == name.Labels() || !f.except.contains(name))
+	_, labels, ok := f.from.Match(name)
+	return ok && (labels == name.Labels() || !f.except.Contains(name))
 }
 
 // run closes connections that have been idle for too long. It returns when ctx has ended and with it all that was under way; after that
@@ -152,70 +161,45 @@ func (f *forwarder) run(ctx context.Context) {
 	}
 }
 
-// exchange is what upstream says to q. It waits for as long as ctx and forwardTimeout allow, and always returns a message: when no
-// upstream answered, one made here that says so.
-func (f *forwarder) exchange(ctx context.Context, q query) *message {
-	if f.active.Add(1) > f.limit {
-		f.active.Add(-1)
-		f.rejected.Add(1)
-		m := failed(wire.Refused, wire.Other, "too many queries are being forwarded (forward option max_concurrent)")
-		m.transient = true
-		return m
+// admit takes a place among the queries that may wait for upstream. It reports false when there is none left, and counts that.
+func (f *forwarder) admit() bool {
+	if f.active.Add(1) <= f.limit {
+		return true
 	}
-	defer f.active.Add(-1)
-	if f.options.PreferUDP || f.options.ForceTCP {
-		q.tcp = f.options.ForceTCP
-	}
-	flight := f.join(q)
-	select {
-	case <-flight.done:
-		return flight.message
-	case <-ctx.Done():
-		return interrupted()
-	}
+	f.active.Add(-1)
+	f.rejected.Add(1)
+	return false
 }
 
-// interrupted stands for an answer that was not waited for.
-func interrupted() *message {
-	m := failed(wire.ServerFailure, wire.Other, errStopped.Error())
+// leave gives the place back.
+func (f *forwarder) leave() { f.active.Add(-1) }
+
+// rejection is the message for a query that was not admitted.
+func rejection() *message {
+	m := unanswered(wire.Refused, wire.Other, "too many queries are being forwarded (forward option max_concurrent)")
 	m.transient = true
 	return m
 }
 
-// join is the flight of q: the one under way, or a new one.
-func (f *forwarder) join(q query) *flight {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if under := f.flights[q]; under != nil {
-		f.coalesced.Add(1)
-		return under
+// exchange is what upstream says to q. It always returns a message: when no upstream answered, one made here that says so.
+func (f *forwarder) exchange(ctx context.Context, q query) *message {
+	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
+	defer cancel()
+	if f.options.PreferUDP || f.options.ForceTCP {
+		q.tcp = f.options.ForceTCP
 	}
-	started := &flight{done: make(chan struct{})}
-	if f.stopped {
-		started.message = interrupted()
-		close(started.done)
-		return started
-	}
-	f.flights[q] = started
-	f.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(f.ctx, forwardTimeout)
-		defer cancel()
-		started.message = f.resolve(ctx, q)
-		started.message.received = time.Now()
-		f.mu.Lock()
-		delete(f.flights, q)
-		f.mu.Unlock()
-		close(started.done)
-	})
-	return started
+	return f.resolve(ctx, q)
 }
+
+// passes reports whether the option next hands m's rcode to the next `forward`.
+func (f *forwarder) passes(m *message) bool { return slices.Contains(f.options.Next, uint16(m.rcode)) }
 
 // resolve asks one upstream after the other until one answers. Those that are down are passed over; when all are, the checks are taken
 // to be wrong and a random one is tried.
 func (f *forwarder) resolve(ctx context.Context, q query) *message {
 	order := f.order()
 	if len(order) == 0 {
-		return failed(wire.ServerFailure, wire.Other, "forwarding loop: what is forwarded comes back to this server (see its log)")
+		return unanswered(wire.ServerFailure, wire.Other, "forwarding loop: what is forwarded comes back to this server (see its log)")
 	}
 	var last *message // in case nothing better comes
 	var why error
@@ -254,14 +238,14 @@ func (f *forwarder) resolve(ctx context.Context, q query) *message {
 		return interrupted()
 	}
 	info, text := asked.reason(why)
-	return failed(wire.ServerFailure, info, fmt.Sprintf("upstream %s (%d upstreams, %d attempts)", text, len(order), tries))
+	return unanswered(wire.ServerFailure, info, fmt.Sprintf("upstream %s (%d upstreams, %d attempts)", text, len(order), tries))
 }
 
 func (f *forwarder) unhealthy(last *message) *message {
 	if last != nil {
 		return last
 	}
-	return failed(wire.ServerFailure, wire.NoReachableAuthority, "all upstreams are down by their health checks")
+	return unanswered(wire.ServerFailure, wire.NoReachableAuthority, "all upstreams are down by their health checks")
 }
 
 // order is the upstreams in the order of the policy, without those that lead back here.
@@ -288,7 +272,7 @@ func (f *forwarder) report(u *upstream, err error) {
 		return
 	}
 	u.counts.queriesFailed.Add(1)
-	if skipped, ok := u.quiet.speak(time.Now()); ok {
+	if skipped, ok := u.limiter.Allow(time.Now(), logPause); ok {
 		f.log.Warn("forward: no answer from upstream", "upstream", u.address, "error", err, "more", skipped)
 	}
 	if !isLocal(err) && f.options.MaxFails > 0 && f.options.HealthCheck > 0 {

@@ -148,7 +148,11 @@ func forwarding(t testing.TB, options Forward, to ...*dnsServer) *forwarder {
 	for _, s := range to {
 		options.To = append(options.To, Upstream{Address: s.addr})
 	}
-	f, err := newForwarder(options, slog.New(slog.DiscardHandler))
+	secrets, err := readSecrets(&options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := newForwarder(options, secrets, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +170,20 @@ func forwarding(t testing.TB, options Forward, to ...*dnsServer) *forwarder {
 func (f *forwarder) ask(t testing.TB, text string) string {
 	t.Helper()
 	r := asking(t, text, time.Now())
-	f.exchange(t.Context(), newQuery(r, r.whole())).write(r, r.whole(), asItCame)
+	f.answer(t.Context(), r)
 	return said(finished(t, r))
+}
+
+// answer is what a server block that has nothing but f says to r.
+func (f *forwarder) answer(ctx context.Context, r *Request) result {
+	all := []*forwarder{f}
+	b := &block{options: &Block{}, forwarders: all}
+	q := r.whole()
+	q.scope = &scope{block: b, forwards: all, forwardsZone: all}
+	r.mayBlock = true
+	res := b.forward(ctx, r, q)
+	r.finish(q, &res)
+	return res
 }
 
 func said(m *dns.Msg) string {
@@ -649,7 +665,7 @@ func TestForwardOverTLS(t *testing.T) {
 		t.Errorf("under another name: %s", got)
 	}
 	options.CAFile = filepath.Join(dir, "none.pem")
-	if _, err := newForwarder(options, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := readSecrets(&options); err == nil {
 		t.Error("a CA file that is not there is taken")
 	}
 }
@@ -686,7 +702,7 @@ func selfSigned(t testing.TB, dir, name string) (tls.Certificate, []byte) {
 
 func TestForwardStops(t *testing.T) {
 	up := serve(t, silence)
-	f, err := newForwarder(Forward{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Minute}, slog.New(slog.DiscardHandler))
+	f, err := newForwarder(Forward{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Minute}, secrets{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -707,7 +723,7 @@ func TestExchangeDoesNotWaitLongerThanItsCaller(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	r := asking(t, "www.example.org. A", time.Now())
-	m := f.exchange(ctx, newQuery(r, r.whole()))
+	m := f.answer(ctx, r).message
 	if m.rcode != wire.ServerFailure || !m.transient {
 		t.Errorf("%+v", m)
 	}
@@ -734,21 +750,5 @@ func TestForwardCounts(t *testing.T) {
 	}
 	if len(got) != 2 || got["NOERROR"] != 1 || got["NXDOMAIN"] != 2 {
 		t.Errorf("%v", got)
-	}
-}
-
-func TestLogLinesAreFew(t *testing.T) {
-	var q quiet
-	now := time.Unix(1000, 0)
-	if _, ok := q.speak(now); !ok {
-		t.Error("the first is skipped")
-	}
-	for range 5 {
-		if _, ok := q.speak(now.Add(time.Second)); ok {
-			t.Error("a second one")
-		}
-	}
-	if skipped, ok := q.speak(now.Add(quietFor)); !ok || skipped != 5 {
-		t.Error(skipped, ok)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -21,13 +22,13 @@ const maxComplaints = 10
 
 // hosts answers from tables like /etc/hosts. Readers load an immutable table; run, the one writer, replaces it.
 type hosts struct {
-	options  Hosts
-	zones    zoneSet
-	onward   zoneSet
-	ttl      uint32
-	log      *slog.Logger
-	table    atomic.Pointer[hostTable]
-	reloaded atomic.Pointer[time.Time] // modification time of the file that the table is made from
+	options      Hosts
+	zones        zones.Set
+	fallthroughs zones.Set
+	ttl          uint32
+	log          *slog.Logger
+	table        atomic.Pointer[hostTable]
+	reloaded     atomic.Pointer[time.Time] // modification time of the file that the table is made from
 
 	// Of run alone.
 	last  fs.FileInfo // the file as it was read; nil before
@@ -46,16 +47,13 @@ type hostTable struct {
 type host struct{ a, aaaa string }
 
 // newHosts reads the file and the inline lines. A file that is not there is no error: it may come.
-func newHosts(options Hosts, zones []string, log *slog.Logger) (*hosts, error) {
-	if len(options.Zones) > 0 {
-		zones = options.Zones
-	}
+func newHosts(options Hosts, log *slog.Logger) (*hosts, error) {
 	h := &hosts{options: options, ttl: seconds(options.TTL), log: log}
 	var err error
-	if h.zones, err = newZoneSet(zones); err != nil {
+	if h.zones, err = zones.NewSet(options.Zones); err != nil {
 		return nil, fmt.Errorf("hosts: %w", err)
 	}
-	if h.onward, err = newZoneSet(options.Fallthrough.Zones); err != nil {
+	if h.fallthroughs, err = zones.NewSet(options.Fallthrough.Zones); err != nil {
 		return nil, fmt.Errorf("hosts: fallthrough: %w", err)
 	}
 	if h.load(); h.table.Load() == nil {
@@ -92,7 +90,7 @@ func (h *hosts) load() {
 		fault = err.Error()
 	}
 	if fault != "" && fault != h.fault {
-		h.log.Warn("hosts: the file cannot be read; what was read before stays", "file", h.options.File, "error", err)
+		h.log.Warn("hosts: cannot read hosts file, keeping previous entries", "file", h.options.File, "error", err)
 	}
 	h.fault = fault
 }
@@ -135,7 +133,7 @@ func (h *hosts) compile(content []byte) {
 
 // hostParser adds lines to a table.
 type hostParser struct {
-	zones      *zoneSet
+	zones      *zones.Set
 	reverse    bool
 	table      *hostTable
 	seen       map[hostPair]struct{}
@@ -187,7 +185,7 @@ func (p *hostParser) add(addr netip.Addr, name string) {
 	var q wire.QName
 	q.SetString(name)
 	pair := hostPair{addr, name}
-	if _, ok := p.seen[pair]; ok || !p.zones.contains(&q) {
+	if _, ok := p.seen[pair]; ok || !p.zones.Contains(&q) {
 		return
 	}
 	p.seen[pair] = struct{}{}
@@ -223,45 +221,43 @@ func (t *hostTable) find(name *wire.QName) (host, bool) {
 
 // answer answers q from the table. A name in the zones that is not in the table ends here unless it falls through: with SERVFAIL, as
 // CoreDNS has it, since there is no SOA to say NXDOMAIN with. Addresses asked for by PTR always go on.
-func (h *hosts) answer(r *Request, q question) step {
+func (h *hosts) answer(r *Request, q *question) result {
 	table := h.table.Load()
-	if r.Query.Type == wire.TypePTR {
-		if addr, ok := reverseAddr(q.name); ok && len(table.pointers[addr]) > 0 {
-			r.Source = FromHosts
-			r.Reply.SetFlags(wire.FlagAA)
-			for _, name := range table.pointers[addr] {
-				if _, ok := r.Reply.Named(q.owner, wire.TypePTR, h.ttl, nil, name); !ok {
-					break
-				}
-			}
-			return done
+	if q.qtype == wire.TypePTR {
+		if addr, ok := zones.ParseArpa(q.name); ok && len(table.pointers[addr]) > 0 {
+			return h.pointers(r, q, table.pointers[addr])
 		}
 	}
-	if !h.zones.contains(q.name) {
-		return pass
+	if !q.scope.hosts {
+		return result{}
 	}
 	entry, ok := table.find(q.name)
 	if !ok {
-		if r.Query.Type == wire.TypePTR || h.onward.contains(q.name) {
-			return pass
+		if q.qtype == wire.TypePTR || q.scope.hostsThrough {
+			return result{}
 		}
-		r.Source = FromHosts
-		r.Reply.Rcode = wire.ServerFailure
-		r.Reply.Explain(wire.Other, "hosts: no entry has this name, and without fallthrough nothing else is asked")
-		return done
+		return failure(FromHosts, wire.ServerFailure, wire.Other, "hosts: no entry has this name, and without fallthrough nothing else is asked")
 	}
-	r.Source = FromHosts
-	r.Reply.SetFlags(wire.FlagAA)
-	if r.wants(wire.TypeA) {
+	if q.wants(&r.Reply, wire.TypeA) {
 		r.rotated(q, wire.TypeA, h.ttl, entry.a, 4)
 	}
-	if r.wants(wire.TypeAAAA) {
+	if q.wants(&r.Reply, wire.TypeAAAA) {
 		r.rotated(q, wire.TypeAAAA, h.ttl, entry.aaaa, 16)
 	}
-	if r.answered == r.Reply.Count(wire.Answer) && !r.Reply.Truncated() {
-		r.Reply.Explain(wire.Other, "hosts: the name has no records of this type")
+	if q.empty(&r.Reply) && !r.Reply.Truncated() {
+		return result{outcome: nodata, source: FromHosts, authoritative: true, words: "hosts: the name has no records of this type"}
 	}
-	return done
+	return result{outcome: answered, source: FromHosts, authoritative: true}
+}
+
+// pointers answers a reverse name.
+func (h *hosts) pointers(r *Request, q *question, names []string) result {
+	for _, name := range names {
+		if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, h.ttl, nil, name); !ok {
+			break
+		}
+	}
+	return result{outcome: answered, source: FromHosts, authoritative: true}
 }
 
 // HostsCounts is what coredns_hosts_* metrics have.

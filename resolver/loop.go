@@ -61,12 +61,12 @@ func newLoop(zone string, forwarders []*forwarder, log *slog.Logger) (*loop, err
 }
 
 // caught reports whether q is a probe that came back, and remembers it. It is for every query: those of other types cost a comparison.
-func (l *loop) caught(q *wire.Query) bool {
-	if q.Type != typeHINFO {
+func (l *loop) caught(q *question) bool {
+	if q.qtype != typeHINFO {
 		return false
 	}
 	for _, p := range l.probes {
-		if name := p.name.Load(); name != nil && *name == string(q.Name()) {
+		if name := p.name.Load(); name != nil && *name == string(q.name.Name()) {
 			p.back.Store(true)
 			return true
 		}
@@ -74,15 +74,16 @@ func (l *loop) caught(q *wire.Query) bool {
 	return false
 }
 
-// answer ends the way of a probe, so that it does not go round.
-func (l *loop) answer(r *Request) step {
-	r.Reply.Rcode = wire.ServerFailure
-	r.Reply.Explain(wire.Other, "forwarding loop: this query was sent by this server itself")
-	return done
-}
+// looped is the answer to a probe that came back, which must not go round.
+var looped = failure(None, wire.ServerFailure, wire.Other, "forwarding loop: this query was sent by this server itself")
 
-// run probes until ctx ends.
+// run probes until ctx ends. What it has found is forgotten then: nobody would find out when a loop ends.
 func (l *loop) run(ctx context.Context) {
+	defer func() {
+		for _, p := range l.probes {
+			p.upstream.looping.Store(false)
+		}
+	}()
 	begin := time.Now()
 	for _, at := range probeFirst {
 		sleep(ctx, time.Until(begin.Add(at)))

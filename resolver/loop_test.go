@@ -39,10 +39,11 @@ func (g *ring) serve(t testing.TB) *dnsServer {
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.loop != nil && g.loop.caught(&r.Query) {
+		if g.loop != nil && g.loop.caught(r.whole()) {
 			g.caught.Add(1)
 			start(r)
-			g.loop.answer(r)
+			res := looped
+			r.finish(r.whole(), &res)
 			if reply.Unpack(r.Reply.Finish()) != nil {
 				return nil
 			}
@@ -151,10 +152,10 @@ func TestOtherQueriesAreNoProbes(t *testing.T) {
 	l.probes[0].name.Store(&name)
 	for text, want := range map[string]bool{"www.example.org. HINFO": true, "WWW.example.org. HINFO": true, "www.example.org. A": false, "ww.example.org. HINFO": false} {
 		r := asking(t, text, time.Time{})
-		if l.caught(&r.Query) != want {
+		if l.caught(r.whole()) != want {
 			t.Errorf("%s: %v", text, !want)
 		}
-		if n := testing.AllocsPerRun(10, func() { l.caught(&r.Query) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { l.caught(r.whole()) }); n != 0 {
 			t.Errorf("%s: %v allocations", text, n)
 		}
 	}
@@ -166,9 +167,15 @@ func TestLoopRuns(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); l.run(ctx) }()
 	until(t, l.looping)
-	cancel()
-	<-done
+	short, cut := context.WithCancel(ctx)
+	cut()
+	l.round(short)
 	if !l.looping() {
 		t.Error("a probe that was cut short says that there is no loop")
+	}
+	cancel()
+	<-done
+	if l.looping() {
+		t.Error("an upstream is shunned though nobody looks whether it still leads here")
 	}
 }

@@ -34,8 +34,8 @@ type message struct {
 // spread is the run of address records in the answer section whose order may change.
 type spread struct{ first, count, size int } // the run in message.ttls, and the octets of an address
 
-// failed is the message that stands for an answer that could not be had.
-func failed(rcode wire.Rcode, info wire.InfoCode, why string) *message {
+// unanswered is the message that stands for an answer that could not be had.
+func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 	return &message{rcode: rcode, outcome: wire.Failed, explained: true, info: info, text: why}
 }
 
@@ -111,6 +111,16 @@ func (m *message) index() {
 	}
 }
 
+// result is what a question is told with m, by the step that source names.
+func (m *message) result(source Source, a aging) result {
+	return result{outcome: outcomes[m.outcome], source: source, message: m, aging: a}
+}
+
+// outcomes are the results that messages lead to. A referral, or an answer that contradicts itself, is handed on as it is.
+var outcomes = [...]outcome{
+	wire.Answered: answered, wire.NoData: nodata, wire.NoName: nxdomain, wire.Referral: failed, wire.Unusable: failed, wire.Failed: failed,
+}
+
 // size is about how many octets it takes in memory, its fields not counted.
 func (m *message) size() int { return cap(m.packet) + 2*cap(m.ttls) + len(m.text) }
 
@@ -129,7 +139,7 @@ func (a aging) apply(ttl uint32) uint32 {
 }
 
 // write adds m to the reply as the answer to q.
-func (m *message) write(r *Request, q question, a aging) {
+func (m *message) write(r *Request, q *question, a aging) {
 	r.Reply.Rcode = m.rcode
 	if m.rcode > 15 && !r.Query.EDNS {
 		r.Reply.Rcode = wire.ServerFailure // an extended rcode needs an OPT
@@ -173,7 +183,7 @@ func (m *message) copy(reply *wire.Reply, a aging, turn int) {
 		counts[keep] = 0
 		keep--
 	}
-	at := reply.Body(m.packet[m.start:m.ends[keep]], counts)
+	at := reply.CopySections(m.packet[m.start:m.ends[keep]], counts)
 	body := reply.Bytes()[at:]
 	for i := range int(counts[0]) + int(counts[1]) + int(counts[2]) {
 		ttlAt := int(m.ttls[i])
@@ -196,7 +206,7 @@ func (m *message) address(i, turn int) []byte {
 
 // unpack adds the answers, and the authority of a denial, one by one with their names whole, until the reply is full: they do not fit as they
 // came, or q is the end of a chain of aliases, so that the names in them point at a question that is not the reply's.
-func (m *message) unpack(reply *wire.Reply, q question, a aging, turn int) {
+func (m *message) unpack(reply *wire.Reply, q *question, a aging, turn int) {
 	var owner [wire.MaxName + 1]byte
 	var scratch [1024]byte
 	at := m.start
@@ -219,7 +229,7 @@ func (m *message) unpack(reply *wire.Reply, q question, a aging, turn int) {
 		if turn > 0 && m.spread.has(i) {
 			data = m.address(i, turn)
 		}
-		if !reply.Owned(name, record.Type, record.Class, a.apply(record.TTL), data) {
+		if !reply.AddRaw(name, record.Type, record.Class, a.apply(record.TTL), data) {
 			return
 		}
 	}

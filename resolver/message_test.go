@@ -47,7 +47,11 @@ func start(r *Request) {
 	r.Reply.Start(&r.Query, make([]byte, 0, limit), limit, 1232)
 }
 
-func (r *Request) whole() question { return question{name: &r.Query.QName, owner: wire.AtQName} }
+// whole is the question that the client asks, in no scope.
+func (r *Request) whole() *question {
+	r.question = question{name: &r.Query.QName, qtype: r.Query.Type, owner: wire.AtQName, asked: true}
+	return &r.question
+}
 
 // finished is the reply as a client reads it.
 func finished(t testing.TB, r *Request) *dns.Msg {
@@ -153,13 +157,13 @@ func TestMessageAtTheEndOfAnAlias(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, _ := r.Reply.Named(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
+	at, _ := r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
 	var name wire.QName
 	name.Set(target)
-	for _, owner := range []wire.Pointer{at, 0} { // 0: no pointer reaches it
+	for _, owner := range []wire.Offset{at, 0} { // 0: no pointer reaches it
 		start(r)
-		r.Reply.Named(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
-		m.write(r, question{name: &name, owner: owner}, asItCame)
+		r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
+		m.write(r, &question{name: &name, owner: owner}, asItCame)
 		wantChain(t, finished(t, r))
 	}
 }
@@ -179,8 +183,8 @@ func TestDenialAtTheEndOfAnAlias(t *testing.T) {
 	var name wire.QName
 	target, _ := wire.ParseName("www.example.org.")
 	name.Set(target)
-	at, _ := r.Reply.Named(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
-	m.write(r, question{name: &name, owner: at}, asItCame)
+	at, _ := r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
+	m.write(r, &question{name: &name, owner: at}, asItCame)
 	got := finished(t, r)
 	if got.Rcode != dns.RcodeNameError || len(got.Answer) != 1 || lines(got.Ns) != "example.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5\n" {
 		t.Errorf("%v", got)
@@ -233,9 +237,9 @@ func TestTopBitOfTTL(t *testing.T) {
 		{asItCame, [2]uint32{0, 1<<31 - 1}},
 		{aging{floor: 30, limit: 600, age: 10}, [2]uint32{20, 590}},
 	} {
-		for _, owner := range []wire.Pointer{wire.AtQName, 0} { // as one piece, and record by record
+		for _, owner := range []wire.Offset{wire.AtQName, 0} { // as one piece, and record by record
 			r := asking(t, "www.example.org. A", time.Time{})
-			m.write(r, question{name: &r.Query.QName, owner: owner}, tt.aging)
+			m.write(r, &question{name: &r.Query.QName, owner: owner}, tt.aging)
 			got := finished(t, r).Answer
 			if len(got) != 2 || got[0].Header().Ttl != tt.want[0] || got[1].Header().Ttl != tt.want[1] {
 				t.Errorf("%+v: %v, want TTLs %v", tt.aging, got, tt.want)
@@ -304,7 +308,7 @@ func TestMessageWithItsOPTInTheMiddle(t *testing.T) {
 }
 
 func TestExtendedRcodeNeedsEDNS(t *testing.T) {
-	m := failed(wire.Rcode(dns.RcodeBadCookie), wire.Other, "")
+	m := unanswered(wire.Rcode(dns.RcodeBadCookie), wire.Other, "")
 	r := asking(t, "www.example.org. A noedns", time.Time{})
 	m.write(r, r.whole(), asItCame)
 	if got := finished(t, r); got.Rcode != dns.RcodeServerFailure {
@@ -327,7 +331,7 @@ func FuzzUpstreamReply(f *testing.F) {
 	// A name that ends in the OPT, which is not kept.
 	f.Add([]byte("\x00\x00\x81 \x00\x01\x00\x00\x00\x01\x00\x01\x03www\aexample\x03org\x00\x00\x01\x00\x01" +
 		"\xc0\x10\x00\x06\x00\x01\x00\x00\x00<\x00 \x02ns\xc0,\x040000\xc0000000000000000000000\x00\x00)000000\x00\x00"))
-	c, err := newCache(Cache{}, []string{"."})
+	c, err := newCache(Cache{Zones: []string{"."}}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -345,7 +349,8 @@ func FuzzUpstreamReply(f *testing.F) {
 		if err != nil {
 			return
 		}
-		a := c.add(q, m, r.Now)
+		c.add(q, everything, m, r.Now)
+		a := c.shown(q, everything, m)
 		r.rotate = true
 		m.write(r, r.whole(), a)
 		reply := r.Reply.Finish()
@@ -355,8 +360,8 @@ func FuzzUpstreamReply(f *testing.F) {
 		}
 		start(r)
 		target, _ := wire.ParseName("www.example.org.")
-		at, _ := r.Reply.Named(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
-		m.write(r, question{name: &r.Query.QName, owner: at}, a)
+		at, _ := r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
+		m.write(r, &question{name: &r.Query.QName, owner: at}, a)
 		if reply = r.Reply.Finish(); len(reply) > 1232 || !again.Read(reply) {
 			t.Fatalf("behind an alias: %x", reply)
 		}

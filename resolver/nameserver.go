@@ -11,126 +11,138 @@ import (
 // our own addresses is. Outside a cluster there is none, and ns.dns.<zone> with our own addresses stands in.
 
 // fronting is the snapshot that has the service: the cluster's, also for a zone of the clusterset, of which snapshot is.
-func (a *authority) fronting(z *zone, snapshot *zones.Snapshot) *zones.Snapshot {
+func (a *authority) fronting(z *zoneInfo, snapshot *zones.Snapshot) *zones.Snapshot {
 	if z.index != a.index {
 		return a.index.Snapshot()
 	}
 	return snapshot
 }
 
-// fronts calls yield with each node that names this server: a service with cluster IPs, or our hosts below a headless one. One of our
-// addresses is enough, the others belong to the same pod; the one that was asked is tried first.
-func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, yield func(*zones.Node)) bool {
-	if r.Local.IsValid() && frontsOf(r.Local, snapshot, yield) {
-		return true
+// fronts is the nodes that name this server, at most limit: services with cluster IPs, or our hosts below a headless one. One of our
+// addresses is enough, the others belong to the same pod; the one that was asked is tried first. The list is valid until the next call.
+func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, limit int) []zones.Node {
+	r.servers = r.servers[:0]
+	if r.Local.IsValid() {
+		r.frontsOf(r.Local, snapshot, limit)
 	}
 	for _, addr := range a.local {
-		if frontsOf(addr, snapshot, yield) {
-			return true
+		if len(r.servers) > 0 {
+			break
 		}
+		r.frontsOf(addr, snapshot, limit)
 	}
-	return false
+	return r.servers
 }
 
-// frontsOf asks each service that has the address once, by however many names it has it.
-func frontsOf(addr netip.Addr, snapshot *zones.Snapshot, yield func(*zones.Node)) (found bool) {
-	asked := map[string]bool{}
-	for p := snapshot.Reverse(new(zones.Match), addr); p != nil; p = p.Next() {
-		if service := p.Service(); !asked[service] {
-			asked[service] = true
-			found = snapshot.FrontOf(p, yield) || found
+// frontsOf adds to servers the nodes of each service that has the address, once, by however many names it has it.
+func (r *Request) frontsOf(addr netip.Addr, snapshot *zones.Snapshot, limit int) {
+	r.forget()
+	for p := snapshot.Reverse(&r.match, addr); p != nil && len(r.servers) < limit; p = p.Next() {
+		if r.meet(p.Service()) {
+			r.servers = snapshot.AppendFronts(r.servers, &r.match, p, limit)
 		}
 	}
-	return found
 }
+
+// meet reports whether something is seen for the first time since forget.
+func (r *Request) meet(what string) bool {
+	if _, ok := r.seen[what]; ok {
+		return false
+	}
+	r.seen[what] = struct{}{}
+	return true
+}
+
+func (r *Request) forget() {
+	if r.seen == nil {
+		r.seen = map[string]struct{}{}
+	}
+	clear(r.seen)
+}
+
+// leastRecord is the octets that a record takes at least: its owner as a pointer, and its fixed part.
+const leastRecord = 12
 
 // nameServers adds the NS records of a zone, with the addresses of their targets.
-func (a *authority) nameServers(r *Request, q question, snapshot *zones.Snapshot, z *zone) {
-	var nodes []zones.Node
-	r.targets = r.targets[:0]
-	fits := true
-	fronted := a.fronts(r, snapshot, func(n *zones.Node) {
-		if !fits {
-			return
-		}
-		var at wire.Pointer
-		if at, fits = r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, n.Name(), n.Unit().Owner(), z.servers); fits {
-			nodes, r.targets = append(nodes, *n), append(r.targets, at)
-		}
-	})
-	switch {
-	case !fits:
-		return
-	case !fronted:
+func (a *authority) nameServers(r *Request, q *question, snapshot *zones.Snapshot, z *zoneInfo) {
+	servers := a.fronts(r, snapshot, r.Reply.Room()/leastRecord+1)
+	if len(servers) == 0 {
 		a.ownNameServer(r, q, z)
 		return
 	}
+	r.targets = r.targets[:0]
+	for i := range servers {
+		n := &servers[i]
+		at, ok := r.Reply.AddName(q.owner, wire.TypeNS, a.ttl, nil, n.Name(), n.Unit().Owner(), z.servers)
+		if !ok {
+			return
+		}
+		r.targets = append(r.targets, at)
+	}
 	r.Reply.Begin(wire.Additional)
 	for i, at := range r.targets {
-		r.addresses(at, wire.TypeA, a.ttl, nodes[i].A(), 4, 0)
-		r.addresses(at, wire.TypeAAAA, a.ttl, nodes[i].AAAA(), 16, 0)
+		r.addresses(at, wire.TypeA, a.ttl, servers[i].A(), 4, 0)
+		r.addresses(at, wire.TypeAAAA, a.ttl, servers[i].AAAA(), 16, 0)
 	}
 }
 
 // ownNameServer adds the NS record of a zone without a service that fronts this server.
-func (a *authority) ownNameServer(r *Request, q question, z *zone) {
-	at, ok := r.Reply.Named(q.owner, wire.TypeNS, a.ttl, nil, z.ns)
-	if !ok || r.Query.Type == wire.TypeANY {
+func (a *authority) ownNameServer(r *Request, q *question, z *zoneInfo) {
+	at, ok := r.Reply.AddName(q.owner, wire.TypeNS, a.ttl, nil, z.ns)
+	if !ok || q.qtype == wire.TypeANY {
 		return
 	}
 	r.Reply.Begin(wire.Additional)
-	a.ownAddresses(r, func(v4, v6 string) {
-		r.addresses(at, wire.TypeA, a.ttl, v4, 4, 0)
-		r.addresses(at, wire.TypeAAAA, a.ttl, v6, 16, 0)
-	})
+	for _, t := range addressTypes {
+		a.ownAddresses(r, t, func(addr netip.Addr) bool { return r.addAddress(at, a.ttl, addr) })
+	}
 }
 
 // addressTypes are the types of address records, in the order in which ANY looks for them.
 var addressTypes = [...]wire.Type{wire.TypeA, wire.TypeAAAA}
 
 // nameServerAddresses answers for ns.dns.<zone>.
-func (a *authority) nameServerAddresses(r *Request, q question, snapshot *zones.Snapshot) {
+func (a *authority) nameServerAddresses(r *Request, q *question, snapshot *zones.Snapshot) {
 	for _, t := range addressTypes {
-		if r.wants(t) {
-			a.serverAddresses(r, snapshot, t, func(packed string) bool { return r.Reply.Record(q.owner, t, a.ttl, packed) })
+		if q.wants(&r.Reply, t) {
+			limit := r.Reply.Room()/leastRecord + 1
+			a.serverAddresses(r, snapshot, t, limit, func(addr netip.Addr) bool { return r.addAddress(q.owner, a.ttl, addr) })
 		}
 	}
 }
 
-// serverAddresses calls yield with each address of ns.dns.<zone> that a record of type t holds, until it returns false. Hosts may share one,
-// which comes once (RFC 2181 section 5).
-func (a *authority) serverAddresses(r *Request, snapshot *zones.Snapshot, t wire.Type, yield func(packed string) bool) {
-	seen, more := map[string]bool{}, true
-	add := func(v4, v6 string) {
-		packed, size := v4, 4
+// serverAddresses calls yield with each address of ns.dns.<zone> that a record of type t holds, those of at most limit name servers, until it
+// returns false. Hosts may share one, which comes once (RFC 2181 section 5).
+func (a *authority) serverAddresses(r *Request, snapshot *zones.Snapshot, t wire.Type, limit int, yield func(netip.Addr) bool) {
+	servers := a.fronts(r, snapshot, limit)
+	if len(servers) == 0 {
+		a.ownAddresses(r, t, yield)
+		return
+	}
+	r.forget()
+	for i := range servers {
+		packed, size := servers[i].A(), 4
 		if t == wire.TypeAAAA {
-			packed, size = v6, 16
+			packed, size = servers[i].AAAA(), 16
 		}
-		for ; more && packed != ""; packed = packed[size:] {
-			if addr := packed[:size]; !seen[addr] {
-				seen[addr] = true
-				more = yield(addr)
+		for ; packed != ""; packed = packed[size:] {
+			addr, _ := netip.AddrFromSlice([]byte(packed[:size]))
+			if r.meet(packed[:size]) && !yield(addr) {
+				return
 			}
 		}
 	}
-	if !a.fronts(r, snapshot, func(n *zones.Node) { add(n.A(), n.AAAA()) }) {
-		a.ownAddresses(r, add)
-	}
 }
 
-// ownAddresses calls add with this server's addresses, packed: those it listens on, else the one that was asked.
-func (a *authority) ownAddresses(r *Request, add func(v4, v6 string)) {
-	local := a.local
-	if len(local) == 0 && r.Local.IsValid() {
-		local = append(local, r.Local)
-	}
-	for _, addr := range local {
-		if addr = addr.Unmap(); addr.Is4() {
-			ip := addr.As4()
-			add(string(ip[:]), "")
-		} else {
-			ip := addr.As16()
-			add("", string(ip[:]))
+// ownAddresses calls yield with those of this server's addresses that a record of type t holds, until it returns false: those it listens
+// on, else the one that was asked.
+func (a *authority) ownAddresses(r *Request, t wire.Type, yield func(netip.Addr) bool) {
+	for _, addr := range a.local {
+		if addr = addr.Unmap(); addressType(addr) == t && !yield(addr) {
+			return
 		}
+	}
+	if addr := r.Local.Unmap(); len(a.local) == 0 && addr.IsValid() && addressType(addr) == t {
+		yield(addr)
 	}
 }

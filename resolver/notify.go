@@ -30,13 +30,13 @@ type notifier struct {
 func (b *block) notifiers(log *slog.Logger) []*notifier {
 	var all []*notifier
 	for _, a := range b.authorities {
-		for i := range a.detail {
-			z := &a.detail[i]
+		for i := range a.infos {
+			z := &a.infos[i]
 			var name wire.QName
 			name.SetString(z.name)
 			for _, rule := range b.transfers {
 				for _, to := range rule.To {
-					if rule.zones.contains(&name) {
+					if rule.zones.Contains(&name) {
 						all = append(all, &notifier{wire.NameString([]byte(z.name)), z.index, to, log})
 					}
 				}

@@ -11,6 +11,7 @@ import (
 // Options is all that one resolver needs: the server blocks that share a listening address. All names are fully qualified and in
 // lower case, such as "cluster.local.".
 type Options struct {
+	Server string // the label of the address in metrics; counters and caches outlive a reload for as long as it stays
 	Blocks []Block
 }
 

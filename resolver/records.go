@@ -6,14 +6,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// wants reports whether records of type t answer the question at hand. ANY is answered with one rrset, the first there is (RFC 8482
-// section 4.1).
-func (r *Request) wants(t wire.Type) bool {
-	return r.Query.Type == t || r.Query.Type == wire.TypeANY && r.Reply.Count(wire.Answer) == r.answered
-}
-
 // rotated adds address records, beginning with another one in each reply when the block rotates.
-func (r *Request) rotated(q question, t wire.Type, ttl uint32, packed string, size int) {
+func (r *Request) rotated(q *question, t wire.Type, ttl uint32, packed string, size int) {
 	first := 0
 	if count := len(packed) / size; r.rotate && count > 1 {
 		r.rotation++
@@ -23,10 +17,10 @@ func (r *Request) rotated(q question, t wire.Type, ttl uint32, packed string, si
 }
 
 // addresses adds one record for each address of packed, from the first-th on and around.
-func (r *Request) addresses(owner wire.Pointer, t wire.Type, ttl uint32, packed string, size, first int) {
+func (r *Request) addresses(owner wire.Offset, t wire.Type, ttl uint32, packed string, size, first int) {
 	at := first * size
 	for range len(packed) / size {
-		if !r.Reply.Record(owner, t, ttl, packed[at:at+size]) {
+		if !r.Reply.AddRecord(owner, t, ttl, packed[at:at+size]) {
 			return
 		}
 		if at += size; at == len(packed) {
@@ -35,15 +29,20 @@ func (r *Request) addresses(owner wire.Pointer, t wire.Type, ttl uint32, packed 
 	}
 }
 
-// address adds the one record of a synthesized name if its family is asked for.
-func (r *Request) address(q question, ttl uint32, addr netip.Addr) {
+// addressType is the type of the record that holds addr.
+func addressType(addr netip.Addr) wire.Type {
 	if addr.Is4() {
-		if ip := addr.As4(); r.wants(wire.TypeA) {
-			r.Reply.Record(q.owner, wire.TypeA, ttl, string(ip[:]))
-		}
-		return
+		return wire.TypeA
 	}
-	if ip := addr.As16(); r.wants(wire.TypeAAAA) {
-		r.Reply.Record(q.owner, wire.TypeAAAA, ttl, string(ip[:]))
+	return wire.TypeAAAA
+}
+
+// addAddress adds the record that holds addr. It reports whether it fit.
+func (r *Request) addAddress(owner wire.Offset, ttl uint32, addr netip.Addr) bool {
+	if addr.Is4() {
+		ip := addr.As4()
+		return r.Reply.AddRecord(owner, wire.TypeA, ttl, string(ip[:]))
 	}
+	ip := addr.As16()
+	return r.Reply.AddRecord(owner, wire.TypeAAAA, ttl, string(ip[:]))
 }

@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -10,73 +11,79 @@ import (
 
 // Resolver answers queries for the blocks of one listening address. Any number of goroutines may call it.
 type Resolver struct {
-	zones  zoneSet // all zones of all blocks
-	homes  []home  // by value of zones
+	scopes scopes
 	blocks []*block
+	parts  *Parts
+	used   []*part
 }
 
-// home is where a zone stands in Options.Blocks.
-type home struct{ block, zone int }
+// New checks options and compiles them. Nothing runs until Run. What parts holds for the same options goes on as it is; without parts, nil,
+// all is new.
+func New(options Options, parts *Parts, log *slog.Logger) (*Resolver, error) {
+	if parts == nil {
+		parts = new(Parts)
+	}
+	r := &Resolver{parts: parts}
+	if err := r.compile(options, log); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
 
-// New checks options and compiles them. Nothing runs until Run. Caches of previous, if there is one, whose options are the same go on
-// with what they hold.
-func New(options Options, previous *Resolver, log *slog.Logger) (*Resolver, error) {
-	r := &Resolver{}
-	var names []string
+func (r *Resolver) compile(options Options, log *slog.Logger) (err error) {
 	for i := range options.Blocks {
-		b, err := newBlock(&options.Blocks[i], previous, log)
+		b, err := r.newBlock(&options.Blocks[i], options.Server, log)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		r.blocks = append(r.blocks, b)
-		for j, name := range options.Blocks[i].Zones {
-			names = append(names, name)
-			r.homes = append(r.homes, home{i, j})
-		}
 	}
-	var err error
-	r.zones, err = newZoneSet(names)
-	return r, err
+	r.scopes, err = compileScopes(r.blocks)
+	return err
 }
 
-// Run works in the background (health checks, hosts files, loop probes) until ctx ends, and returns after all of it has ended.
+// Run works in the background (health checks, hosts files, loop probes, NOTIFY) until ctx ends. It returns after all of it has ended but for
+// what another resolver goes on with.
 func (r *Resolver) Run(ctx context.Context) {
-	var running sync.WaitGroup
+	for _, p := range r.used {
+		r.parts.start(p)
+	}
+	var notifying sync.WaitGroup
 	for _, b := range r.blocks {
-		if b.hosts != nil {
-			running.Go(func() { b.hosts.run(ctx) })
-		}
-		for _, f := range b.forwarders {
-			running.Go(func() { f.run(ctx) })
-		}
 		for _, n := range b.notify {
-			running.Go(func() { n.run(ctx) })
-		}
-		if b.loop != nil {
-			running.Go(func() { b.loop.run(ctx) })
-		}
-		if b.cache != nil {
-			running.Go(func() { b.cache.run(ctx, b.fetch) })
+			notifying.Go(func() { n.run(ctx) })
 		}
 	}
-	running.Wait()
+	<-ctx.Done()
+	notifying.Wait()
+	r.release()
+}
+
+// release gives the parts back, those first that use others.
+func (r *Resolver) release() {
+	for _, p := range slices.Backward(r.used) {
+		r.parts.release(p)
+	}
 }
 
 // Answer answers packet from memory into buf, without blocking or allocating. With Send the reply is the returned slice. packet and buf
 // belong to request until the answer is there, which with Pending is after Resume.
 func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
-	request.mayBlock, request.buf = false, buf
-	request.Block, request.Source = -1, None
+	request.Block, request.Zone, request.Source = -1, -1, None
 	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
 		return reject(request, verdict, buf)
 	}
-	return r.answer(context.Background(), request, buf)
+	request.mayBlock = false
+	r.begin(request, buf)
+	return r.answer(context.Background(), request, r.step(context.Background(), request))
 }
 
-// Resume goes on with a query that Answer has said Pending to. It blocks until there is an answer or ctx ends.
+// Resume goes on with a query that Answer has said Pending to, where it was left. It blocks until there is an answer or ctx ends.
 func (r *Resolver) Resume(ctx context.Context, request *Request) ([]byte, Result) {
 	request.mayBlock = true
-	return r.answer(ctx, request, request.buf)
+	q := &request.question
+	return r.answer(ctx, request, q.scope.block.forward(ctx, request, q))
 }
 
 // Respond answers packet, whatever the transport that it came by: it is Answer and, where that is Pending, Resume. It blocks until there
@@ -97,58 +104,59 @@ func reject(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result)
 	if verdict == wire.Silent {
 		return nil, Drop
 	}
-	request.Reply.Start(&request.Query, buf, wire.MinUDPSize, defaultBufsize)
+	request.Reply.Start(&request.Query, buf, wire.MinUDPSize, DefaultBufsize)
 	request.Reply.Rcode = rejections[verdict]
 	return request.Reply.Finish(), Send
 }
 
-// defaultBufsize is the largest UDP reply that no network has to fragment, RFC 9715 section 3.
-const defaultBufsize = 1232
+// DefaultBufsize is the largest UDP reply in octets that no network has to fragment, RFC 9715 section 3.
+const DefaultBufsize = 1232
 
-// answer resolves the qname, and after it each alias that an answer leads to.
-func (r *Resolver) answer(ctx context.Context, request *Request, buf []byte) ([]byte, Result) {
-	name, owner := &request.Query.QName, wire.AtQName
-	b := r.begin(request, buf)
+// begin makes the question that the client asks, in the scope of its name, and starts the reply within the limits of the server block, the
+// client and the transport. It is the one place that reads the qtype.
+func (r *Resolver) begin(request *Request, buf []byte) {
+	query := &request.Query
+	request.question = question{name: &query.QName, qtype: query.Type, owner: wire.AtQName, asked: true, scope: r.scopes.of(&query.QName)}
+	request.links, request.around, request.stale, request.rotate = 0, request.around[:0], nil, false
+	bufsize, flags := uint16(DefaultBufsize), uint16(0)
+	if s := request.question.scope; s != nil {
+		request.Block, request.Zone = s.home.block, s.home.zone
+		bufsize, request.rotate, flags = s.block.options.Bufsize, s.block.options.Rotate, s.block.flags
+	}
+	request.Reply.Start(query, buf, request.Proto.limit(query, bufsize), bufsize)
+	request.Reply.SetFlags(flags)
+}
+
+// step asks the question of the server block that has its name.
+func (r *Resolver) step(ctx context.Context, request *Request) result {
+	q := &request.question
+	q.before = request.Reply.Count(wire.Answer)
+	if q.scope == nil {
+		return request.refuse(wire.NotAuthoritative, "no server block has a zone for this name")
+	}
+	return q.scope.block.steps(ctx, request, q)
+}
+
+// answer follows the question from result to result: to the alias that an answer leads to, and to what surrounds the steps, which may ask
+// something else. What could not be answered at once ends here, and goes on in Resume.
+func (r *Resolver) answer(ctx context.Context, request *Request, res result) ([]byte, Result) {
+	q := &request.question
 	for {
-		request.answered = request.Reply.Count(wire.Answer)
-		switch b.steps(ctx, request, question{name: name, owner: owner}) {
-		case ask:
+		switch res.outcome {
+		case pending:
 			return nil, Pending
-		case stream:
+		case transfer:
 			return nil, Transfer
+		case drop:
+			return nil, Drop
 		case alias:
-			name, owner = &request.alias, request.aliasAt
-			b, _ = r.block(name)
+			q.scope = r.scopes.of(q.name)
 		default:
-			return request.Reply.Finish(), Send
+			request.finish(q, &res)
+			if !request.unwrap(res) {
+				return request.Reply.Finish(), Send
+			}
 		}
+		res = r.step(ctx, request)
 	}
-}
-
-// begin chooses the server block of the qname and starts the reply within the limits of block, client and transport.
-func (r *Resolver) begin(request *Request, buf []byte) *block {
-	b, at := r.block(&request.Query.QName)
-	request.Block, request.Zone, request.Source, request.links = at.block, at.zone, None, 0
-	bufsize := uint16(defaultBufsize)
-	if b != nil {
-		bufsize, request.rotate = b.bufsize, b.rotate
-	}
-	limit := wire.MaxMessage
-	if request.Proto == UDP {
-		limit = int(min(request.Query.UDPSize, max(bufsize, wire.MinUDPSize)))
-	}
-	request.Reply.Start(&request.Query, buf, limit, bufsize)
-	if b != nil && b.recursive {
-		request.Reply.SetFlags(wire.FlagRA)
-	}
-	return b
-}
-
-// block is the server block with the longest zone that name is in, and where that zone stands; nil and -1 when there is none.
-func (r *Resolver) block(name *wire.QName) (*block, home) {
-	value, _, ok := r.zones.match(name)
-	if !ok {
-		return nil, home{-1, -1}
-	}
-	return r.blocks[r.homes[value].block], r.homes[value]
 }

@@ -3,6 +3,7 @@ package resolver
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -16,24 +17,24 @@ const transferSize = 16 << 10
 // transferRule says who may have the zones of a block whole (directive transfer). By default nobody.
 type transferRule struct {
 	*ZoneTransfer
-	zones zoneSet
+	zones zones.Set
 }
 
 func newTransferRules(options []ZoneTransfer) ([]transferRule, error) {
 	var rules []transferRule
 	for i := range options {
-		zones, err := newZoneSet(options[i].Zones)
+		set, err := zones.NewSet(options[i].Zones)
 		if err != nil {
 			return nil, fmt.Errorf("transfer: %w", err)
 		}
-		rules = append(rules, transferRule{&options[i], zones})
+		rules = append(rules, transferRule{&options[i], set})
 	}
 	return rules, nil
 }
 
 // allows reports whether client may have the zone called name.
 func (t *transferRule) allows(name *wire.QName, client netip.Addr) bool {
-	return t.zones.contains(name) && (t.Any || slices.ContainsFunc(t.To, func(to netip.AddrPort) bool { return to.Addr() == client.Unmap() }))
+	return t.zones.Contains(name) && (t.Any || slices.ContainsFunc(t.To, func(to netip.AddrPort) bool { return to.Addr() == client.Unmap() }))
 }
 
 // mayTransfer reports whether a rule of the block allows client the zone called name.
@@ -43,35 +44,34 @@ func (b *block) mayTransfer(name *wire.QName, client netip.Addr) bool {
 
 // transfer answers AXFR (RFC 5936) and IXFR (RFC 1995) of a zone of ours. There is no history: who has the current serial gets a single
 // SOA, anybody else the whole zone, which needs TCP.
-func (b *block) transfer(r *Request, q question) step {
-	a, z := b.apexOf(q.name)
-	if a == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
+func (b *block) transfer(r *Request, q *question) result {
+	v := q.apexView()
+	if v == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
 		return r.refuse(wire.Prohibited, "this client may not transfer this zone (directive transfer)")
 	}
-	q.zone = q.name.Labels()
-	snapshot := z.index.Snapshot()
+	snapshot := v.info.index.Snapshot()
+	datagram := transports[r.Proto].datagram
 	switch {
 	case !snapshot.Synced(zones.ServiceKinds):
-		return r.notReady()
-	case r.Query.Type == wire.TypeIXFR && (r.Proto == UDP || current(&r.Query, snapshot.Serial())):
-		r.Source = FromKubernetes
-		r.Reply.SetFlags(wire.FlagAA)
-		a.soa(r, q, snapshot)
-		return done
-	case r.Proto == UDP:
+		return notReady
+	case q.qtype == wire.TypeIXFR && (datagram || current(&r.Query, snapshot.Serial())):
+		soa := v.soa(snapshot)
+		soa.write(&r.Reply, q)
+		return result{outcome: answered, source: FromKubernetes, authoritative: true}
+	case datagram:
 		return r.refuse(wire.Prohibited, "AXFR needs TCP")
 	}
-	return stream
+	return result{outcome: transfer}
 }
 
-// apexOf is the authority of the zone that name is the apex of; nil when it is none.
-func (b *block) apexOf(name *wire.QName) (*authority, *zone) {
-	for _, a := range b.authorities {
-		if value, labels, ok := a.zones.match(name); ok && labels == name.Labels() {
-			return a, &a.detail[value]
+// apexView is the view on the zone that the question's name is the apex of; nil when it is none.
+func (q *question) apexView() *view {
+	for i := range q.scope.views {
+		if v := &q.scope.views[i]; v.labels == q.name.Labels() {
+			return v
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // current reports whether an IXFR query's authority section says that its sender has serial or a later one (RFC 1982).
@@ -87,27 +87,22 @@ func current(q *wire.Query, serial uint32) bool {
 // SendZone sends the zone that Answer said Transfer to, message by message, all of one snapshot: the SOA first and last (RFC 5936
 // section 2.2). It ends early when send fails. buf is scratch.
 func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []byte) error) error {
-	b := r.begin(request, buf)
-	a, z := b.apexOf(&request.Query.QName)
-	if a == nil {
-		return nil // a reload took the zone away in between
-	}
-	snapshot := z.index.Snapshot()
-	t := transferring{r: request, a: a, snapshot: snapshot, send: send, buf: buf,
-		q: question{name: &request.Query.QName, owner: wire.AtQName, zone: request.Query.Labels()}}
+	q := &request.question
+	v := q.apexView()
+	t := transferring{r: request, view: v, snapshot: v.info.index.Snapshot(), send: send, buf: buf, q: q}
 	request.Source = FromKubernetes
 	t.begin()
-	a.soa(request, t.q, snapshot)
-	t.apex(z)
-	if z.reverse {
-		snapshot.Pointers(request.Query.Name(), a.svc, t.add)
+	t.soa()
+	t.apex()
+	if v.info.reverse {
+		t.snapshot.PTRs(q.name.Name(), v.svc, t.add)
 	} else {
-		snapshot.Contents(z.svc, t.add)
+		t.snapshot.Contents(v.info.svc, t.add)
 	}
 	if !request.Reply.Fits(soaSize) {
 		t.flush()
 	}
-	a.soa(request, t.q, snapshot)
+	t.soa()
 	t.flush()
 	return t.err
 }
@@ -118,17 +113,23 @@ const soaSize = 128 + wire.MaxName
 // transferring is one transfer under way.
 type transferring struct {
 	r        *Request
-	a        *authority
-	q        question
+	view     *view
+	q        *question
 	snapshot *zones.Snapshot
 	send     func([]byte) error
 	buf      []byte
 	err      error
 }
 
+// soa adds the SOA of the snapshot.
+func (t *transferring) soa() {
+	soa := t.view.soa(t.snapshot)
+	soa.write(&t.r.Reply, t.q)
+}
+
 // begin starts the next message.
 func (t *transferring) begin() {
-	t.r.Reply.Start(&t.r.Query, t.buf, transferSize, defaultBufsize)
+	t.r.Reply.Start(&t.r.Query, t.buf, transferSize, DefaultBufsize)
 	t.r.Reply.SetFlags(wire.FlagAA)
 }
 
@@ -145,27 +146,34 @@ func (t *transferring) add(owner []byte, typ wire.Type, data []byte) bool {
 	if !t.r.Reply.Fits(len(owner) + 10 + len(data)) {
 		t.flush()
 	}
-	t.r.Reply.Owned(owner, typ, wire.ClassIN, t.a.ttl, data)
+	t.r.Reply.AddRaw(owner, typ, wire.ClassIN, t.view.ttl, data)
 	return t.err == nil
 }
 
 // apex adds what is at and directly below the zone's own name: dns-version, NS, the name servers' addresses. The name servers of a
 // reverse zone have their names, and so their addresses, in the cluster's zone.
-func (t *transferring) apex(z *zone) {
-	apex := t.r.Query.Name()
+func (t *transferring) apex() {
+	z, apex := t.view.info, t.q.name.Name()
 	below := func(labels string) []byte { return append([]byte(labels), apex...) }
 	if !z.reverse { // the first message has room for it behind the SOA
-		t.r.Reply.Owned(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, append([]byte{byte(len(z.version))}, z.version...))
+		version := append([]byte{byte(len(z.version))}, z.version...)
+		t.r.Reply.AddRaw(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, version)
 	}
-	snapshot := t.a.fronting(z, t.snapshot)
-	fronted := t.a.fronts(t.r, snapshot, func(n *zones.Node) { t.add(apex, wire.TypeNS, []byte(n.Name()+n.Unit().Owner()+z.servers)) })
-	if !fronted {
+	snapshot := t.view.fronting(z, t.snapshot)
+	servers := t.view.fronts(t.r, snapshot, math.MaxInt)
+	for i := range servers {
+		n := &servers[i]
+		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Unit().Owner()+z.servers))
+	}
+	if len(servers) == 0 {
 		t.add(apex, wire.TypeNS, []byte(z.ns))
 	}
 	if z.reverse {
 		return
 	}
 	for _, typ := range addressTypes {
-		t.a.serverAddresses(t.r, snapshot, typ, func(packed string) bool { return t.add(below(labelsNS), typ, []byte(packed)) })
+		t.view.serverAddresses(t.r, snapshot, typ, math.MaxInt, func(addr netip.Addr) bool {
+			return t.add(below(labelsNS), typ, addr.AsSlice())
+		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -38,9 +39,9 @@ type query struct {
 }
 
 // newQuery is q as r asks it.
-func newQuery(r *Request, q question) query {
+func newQuery(r *Request, q *question) query {
 	return query{
-		name: string(q.name.Name()), typ: r.Query.Type, do: r.Query.DO, tcp: r.Proto == TCP,
+		name: string(q.name.Name()), typ: q.qtype, do: r.Query.DO, tcp: !transports[r.Proto].datagram,
 		rd: r.Query.Flags&wire.FlagRD != 0, cd: r.Query.Flags&wire.FlagCD != 0,
 	}
 }
@@ -77,7 +78,6 @@ func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
 var (
 	errMalformed = errors.New("malformed reply")
 	errSpoofed   = errors.New("too many replies to other questions")
-	errStopped   = errors.New("shutting down")
 )
 
 // upstream is one server that is asked.
@@ -91,7 +91,7 @@ type upstream struct {
 	fails    atomic.Uint32 // failed health checks in a row
 	checking atomic.Bool   // a health check is under way
 	looping  atomic.Bool   // what it is asked comes back to us
-	quiet    quiet
+	limiter  observe.Limiter
 	counts   upstreamCounts
 }
 
@@ -305,24 +305,5 @@ func (u *upstream) reason(err error) (wire.InfoCode, string) {
 	return wire.NetworkError, "the connection to " + name + " failed"
 }
 
-// quiet keeps a line that would be logged with every query to one in a while.
-type quiet struct {
-	mu      sync.Mutex
-	next    time.Time
-	skipped int
-}
-
-// quietFor is how long the same line is not logged again.
-const quietFor = 10 * time.Second
-
-// speak reports whether the line is to be logged now, and how many were not since the last.
-func (s *quiet) speak(now time.Time) (skipped int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Before(s.next) {
-		s.skipped++
-		return 0, false
-	}
-	skipped, s.skipped, s.next = s.skipped, 0, now.Add(quietFor)
-	return skipped, true
-}
+// logPause is how long the same line about an upstream is not logged again.
+const logPause = 10 * time.Second

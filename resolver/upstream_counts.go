@@ -14,7 +14,7 @@ const (
 	viaUDP transport = iota
 	viaTCP
 	viaTLS
-	transports
+	upstreamTransports
 )
 
 // Latencies are counted by rcode; those above REFUSED as one.
@@ -41,8 +41,8 @@ func (l *latencies) observe(took time.Duration) {
 
 type upstreamCounts struct {
 	latencies     [countedRcodes]latencies
-	reused        [transports]atomic.Uint64
-	connected     [transports]atomic.Uint64
+	reused        [upstreamTransports]atomic.Uint64
+	connected     [upstreamTransports]atomic.Uint64
 	checksFailed  atomic.Uint64
 	queriesFailed atomic.Uint64
 	mismatches    atomic.Uint64
@@ -110,7 +110,7 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 			sum.Latencies = append(sum.Latencies, l)
 		}
 	}
-	for i, proto := range [transports]string{"udp", "tcp", "tcp-tls"} {
+	for i, proto := range [upstreamTransports]string{"udp", "tcp", "tcp-tls"} {
 		if conns := (ConnCounts{proto, c.reused[i].Load(), c.connected[i].Load()}); conns.Reused+conns.Connected > 0 {
 			sum.Conns = append(sum.Conns, conns)
 		}

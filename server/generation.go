@@ -36,7 +36,7 @@ func (g *generation) abandon() {
 // open starts what c needs to answer: sources that p has not, and resolvers.
 func (p *Program) open(g *generation, c *config.Config) error {
 	for i := range c.Listeners {
-		if err := p.openResolver(g, &c.Listeners[i], p.like(i)); err != nil {
+		if err := p.openResolver(g, &c.Listeners[i]); err != nil {
 			return err
 		}
 	}
@@ -55,16 +55,8 @@ func (p *Program) listen(g *generation, c *config.Config) error {
 	return nil
 }
 
-// like is the resolver that had the i-th listener's place, whose caches may go on; nil at the first start.
-func (p *Program) like(i int) *resolver.Resolver {
-	if i < len(p.resolvers) {
-		return p.resolvers[i].Resolver
-	}
-	return nil
-}
-
-func (p *Program) openResolver(g *generation, c *config.Listener, previous *resolver.Resolver) error {
-	var options resolver.Options
+func (p *Program) openResolver(g *generation, c *config.Listener) error {
+	options := resolver.Options{Server: label(c.Addresses[0])}
 	r := &answering{}
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
@@ -82,7 +74,7 @@ func (p *Program) openResolver(g *generation, c *config.Listener, previous *reso
 		options.Blocks = append(options.Blocks, steps)
 	}
 	var err error
-	if r.Resolver, err = resolver.New(options, previous, p.log); err != nil {
+	if r.Resolver, err = resolver.New(options, &p.parts, p.log); err != nil {
 		return err
 	}
 	r.task = start(p.base, r.run)

@@ -216,11 +216,13 @@ func listenWith(options Options, stream *net.TCPListener) (*Listener, error) {
 func (l *Listener) Address() netip.AddrPort { return l.address }
 
 // Label is the listener's name in metrics, as CoreDNS forms it: "dns://:53" for all addresses, "dns://127.0.0.1:53" for one.
-func (l *Listener) Label() string {
-	if l.options.Address.Addr() == netip.IPv6Unspecified() {
-		return fmt.Sprintf("dns://:%d", l.address.Port())
+func (l *Listener) Label() string { return label(l.address) }
+
+func label(address netip.AddrPort) string {
+	if address.Addr() == netip.IPv6Unspecified() {
+		return fmt.Sprintf("dns://:%d", address.Port())
 	}
-	return "dns://" + l.address.String()
+	return "dns://" + address.String()
 }
 
 // SetResolver exchanges what answers. Batches under way are answered by the old one, and so are queries that wait for upstream.

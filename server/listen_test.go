@@ -100,7 +100,7 @@ func (s *scripted) reply(r *resolver.Request, buf []byte) []byte {
 	}
 	for range count {
 		if r.Query.Type == wire.TypeA {
-			r.Reply.Record(wire.AtQName, wire.TypeA, 5, string(s.address[:]))
+			r.Reply.AddRecord(wire.AtQName, wire.TypeA, 5, string(s.address[:]))
 		}
 	}
 	return r.Reply.Finish()

@@ -28,6 +28,7 @@ type Program struct {
 	logging *task
 	serving *task // the admin endpoints
 	reloads reloadCounts
+	parts   resolver.Parts // what outlives the resolvers of a Config
 
 	leaving  sync.WaitGroup // of listeners that a reload has dropped
 	ending   sync.WaitGroup // of resolvers that a reload has replaced

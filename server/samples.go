@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/watch"
 )
@@ -22,8 +23,12 @@ func (p *Program) samples(emit func(Sample)) {
 			Labels: []string{"hash", "sha512", "value", c.Digest}})
 	}
 	emit(Sample{Name: "clusterdns_log_lines_dropped_total", Help: "Query log lines dropped because the writer could not keep up.", Value: float64(p.queries.Dropped())})
-	for i, r := range resolvers {
-		stepSamples(listeners[c.Listeners[i].Addresses[0]].Label(), r.Counts(), emit)
+	var all []*resolver.Resolver
+	for _, r := range resolvers {
+		all = append(all, r.Resolver)
+	}
+	for i, blocks := range resolver.Counts(all) {
+		stepSamples(listeners[c.Listeners[i].Addresses[0]].Label(), blocks, emit)
 	}
 	for _, s := range sources {
 		s.samples(s.id, s.Counters(), emit)

@@ -131,7 +131,7 @@ func whole(s *zones.Snapshot) error {
 		return true
 	})
 	for _, zone := range []string{"\x07in-addr\x04arpa\x00", "\x03ip6\x04arpa\x00"} {
-		s.Pointers([]byte(zone), svc, func(owner []byte, _ wire.Type, data []byte) bool {
+		s.PTRs([]byte(zone), svc, func(owner []byte, _ wire.Type, data []byte) bool {
 			pointers[wire.NameString(owner)+" "+wire.NameString(data)] = true
 			return true
 		})

@@ -1,10 +1,6 @@
 package zones
 
-import (
-	"net/netip"
-
-	"github.com/clusterdns/clusterdns/zones/wire"
-)
+import "github.com/clusterdns/clusterdns/zones/wire"
 
 // Contents calls yield with every record of the services in s, for a zone whose "svc.<zone>" in wire form is svc, until yield returns
 // false. Owners are absolute; owner and data are valid only during the call. What is synthesized has no records here.
@@ -52,13 +48,13 @@ func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byt
 	return true
 }
 
-// Pointers calls yield with every PTR record of s whose owner is in zone, a reverse zone in wire form, until yield returns false.
+// PTRs calls yield with every PTR record of s whose owner is in zone, a reverse zone in wire form, until yield returns false.
 // Targets are below svc. Owner and data are valid only during the call.
-func (s *Snapshot) Pointers(zone []byte, svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
+func (s *Snapshot) PTRs(zone []byte, svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
 	var owner, data []byte
-	s.reverse.each(func(p *Pointer) bool {
-		owner = appendReverse(owner[:0], p.Address())
-		if !inZone(owner, zone) {
+	s.reverse.each(func(p *PTR) bool {
+		owner = appendArpa(owner[:0], p.Address())
+		if !wire.Within(owner, zone) {
 			return true
 		}
 		for ; p != nil; p = p.Next() {
@@ -72,38 +68,4 @@ func (s *Snapshot) Pointers(zone []byte, svc string, yield func(owner []byte, t 
 		}
 		return true
 	})
-}
-
-// inZone reports whether name is at or below zone; both are in wire form and lower case.
-func inZone(name, zone []byte) bool {
-	for len(name) > len(zone) {
-		name = name[1+int(name[0]):]
-	}
-	return string(name) == string(zone)
-}
-
-// appendReverse appends the owner of an address's PTR records in wire form, RFC 1035 section 3.5 and RFC 3596 section 2.5.
-func appendReverse(name []byte, addr netip.Addr) []byte {
-	const digits = "0123456789abcdef"
-	if addr.Is6() {
-		ip := addr.As16()
-		for i := 15; i >= 0; i-- {
-			name = append(name, 1, digits[ip[i]&0xf], 1, digits[ip[i]>>4])
-		}
-		return append(name, "\x03ip6\x04arpa\x00"...)
-	}
-	ip := addr.As4()
-	for i := 3; i >= 0; i-- {
-		at := len(name)
-		name = append(name, 0)
-		if ip[i] >= 100 {
-			name = append(name, digits[ip[i]/100])
-		}
-		if ip[i] >= 10 {
-			name = append(name, digits[ip[i]/10%10])
-		}
-		name = append(name, digits[ip[i]%10])
-		name[at] = byte(len(name) - at - 1)
-	}
-	return append(name, "\x07in-addr\x04arpa\x00"...)
 }

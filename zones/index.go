@@ -31,7 +31,7 @@ type Snapshot struct {
 	synced     Kinds
 	services   trie[*Unit]
 	namespaces trie[*namespace]
-	reverse    trie[*Pointer]
+	reverse    trie[*PTR]
 	pods       trie[*podAddress]
 }
 
@@ -65,7 +65,7 @@ func (s *Snapshot) Synced(kinds Kinds) bool { return s.synced&kinds == kinds }
 func (s *Snapshot) Size() (services, addresses int) { return s.services.size, s.reverse.size }
 
 // Reverse is the first PTR record of addr, nil for none. m is scratch.
-func (s *Snapshot) Reverse(m *Match, addr netip.Addr) *Pointer {
+func (s *Snapshot) Reverse(m *Match, addr netip.Addr) *PTR {
 	return s.reverse.get(appendAddr(m.scratch[:0], addr.Unmap()))
 }
 

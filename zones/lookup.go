@@ -45,7 +45,7 @@ type Match struct {
 	Addr      netip.Addr // of a Pod
 	Namespace []byte     // label, in wire form; points into the name that was looked up
 	Service   []byte
-	scratch   [96]byte // for keys: one on the stack would escape through the trie
+	scratch   [2 * 64]byte // for keys, such as the labels of a service and its namespace: one on the stack would escape through the trie
 }
 
 // labels in wire form that a cluster zone is made of.

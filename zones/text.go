@@ -29,7 +29,7 @@ func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	for _, p := range s.sortedPods() {
 		w.pod(p)
 	}
-	for _, p := range s.sortedPointers() {
+	for _, p := range s.sortedPTRs() {
 		w.pointers(p)
 	}
 	return w.Flush()
@@ -105,7 +105,7 @@ func (w *text) pod(p *podAddress) {
 	w.record(label+"."+wire.NameString([]byte(namespace))+"pod."+w.zone, typ, addr.String())
 }
 
-func (w *text) pointers(p *Pointer) {
+func (w *text) pointers(p *PTR) {
 	var targets []string
 	owner := reverseName(p.Address())
 	for ; p != nil; p = p.Next() {
@@ -123,7 +123,7 @@ func address(packed []byte) string {
 }
 
 // reverseName is the owner of an address's PTR records.
-func reverseName(addr netip.Addr) string { return wire.NameString(appendReverse(nil, addr)) }
+func reverseName(addr netip.Addr) string { return wire.NameString(appendArpa(nil, addr)) }
 
 func (s *Snapshot) sortedServices() []*Unit {
 	return sorted(s.services, func(a, b *Unit) int {
@@ -163,8 +163,8 @@ func (p *podAddress) split() (namespace string, addr netip.Addr) {
 	return p.where[:end], addr.Unmap()
 }
 
-func (s *Snapshot) sortedPointers() []*Pointer {
-	return sorted(s.reverse, func(a, b *Pointer) int { return a.Address().Compare(b.Address()) })
+func (s *Snapshot) sortedPTRs() []*PTR {
+	return sorted(s.reverse, func(a, b *PTR) int { return a.Address().Compare(b.Address()) })
 }
 
 // sorted is the leaves of t in order.

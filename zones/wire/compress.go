@@ -2,23 +2,23 @@ package wire
 
 // Compression, RFC 1035 section 4.1.4: the end of a name that stands in the message already is pointed at.
 
-// Pointer is the place of an earlier name of the message, as a compression pointer holds it.
-type Pointer uint16
+// Offset is the place of an earlier name of the message, as a compression pointer holds it.
+type Offset uint16
 
 // AtQName points at the qname.
-const AtQName Pointer = HeaderSize
+const AtQName Offset = HeaderSize
 
 // MaxPointer is the largest offset a compression pointer can hold.
 const MaxPointer = 0x3fff
 
 // targets are the places of the names written last, which the next one may share its end with: those of one zone share most of it.
 type targets struct {
-	at  [2]Pointer
+	at  [2]Offset
 	new [MaxName + 1]byte // the name to be written
 }
 
 // Suffix is the place of the name at owner without its first skip labels; 0 for 0.
-func (r *Reply) Suffix(owner Pointer, skip int) Pointer {
+func (r *Reply) Suffix(owner Offset, skip int) Offset {
 	if owner == 0 {
 		return 0
 	}
@@ -26,7 +26,7 @@ func (r *Reply) Suffix(owner Pointer, skip int) Pointer {
 	for range skip {
 		at = r.resolve(at + 1 + int(r.buf[at]))
 	}
-	return Pointer(at)
+	return Offset(at)
 }
 
 // resolve is where the label at offset at of the message stands, behind the pointer if there is one. Pointers of ours lead backwards.
@@ -49,7 +49,7 @@ func (r *Reply) places(at int, offsets *[128]uint16) int {
 
 // shorten is name, in wire form, without the end that it shares with an earlier name, and where that end stands; the place is 0 when
 // nothing is shared. Letters are compared as they are: a name inside a record does not take the question's case.
-func (r *Reply) shorten(name []byte) (head []byte, end Pointer) {
+func (r *Reply) shorten(name []byte) (head []byte, end Offset) {
 	var starts, offsets [128]uint16
 	labels := 0
 	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
@@ -57,7 +57,7 @@ func (r *Reply) shorten(name []byte) (head []byte, end Pointer) {
 		labels++
 	}
 	head = name
-	for i, at := range [...]Pointer{AtQName, r.targets.at[0], r.targets.at[1]} {
+	for i, at := range [...]Offset{AtQName, r.targets.at[0], r.targets.at[1]} {
 		if at == 0 || i == 0 && r.query.question == 0 {
 			continue
 		}
@@ -67,7 +67,7 @@ func (r *Reply) shorten(name []byte) (head []byte, end Pointer) {
 			shared++
 		}
 		if shared > 0 && int(starts[labels-shared]) < len(head) {
-			head, end = name[:starts[labels-shared]], Pointer(offsets[have-shared])
+			head, end = name[:starts[labels-shared]], Offset(offsets[have-shared])
 		}
 	}
 	return head, end
@@ -79,11 +79,11 @@ func (r *Reply) sameLabel(at int, name []byte) bool {
 	return at+size <= len(r.buf) && string(r.buf[at:at+size]) == string(name[:size])
 }
 
-// wrote remembers the place of a name for the names to come.
-func (r *Reply) wrote(at int) Pointer {
+// remember keeps the place of a name for the names to come.
+func (r *Reply) remember(at int) Offset {
 	if at > MaxPointer {
 		return 0
 	}
-	r.targets.at[1], r.targets.at[0] = r.targets.at[0], Pointer(at)
-	return Pointer(at)
+	r.targets.at[1], r.targets.at[0] = r.targets.at[0], Offset(at)
+	return Offset(at)
 }

@@ -117,6 +117,14 @@ func AppendName(text, name []byte) []byte {
 	return text
 }
 
+// Within reports whether name is at or below zone; both are in wire form and lower case.
+func Within(name, zone []byte) bool {
+	for len(name) > len(zone) {
+		name = name[1+int(name[0]):]
+	}
+	return string(name) == string(zone)
+}
+
 // Labels is the number of labels of name in wire form, the root not counted.
 func Labels(name []byte) int {
 	n := 0

@@ -55,6 +55,14 @@ type Query struct {
 // nil without one.
 func (q *Query) Authority() []byte { return q.authority }
 
+// Take makes q a copy of from, with the packet in memory of its own: packet, grown where it was too small. The authority section is left behind.
+func (q *Query) Take(from *Query, packet []byte) []byte {
+	*q = *from
+	q.Packet = append(packet[:0], from.Packet...)
+	q.authority = nil
+	return q.Packet
+}
+
 // Opcode is the kind of query, RFC 1035 section 4.1.1.
 func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
 

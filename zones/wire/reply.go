@@ -13,6 +13,8 @@ const (
 	Other                InfoCode = 0
 	StaleAnswer          InfoCode = 3
 	NotReady             InfoCode = 14
+	Blocked              InfoCode = 15
+	Filtered             InfoCode = 17
 	Prohibited           InfoCode = 18
 	NotAuthoritative     InfoCode = 20
 	NoReachableAuthority InfoCode = 22
@@ -21,7 +23,7 @@ const (
 )
 
 // Reply builds one response. Sections are written in order: the question is copied, then answers, authority, additional. What does
-// not fit is left out, and if it belonged to the answer or authority section TC is set, all in room. The zero Reply is ready for Start.
+// not fit is left out, and if it belonged to the answer or authority section TC is set, all in reserve. The zero Reply is ready for Start.
 type Reply struct {
 	Rcode   Rcode
 	Ext     bool      // an Extended DNS Error goes with the reply, if the client speaks EDNS
@@ -53,7 +55,7 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.query, r.limit, r.ednsUDP = q, limit, udpSize
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
 	r.counts, r.section, r.full = [3]uint16{}, Answer, false
-	r.targets.at = [2]Pointer{}
+	r.targets.at = [2]Offset{}
 	r.flags = FlagQR | q.Flags&(maskOpcode|FlagRD|FlagCD)
 	if q.EDNS {
 		r.limit -= optSize
@@ -61,6 +63,15 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	end := max(q.question, HeaderSize)
 	r.buf = append(buf[:0], q.Packet[:end]...)
 }
+
+// Take makes r a copy of from as far as it is written, to go on in buf as the reply to q, a copy of from's query.
+func (r *Reply) Take(from *Reply, q *Query, buf []byte) {
+	*r = *from
+	r.query, r.buf = q, append(buf[:0], from.buf...)
+}
+
+// ClearFlags takes header flags back, such as FlagAA.
+func (r *Reply) ClearFlags(flags uint16) { r.flags &^= flags }
 
 // SetFlags adds header flags, such as FlagAA.
 func (r *Reply) SetFlags(flags uint16) { r.flags |= flags }
@@ -107,9 +118,9 @@ func (r *Reply) ExplainMore(words string) { r.textLen += copy(r.text[r.textLen:]
 // Explanation is the text of the Extended DNS Error.
 func (r *Reply) Explanation() []byte { return r.text[:r.textLen] }
 
-// room reports whether size more octets fit; if not, the section ends here. Truncation is decided here and nowhere else: a cut
+// reserve reports whether size more octets fit; if not, the section ends here. Truncation is decided here and nowhere else: a cut
 // answer or authority section sets TC, a cut additional section does not (RFC 2181 section 9).
-func (r *Reply) room(size int) bool {
+func (r *Reply) reserve(size int) bool {
 	if r.Fits(size) {
 		return true
 	}
@@ -120,16 +131,19 @@ func (r *Reply) room(size int) bool {
 	return false
 }
 
-// Fits reports whether size more octets fit into the reply. Unlike room it decides nothing.
+// Room is how many octets are left for records.
+func (r *Reply) Room() int { return max(r.limit-len(r.buf), 0) }
+
+// Fits reports whether size more octets fit into the reply. Unlike reserve it decides nothing.
 func (r *Reply) Fits(size int) bool { return !r.full && len(r.buf)+size <= r.limit }
 
-// Record adds a record whose data is complete and contains no name to compress. It reports whether it fit. Without an owner, 0, it is
+// AddRecord adds a record whose data is complete and contains no name to compress. It reports whether it fit. Without an owner, 0, it is
 // left out: no pointer reaches that name.
-func (r *Reply) Record(owner Pointer, typ Type, ttl uint32, data string) bool {
+func (r *Reply) AddRecord(owner Offset, typ Type, ttl uint32, data string) bool {
 	if owner == 0 {
 		return true
 	}
-	if !r.room(12 + len(data)) {
+	if !r.reserve(12 + len(data)) {
 		return false
 	}
 	r.buf = append(r.fixed(owner, typ, ttl, len(data)), data...)
@@ -137,17 +151,17 @@ func (r *Reply) Record(owner Pointer, typ Type, ttl uint32, data string) bool {
 }
 
 // fixed appends the fixed part of a record: owner, type, class IN, TTL, size of the data.
-func (r *Reply) fixed(owner Pointer, typ Type, ttl uint32, size int) []byte {
+func (r *Reply) fixed(owner Offset, typ Type, ttl uint32, size int) []byte {
 	r.counts[r.section]++
 	return append(r.buf, 0xc0|byte(owner>>8), byte(owner), byte(typ>>8), byte(typ), 0, byte(ClassIN),
 		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl), byte(size>>8), byte(size))
 }
 
-// Named adds a record whose data is head followed by the name that parts make up (wire form, the last with the root label). It
+// AddName adds a record whose data is head followed by the name that parts make up (wire form, the last with the root label). It
 // returns where that name stands in the message, for later owners, and whether it fit. Targets of SRV records are written whole (RFC
 // 2782), others share their ends with earlier names. at is 0 when a compression pointer cannot reach it. A record whose name would be
 // longer than a name can be is left out: labels of objects are checked without the zone that they are served in.
-func (r *Reply) Named(owner Pointer, typ Type, ttl uint32, head []byte, parts ...string) (at Pointer, ok bool) {
+func (r *Reply) AddName(owner Offset, typ Type, ttl uint32, head []byte, parts ...string) (at Offset, ok bool) {
 	size := 0
 	for _, part := range parts {
 		if size+len(part) > MaxName {
@@ -155,7 +169,7 @@ func (r *Reply) Named(owner Pointer, typ Type, ttl uint32, head []byte, parts ..
 		}
 		size += copy(r.targets.new[size:], part)
 	}
-	name, end := r.targets.new[:size], Pointer(0)
+	name, end := r.targets.new[:size], Offset(0)
 	if typ != TypeSRV {
 		name, end = r.shorten(name)
 	}
@@ -163,7 +177,7 @@ func (r *Reply) Named(owner Pointer, typ Type, ttl uint32, head []byte, parts ..
 	if end != 0 {
 		size += 2
 	}
-	if !r.room(12 + size) {
+	if !r.reserve(12 + size) {
 		return 0, false
 	}
 	r.buf = append(r.fixed(owner, typ, ttl, size), head...)
@@ -172,12 +186,12 @@ func (r *Reply) Named(owner Pointer, typ Type, ttl uint32, head []byte, parts ..
 	if end != 0 {
 		r.buf = append(r.buf, 0xc0|byte(end>>8), byte(end))
 	}
-	return r.wrote(start), true
+	return r.remember(start), true
 }
 
-// Text adds a TXT record of one string of at most 255 octets, RFC 1035 section 3.3.14.
-func (r *Reply) Text(owner Pointer, ttl uint32, text string) bool {
-	if !r.room(13 + len(text)) {
+// AddText adds a TXT record of one string of at most 255 octets, RFC 1035 section 3.3.14.
+func (r *Reply) AddText(owner Offset, ttl uint32, text string) bool {
+	if !r.reserve(13 + len(text)) {
 		return false
 	}
 	r.buf = append(r.fixed(owner, TypeTXT, ttl, 1+len(text)), byte(len(text)))
@@ -185,9 +199,9 @@ func (r *Reply) Text(owner Pointer, ttl uint32, text string) bool {
 	return true
 }
 
-// SOA adds a start of authority record (RFC 1035 section 3.3.13) for the zone at owner; mname and rname are labels below it, and zone is
+// AddSOA adds a start of authority record (RFC 1035 section 3.3.13) for the zone at owner; mname and rname are labels below it, and zone is
 // its name in lower case. Without an owner, 0, it is left out.
-func (r *Reply) SOA(owner Pointer, zone []byte, ttl uint32, mname, rname string, numbers [5]uint32) bool {
+func (r *Reply) AddSOA(owner Offset, zone []byte, ttl uint32, mname, rname string, numbers [5]uint32) bool {
 	if owner == 0 {
 		return true
 	}
@@ -196,7 +210,7 @@ func (r *Reply) SOA(owner Pointer, zone []byte, ttl uint32, mname, rname string,
 	if end != 0 {
 		size += 2
 	}
-	if !r.room(12 + size) {
+	if !r.reserve(12 + size) {
 		return false
 	}
 	r.buf = append(r.fixed(owner, TypeSOA, ttl, size), mname...)
@@ -219,9 +233,9 @@ func (r *Reply) SOA(owner Pointer, zone []byte, ttl uint32, mname, rname string,
 	return true
 }
 
-// Owned adds a record whose owner is written whole instead of pointed at.
-func (r *Reply) Owned(owner []byte, typ Type, class Class, ttl uint32, data []byte) bool {
-	if !r.room(len(owner) + 10 + len(data)) {
+// AddRaw adds a record whose owner is written whole instead of pointed at.
+func (r *Reply) AddRaw(owner []byte, typ Type, class Class, ttl uint32, data []byte) bool {
+	if !r.reserve(len(owner) + 10 + len(data)) {
 		return false
 	}
 	r.counts[r.section]++
@@ -231,10 +245,10 @@ func (r *Reply) Owned(owner []byte, typ Type, class Class, ttl uint32, data []by
 	return true
 }
 
-// Body adds whole sections as another server encoded them behind the same question, counts of answer, authority and additional
+// CopySections adds whole sections as another server encoded them behind the same question, counts of answer, authority and additional
 // records first, and returns where it stands. The compression pointers in body hold because the question has the same size. It is only for an
 // empty reply, which it Fits.
-func (r *Reply) Body(body []byte, counts [3]uint16) (at int) {
+func (r *Reply) CopySections(body []byte, counts [3]uint16) (at int) {
 	at = len(r.buf)
 	r.buf = append(r.buf, body...)
 	r.counts = counts

@@ -22,8 +22,8 @@ func TestNoOwner(t *testing.T) {
 	if at := r.Suffix(0, 1); at != 0 {
 		t.Errorf("the place of nothing's suffix is %d", at)
 	}
-	r.Record(0, TypeA, 5, "\x0a\x00\x00\x01")
-	r.SOA(0, []byte("\x05local\x00"), 5, "\x02ns", "\x02me", [5]uint32{})
+	r.AddRecord(0, TypeA, 5, "\x0a\x00\x00\x01")
+	r.AddSOA(0, []byte("\x05local\x00"), 5, "\x02ns", "\x02me", [5]uint32{})
 	if r.Count(Answer) != 0 || r.Len() != len(packet) {
 		t.Errorf("%d records, %d octets", r.Count(Answer), r.Len())
 	}

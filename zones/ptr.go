@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Pointer is one PTR record of an address, and through next the others, cluster IPs first. The list is immutable. It holds nothing of
+// PTR is one PTR record of an address, and through next the others, cluster IPs first. The list is immutable. It holds nothing of
 // the Unit that it was made for: of a service that changes most records stay.
-type Pointer struct {
+type PTR struct {
 	record  string  // size of the address, with pointerCluster; the address; labels of the host in wire form, no root label
 	service *string // labels of the service and its namespace in wire form, no root label: one string for all records of the service
-	next    *Pointer
+	next    *PTR
 }
 
 // pointerCluster says that the address is a cluster IP of the service: it wins over endpoints.
@@ -36,26 +36,26 @@ func appendAddr(key []byte, addr netip.Addr) []byte {
 	return append(key, ip[:]...)
 }
 
-func (p *Pointer) is(addr []byte) bool      { return p.addr() == string(addr) }
-func (p *Pointer) same(other *Pointer) bool { return p.addr() == other.addr() }
-func (p *Pointer) sum() uint64              { return hashString(p.addr()) }
+func (p *PTR) is(addr []byte) bool  { return p.addr() == string(addr) }
+func (p *PTR) same(other *PTR) bool { return p.addr() == other.addr() }
+func (p *PTR) sum() uint64          { return hashString(p.addr()) }
 
 // addr is the octets of the address, four or sixteen.
-func (p *Pointer) addr() string { return p.record[1 : 1+p.size()] }
+func (p *PTR) addr() string { return p.record[1 : 1+p.size()] }
 
-func (p *Pointer) size() int { return int(p.record[0] &^ pointerCluster) }
+func (p *PTR) size() int { return int(p.record[0] &^ pointerCluster) }
 
-func (p *Pointer) cluster() bool { return p.record[0]&pointerCluster != 0 }
+func (p *PTR) cluster() bool { return p.record[0]&pointerCluster != 0 }
 
 // Host is the labels of the target below its service, in wire form without a root label; "" for the service itself. The target is
 // Host, Service and svc.<zone>.
-func (p *Pointer) Host() string { return p.record[1+p.size():] }
+func (p *PTR) Host() string { return p.record[1+p.size():] }
 
 // Service is the labels of the service and its namespace, in wire form without a root label.
-func (p *Pointer) Service() string { return *p.service }
+func (p *PTR) Service() string { return *p.service }
 
 // Next is the next PTR record that answers for the same address, nil at the end: a cluster IP hides endpoints.
-func (p *Pointer) Next() *Pointer {
+func (p *PTR) Next() *PTR {
 	if p.next == nil || p.next.cluster() != p.cluster() {
 		return nil
 	}
@@ -63,14 +63,14 @@ func (p *Pointer) Next() *Pointer {
 }
 
 // Address is the address that has the PTR record.
-func (p *Pointer) Address() netip.Addr {
+func (p *PTR) Address() netip.Addr {
 	addr, _ := netip.AddrFromSlice([]byte(p.addr()))
 	return addr
 }
 
 // with is the list with add: cluster IPs first, each kind newest first, so that an address which very many services share still
 // takes one more in constant time.
-func (p *Pointer) with(add *Pointer) *Pointer {
+func (p *PTR) with(add *PTR) *PTR {
 	if p == nil || add.cluster() || !p.cluster() {
 		add.next = p
 		return add
@@ -84,8 +84,8 @@ func (p *Pointer) with(add *Pointer) *Pointer {
 type removal struct{ record, service string }
 
 // without is the list without the records in gone, which are taken out of gone. What follows the last of them is shared.
-func (p *Pointer) without(gone map[removal]struct{}) *Pointer {
-	var head *Pointer
+func (p *PTR) without(gone map[removal]struct{}) *PTR {
+	var head *PTR
 	end, tail := &head, p
 	for at := p; at != nil && len(gone) > 0; at = at.next {
 		found := removal{at.record, *at.service}
@@ -172,7 +172,7 @@ func compare(o *pointers, oldAddr netip.Addr, n *pointers, newAddr netip.Addr) i
 // point adds a PTR record. One that this change has taken away before stays where it is.
 func (tx *Tx) point(addr netip.Addr, n *Node) {
 	tx.record = appendPointer(tx.record[:0], addr, n)
-	add := &Pointer{record: string(tx.record), service: n.unit.self}
+	add := &PTR{record: string(tx.record), service: n.unit.self}
 	back := removal{add.record, *add.service}
 	if _, ok := tx.gone[back]; ok {
 		delete(tx.gone, back)
@@ -195,7 +195,7 @@ func (tx *Tx) unpoint(addr netip.Addr, n *Node) {
 // unlist takes the records that are gone out of their lists. The first of an address takes the others of it along.
 func (tx *Tx) unlist() {
 	for r := range tx.gone {
-		key := []byte((&Pointer{record: r.record}).addr())
+		key := []byte((&PTR{record: r.record}).addr())
 		if list := tx.snap.reverse.get(key).without(tx.gone); list == nil {
 			tx.snap.reverse = tx.snap.reverse.drop(key, tx.edit)
 		} else {
@@ -204,28 +204,24 @@ func (tx *Tx) unlist() {
 	}
 }
 
-// FrontOf calls yield with the nodes by which clients reach the service that p, the PTR record of an endpoint, belongs to: its own
-// name when it has cluster IPs, else each of its hosts. It reports whether there was one. A cluster IP is nobody's own address, even
-// where kube-proxy gives all of them to an interface of the node.
-func (s *Snapshot) FrontOf(p *Pointer, yield func(*Node)) bool {
-	if p.cluster() {
-		return false
+// AppendFronts appends the nodes by which clients reach the service that p, the PTR record of an endpoint, belongs to, until there are limit:
+// its own name when it has cluster IPs, else each of its hosts. A cluster IP is nobody's own address, even where kube-proxy gives all of
+// them to an interface of the node. m is scratch.
+func (s *Snapshot) AppendFronts(nodes []Node, m *Match, p *PTR, limit int) []Node {
+	unit := s.services.get(append(m.scratch[:0], p.Service()...))
+	if p.cluster() || unit == nil {
+		return nodes
 	}
-	unit := s.services.get([]byte(p.Service()))
-	if unit == nil {
-		return false
-	}
-	found := false
-	for n := range unit.each {
-		switch {
-		case n.flags&flagPTR == 0:
+	var n Node
+	for at := 0; at < len(unit.blob) && len(nodes) < limit; {
+		at = unit.read(&n, at)
+		if n.flags&flagPTR == 0 {
 			continue
-		case n.flags&flagCluster != 0:
-			yield(n)
-			return true
 		}
-		yield(n)
-		found = true
+		nodes = append(nodes, n)
+		if n.flags&flagCluster != 0 {
+			break
+		}
 	}
-	return found
+	return nodes
 }

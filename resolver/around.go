@@ -1,0 +1,53 @@
+package resolver
+
+import "github.com/clusterdns/clusterdns/zones/wire"
+
+// wrapper is a step that changes the question on its way in and sees the answer on its way out, such as rewrite. It stands in the request
+// from the moment that it lets the question through.
+type wrapper struct {
+	step  wrapping
+	mark  wire.Mark // the reply before the question
+	asked question  // as it was, without the name, which stands in the reply at its owner
+	links int       // aliases that had been followed
+
+	placed int    // octets of the name that stands behind the mark instead of a record
+	undo   []undo // of rewrite: what its rules have done to the name, in their order
+	ttl    uint32 // of dns64: the most that a synthesized record may have
+	again  bool   // of dns64: the question has been asked again
+}
+
+// wrapping is what surrounds the steps. after sees the answer, finished, and may change it, or make Request.question another one and report
+// true: then that is asked, and after sees its answer too.
+type wrapping interface {
+	after(r *Request, w *wrapper, res result) (again bool)
+}
+
+// wrap remembers the question as it is for step.
+func (r *Request) wrap(step wrapping, q *question) *wrapper {
+	r.around = append(r.around, wrapper{step: step, mark: r.Reply.Mark(), asked: *q, links: r.links})
+	return &r.around[len(r.around)-1]
+}
+
+// unwrap lets what surrounds the steps see the answer, the innermost first. It reports whether another question is to be asked.
+func (r *Request) unwrap(res result) (again bool) {
+	for last := len(r.around) - 1; last >= 0; last-- {
+		if w := &r.around[last]; w.step.after(r, w, res) {
+			return true
+		}
+		r.around = r.around[:last]
+	}
+	return false
+}
+
+// repeat takes the reply and the question back to what they were when w let the question through.
+func (r *Request) repeat(w *wrapper) *question {
+	r.Reply.Rewind(w.mark)
+	r.links, r.stale = w.links, nil
+	q := &r.question
+	*q = w.asked
+	if !q.asked {
+		q.name = &r.name
+		r.Reply.ReadName(q.owner, q.name)
+	}
+	return q
+}

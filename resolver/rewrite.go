@@ -1,0 +1,183 @@
+package resolver
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// rewrites are the rules of the directive rewrite of one block, in the order of the file. They surround the steps that follow: these are asked
+// for another name, and the answer is written once more for the name that the client asked for.
+//
+// Names are compared as text, in lower case and with their final dot, as CoreDNS compares them: a suffix need not begin with a label.
+type rewrites struct {
+	rules  []rewriteRule
+	scopes scopes // of the block's own names: a rewritten question stays in the block
+}
+
+// rewriteRule is one compiled rule.
+type rewriteRule struct {
+	Rewrite
+	pattern *regexp.Regexp // of From; nil for text
+	answers []*regexp.Regexp
+}
+
+// undo is what one rule has done to the name of a question.
+type undo struct {
+	rule     *rewriteRule
+	from, to string
+}
+
+func newRewrites(b *block) (*rewrites, error) {
+	w := &rewrites{}
+	for _, o := range b.options.Rewrites {
+		rule := rewriteRule{Rewrite: o}
+		var err error
+		if o.Match == MatchRegexp {
+			if rule.pattern, err = regexp.Compile(o.From); err != nil {
+				return nil, fmt.Errorf("rewrite: %w", err)
+			}
+		}
+		for _, answer := range o.Answers {
+			pattern, err := regexp.Compile(answer.From)
+			if err != nil {
+				return nil, fmt.Errorf("rewrite: answer: %w", err)
+			}
+			rule.answers = append(rule.answers, pattern)
+		}
+		w.rules = append(w.rules, rule)
+	}
+	var err error
+	w.scopes, err = newScopes(append(b.names(), "."), func(zone *wire.QName) *scope { return b.scope(zone, home{}) })
+	return w, err
+}
+
+// change asks the next steps for another name, if a rule matches. The first one that does is the last, unless it says that later ones see the
+// new name.
+func (w *rewrites) change(r *Request, q *question) result {
+	r.text = wire.AppendName(r.text[:0], q.name.Name())
+	var done []undo
+	var to []byte
+	for i := range w.rules {
+		rule := &w.rules[i]
+		text, ok := rule.apply(r.text)
+		if !ok {
+			continue
+		}
+		var err error
+		if to, err = wire.ParseName(text); err != nil {
+			return failure(None, wire.ServerFailure, wire.Other, "rewrite: the new name is not a domain name")
+		}
+		done = append(done, undo{rule, string(r.text), text})
+		r.text = append(r.text[:0], text...)
+		if !rule.Continue {
+			break
+		}
+	}
+	if len(done) == 0 {
+		return result{}
+	}
+	wrapped := r.wrap(w, q)
+	wrapped.undo, wrapped.placed = done, len(to)
+	r.name.SetString(string(to))
+	q.name, q.owner, q.asked = &r.name, r.Reply.PlaceName(to), false
+	q.scope = w.scopes.of(q.name)
+	return result{}
+}
+
+// apply is name as the rule leaves it; ok is false when the rule does not match.
+func (rule *rewriteRule) apply(name []byte) (to string, ok bool) {
+	from := rule.From
+	switch rule.Match {
+	case MatchExact:
+		return rule.To, string(name) == from
+	case MatchPrefix:
+		if len(name) < len(from) || string(name[:len(from)]) != from {
+			return "", false
+		}
+		return rule.To + string(name[len(from):]), true
+	case MatchSuffix:
+		rest := len(name) - len(from)
+		if rest < 0 || string(name[rest:]) != from {
+			return "", false
+		}
+		return string(name[:rest]) + rule.To, true
+	case MatchSubstring:
+		if !bytes.Contains(name, []byte(from)) {
+			return "", false
+		}
+		return strings.ReplaceAll(string(name), from, rule.To), true
+	}
+	groups := rule.pattern.FindSubmatch(name)
+	return fill(rule.To, groups), groups != nil
+}
+
+// fill is text with the groups of a match in the place of {0}, {1} and so on.
+func fill(text string, groups [][]byte) string {
+	for i, group := range groups {
+		text = strings.ReplaceAll(text, "{"+strconv.Itoa(i)+"}", string(group))
+	}
+	return text
+}
+
+// after writes the answer once more for the name that the client asked for: what the rules have done to names is undone in the reverse order, as
+// far as they say so.
+func (w *rewrites) after(r *Request, wrapped *wrapper, _ result) (again bool) {
+	r.message = r.Reply.Rework(wrapped.mark, wrapped.placed, r.message, func(record *wire.Written) {
+		record.Owner = restore(wrapped.undo, record.Owner, false)
+		record.SetTarget(func(name []byte) []byte { return restore(wrapped.undo, name, true) })
+	})
+	return false
+}
+
+// restore is a name of the answer, in wire form, as the client is to see it. value says that it stands in the data of a record. What would be no
+// name any more stays as it is.
+func restore(done []undo, name []byte, value bool) []byte {
+	text := string(wire.AppendName(nil, name))
+	changed := text
+	for _, u := range slices.Backward(done) {
+		changed = u.revert(changed, value)
+	}
+	if changed == text {
+		return name
+	}
+	restored, err := wire.ParseName(changed)
+	if err != nil {
+		return name
+	}
+	return restored
+}
+
+// revert undoes one rule: what it says of answers first, then, with `answer auto`, what it did to the name.
+func (u *undo) revert(name string, value bool) string {
+	for i, pattern := range slices.Backward(u.rule.answers) {
+		answer := &u.rule.Answers[i]
+		if answer.Value != value {
+			continue
+		}
+		if groups := pattern.FindSubmatch([]byte(name)); groups != nil {
+			name = fill(answer.To, groups)
+		}
+	}
+	if !u.rule.Auto {
+		return name
+	}
+	if u.rule.Match == MatchSuffix {
+		if before, ok := strings.CutSuffix(name, u.rule.To); ok {
+			return before + u.rule.From
+		}
+		return name
+	}
+	if name == u.to {
+		return u.from
+	}
+	if before, ok := strings.CutSuffix(name, "."+u.to); ok {
+		return before + "." + u.from
+	}
+	return name
+}

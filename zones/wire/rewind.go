@@ -1,0 +1,157 @@
+package wire
+
+// Mark is a state of a reply that Rewind goes back to.
+type Mark struct {
+	size    int
+	limit   int
+	counts  [3]uint16
+	section int
+	flags   uint16
+	rcode   Rcode
+	full    bool
+	targets [2]Offset
+}
+
+// Mark is the present state of the reply.
+func (r *Reply) Mark() Mark {
+	return Mark{len(r.buf), r.limit, r.counts, r.section, r.flags, r.Rcode, r.full, r.targets.at}
+}
+
+// Rewind takes back what was written since m: records, flags, the rcode, and the Extended DNS Error.
+func (r *Reply) Rewind(m Mark) {
+	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit, m.counts, m.section
+	r.flags, r.Rcode, r.full, r.targets.at = m.flags, m.rcode, m.full, m.targets
+	r.Ext, r.textLen = false, 0
+}
+
+// PlaceName puts a name, in wire form, into the message outside of all records, so that owners can point at it. It takes no room from the
+// records, and must be taken back with Rewind or Rework before Finish.
+func (r *Reply) PlaceName(name []byte) Offset {
+	at := len(r.buf)
+	r.buf = append(r.buf, name...)
+	r.limit += len(name)
+	return r.remember(at)
+}
+
+// ReadName reads the name that stands at an offset of the message.
+func (r *Reply) ReadName(at Offset, name *QName) {
+	var whole [MaxName + 1]byte
+	size, _, _ := UnpackName(&whole, r.buf, int(at))
+	name.Set(whole[:size])
+}
+
+// Written is a record of a reply. Its names are whole, and in lower case.
+type Written struct {
+	Section int
+	Owner   []byte
+	Type    Type
+	Class   Class
+	TTL     uint32
+	Data    []byte
+}
+
+// Each calls visit with every record that was written since m, in order, until it returns false. placed is the size of a name that
+// PlaceName has put first. What a record holds is valid only during the call.
+func (r *Reply) Each(m Mark, placed int, visit func(*Written) bool) {
+	each(r.buf, m, placed, r.counts, visit)
+}
+
+func each(message []byte, m Mark, placed int, counts [3]uint16, visit func(*Written) bool) {
+	var owner [MaxName + 1]byte
+	var scratch [1024]byte
+	at := m.size + placed
+	for section, count := range counts {
+		for range count - m.counts[section] {
+			size, _, _ := UnpackName(&owner, message, at)
+			var record Record
+			at, _ = record.Read(message, at)
+			data := record.Unpack(scratch[:0], message, at)
+			if !visit(&Written{section, owner[:size], record.Type, record.Class, record.TTL, data}) {
+				return
+			}
+		}
+	}
+}
+
+// Rework writes the records since m once more, each as change leaves it; change may put other memory in the place of the owner and the
+// data. A name that PlaceName has put first, of placed octets, is gone after it. Flags, rcode and Extended DNS Error stay. scratch is
+// memory for the message as it is; Rework returns it, grown where it was too small.
+func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)) []byte {
+	scratch = append(scratch[:0], r.buf...)
+	counts := r.counts
+	r.buf, r.limit, r.counts, r.section, r.full, r.targets.at = r.buf[:m.size], m.limit, m.counts, m.section, m.full, m.targets
+	each(scratch, m, placed, counts, func(w *Written) bool {
+		change(w)
+		r.Begin(w.Section)
+		return r.addShort(w)
+	})
+	return scratch
+}
+
+// addShort adds a record whose owner shares its end with an earlier name where it can.
+func (r *Reply) addShort(w *Written) bool {
+	head, end := r.shorten(w.Owner)
+	var owner [MaxName + 1]byte
+	name := append(owner[:0], head...)
+	if end != 0 {
+		name = append(name, 0xc0|byte(end>>8), byte(end))
+	}
+	if !r.AddRaw(name, w.Type, w.Class, w.TTL, w.Data) {
+		return false
+	}
+	if before, names, _ := w.Type.shape(); names > 0 {
+		r.remember(len(r.buf) - len(w.Data) + before)
+	}
+	return true
+}
+
+// SetTarget calls change with the name in the data of w that clients follow, whole and in wire form, and puts what it returns in its
+// place: the target of a CNAME, DNAME, MX, NAPTR, NS, PTR or SRV record, and the first name of an SOA.
+func (w *Written) SetTarget(change func(name []byte) []byte) {
+	at, ok := w.target()
+	if !ok {
+		return
+	}
+	size := nameSize(w.Data[at:])
+	name := change(w.Data[at : at+size])
+	data := append(append(make([]byte, 0, len(w.Data)+len(name)), w.Data[:at]...), name...)
+	w.Data = append(data, w.Data[at+size:]...)
+}
+
+// typeNAPTR is RFC 3403's.
+const typeNAPTR Type = 35
+
+// target is where the name that w points at stands in its data.
+func (w *Written) target() (at int, ok bool) {
+	switch w.Type {
+	case TypeNS, TypeCNAME, TypePTR, TypeSOA, typeDNAME:
+		return 0, true
+	case typeMX:
+		return 2, true
+	case TypeSRV:
+		return 6, true
+	case typeNAPTR: // order, preference, three strings, RFC 3403 section 4.1
+		at = 4
+		for range 3 {
+			if at >= len(w.Data) {
+				return 0, false
+			}
+			at += 1 + int(w.Data[at])
+		}
+		return at, at < len(w.Data) && nameSize(w.Data[at:]) == len(w.Data)-at
+	}
+	return 0, false
+}
+
+// nameSize is the octets of the uncompressed name that data begins with, root label included; 0 when it is none.
+func nameSize(data []byte) int {
+	for at := 0; at < len(data); at += 1 + int(data[at]) {
+		if data[at] == 0 {
+			return at + 1
+		}
+		if data[at] > 63 {
+			return 0
+		}
+	}
+	return 0
+}
