@@ -1,9 +1,11 @@
 package resolver
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -17,30 +19,16 @@ const (
 	upstreamTransports
 )
 
-// Latencies are counted by rcode; those above REFUSED as one.
-const (
-	countedRcodes  = 7
-	latencyBuckets = 16
-	firstBucket    = 250 * time.Microsecond // each next one is twice as wide, as CoreDNS has them: up to 8 s
-)
+// LatencyBounds are the bounds of the buckets of latencies, in nanoseconds. They are CoreDNS's: 0.25 ms, doubled from one to the next, up to 8 s.
+var LatencyBounds = observe.Doubling(int64(250*time.Microsecond), 16)
 
-// latencies is a histogram.
-type latencies struct {
-	buckets [latencyBuckets + 1]atomic.Uint64 // the last one is above all bounds
-	sum     atomic.Int64                      // nanoseconds
-}
-
-func (l *latencies) observe(took time.Duration) {
-	at, bound := 0, firstBucket
-	for at < latencyBuckets && took > bound {
-		at, bound = at+1, bound*2
-	}
-	l.buckets[at].Add(1)
-	l.sum.Add(int64(took))
-}
+// countedRcodes is how many rcodes have latencies of their own; those above REFUSED are counted as one.
+const countedRcodes = 7
 
 type upstreamCounts struct {
-	latencies     [countedRcodes]latencies
+	mu        sync.Mutex // guards latencies
+	latencies [countedRcodes]observe.Histogram
+
 	reused        [upstreamTransports]atomic.Uint64
 	connected     [upstreamTransports]atomic.Uint64
 	checksFailed  atomic.Uint64
@@ -49,7 +37,9 @@ type upstreamCounts struct {
 }
 
 func (c *upstreamCounts) observe(rcode wire.Rcode, took time.Duration) {
-	c.latencies[min(int(rcode), countedRcodes-1)].observe(took)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.latencies[min(int(rcode), countedRcodes-1)].Observe(LatencyBounds, int64(took))
 }
 
 func (c *upstreamCounts) dialled(t transport, reused bool) {
@@ -81,13 +71,10 @@ type UpstreamCounts struct {
 	Looping      bool
 }
 
-// Latencies is a histogram of the replies with one rcode. Bounds are in seconds; Counts has one more, for what is above all bounds, and
-// is not cumulative.
+// Latencies is how long the replies with one rcode took, by LatencyBounds.
 type Latencies struct {
-	Rcode  string // "NOERROR"; "OTHER" for all above REFUSED
-	Bounds []float64
-	Counts []uint64
-	Sum    float64 // seconds
+	Rcode string // "NOERROR"; "OTHER" for all above REFUSED
+	observe.Histogram
 }
 
 // ConnCounts is how often a connection was there to be used again.
@@ -105,28 +92,18 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 		Mismatches: c.mismatches.Load(), Down: u.down(maxFails), Looping: u.looping.Load(),
 	}
 	names := [countedRcodes]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "OTHER"}
-	for i := range c.latencies {
-		if l := c.latencies[i].count(names[i]); l.Sum > 0 {
-			sum.Latencies = append(sum.Latencies, l)
+	c.mu.Lock()
+	latencies := c.latencies
+	c.mu.Unlock()
+	for i := range latencies {
+		if latencies[i].Sum > 0 {
+			sum.Latencies = append(sum.Latencies, Latencies{names[i], latencies[i]})
 		}
 	}
 	for i, proto := range [upstreamTransports]string{"udp", "tcp", "tcp-tls"} {
 		if conns := (ConnCounts{proto, c.reused[i].Load(), c.connected[i].Load()}); conns.Reused+conns.Connected > 0 {
 			sum.Conns = append(sum.Conns, conns)
 		}
-	}
-	return sum
-}
-
-func (l *latencies) count(rcode string) Latencies {
-	sum := Latencies{Rcode: rcode, Sum: time.Duration(l.sum.Load()).Seconds()}
-	bound := firstBucket
-	for i := range l.buckets {
-		sum.Counts = append(sum.Counts, l.buckets[i].Load())
-		if i < latencyBuckets {
-			sum.Bounds = append(sum.Bounds, bound.Seconds())
-		}
-		bound *= 2
 	}
 	return sum
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
 )
@@ -95,14 +96,14 @@ func upstreamSamples(u *resolver.UpstreamCounts, emit func(Sample)) {
 
 // latencySamples emits one histogram twice and returns how many observations it has.
 func latencySamples(to string, l resolver.Latencies, emit func(Sample)) (total uint64) {
-	buckets := make(map[float64]uint64, len(l.Bounds))
-	for i, n := range l.Counts {
-		total += n
-		if i < len(l.Bounds) {
-			buckets[l.Bounds[i]] = total
-		}
+	bounds := resolver.LatencyBounds
+	buckets := make(map[float64]uint64, len(bounds))
+	for i, bound := range bounds {
+		total += l.Counts[i]
+		buckets[time.Duration(bound).Seconds()] = total
 	}
-	s := Sample{Kind: Histogram, Help: "Histogram of the time each request took.", Value: l.Sum, Count: total, Buckets: buckets}
+	total += l.Counts[len(bounds)]
+	s := Sample{Kind: Histogram, Help: "Histogram of the time each request took.", Value: time.Duration(l.Sum).Seconds(), Count: total, Buckets: buckets}
 	s.Name, s.Labels = "coredns_proxy_request_duration_seconds", []string{"proxy_name", "forward", "to", to, "rcode", l.Rcode}
 	emit(s)
 	s.Name, s.Labels, s.Buckets = "coredns_forward_request_duration_seconds", []string{"to", to, "rcode", l.Rcode}, maps.Clone(buckets)

@@ -1,0 +1,90 @@
+package resolver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+)
+
+// waiting are requests for the same question, each of which has missed.
+func waiting(t *testing.T, r *Resolver, count int, text string) []*Request {
+	t.Helper()
+	var all []*Request
+	for range count {
+		asked := asking(t, text, time.Now())
+		reader := &Request{Now: asked.Now, Proto: asked.Proto}
+		if _, result := r.Answer(reader, asked.Query.Packet, make([]byte, 0, 1232)); result != Pending {
+			t.Fatalf("result %v", result)
+		}
+		request := new(Request)
+		request.Take(reader, nil, make([]byte, 0, 1232))
+		all = append(all, request)
+	}
+	return all
+}
+
+func running(t *testing.T, parts *Parts, blocks ...Block) *Resolver {
+	t.Helper()
+	r := must(New(Options{Server: "dns://:53", Blocks: blocks}, parts, slog.New(slog.DiscardHandler)))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return r
+}
+
+// TestEqualColdQuestionsAreOneQuery: of fifty that missed, and go on one after the other or at once, by UDP or TCP, the first asks upstream.
+func TestEqualColdQuestionsAreOneQuery(t *testing.T) {
+	for name, resume := range map[string]func(func(), *sync.WaitGroup){
+		"one after the other": func(do func(), _ *sync.WaitGroup) { do() },
+		"at once":             func(do func(), wg *sync.WaitGroup) { wg.Go(do) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := serve(t, answering("192.0.2.1"))
+			r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{}, Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}})
+			requests := append(waiting(t, r, 25, "www.example.org. A"), waiting(t, r, 25, "WWW.example.org. A tcp")...)
+			var wg sync.WaitGroup
+			for _, request := range requests {
+				resume(func() {
+					if _, result := r.Resume(t.Context(), request); result != Send {
+						t.Errorf("result %v", result)
+					}
+					expect(t, said(finished(t, request)), "NOERROR 192.0.2.1")
+				}, &wg)
+			}
+			wg.Wait()
+			if n := up.udp.Load() + up.tcp.Load(); n != 1 {
+				t.Errorf("%d upstream queries", n)
+			}
+			counts := Counts([]*Resolver{r})[0][0].Cache
+			if counts.Requests != 50 || counts.Misses != 50 {
+				t.Errorf("%+v", counts)
+			}
+		})
+	}
+}
+
+// TestVerifyCountsAMissOnce: what is stale and asked for first is one lookup, and is served when upstream fails.
+func TestVerifyCountsAMissOnce(t *testing.T) {
+	answers := answering("192.0.2.1")
+	up := serve(t, answers)
+	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{ServeStale: time.Hour, StaleVerify: true},
+		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 100 * time.Millisecond}}})
+	ask := func(now time.Time) string {
+		request := asking(t, "www.example.org. A", now)
+		r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 1232))
+		return said(finished(t, request))
+	}
+	expect(t, ask(time.Now()), "NOERROR 192.0.2.1")
+	later := time.Now().Add(20 * time.Minute)
+	expect(t, ask(later), "NOERROR 192.0.2.1")
+	if n := up.udp.Load(); n != 2 {
+		t.Errorf("%d upstream queries", n)
+	}
+	counts := Counts([]*Resolver{r})[0][0].Cache
+	if counts.Requests != 2 || counts.Misses != 1 || counts.Hits[success] != 1 {
+		t.Errorf("%+v", counts)
+	}
+}

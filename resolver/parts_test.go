@@ -1,0 +1,101 @@
+package resolver
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// respond is what r says to a question.
+func respond(t *testing.T, r *Resolver, text string) (string, Source) {
+	t.Helper()
+	request := asking(t, text, time.Now())
+	if _, result := r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 1232)); result != Send {
+		t.Fatalf("result %v", result)
+	}
+	return said(finished(t, request)), request.Source
+}
+
+// TestReloadKeepsForwarders: an upstream that is down stays down, and counters go on, whatever else changes.
+func TestReloadKeepsForwarders(t *testing.T) {
+	up, dead := serve(t, answering("192.0.2.1")), serve(t, silence)
+	var parts Parts
+	forward := Forward{From: ".", To: []Upstream{{Address: dead.addr}, {Address: up.addr}}, Policy: Sequential, MaxFails: 1,
+		HealthCheck: 10 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
+	before := running(t, &parts, Block{Zones: []string{"."}, Bufsize: 1232, Forwards: []Forward{forward}})
+	respond(t, before, "a.example.org. A")
+	count := func(r *Resolver, block int) ForwardCounts { return Counts([]*Resolver{r})[0][block].Forwards[0] }
+	until(t, func() bool { return count(before, 0).Upstreams[0].Down })
+	after := running(t, &parts,
+		Block{Zones: []string{"example.net."}, Bufsize: 4096, Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}},
+		Block{Zones: []string{"."}, Bufsize: 4096, Rotate: true, Forwards: []Forward{forward}})
+	if c := count(after, 1); !c.Upstreams[0].Down || c.Upstreams[0].Failed != 1 {
+		t.Errorf("after the reload: %+v", c.Upstreams[0])
+	}
+	asked := dead.udp.Load()
+	if got, _ := respond(t, after, "b.example.org. A"); got != "NOERROR 192.0.2.1" {
+		t.Error(got)
+	}
+	if n := count(after, 1).Upstreams[1].Latencies[0].Total(); n != 2 {
+		t.Errorf("%d replies are counted", n)
+	}
+	for _, q := range dead.questions()[asked:] {
+		if q == "b.example.org." {
+			t.Error("an upstream that is down is asked again after a reload")
+		}
+	}
+}
+
+// TestReloadKeepsCaches, also where another block comes before the one that caches; what another address serves has its own.
+func TestReloadKeepsCaches(t *testing.T) {
+	up := serve(t, answering("192.0.2.1"))
+	var parts Parts
+	caching := func() Block {
+		return Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{}, Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}}
+	}
+	before := running(t, &parts, caching())
+	if _, source := respond(t, before, "www.example.org. A"); source != FromForward {
+		t.Errorf("first from %v", source)
+	}
+	other := caching()
+	other.Zones = []string{"example.net."}
+	after := running(t, &parts, other, caching())
+	if _, source := respond(t, after, "www.example.org. A"); source != FromCache {
+		t.Errorf("after the reload from %v", source)
+	}
+}
+
+// TestReloadKeepsHosts while their file is away.
+func TestReloadKeepsHosts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hosts")
+	write(t, file, "192.0.2.1 www.example.org\n", 0)
+	block := Block{Zones: []string{"."}, Bufsize: 1232, Hosts: &Hosts{File: file, TTL: time.Hour}}
+	var parts Parts
+	before := running(t, &parts, block)
+	if got, _ := respond(t, before, "www.example.org. A"); got != "NOERROR 192.0.2.1" {
+		t.Error(got)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	block.Rotate = true
+	if got, _ := respond(t, running(t, &parts, block), "www.example.org. A"); got != "NOERROR 192.0.2.1" {
+		t.Error("after the reload: " + got)
+	}
+}
+
+// TestPartsEnd: what no resolver uses is forgotten, and runs no more.
+func TestPartsEnd(t *testing.T) {
+	var parts Parts
+	t.Run("in use", func(t *testing.T) {
+		running(t, &parts, Block{Zones: []string{"."}, Cache: &Cache{}, Loop: true, Hosts: &Hosts{},
+			Forwards: []Forward{{From: ".", To: []Upstream{{Address: serve(t, silence).addr}}}}})
+		if len(parts.all) != 4 {
+			t.Errorf("%d parts", len(parts.all))
+		}
+	})
+	if len(parts.all) != 0 {
+		t.Errorf("%d parts are left", len(parts.all))
+	}
+}
