@@ -1,7 +1,6 @@
 package server
 
 import (
-	"slices"
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
@@ -95,7 +94,7 @@ func emitLatencies(emit func(Sample), l *watch.Latencies, bounds []time.Duration
 	}
 }
 
-// uses lists the directives in use, for coredns_plugin_enabled.
+// uses lists the directives in use at each address and for each zone, for coredns_plugin_enabled.
 func uses(c *config.Config, g *generation) []PluginUse {
 	var all []PluginUse
 	for i := range c.Listeners {
@@ -104,28 +103,12 @@ func uses(c *config.Config, g *generation) []PluginUse {
 			for j := range c.Listeners[i].Blocks {
 				b := &c.Listeners[i].Blocks[j]
 				for _, zone := range b.Steps.Zones {
-					for _, name := range directivesOf(b) {
+					for _, name := range b.Enabled() {
 						all = append(all, PluginUse{label, zone, name})
 					}
 				}
 			}
 		}
 	}
-	return slices.Compact(all)
-}
-
-func directivesOf(b *config.Block) (names []string) {
-	for _, d := range []struct {
-		name string
-		used bool
-	}{
-		{"errors", b.Errors != nil}, {"log", len(b.Log) > 0}, {"prometheus", b.Prometheus != ""}, {"loadbalance", b.Steps.Rotate},
-		{"transfer", len(b.Steps.Transfers) > 0}, {"cache", b.Steps.Cache != nil}, {"hosts", b.Steps.Hosts != nil}, {"kubernetes", len(b.Steps.Kubernetes) > 0},
-		{"loop", b.Steps.Loop}, {"forward", len(b.Steps.Forwards) > 0}, {"ready", b.Ready}, {"debug", b.Debug},
-	} {
-		if d.used {
-			names = append(names, d.name)
-		}
-	}
-	return names
+	return all
 }

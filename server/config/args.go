@@ -180,7 +180,7 @@ func (a *args) options(table options) { a.optionsOr(table, nil) }
 // optionsOr reads the block of a directive. A line whose name is not in the table goes to other, which says whether it was its kind.
 func (a *args) optionsOr(table options, other func(*args) bool) {
 	a.end()
-	for _, s := range a.block {
+	for _, s := range a.lines {
 		if a.err != nil {
 			return
 		}
@@ -207,7 +207,7 @@ func (a *args) option(directive string, table options, other func(*args) bool) {
 // finish is where everything of an option, or of a directive without options, must have been read.
 func (a *args) finish() {
 	a.end()
-	if len(a.block) > 0 {
+	if len(a.lines) > 0 {
 		a.fail("takes no block { … }")
 	}
 }

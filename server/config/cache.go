@@ -16,7 +16,7 @@ const cacheEntries = 9984
 const leastCacheEntries = 1024
 
 // cache [TTL] [ZONES…] { success|denial CAPACITY [TTL] [MINTTL]; … }
-func (b *block) cache(a *args) {
+func (b *blockReader) cache(a *args) {
 	c := &resolver.Cache{
 		MaxTTL:      time.Hour,
 		Success:     resolver.CacheLimit{Capacity: cacheEntries, MaxTTL: time.Hour},
@@ -94,4 +94,27 @@ func disable(a *args, c *resolver.Cache) {
 	if a.err == nil {
 		*names = append(*names, zones...)
 	}
+}
+
+func usesCache(b *Block) bool { return b.Steps.Cache != nil }
+
+func summarizeCache(b *Block, s *summary) {
+	c := b.Steps.Cache
+	if c == nil {
+		return
+	}
+	l := s.step("cache for %s", names(c.Zones))
+	l.limit("success", &c.Success)
+	l.limit("denial", &c.Denial)
+	l.add(c.ServFail != 5*time.Second, "server failures %v", c.ServFail)
+	l.add(c.Prefetch > 0, "prefetch after %d in %v at %d%%", c.Prefetch, c.PrefetchFor, c.PrefetchAt)
+	l.add(c.ServeStale > 0 && !c.StaleVerify, "serve stale for %v", c.ServeStale)
+	l.add(c.ServeStale > 0 && c.StaleVerify, "serve stale for %v after asking", c.ServeStale)
+	l.add(len(c.DisableSuccess) > 0, "no success of %s", names(c.DisableSuccess))
+	l.add(len(c.DisableDenial) > 0, "no denial of %s", names(c.DisableDenial))
+	l.add(c.KeepTTL, "keeps TTLs")
+}
+
+func (l *line) limit(half string, c *resolver.CacheLimit) {
+	l.add(true, "%s %d for %s-%s", half, c.Capacity, seconds(c.MinTTL), seconds(c.MaxTTL))
 }

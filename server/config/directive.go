@@ -1,111 +1,104 @@
 package config
 
 import (
-	"maps"
 	"slices"
-
-	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// block is one server block being read.
-type block struct {
-	Block
-	*process
-	at        position
-	keys      []located
-	zones     []string // of all keys: what directives mean when they name none
-	bind      []binding
-	transfers []position // of Steps.Transfers
-	seen      map[string]position
-}
-
-// located is a key with its place.
-type located struct {
-	key
-	at position
-}
-
-// process is what directives say about the whole process, whichever block they stand in.
-type process struct {
-	config *Config
-	folder string // of the Corefile
-}
-
-// directive is how a directive is read. A nil read is one that CoreDNS has and we do not serve yet.
+// directive is one row of the table of directives.
 type directive struct {
-	read func(*block, *args)
-	once bool // at most once in a server block, as in CoreDNS
+	name string
+	read func(*blockReader, *args) // nil for one that CoreDNS has and we do not serve yet
+	once bool                      // at most once in a server block, as in CoreDNS
+
+	// enabled reports whether a block uses it. It is nil for what CoreDNS does not count in coredns_plugin_enabled: CoreDNS
+	// counts the plugins that handle queries, so `ready` and `debug` are not among them.
+	enabled func(*Block) bool
+
+	summary func(*Block, *summary) // what `check` prints of it for a block that uses it; nil for nothing
+	process func(*Config) string   // what `check` prints of it for the whole process; nil or "" for nothing
 }
 
-// directives is every directive of CoreDNS 1.15.
+// directives is the table: every directive of CoreDNS 1.15, and proxy, which older releases had. What is served comes first, in the
+// order that `check` prints: the steps of a query in the order that they run (the order of the fields of resolver.Block), then what
+// is done around them.
 //
 // To add a directive:
-//  1. declare what it sets where it is used: resolver.Block for a step, Block or Config here for the server;
-//  2. write its reader `func (b *block) name(a *args)` in the file of its family: defaults first, then words, then a.options;
-//  3. replace its line here;
-//  4. give it a line in summary.go, and one with a comment in Corefile.example;
-//  5. add testdata/corefiles/name.txtar with a Corefile that uses all its options, and one for each mistake.
-func directives() map[string]directive {
-	return map[string]directive{
-		"bind":        {read: (*block).listen},
-		"bufsize":     {read: (*block).bufsize},
-		"cache":       {read: (*block).cache, once: true},
-		"debug":       {read: (*block).debug},
-		"errors":      {read: (*block).errors, once: true},
-		"forward":     {read: (*block).forward},
-		"health":      {read: (*block).health},
-		"hosts":       {read: (*block).hosts, once: true},
-		"kubernetes":  {read: (*block).kubernetes},
-		"loadbalance": {read: (*block).loadbalance},
-		"log":         {read: (*block).log},
-		"loop":        {read: (*block).loop, once: true},
-		"pprof":       {read: (*block).pprof, once: true},
-		"prometheus":  {read: (*block).prometheus, once: true},
-		"proxy":       {read: (*block).proxy},
-		"ready":       {read: (*block).ready, once: true},
-		"reload":      {read: (*block).reload},
-		"transfer":    {read: (*block).transfer},
+//  1. declare what it sets where it is used: in resolver.Block for a step, in Block or Config here for the server;
+//  2. act on it: resolver/block.go has a checklist for a step, and the server reads its Block in generation.go;
+//  3. write its reader `func (b *blockReader) name(a *args)` in the file of its family: defaults first, which are constants of that
+//     file, then words, then a.options;
+//  4. write what `check` prints beside the reader, and whether it is in use if CoreDNS counts it in coredns_plugin_enabled;
+//  5. fill its row, and move it from the end of the table to its place;
+//  6. add testdata/corefiles/name.txtar with a Corefile that uses all its options, and one for each mistake; give it a line in the
+//     Corefile of TestEnabled, and in the list there if CoreDNS counts it;
+//  7. explain it in Corefile.example, which TestExample holds to this table;
+//  8. tell in the README: its output of -plugins, the counters if there are any, and where we differ from CoreDNS;
+//  9. add a story to testdata/stories for what it answers.
+func directives() []directive {
+	return append([]directive{
+		{name: "bind", read: (*blockReader).listen},
 
-		"acl": {}, "any": {}, "auto": {}, "autopath": {}, "azure": {}, "cancel": {}, "chaos": {}, "clouddns": {}, "dns64": {},
-		"dnssec": {}, "dnstap": {}, "dynupdate": {}, "erratic": {}, "etcd": {}, "file": {}, "geoip": {}, "grpc": {},
-		"grpc_server": {}, "header": {}, "https": {}, "https3": {}, "k8s_external": {}, "local": {}, "metadata": {}, "minimal": {},
-		"multisocket": {}, "nomad": {}, "nsid": {}, "on": {}, "proxyproto": {}, "quic": {}, "rewrite": {}, "root": {}, "route53": {},
-		"secondary": {}, "shed": {}, "sign": {}, "siit": {}, "template": {}, "timeouts": {}, "tls": {}, "trace": {},
-		"tsig": {}, "view": {}, "whoami": {},
+		{name: "hosts", read: (*blockReader).hosts, once: true, enabled: usesHosts, summary: summarizeHosts},
+		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
+		{name: "transfer", read: (*blockReader).transfer, enabled: usesTransfer, summary: summarizeTransfers},
+		{name: "cache", read: (*blockReader).cache, once: true, enabled: usesCache, summary: summarizeCache},
+		{name: "loop", read: (*blockReader).loop, once: true, enabled: usesLoop, summary: summarizeLoop},
+		{name: "forward", read: (*blockReader).forward, enabled: usesForward, summary: summarizeForwards},
+		{name: "proxy", read: (*blockReader).proxy}, // forward says the rest
+
+		{name: "loadbalance", read: (*blockReader).loadbalance, enabled: usesLoadbalance, summary: summarizeLoadbalance},
+		{name: "bufsize", read: (*blockReader).bufsize, enabled: usesBufsize, summary: summarizeBufsize},
+		{name: "errors", read: (*blockReader).errors, once: true, enabled: usesErrors, summary: summarizeErrors},
+		{name: "log", read: (*blockReader).log, enabled: usesLog, summary: summarizeLog},
+		{name: "health", read: (*blockReader).health, process: summarizeHealth},
+		{name: "ready", read: (*blockReader).ready, once: true, summary: summarizeReady, process: summarizeReadiness},
+		{name: "prometheus", read: (*blockReader).prometheus, once: true, enabled: usesPrometheus, summary: summarizeMeasured,
+			process: summarizePrometheus},
+		{name: "pprof", read: (*blockReader).pprof, once: true, process: summarizePprof},
+		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
+		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
+	}, unserved(
+		"acl", "any", "auto", "autopath", "azure", "cancel", "chaos", "clouddns", "dns64", "dnssec", "dnstap", "dynupdate", "erratic",
+		"etcd", "file", "geoip", "grpc", "grpc_server", "header", "https", "https3", "k8s_external", "local", "metadata", "minimal",
+		"multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "rewrite", "root", "route53", "secondary", "shed", "sign", "siit",
+		"template", "timeouts", "tls", "trace", "tsig", "view", "whoami",
+	)...)
+}
+
+// unserved is the rows of the directives that are known by name only.
+func unserved(names ...string) (rows []directive) {
+	for _, name := range names {
+		rows = append(rows, directive{name: name})
 	}
+	return rows
+}
+
+// find is the row of a directive.
+func find(table []directive, name string) (row directive, known bool) {
+	i := slices.IndexFunc(table, func(d directive) bool { return d.name == name })
+	if i < 0 {
+		return directive{}, false
+	}
+	return table[i], true
 }
 
 // Directives is the names of the directives that are served, sorted.
-func Directives() []string {
-	var names []string
-	for name, d := range directives() {
+func Directives() (names []string) {
+	for _, d := range directives() {
 		if d.read != nil {
-			names = append(names, name)
+			names = append(names, d.name)
 		}
 	}
 	slices.Sort(names)
 	return names
 }
 
-// read reads one directive into the block.
-func (b *block) read(a *args, table map[string]directive) error {
-	d, known := table[a.name]
-	before, twice := b.seen[a.name]
-	switch {
-	case !known:
-		return a.at.errorf("unknown directive %q%s", a.name, DidYouMean(a.name, slices.Collect(maps.Keys(table))))
-	case d.read == nil:
-		return a.at.errorf("directive %q is not supported yet", a.name)
-	case d.once && twice:
-		return a.at.errorf("%s: may be given once in a server block, and is at %s", a.name, before)
+// Enabled is the names of the directives that the block uses, as far as CoreDNS counts them in coredns_plugin_enabled.
+func (b *Block) Enabled() (names []string) {
+	for _, d := range directives() {
+		if d.enabled != nil && d.enabled(b) {
+			names = append(names, d.name)
+		}
 	}
-	b.seen[a.name] = a.at
-	d.read(b, a)
-	a.end()
-	return a.err
-}
-
-// steps is the resolver's part of the block with what it is without any directive.
-func steps(zones []string) resolver.Block {
-	return resolver.Block{Zones: zones, Bufsize: standardBufsize}
+	return names
 }

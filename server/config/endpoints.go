@@ -1,13 +1,15 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
 // health [ADDRESS] { lameduck DURATION }
-func (b *block) health(a *args) {
+func (b *blockReader) health(a *args) {
 	h := &b.config.Health
 	b.serve(a, &h.Addresses, ":8080")
 	a.options(options{
@@ -17,7 +19,7 @@ func (b *block) health(a *args) {
 }
 
 // ready [ADDRESS] { monitor until-ready|continuously }
-func (b *block) ready(a *args) {
+func (b *blockReader) ready(a *args) {
 	r := &b.config.Ready
 	b.Ready = true
 	b.serve(a, &r.Addresses, ":8181")
@@ -29,7 +31,7 @@ func (b *block) ready(a *args) {
 }
 
 // prometheus [ADDRESS] { runtime_metrics }
-func (b *block) prometheus(a *args) {
+func (b *blockReader) prometheus(a *args) {
 	p := &b.config.Prometheus
 	b.Prometheus = b.serve(a, &p.Addresses, "localhost:9153")
 	a.options(options{
@@ -39,7 +41,7 @@ func (b *block) prometheus(a *args) {
 }
 
 // pprof [ADDRESS] { block [RATE] }
-func (b *block) pprof(a *args) {
+func (b *blockReader) pprof(a *args) {
 	p := &b.config.Pprof
 	b.serve(a, &p.Addresses, "localhost:6053")
 	a.options(options{
@@ -53,7 +55,7 @@ func (b *block) pprof(a *args) {
 }
 
 // reload [INTERVAL] [JITTER]
-func (b *block) reload(a *args) {
+func (b *blockReader) reload(a *args) {
 	r := Reload{Interval: 30 * time.Second, Jitter: 15 * time.Second}
 	if a.more() {
 		r.Interval = a.duration(2*time.Second, forever)
@@ -70,7 +72,7 @@ func (b *block) reload(a *args) {
 }
 
 // serve reads the optional address of an HTTP endpoint, and adds it to all unless it is there.
-func (b *block) serve(a *args, all *[]string, standard string) string {
+func (b *blockReader) serve(a *args, all *[]string, standard string) string {
 	address := a.endpoint(standard)
 	if !slices.Contains(*all, address) {
 		*all = append(*all, address)
@@ -82,4 +84,42 @@ func (b *block) serve(a *args, all *[]string, standard string) string {
 		b.config.EndpointAt[address] = a.at.String() + ": " + a.name
 	}
 	return address
+}
+
+func summarizeHealth(c *Config) string {
+	return endpoint("health", c.Health.Addresses, when(c.Health.Lameduck > 0, ", lameduck %v", c.Health.Lameduck))
+}
+
+func summarizeReady(b *Block, s *summary) { s.note(b.Ready, "ready") }
+
+func summarizeReadiness(c *Config) string {
+	return endpoint("ready", c.Ready.Addresses, when(c.Ready.Continuously, ", continuously"))
+}
+
+func usesPrometheus(b *Block) bool { return b.Prometheus != "" }
+
+func summarizeMeasured(b *Block, s *summary) { s.note(b.Prometheus != "", "prometheus") }
+
+func summarizePrometheus(c *Config) string {
+	return endpoint("prometheus", c.Prometheus.Addresses, when(c.Prometheus.RuntimeMetrics, ", with runtime metrics"))
+}
+
+func summarizePprof(c *Config) string {
+	return endpoint("pprof", c.Pprof.Addresses, when(c.Pprof.BlockRate > 0, ", block rate %d", c.Pprof.BlockRate))
+}
+
+func summarizeReload(c *Config) string {
+	return when(c.Reload.Interval > 0, "reload every %v, jitter %v", c.Reload.Interval, c.Reload.Jitter)
+}
+
+// endpoint is the line of an HTTP endpoint, "" when it is off.
+func endpoint(name string, addresses []string, more string) string {
+	return when(len(addresses) > 0, "%s %s%s", name, strings.Join(addresses, " "), more)
+}
+
+func when(yes bool, format string, values ...any) string {
+	if yes {
+		return fmt.Sprintf(format, values...)
+	}
+	return ""
 }

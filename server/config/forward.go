@@ -14,7 +14,7 @@ import (
 const mostUpstreams = 15
 
 // forward FROM TO… { … }
-func (b *block) forward(a *args) {
+func (b *blockReader) forward(a *args) {
 	f := &resolver.Forward{
 		MaxFails:     2,
 		HealthCheck:  500 * time.Millisecond,
@@ -146,7 +146,7 @@ func failover(a *args, f *resolver.Forward) {
 }
 
 // proxy FROM TO… { … } was forward's name until CoreDNS 1.5. What it has in common with forward is read; the rest has no effect.
-func (b *block) proxy(a *args) {
+func (b *blockReader) proxy(a *args) {
 	a.warnf("is outdated and read as forward")
 	f := &resolver.Forward{MaxFails: 1, HealthCheck: 500 * time.Millisecond, HealthDomain: ".", Expire: 10 * time.Second, ReadTimeout: 2 * time.Second}
 	f.From = a.from()
@@ -175,4 +175,51 @@ func proxyProtocol(a *args, f *resolver.Forward) {
 	if a.more() {
 		f.ForceTCP = choose(a, map[string]bool{"force_tcp": true})
 	}
+}
+
+func usesForward(b *Block) bool { return len(b.Steps.Forwards) > 0 }
+
+func summarizeForwards(b *Block, s *summary) {
+	for i := range b.Steps.Forwards {
+		summarizeForward(&b.Steps.Forwards[i], s)
+	}
+}
+
+func summarizeForward(f *resolver.Forward, s *summary) {
+	l := s.step("forward %s to", f.From)
+	for _, u := range f.To {
+		l.WriteString(" " + upstreamName(u))
+	}
+	l.add(true, "%s", [...]string{"random", "round_robin", "sequential"}[f.Policy])
+	l.add(len(f.Except) > 0, "except %s", names(f.Except))
+	l.add(f.ForceTCP, "over TCP")
+	l.add(f.PreferUDP && !f.ForceTCP, "over UDP first")
+	l.add(f.MaxConcurrent > 0, "at most %d at a time", f.MaxConcurrent)
+	l.add(f.MaxFails != 2, "max fails %d", f.MaxFails)
+	l.add(f.HealthCheck != 500*time.Millisecond || f.HealthDomain != "." || f.HealthNoRec, "health check every %v for %s", f.HealthCheck, f.HealthDomain)
+	l.add(f.HealthNoRec, "without recursion")
+	l.add(f.Expire != 10*time.Second, "expire %v", f.Expire)
+	l.add(f.MaxIdle > 0, "at most %d idle", f.MaxIdle)
+	l.add(f.ReadTimeout != 2*time.Second, "read timeout %v", f.ReadTimeout)
+	l.add(f.ServerName != "", "TLS name %s", f.ServerName)
+	l.add(f.CertFile != "", "certificate %s with key %s", f.CertFile, f.KeyFile)
+	l.add(f.CAFile != "", "roots %s", f.CAFile)
+	l.add(f.FailFast, "fails fast")
+	l.add(len(f.Next) > 0, "next on %s", rcodeNames(f.Next))
+	l.add(len(f.Failover) > 0, "failover on %s", rcodeNames(f.Failover))
+}
+
+func upstreamName(u resolver.Upstream) string {
+	if u.TLS {
+		return "tls://" + u.Address.String()
+	}
+	return u.Address.String()
+}
+
+func rcodeNames(codes []uint16) string {
+	var all []string
+	for _, c := range codes {
+		all = append(all, dns.RcodeToString[int(c)])
+	}
+	return strings.Join(all, " ")
 }

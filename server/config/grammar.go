@@ -14,11 +14,10 @@ type serverBlock struct {
 
 // statement is one line with the block that it may open: a directive, or an option of one.
 type statement struct {
-	at     position
-	name   string
-	words  []string
-	braces bool // it opens a block, which may be empty
-	block  []statement
+	at    position
+	name  string
+	words []string
+	lines []statement // of that block
 }
 
 // statementDepth is how far blocks may nest; no directive goes deeper than two.
@@ -141,8 +140,7 @@ func (p *parser) statement(all *[]statement, depth int) (err error) {
 		s.words = append(s.words, p.take().text)
 	}
 	if p.more() && p.peek().open && !p.peek().first {
-		s.braces = true
-		s.block, err = p.body(p.take().at, depth+1)
+		s.lines, err = p.body(p.take().at, depth+1)
 	}
 	*all = append(*all, s)
 	return err

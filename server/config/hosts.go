@@ -10,7 +10,7 @@ import (
 )
 
 // hosts [FILE [ZONES…]] { [INLINE]; ttl SECONDS; no_reverse; reload DURATION; fallthrough [ZONES…] }
-func (b *block) hosts(a *args) {
+func (b *blockReader) hosts(a *args) {
 	h := &resolver.Hosts{File: "/etc/hosts", TTL: time.Hour, Reload: 5 * time.Second}
 	b.Steps.Hosts = h
 	if a.more() {
@@ -47,4 +47,19 @@ func inlineHosts(a *args, h *resolver.Hosts) bool {
 	}
 	h.Inline = append(h.Inline, a.name+" "+strings.Join(names, " "))
 	return true
+}
+
+func usesHosts(b *Block) bool { return b.Steps.Hosts != nil }
+
+func summarizeHosts(b *Block, s *summary) {
+	h := b.Steps.Hosts
+	if h == nil {
+		return
+	}
+	l := s.step("hosts %s for %s", h.File, names(h.Zones))
+	l.add(len(h.Inline) > 0, "%d inline", len(h.Inline))
+	l.add(true, "ttl %s", seconds(h.TTL))
+	l.add(h.Reload != 5*time.Second, "reload %v", h.Reload)
+	l.add(h.NoReverse, "no reverse")
+	l.passes(h.Fallthrough)
 }

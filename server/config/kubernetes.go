@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"net/url"
 	"path"
@@ -25,7 +26,7 @@ type cluster struct {
 }
 
 // kubernetes [ZONES…] { … }
-func (b *block) kubernetes(a *args) {
+func (b *blockReader) kubernetes(a *args) {
 	c := &cluster{Kubernetes: resolver.Kubernetes{TTL: 5 * time.Second}, Source: Source{At: a.at.String(), StartupTimeout: watch.StartupTimeout}}
 	c.Zones = a.zonesOr(b.zones...)
 	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !resolver.IsReverse(z) }) {
@@ -200,4 +201,41 @@ func (c *cluster) derive() {
 		c.Imports = c.Objects
 		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal = true, false, false
 	}
+}
+
+func usesKubernetes(b *Block) bool { return len(b.Steps.Kubernetes) > 0 }
+
+func summarizeKubernetes(b *Block, s *summary) {
+	for i := range b.Steps.Kubernetes {
+		k, from := &b.Steps.Kubernetes[i], &b.Sources[i]
+		l := s.step("kubernetes %s from %s", names(k.Zones), origin(from.Objects))
+		l.add(true, "ttl %s", seconds(k.TTL))
+		l.add(k.Pods == zones.PodsInsecure, "pods insecure")
+		l.add(k.Pods == zones.PodsVerified, "pods verified")
+		l.add(from.Objects.Zonal, "zonal")
+		l.add(len(k.MultiCluster) > 0, "multicluster %s", names(k.MultiCluster))
+		l.add(from.Objects.Namespaces != "", "namespaces %s", from.Objects.Namespaces)
+		l.add(from.Objects.NamespaceLabels != "", "namespaces with %s", from.Objects.NamespaceLabels)
+		l.add(from.Objects.Labels != "", "objects with %s", from.Objects.Labels)
+		l.add(from.Objects.PodNames, "endpoint pod names")
+		l.add(from.Objects.NoEndpoints, "no endpoints")
+		l.add(from.Objects.IgnoreEmpty, "ignores empty services")
+		l.add(from.StartupTimeout != watch.StartupTimeout, "startup timeout %v", from.StartupTimeout)
+		l.passes(k.Fallthrough)
+	}
+}
+
+// origin says where the objects come from.
+func origin(o watch.Options) string {
+	switch {
+	case o.Manifests != "":
+		return "manifests in " + o.Manifests
+	case o.Context != "":
+		return fmt.Sprintf("kubeconfig %s, context %s", o.Kubeconfig, o.Context)
+	case o.Kubeconfig != "":
+		return "kubeconfig " + o.Kubeconfig
+	case o.Endpoint != "":
+		return o.Endpoint
+	}
+	return "the cluster it runs in"
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// standardBufsize keeps UDP replies below the size at which networks fragment them (RFC 9715 section 3.2).
-const standardBufsize = 1232
+// defaultBufsize keeps UDP replies below the size at which networks fragment them (RFC 9715 section 3.2).
+const defaultBufsize = 1232
 
 // binding is an address to listen on, and where the file says so.
 type binding struct {
@@ -15,7 +15,7 @@ type binding struct {
 }
 
 // bind ADDRESS|IFACE… { except ADDRESS|IFACE… }
-func (b *block) listen(a *args) {
+func (b *blockReader) listen(a *args) {
 	all := a.bindAddresses()
 	var except []netip.Addr
 	a.options(options{
@@ -48,16 +48,22 @@ func (a *args) bindAddresses() (all []netip.Addr) {
 }
 
 // bufsize [SIZE]
-func (b *block) bufsize(a *args) {
-	b.Steps.Bufsize = standardBufsize
+func (b *blockReader) bufsize(a *args) {
+	b.Bufsize, b.Steps.Bufsize = true, defaultBufsize
 	if a.more() {
 		b.Steps.Bufsize = uint16(a.number(512, 4096))
 	}
 	a.finish()
 }
 
+func usesBufsize(b *Block) bool { return b.Bufsize }
+
+func summarizeBufsize(b *Block, s *summary) {
+	s.note(b.Steps.Bufsize != defaultBufsize, "bufsize %d", b.Steps.Bufsize)
+}
+
 // loadbalance [round_robin]
-func (b *block) loadbalance(a *args) {
+func (b *blockReader) loadbalance(a *args) {
 	switch policy := a.peek(); policy {
 	case "weighted":
 		a.fail("policy %q is not supported yet, only round_robin", policy)
@@ -69,8 +75,20 @@ func (b *block) loadbalance(a *args) {
 	b.Steps.Rotate = true
 }
 
+func usesLoadbalance(b *Block) bool { return b.Steps.Rotate }
+
+func summarizeLoadbalance(b *Block, s *summary) { s.note(b.Steps.Rotate, "loadbalance") }
+
 // loop
-func (b *block) loop(a *args) {
+func (b *blockReader) loop(a *args) {
 	b.Steps.Loop = true
 	a.finish()
+}
+
+func usesLoop(b *Block) bool { return b.Steps.Loop }
+
+func summarizeLoop(b *Block, s *summary) {
+	if b.Steps.Loop {
+		s.step("loop")
+	}
 }

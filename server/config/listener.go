@@ -18,7 +18,7 @@ var everywhere = netip.IPv6Unspecified()
 
 // part is a block as it is served at one address: with the zones of that port.
 type part struct {
-	block *block
+	block *blockReader
 	zones []string
 }
 
@@ -30,7 +30,7 @@ type layout struct {
 }
 
 // listeners groups blocks by the addresses that they listen on.
-func listeners(blocks []*block, warn func(position, string, ...any)) ([]Listener, error) {
+func listeners(blocks []*blockReader, warn func(position, string, ...any)) ([]Listener, error) {
 	l := &layout{sites: map[site][]binding{}, parts: map[netip.AddrPort][]part{}}
 	for _, b := range blocks {
 		if err := l.place(b); err != nil {
@@ -42,7 +42,7 @@ func listeners(blocks []*block, warn func(position, string, ...any)) ([]Listener
 }
 
 // place puts a block at each of its addresses.
-func (l *layout) place(b *block) error {
+func (l *layout) place(b *blockReader) error {
 	for _, bound := range b.addresses() {
 		byPort := map[uint16]int{} // index in parts of this address
 		for _, k := range b.keys {
@@ -64,7 +64,7 @@ func (l *layout) place(b *block) error {
 }
 
 // addresses is where a block listens, each once.
-func (b *block) addresses() []binding {
+func (b *blockReader) addresses() []binding {
 	var all []binding
 	for _, x := range b.bind {
 		if !slices.ContainsFunc(all, func(y binding) bool { return y.Addr == x.Addr }) {
@@ -95,7 +95,7 @@ func overlap(a, b netip.Addr) bool {
 		a.Is4() && b.Is4() && (a.IsUnspecified() || b.IsUnspecified())
 }
 
-func (l *layout) open(address netip.AddrPort, b *block) int {
+func (l *layout) open(address netip.AddrPort, b *blockReader) int {
 	if _, known := l.parts[address]; !known {
 		l.order = append(l.order, address)
 	}

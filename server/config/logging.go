@@ -1,13 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"regexp"
 	"strings"
 )
 
 // errors [stdout] { stacktrace; consolidate DURATION REGEXP [LEVEL] [show_first] }
-func (b *block) errors(a *args) {
+func (b *blockReader) errors(a *args) {
 	e := &Errors{}
 	b.Errors = e
 	if a.more() {
@@ -49,7 +50,7 @@ func (a *args) pattern() *regexp.Regexp {
 }
 
 // log [NAMES…] [FORMAT] { class CLASSES… }
-func (b *block) log(a *args) {
+func (b *blockReader) log(a *args) {
 	words := a.rest()
 	rule := Log{Format: CommonLog}
 	if last := len(words) - 1; last >= 0 && strings.Contains(words[last], "{") {
@@ -83,7 +84,53 @@ func classes(a *args) (set Classes) {
 }
 
 // debug
-func (b *block) debug(a *args) {
+func (b *blockReader) debug(a *args) {
 	b.Debug = true
 	a.finish()
 }
+
+func usesErrors(b *Block) bool { return b.Errors != nil }
+
+func summarizeErrors(b *Block, s *summary) {
+	if b.Errors == nil {
+		return
+	}
+	s.note(true, "errors")
+	s.note(b.Errors.Stacktrace, "stacktrace")
+	for _, c := range b.Errors.Consolidate {
+		s.logged("errors like %q once in %v as %v", c.Pattern, c.Period, c.Level)
+	}
+}
+
+func usesLog(b *Block) bool { return len(b.Log) > 0 }
+
+func summarizeLog(b *Block, s *summary) {
+	for _, l := range b.Log {
+		s.logged("log %s, %s, %s", l.Zone, classNames(l.Classes), formatName(l.Format))
+	}
+}
+
+func classNames(set Classes) string {
+	if set == AllClasses {
+		return "all"
+	}
+	var all []string
+	for i, name := range []string{"success", "denial", "error"} {
+		if set&(1<<i) != 0 {
+			all = append(all, name)
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+func formatName(format string) string {
+	switch format {
+	case CommonLog:
+		return "common"
+	case CombinedLog:
+		return "combined"
+	}
+	return fmt.Sprintf("%q", format)
+}
+
+func summarizeDebug(b *Block, s *summary) { s.note(b.Debug, "debug") }

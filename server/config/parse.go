@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 )
 
 // Load reads and parses the Corefile of the settings. stdin is read only when it is the Corefile.
@@ -73,19 +74,20 @@ func digest(tokens []token) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (w *world) blocks(written []serverBlock, p *process, port uint16, warn func(position, string, ...any)) ([]*block, error) {
-	var all []*block
+func (w *world) blocks(written []serverBlock, p *process, port uint16, warn func(position, string, ...any)) ([]*blockReader, error) {
+	var all []*blockReader
 	table := directives()
 	for _, s := range written {
-		b, err := newBlock(s, p, port)
+		b, err := newBlockReader(s, p, port)
 		if err != nil {
 			return nil, err
 		}
-		if first := s.keys[0]; table[first.text].read != nil && len(s.directives) == 0 {
-			warn(first.at, "%q is read as a zone, and nothing is done for it: directives stand in a block such as \".:53 { … }\"", first.text)
+		if first := s.keys[0]; len(s.directives) == 0 && slices.Contains(Directives(), first.text) {
+			warn(first.at, "%q is read as a zone, and nothing is done for it: "+
+				"directives stand in a block such as \".:53 { … }\"", first.text)
 		}
 		for _, d := range s.directives {
-			if err := b.read(&args{statement: d, world: w, title: d.name, warn: warn}, table); err != nil {
+			if err := b.directive(&args{statement: d, world: w, title: d.name, warn: warn}, table); err != nil {
 				return nil, err
 			}
 		}
@@ -93,19 +95,4 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, warn func
 	}
 	warnTransfers(all, warn)
 	return all, nil
-}
-
-func newBlock(s serverBlock, p *process, port uint16) (*block, error) {
-	b := &block{process: p, at: s.keys[0].at, seen: map[string]position{}}
-	b.At = b.at.String()
-	for _, t := range s.keys {
-		k, err := parseKey(t.text, port)
-		if err != nil {
-			return nil, t.at.errorf("%v", err)
-		}
-		b.keys = append(b.keys, located{k, t.at})
-		b.zones = append(b.zones, k.zones...)
-	}
-	b.Steps = steps(b.zones)
-	return b, nil
 }

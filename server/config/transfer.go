@@ -10,7 +10,7 @@ import (
 )
 
 // transfer [ZONES…] { to ADDRESS… }
-func (b *block) transfer(a *args) {
+func (b *blockReader) transfer(a *args) {
 	t := resolver.ZoneTransfer{Zones: a.zonesOr(b.zones...)}
 	a.options(options{
 		"to":     func(o *args) { o.secondaries(&t) },
@@ -24,7 +24,7 @@ func (b *block) transfer(a *args) {
 }
 
 // warnTransfers tells of zones that a block would transfer and has not: no secondary gets them, nor hears of their changes.
-func warnTransfers(blocks []*block, warn func(position, string, ...any)) {
+func warnTransfers(blocks []*blockReader, warn func(position, string, ...any)) {
 	for _, b := range blocks {
 		for i, t := range b.Steps.Transfers {
 			for _, zone := range t.Zones {
@@ -37,14 +37,14 @@ func warnTransfers(blocks []*block, warn func(position, string, ...any)) {
 }
 
 // transferable reports whether a zone of the block's clusters is zone, or below it.
-func (b *block) transferable(zone string) bool {
+func (b *blockReader) transferable(zone string) bool {
 	return slices.ContainsFunc(b.Steps.Kubernetes, func(k resolver.Kubernetes) bool {
 		return slices.ContainsFunc(k.Zones, func(z string) bool { return dns.IsSubDomain(zone, z) })
 	})
 }
 
 // elsewhere says which block the directive was meant for, "" when there is none.
-func elsewhere(blocks []*block, zone string) string {
+func elsewhere(blocks []*blockReader, zone string) string {
 	for _, b := range blocks {
 		if b.transferable(zone) {
 			return "; the block at " + b.At + " has one that does"
@@ -66,5 +66,19 @@ func (a *args) secondaries(t *resolver.ZoneTransfer) {
 			return
 		}
 		t.To = append(t.To, netip.AddrPortFrom(address.Addr().Unmap(), address.Port()))
+	}
+}
+
+func usesTransfer(b *Block) bool { return len(b.Steps.Transfers) > 0 }
+
+func summarizeTransfers(b *Block, s *summary) {
+	for _, t := range b.Steps.Transfers {
+		l := s.step("transfer %s to", names(t.Zones))
+		if t.Any {
+			l.WriteString(" everybody")
+		}
+		for _, to := range t.To {
+			l.WriteString(" " + to.String())
+		}
 	}
 }

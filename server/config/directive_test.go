@@ -1,0 +1,73 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+)
+
+// everything uses each directive that is served.
+const everything = `example.org {
+    bind 127.0.0.1
+    bufsize 1232
+    cache
+    debug
+    errors
+    forward . 192.0.2.1
+    health
+    hosts
+    kubernetes
+    loadbalance
+    log
+    loop
+    pprof
+    prometheus
+    proxy . 192.0.2.1
+    ready
+    reload
+    transfer {
+        to *
+    }
+}
+`
+
+// TestEnabled: coredns_plugin_enabled names what CoreDNS 1.15.0 names for the same block, without proxy, which it has no more.
+// bind, debug, health, pprof, ready and reload are not among them.
+func TestEnabled(t *testing.T) {
+	for _, name := range Directives() {
+		if !strings.Contains(everything, "\n    "+name) {
+			t.Errorf("%s is not in the Corefile", name)
+		}
+	}
+	want := []string{
+		"bufsize", "cache", "errors", "forward", "hosts", "kubernetes", "loadbalance", "log", "loop", "prometheus", "transfer",
+	}
+	if got := enabled(t, everything); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := enabled(t, "example.org {\n debug\n ready\n}\n"); len(got) > 0 {
+		t.Errorf("got %q, want nothing", got)
+	}
+}
+
+func enabled(t *testing.T, corefile string) []string {
+	t.Helper()
+	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(corefile), Settings{Port: 53})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := c.Listeners[0].Blocks[0].Enabled()
+	slices.Sort(names)
+	return names
+}
+
+// TestTable: each directive has one row.
+func TestTable(t *testing.T) {
+	names := namesOf(directives())
+	slices.Sort(names)
+	if all := slices.Compact(slices.Clone(names)); len(all) != len(names) {
+		t.Errorf("a directive has two rows: %q", names)
+	}
+}
