@@ -16,10 +16,11 @@ import (
 type args struct {
 	statement
 	*world
-	title string // what errors call it: "forward" or "forward: max_fails"
-	used  int    // words already read
-	err   error
-	warn  func(position, string, ...any)
+	title  string     // what errors call it: "forward" or "forward: max_fails"
+	used   int        // words already read
+	places []position // of the words, when they stand on several lines; nil when all are at at
+	err    error
+	warn   func(position, string, ...any)
 }
 
 // options are the readers of a directive's options by name. A nil reader is an option that CoreDNS has and we do not serve yet.
@@ -51,6 +52,9 @@ func (a *args) word(want string) string {
 		a.fail("needs %s", want)
 		return ""
 	}
+	if a.places != nil {
+		a.at = a.places[a.used]
+	}
 	a.used++
 	return a.words[a.used-1]
 }
@@ -76,7 +80,7 @@ func (a *args) atLeastOne(want string) []string {
 // end is where no word may be left.
 func (a *args) end() {
 	if a.more() {
-		a.fail("unexpected %q", a.peek())
+		a.fail("unexpected %q", a.word(""))
 	}
 }
 
@@ -129,8 +133,7 @@ func (a *args) duration(least, most time.Duration) time.Duration {
 
 // choose is the value of the next word in a table.
 func choose[T any](a *args, table map[string]T) (value T) {
-	known := slices.Sorted(maps.Keys(table))
-	want := sentence(known)
+	want := sentence(slices.Sorted(maps.Keys(table)))
 	w := a.word(want)
 	value, ok := table[w]
 	if !ok {

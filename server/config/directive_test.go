@@ -10,10 +10,12 @@ import (
 
 // everything uses each directive that is served.
 const everything = `example.org {
+    acl
     bind 127.0.0.1
     bufsize 1232
     cache
     debug
+    dns64
     errors
     forward . 192.0.2.1
     health
@@ -27,6 +29,7 @@ const everything = `example.org {
     proxy . 192.0.2.1
     ready
     reload
+    rewrite name a b
     transfer {
         to *
     }
@@ -42,7 +45,8 @@ func TestEnabled(t *testing.T) {
 		}
 	}
 	want := []string{
-		"bufsize", "cache", "errors", "forward", "hosts", "kubernetes", "loadbalance", "log", "loop", "prometheus", "transfer",
+		"acl", "bufsize", "cache", "dns64", "errors", "forward", "hosts", "kubernetes", "loadbalance", "log", "loop", "prometheus",
+		"rewrite", "transfer",
 	}
 	if got := enabled(t, everything); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
