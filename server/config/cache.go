@@ -9,26 +9,34 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// cacheEntries is what each half of the cache holds unless the Corefile says else.
-const cacheEntries = 9984
+// The defaults of cache, which are CoreDNS's.
+const (
+	defaultCapacity     = 9984 // entries of each half
+	defaultSuccessTTL   = time.Hour
+	defaultDenialTTL    = 30 * time.Minute
+	defaultDenialMinTTL = 5 * time.Second
+	defaultServFail     = 5 * time.Second
+	defaultPrefetchFor  = time.Minute
+	defaultPrefetchAt   = 10 // percent
+	defaultServeStale   = time.Hour
+)
 
-// leastCacheEntries is what a smaller CAPACITY means, as in CoreDNS: Corefiles with `success 1` are about the TTL that follows.
-const leastCacheEntries = 1024
+// leastCapacity is what a smaller CAPACITY means, as in CoreDNS: Corefiles with `success 1` are about the TTL that follows.
+const leastCapacity = 1024
 
 // cache [TTL] [ZONES…] { success|denial CAPACITY [TTL] [MINTTL]; … }
 func (b *blockReader) cache(a *args) {
 	c := &resolver.Cache{
-		MaxTTL:      time.Hour,
-		Success:     resolver.CacheLimit{Capacity: cacheEntries, MaxTTL: time.Hour},
-		Denial:      resolver.CacheLimit{Capacity: cacheEntries, MaxTTL: 30 * time.Minute, MinTTL: 5 * time.Second},
-		ServFail:    5 * time.Second,
-		PrefetchFor: time.Minute,
-		PrefetchAt:  10,
+		Success:     resolver.CacheLimit{Capacity: defaultCapacity, MaxTTL: defaultSuccessTTL},
+		Denial:      resolver.CacheLimit{Capacity: defaultCapacity, MaxTTL: defaultDenialTTL, MinTTL: defaultDenialMinTTL},
+		ServFail:    defaultServFail,
+		PrefetchFor: defaultPrefetchFor,
+		PrefetchAt:  defaultPrefetchAt,
 	}
 	b.Steps.Cache = c
 	if _, err := strconv.Atoi(a.peek()); err == nil {
-		c.MaxTTL = a.seconds(1, math.MaxInt32)
-		c.Success.MaxTTL, c.Denial.MaxTTL = c.MaxTTL, c.MaxTTL
+		ttl := a.seconds(1, math.MaxInt32)
+		c.Success.MaxTTL, c.Denial.MaxTTL = ttl, ttl
 	}
 	c.Zones = a.zonesOr(b.zones...)
 	a.options(options{
@@ -41,12 +49,12 @@ func (b *blockReader) cache(a *args) {
 		"disable":            func(o *args) { disable(o, c) },
 		"keepttl":            set(&c.KeepTTL),
 	})
-	// A block may raise one half above the directive's TTL; the cap of both is the larger.
+	// An option may raise one half above the directive's TTL; the cap of both is the larger.
 	c.MaxTTL = max(c.Success.MaxTTL, c.Denial.MaxTTL)
 }
 
 func cacheLimit(a *args, l *resolver.CacheLimit) {
-	l.Capacity = max(a.number(0, math.MaxInt32), leastCacheEntries)
+	l.Capacity = max(a.number(0, math.MaxInt32), leastCapacity)
 	if a.more() {
 		l.MaxTTL = a.seconds(1, math.MaxInt32)
 	}
@@ -75,7 +83,7 @@ func prefetch(a *args, c *resolver.Cache) {
 
 // serve_stale [DURATION] [immediate|verify]
 func serveStale(a *args, c *resolver.Cache) {
-	c.ServeStale, c.StaleVerify = time.Hour, false
+	c.ServeStale, c.StaleVerify = defaultServeStale, false
 	if a.more() {
 		c.ServeStale = a.duration(0, forever)
 	}
@@ -106,7 +114,7 @@ func summarizeCache(b *Block, s *summary) {
 	l := s.step("cache for %s", names(c.Zones))
 	l.limit("success", &c.Success)
 	l.limit("denial", &c.Denial)
-	l.add(c.ServFail != 5*time.Second, "server failures %v", c.ServFail)
+	l.add(c.ServFail != defaultServFail, "server failures %v", c.ServFail)
 	l.add(c.Prefetch > 0, "prefetch after %d in %v at %d%%", c.Prefetch, c.PrefetchFor, c.PrefetchAt)
 	l.add(c.ServeStale > 0 && !c.StaleVerify, "serve stale for %v", c.ServeStale)
 	l.add(c.ServeStale > 0 && c.StaleVerify, "serve stale for %v after asking", c.ServeStale)

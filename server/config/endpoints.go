@@ -8,10 +8,27 @@ import (
 	"time"
 )
 
+// The defaults of the endpoints and of reload, which are CoreDNS's.
+const (
+	defaultHealthAddress     = ":8080"
+	defaultReadyAddress      = ":8181"
+	defaultPrometheusAddress = "localhost:9153"
+	defaultPprofAddress      = "localhost:6053"
+	defaultBlockRate         = 1
+	defaultReloadInterval    = 30 * time.Second
+	defaultReloadJitter      = 15 * time.Second
+)
+
+// leastReloadInterval and leastReloadJitter are CoreDNS's bounds. A jitter of 0 is allowed.
+const (
+	leastReloadInterval = 2 * time.Second
+	leastReloadJitter   = time.Second
+)
+
 // health [ADDRESS] { lameduck DURATION }
 func (b *blockReader) health(a *args) {
 	h := &b.config.Health
-	b.serve(a, &h.Addresses, ":8080")
+	b.serve(a, &h.Addresses, defaultHealthAddress)
 	a.options(options{
 		// Several blocks may ask for it; the process ends once, so the longest counts.
 		"lameduck": func(o *args) { h.Lameduck = max(h.Lameduck, o.duration(0, forever)) },
@@ -22,7 +39,7 @@ func (b *blockReader) health(a *args) {
 func (b *blockReader) ready(a *args) {
 	r := &b.config.Ready
 	b.Ready = true
-	b.serve(a, &r.Addresses, ":8181")
+	b.serve(a, &r.Addresses, defaultReadyAddress)
 	a.options(options{
 		"monitor": func(o *args) {
 			r.Continuously = choose(o, map[string]bool{"until-ready": false, "continuously": true})
@@ -33,7 +50,7 @@ func (b *blockReader) ready(a *args) {
 // prometheus [ADDRESS] { runtime_metrics }
 func (b *blockReader) prometheus(a *args) {
 	p := &b.config.Prometheus
-	b.Prometheus = b.serve(a, &p.Addresses, "localhost:9153")
+	b.Prometheus = b.serve(a, &p.Addresses, defaultPrometheusAddress)
 	a.options(options{
 		"runtime_metrics": set(&p.RuntimeMetrics),
 		"tls":             nil,
@@ -43,10 +60,10 @@ func (b *blockReader) prometheus(a *args) {
 // pprof [ADDRESS] { block [RATE] }
 func (b *blockReader) pprof(a *args) {
 	p := &b.config.Pprof
-	b.serve(a, &p.Addresses, "localhost:6053")
+	b.serve(a, &p.Addresses, defaultPprofAddress)
 	a.options(options{
 		"block": func(o *args) {
-			p.BlockRate = 1
+			p.BlockRate = defaultBlockRate
 			if o.more() {
 				p.BlockRate = o.number(1, math.MaxInt32)
 			}
@@ -56,15 +73,15 @@ func (b *blockReader) pprof(a *args) {
 
 // reload [INTERVAL] [JITTER]
 func (b *blockReader) reload(a *args) {
-	r := Reload{Interval: 30 * time.Second, Jitter: 15 * time.Second}
+	r := Reload{Interval: defaultReloadInterval, Jitter: defaultReloadJitter}
 	if a.more() {
-		r.Interval = a.duration(2*time.Second, forever)
+		r.Interval = a.duration(leastReloadInterval, forever)
 	}
 	if a.more() {
 		r.Jitter = a.duration(0, forever)
 	}
-	if r.Jitter > 0 && r.Jitter < time.Second {
-		a.fail("got a jitter of %v, wants 0s or at least 1s", r.Jitter)
+	if r.Jitter > 0 && r.Jitter < leastReloadJitter {
+		a.fail("got a jitter of %v, wants 0s or at least %v", r.Jitter, leastReloadJitter)
 	}
 	r.Jitter = min(r.Jitter, r.Interval/2)
 	a.finish()

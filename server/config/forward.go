@@ -10,18 +10,24 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
+// The defaults of forward, which are CoreDNS's.
+const (
+	defaultMaxFails     = 2
+	defaultHealthCheck  = 500 * time.Millisecond
+	defaultHealthDomain = "."
+	defaultExpire       = 10 * time.Second
+	defaultReadTimeout  = 2 * time.Second
+)
+
+// proxyMaxFails is the default of proxy, where it differs from forward.
+const proxyMaxFails = 1
+
 // mostUpstreams is how many a forward may have, as in CoreDNS.
 const mostUpstreams = 15
 
 // forward FROM TO… { … }
 func (b *blockReader) forward(a *args) {
-	f := &resolver.Forward{
-		MaxFails:     2,
-		HealthCheck:  500 * time.Millisecond,
-		HealthDomain: ".",
-		Expire:       10 * time.Second,
-		ReadTimeout:  2 * time.Second,
-	}
+	f := newForward()
 	f.From = a.from()
 	name := a.upstreams(f)
 	a.options(forwardOptions(f))
@@ -32,6 +38,16 @@ func (b *blockReader) forward(a *args) {
 		f.ServerName = name
 	}
 	b.Steps.Forwards = append(b.Steps.Forwards, *f)
+}
+
+func newForward() *resolver.Forward {
+	return &resolver.Forward{
+		MaxFails:     defaultMaxFails,
+		HealthCheck:  defaultHealthCheck,
+		HealthDomain: defaultHealthDomain,
+		Expire:       defaultExpire,
+		ReadTimeout:  defaultReadTimeout,
+	}
 }
 
 func forwardOptions(f *resolver.Forward) options {
@@ -53,7 +69,8 @@ func forwardOptions(f *resolver.Forward) options {
 
 		"failfast_all_unhealthy_upstreams": set(&f.FailFast),
 
-		"doh_method": nil, "max_age": nil, "max_connect_attempts": nil, "next_on_nodata": nil, "resolver": nil, "source_address": nil,
+		"doh_method": nil, "max_age": nil, "max_connect_attempts": nil, "next_on_nodata": nil, "resolver": nil,
+		"source_address": nil,
 	}
 }
 
@@ -111,7 +128,7 @@ func forwardTLS(a *args, f *resolver.Forward) {
 // health_check DURATION [no_rec] [domain FQDN]
 func healthCheck(a *args, f *resolver.Forward) {
 	f.HealthCheck = a.duration(0, forever)
-	f.HealthDomain, f.HealthNoRec = ".", false
+	f.HealthDomain, f.HealthNoRec = defaultHealthDomain, false
 	for a.more() {
 		if choose(a, map[string]bool{"no_rec": true, "domain": false}) {
 			f.HealthNoRec = true
@@ -145,10 +162,12 @@ func failover(a *args, f *resolver.Forward) {
 	}
 }
 
-// proxy FROM TO… { … } was forward's name until CoreDNS 1.5. What it has in common with forward is read; the rest has no effect.
+// proxy FROM TO… { … } was forward's name until CoreDNS 1.5. What it has in common with forward is read; the rest has no
+// effect.
 func (b *blockReader) proxy(a *args) {
 	a.warnf("is outdated and read as forward")
-	f := &resolver.Forward{MaxFails: 1, HealthCheck: 500 * time.Millisecond, HealthDomain: ".", Expire: 10 * time.Second, ReadTimeout: 2 * time.Second}
+	f := newForward()
+	f.MaxFails = proxyMaxFails
 	f.From = a.from()
 	a.upstreams(f)
 	a.options(options{
@@ -195,12 +214,13 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 	l.add(f.ForceTCP, "over TCP")
 	l.add(f.PreferUDP && !f.ForceTCP, "over UDP first")
 	l.add(f.MaxConcurrent > 0, "at most %d at a time", f.MaxConcurrent)
-	l.add(f.MaxFails != 2, "max fails %d", f.MaxFails)
-	l.add(f.HealthCheck != 500*time.Millisecond || f.HealthDomain != "." || f.HealthNoRec, "health check every %v for %s", f.HealthCheck, f.HealthDomain)
+	l.add(f.MaxFails != defaultMaxFails, "max fails %d", f.MaxFails)
+	l.add(f.HealthCheck != defaultHealthCheck || f.HealthDomain != defaultHealthDomain || f.HealthNoRec,
+		"health check every %v for %s", f.HealthCheck, f.HealthDomain)
 	l.add(f.HealthNoRec, "without recursion")
-	l.add(f.Expire != 10*time.Second, "expire %v", f.Expire)
+	l.add(f.Expire != defaultExpire, "expire %v", f.Expire)
 	l.add(f.MaxIdle > 0, "at most %d idle", f.MaxIdle)
-	l.add(f.ReadTimeout != 2*time.Second, "read timeout %v", f.ReadTimeout)
+	l.add(f.ReadTimeout != defaultReadTimeout, "read timeout %v", f.ReadTimeout)
 	l.add(f.ServerName != "", "TLS name %s", f.ServerName)
 	l.add(f.CertFile != "", "certificate %s with key %s", f.CertFile, f.KeyFile)
 	l.add(f.CAFile != "", "roots %s", f.CAFile)

@@ -9,9 +9,16 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
+// The defaults of hosts, which are CoreDNS's.
+const (
+	defaultHostsFile   = "/etc/hosts"
+	defaultHostsTTL    = time.Hour
+	defaultHostsReload = 5 * time.Second
+)
+
 // hosts [FILE [ZONES…]] { [INLINE]; ttl SECONDS; no_reverse; reload DURATION; fallthrough [ZONES…] }
 func (b *blockReader) hosts(a *args) {
-	h := &resolver.Hosts{File: "/etc/hosts", TTL: time.Hour, Reload: 5 * time.Second}
+	h := &resolver.Hosts{File: defaultHostsFile, TTL: defaultHostsTTL, Reload: defaultHostsReload}
 	b.Steps.Hosts = h
 	if a.more() {
 		h.File = a.word("")
@@ -59,7 +66,7 @@ func summarizeHosts(b *Block, s *summary) {
 	l := s.step("hosts %s for %s", h.File, names(h.Zones))
 	l.add(len(h.Inline) > 0, "%d inline", len(h.Inline))
 	l.add(true, "ttl %s", seconds(h.TTL))
-	l.add(h.Reload != 5*time.Second, "reload %v", h.Reload)
+	l.add(h.Reload != defaultHostsReload, "reload %v", h.Reload)
 	l.add(h.NoReverse, "no reverse")
 	l.passes(h.Fallthrough)
 }

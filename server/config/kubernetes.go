@@ -17,8 +17,11 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// cluster is one kubernetes directive being read: what it serves, and from where.
-type cluster struct {
+// defaultTTL is that of the records of a cluster, as in CoreDNS.
+const defaultTTL = 5 * time.Second
+
+// kubernetesOptions is one kubernetes directive being read: what it serves, and from where.
+type kubernetesOptions struct {
 	resolver.Kubernetes
 	Source
 	namespaces []string
@@ -27,7 +30,10 @@ type cluster struct {
 
 // kubernetes [ZONES…] { … }
 func (b *blockReader) kubernetes(a *args) {
-	c := &cluster{Kubernetes: resolver.Kubernetes{TTL: 5 * time.Second}, Source: Source{At: a.at.String(), StartupTimeout: watch.StartupTimeout}}
+	c := &kubernetesOptions{
+		Kubernetes: resolver.Kubernetes{TTL: defaultTTL},
+		Source:     Source{At: a.at.String(), StartupTimeout: watch.StartupTimeout},
+	}
 	c.Zones = a.zonesOr(b.zones...)
 	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !resolver.IsReverse(z) }) {
 		a.fail("needs a zone that is not a reverse zone")
@@ -40,11 +46,11 @@ func (b *blockReader) kubernetes(a *args) {
 }
 
 // options is what may stand in the block; manifests is our own.
-func (c *cluster) options(folder string) options {
+func (c *kubernetesOptions) options(folder string) options {
 	o := &c.Objects
 	return options{
 		"manifests": func(a *args) {
-			o.Manifests = within(folder, a.word("a folder"))
+			o.Manifests = inFolder(folder, a.word("a folder"))
 			a.checkFolder(o.Manifests)
 		},
 		"endpoint": func(a *args) { o.Endpoint = endpointURL(a) },
@@ -74,7 +80,9 @@ func (c *cluster) options(folder string) options {
 }
 
 func podModes() map[string]zones.Pods {
-	return map[string]zones.Pods{"disabled": zones.PodsDisabled, "insecure": zones.PodsInsecure, "verified": zones.PodsVerified}
+	return map[string]zones.Pods{
+		"disabled": zones.PodsDisabled, "insecure": zones.PodsInsecure, "verified": zones.PodsVerified,
+	}
 }
 
 // outdated passes over what older releases of CoreDNS read and newer ones ignore or refuse.
@@ -83,8 +91,8 @@ func outdated(a *args) {
 	a.warnf("is outdated and has no effect")
 }
 
-// within is a path in a folder, "" for none given.
-func within(folder, name string) string {
+// inFolder is a path that is relative to folder, "" for none given.
+func inFolder(folder, name string) string {
 	if name == "" || path.IsAbs(name) {
 		return path.Clean(name)
 	}
@@ -156,7 +164,7 @@ func namespaces(a *args) []string {
 var namespace = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 // check finds what is right by itself and wrong together.
-func (c *cluster) check(a *args) {
+func (c *kubernetesOptions) check(a *args) {
 	o := &c.Objects
 	if len(c.namespaces) > 0 && o.NamespaceLabels != "" {
 		a.fail("namespaces and namespace_labels exclude each other")
@@ -193,7 +201,7 @@ func (c *cluster) check(a *args) {
 }
 
 // derive fills what follows from other options. Directives that mean the same must have equal Options, or they would not share a watch.
-func (c *cluster) derive() {
+func (c *kubernetesOptions) derive() {
 	slices.Sort(c.namespaces)
 	c.Objects.Namespaces = strings.Join(slices.Compact(c.namespaces), ",")
 	c.Objects.VerifyPods = c.Pods == zones.PodsVerified

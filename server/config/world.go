@@ -27,7 +27,7 @@ func here() (*world, error) {
 	return &world{files: os.DirFS("/"), dir: dir, getenv: os.Getenv, addresses: interfaceAddresses}, nil
 }
 
-// fileBytes is the most that an imported or named file may hold: a slip of a path must not fill the memory.
+// fileBytes is the most that an imported or named file may hold. A mistyped path, say to a disk image, must not fill the memory.
 const fileBytes = 16 << 20
 
 // read is a file's content. Only regular files are read, since a device or a pipe may never end.
