@@ -27,7 +27,8 @@ func aclActions() map[string]resolver.ACLAction {
 	}
 }
 
-// aclRule is one line. A section without an entry for everything adds to those before it; a * makes the others of its kind moot.
+// aclRule is one line. A section without an entry for everything adds to those before it; a * makes the others of its
+// kind moot.
 func (a *args) aclRule() (rule resolver.ACLRule) {
 	actions := slices.Sorted(maps.Keys(aclActions()))
 	action, known := aclActions()[strings.ToLower(a.name)]

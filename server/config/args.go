@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// args reads one statement, a directive or an option, word by word. The first mistake stays in err and every later call returns a
-// zero value, so that a parser reads as the list of what it expects.
+// args reads one statement, a directive or an option, word by word. The first mistake stays in err and every later call
+// returns a zero value, so that a parser reads as the list of what it expects.
 type args struct {
 	statement
 	*world
@@ -20,10 +20,11 @@ type args struct {
 	used   int        // words already read
 	places []position // of the words, when they stand on several lines; nil when all are at at
 	err    error
-	warn   func(position, string, ...any)
+	warn   warner
 }
 
-// options are the readers of a directive's options by name. A nil reader is an option that CoreDNS has and we do not serve yet.
+// options are the readers of a directive's options by name. A nil reader is an option that CoreDNS has and we do not
+// serve yet.
 type options map[string]func(*args)
 
 func (a *args) fail(format string, values ...any) {
@@ -180,7 +181,8 @@ func (a *args) endpoint(standard string) string {
 // options reads the block of a directive, one option a line.
 func (a *args) options(table options) { a.optionsOr(table, nil) }
 
-// optionsOr reads the block of a directive. A line whose name is not in the table goes to other, which says whether it was its kind.
+// optionsOr reads the block of a directive. A line whose name is not in the table goes to other, which says whether it
+// was its kind.
 func (a *args) optionsOr(table options, other func(*args) bool) {
 	a.end()
 	for _, s := range a.lines {

@@ -21,14 +21,17 @@ const (
 	defaultServeStale   = time.Hour
 )
 
-// leastCapacity is what a smaller CAPACITY means, as in CoreDNS: Corefiles with `success 1` are about the TTL that follows.
+// leastCapacity is what a smaller CAPACITY means, as in CoreDNS: Corefiles with `success 1` are about the TTL that
+// follows.
 const leastCapacity = 1024
 
 // cache [TTL] [ZONES…] { success|denial CAPACITY [TTL] [MINTTL]; … }
 func (b *blockReader) cache(a *args) {
 	c := &resolver.Cache{
-		Success:     resolver.CacheLimit{Capacity: defaultCapacity, MaxTTL: defaultSuccessTTL},
-		Denial:      resolver.CacheLimit{Capacity: defaultCapacity, MaxTTL: defaultDenialTTL, MinTTL: defaultDenialMinTTL},
+		Success: resolver.CacheLimit{Capacity: defaultCapacity, MaxTTL: defaultSuccessTTL},
+		Denial: resolver.CacheLimit{
+			Capacity: defaultCapacity, MaxTTL: defaultDenialTTL, MinTTL: defaultDenialMinTTL,
+		},
 		ServFail:    defaultServFail,
 		PrefetchFor: defaultPrefetchFor,
 		PrefetchAt:  defaultPrefetchAt,

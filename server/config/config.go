@@ -1,7 +1,7 @@
 // Package config turns flags, environment and a Corefile into one validated Config.
 //
-// Nothing of it serves: it reads files and says what they mean, or in which line they are wrong. A Config never changes after
-// Parse has returned it, so any number of goroutines may read it.
+// Nothing of it serves: it reads files and says what they mean, or in which line they are wrong. A Config never changes
+// after Parse has returned it, so any number of goroutines may read it.
 package config
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch"
 )
 
-// Config is all that a Corefile says. Addresses of HTTP endpoints are "host:port" as net.Listen takes them, without repetition and in
-// the order of the file; an endpoint without addresses is off.
+// Config is all that a Corefile says. Addresses of HTTP endpoints are "host:port" as net.Listen takes them, without
+// repetition and in the order of the file; an endpoint without addresses is off.
 type Config struct {
 	Listeners  []Listener
 	Health     Health
@@ -26,7 +26,9 @@ type Config struct {
 	EndpointAt map[string]string // "file:line: directive" that first names the address of an HTTP endpoint
 
 	Warnings []string // each begins with file:line
-	Digest   string   // SHA-512 of the meaning of all files, in hexadecimal: equal for files that differ in comments and spaces only
+
+	// Digest is the SHA-512 of the words of all files, in hexadecimal. Comments and spaces do not change it.
+	Digest string
 }
 
 // Listener is a group of addresses that serve the same blocks, so that one resolver answers for all of them.
@@ -35,8 +37,8 @@ type Listener struct {
 	Blocks    []Block
 }
 
-// Block is one server block with what the server does around its answers. A block of several ports appears in several listeners,
-// each time with the zones of that port.
+// Block is one server block with what the server does around its answers. A block of several ports appears in several
+// listeners, each time with the zones of that port.
 type Block struct {
 	At         string         // file:line of its first zone
 	Steps      resolver.Block // Kubernetes[i].Index and MultiIndex are nil: the server fills them by Sources[i]
@@ -80,7 +82,8 @@ type Log struct {
 
 // The two formats that have a name.
 const (
-	CommonLog   = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}`
+	CommonLog = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" ` +
+		`{rcode} {>rflags} {rsize} {duration}`
 	CombinedLog = CommonLog + ` "{>opcode}"`
 )
 
@@ -123,5 +126,5 @@ type Pprof struct {
 // Reload is how the files are looked at for changes.
 type Reload struct {
 	Interval time.Duration // default 30 s, at least 2 s; 0 without `reload`: only on SIGUSR1
-	Jitter   time.Duration // an instance's interval is Interval ± half of Jitter; default 15 s, at most half of Interval
+	Jitter   time.Duration // each interval is Interval ± half of Jitter; default 15 s, at most half of Interval
 }

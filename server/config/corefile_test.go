@@ -24,8 +24,8 @@ var update = flag.Bool("update", false, "rewrite the expectations of testdata/co
 
 const corefiles = "../../testdata/corefiles/"
 
-// island is a world of an archive's files, and a certificate in cert with its key in key: they lie at the root, which is the working
-// directory too. It has one variable and one network interface.
+// island is a world of an archive's files, and a certificate in cert with its key in key: they lie at the root, which
+// is the working directory too. It has one variable and one network interface.
 func island(t testing.TB, a *txtar.Archive) *world {
 	certificate, key := keyPair()
 	files, err := txtar.FS(&txtar.Archive{Files: append(slices.Clone(a.Files),
@@ -48,7 +48,8 @@ var keyPair = sync.OnceValues(func() (certificate, key []byte) {
 	if err != nil {
 		panic(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: packed})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: packed})
 })
 
 func islandVariable(name string) string {
@@ -62,8 +63,9 @@ func islandInterface(name string) ([]netip.Addr, error) {
 	return []netip.Addr{netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("fe80::1%eth7")}, nil
 }
 
-// TestCorefiles runs the archives of testdata/corefiles. In a good one "summary" is what the Corefile means, and "warnings" what it
-// warns of. In a bad one each pair of "NAME" and "NAME.error" is a Corefile and the line that refuses it.
+// TestCorefiles runs the archives of testdata/corefiles. In a good one "summary" is what the Corefile means, and
+// "warnings" what it warns of. In a bad one each pair of "NAME" and "NAME.error" is a Corefile and the line that
+// refuses it.
 func TestCorefiles(t *testing.T) {
 	names, err := filepath.Glob(corefiles + "*.txtar")
 	if err != nil || len(names) == 0 {

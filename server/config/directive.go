@@ -10,27 +10,28 @@ type directive struct {
 	read func(*blockReader, *args) // nil for one that CoreDNS has and we do not serve yet
 	once bool                      // at most once in a server block, as in CoreDNS
 
-	// enabled reports whether a block uses it. It is nil for what CoreDNS does not count in coredns_plugin_enabled: CoreDNS
-	// counts the plugins that handle queries, so `ready` and `debug` are not among them.
+	// enabled reports whether a block uses it. It is nil for what CoreDNS does not count in coredns_plugin_enabled:
+	// CoreDNS counts the plugins that handle queries, so `ready` and `debug` are not among them.
 	enabled func(*Block) bool
 
 	summary func(*Block, *summary) // what `check` prints of it for a block that uses it; nil for nothing
 	process func(*Config) string   // what `check` prints of it for the whole process; nil or "" for nothing
 }
 
-// directives is the table: every directive of CoreDNS 1.15, and proxy, which older releases had. What is served comes first, in the
-// order that `check` prints: the steps of a query in the order that they run (the order of the fields of resolver.Block), then what
-// is done around them.
+// directives is the table: every directive of CoreDNS 1.15, and proxy, which older releases had. What is served comes
+// first, in the order that `check` prints: the steps of a query in the order that they run (the order of the fields of
+// resolver.Block), then what is done around them.
 //
 // To add a directive:
 //  1. declare what it sets where it is used: in resolver.Block for a step, in Block or Config here for the server;
 //  2. act on it: resolver/block.go has a checklist for a step, and the server reads its Block in generation.go;
-//  3. write its reader `func (b *blockReader) name(a *args)` in the file of its family: defaults first, which are constants of that
-//     file, then words, then a.options;
-//  4. write what `check` prints beside the reader, and whether it is in use if CoreDNS counts it in coredns_plugin_enabled;
+//  3. write its reader `func (b *blockReader) name(a *args)` in the file of its family: defaults first, which are
+//     constants of that file, then words, then a.options;
+//  4. write what `check` prints beside the reader, and whether it is in use if CoreDNS counts it in
+//     coredns_plugin_enabled;
 //  5. fill its row, and move it from the end of the table to its place;
-//  6. add testdata/corefiles/name.txtar with a Corefile that uses all its options, and one for each mistake; give it a line in the
-//     Corefile of TestEnabled, and in the list there if CoreDNS counts it;
+//  6. add testdata/corefiles/name.txtar with a Corefile that uses all its options, and one for each mistake; give it a
+//     line in the Corefile of TestEnabled, and in the list there if CoreDNS counts it;
 //  7. explain it in Corefile.example, which TestExample holds to this table;
 //  8. tell in the README: its output of -plugins, the counters if there are any, and where we differ from CoreDNS;
 //  9. add a story to testdata/stories for what it answers.
@@ -49,14 +50,15 @@ func directives() []directive {
 		{name: "forward", read: (*blockReader).forward, enabled: usesForward, summary: summarizeForwards},
 		{name: "proxy", read: (*blockReader).proxy}, // forward says the rest
 
-		{name: "loadbalance", read: (*blockReader).loadbalance, enabled: usesLoadbalance, summary: summarizeLoadbalance},
+		{name: "loadbalance", read: (*blockReader).loadbalance, enabled: usesLoadbalance,
+			summary: summarizeLoadbalance},
 		{name: "bufsize", read: (*blockReader).bufsize, enabled: usesBufsize, summary: summarizeBufsize},
 		{name: "errors", read: (*blockReader).errors, once: true, enabled: usesErrors, summary: summarizeErrors},
 		{name: "log", read: (*blockReader).log, enabled: usesLog, summary: summarizeLog},
 		{name: "health", read: (*blockReader).health, process: summarizeHealth},
 		{name: "ready", read: (*blockReader).ready, once: true, summary: summarizeReady, process: summarizeReadiness},
-		{name: "prometheus", read: (*blockReader).prometheus, once: true, enabled: usesPrometheus, summary: summarizeMeasured,
-			process: summarizePrometheus},
+		{name: "prometheus", read: (*blockReader).prometheus, once: true, enabled: usesPrometheus,
+			summary: summarizeMeasured, process: summarizePrometheus},
 		{name: "pprof", read: (*blockReader).pprof, once: true, process: summarizePprof},
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},

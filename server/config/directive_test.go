@@ -36,8 +36,8 @@ const everything = `example.org {
 }
 `
 
-// TestEnabled: coredns_plugin_enabled names what CoreDNS 1.15.0 names for the same block, without proxy, which it has no more.
-// bind, debug, health, pprof, ready and reload are not among them.
+// TestEnabled: coredns_plugin_enabled names what CoreDNS 1.15.0 names for the same block, without proxy, which it has
+// no more. bind, debug, health, pprof, ready and reload are not among them.
 func TestEnabled(t *testing.T) {
 	for _, name := range Directives() {
 		if !strings.Contains(everything, "\n    "+name) {
@@ -45,8 +45,8 @@ func TestEnabled(t *testing.T) {
 		}
 	}
 	want := []string{
-		"acl", "bufsize", "cache", "dns64", "errors", "forward", "hosts", "kubernetes", "loadbalance", "log", "loop", "prometheus",
-		"rewrite", "transfer",
+		"acl", "bufsize", "cache", "dns64", "errors", "forward", "hosts", "kubernetes", "loadbalance", "log", "loop",
+		"prometheus", "rewrite", "transfer",
 	}
 	if got := enabled(t, everything); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

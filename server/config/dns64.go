@@ -11,8 +11,8 @@ import (
 // defaultPrefix is the well-known prefix of RFC 6052 section 2.1.
 const defaultPrefix = "64:ff9b::/96"
 
-// dns64 [PREFIX] { prefix PREFIX; translate_all; allow_ipv4 }. Several add up, as in CoreDNS. CoreDNS passes over the block of a line
-// that has a PREFIX; here both count.
+// dns64 [PREFIX] { prefix PREFIX; translate_all; allow_ipv4 }. Several add up, as in CoreDNS. CoreDNS passes over the
+// block of a line that has a PREFIX; here both count.
 func (b *blockReader) dns64(a *args) {
 	d := cmp.Or(b.Steps.DNS64, &resolver.DNS64{Prefix: netip.MustParsePrefix(defaultPrefix)})
 	b.Steps.DNS64 = d

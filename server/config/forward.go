@@ -162,8 +162,8 @@ func failover(a *args, f *resolver.Forward) {
 	}
 }
 
-// proxy FROM TO… { … } was forward's name until CoreDNS 1.5. What it has in common with forward is read; the rest has no
-// effect.
+// proxy FROM TO… { … } was forward's name until CoreDNS 1.5. What it has in common with forward is read; the rest has
+// no effect.
 func (b *blockReader) proxy(a *args) {
 	a.warnf("is outdated and read as forward")
 	f := newForward()

@@ -21,10 +21,11 @@ type importer struct {
 	count    int
 	nesting  int // braces open at this point of the result
 	out      []token
-	warn     func(position, string, ...any)
+	warn     warner
 }
 
-// expand appends tokens to out. Snippets are defined and used in the order of the file: one that comes later is not known yet.
+// expand appends tokens to out. Snippets are defined and used in the order of the file: one that comes later is not
+// known yet.
 func (m *importer) expand(tokens []token) error {
 	for i := 0; i < len(tokens); {
 		used, err := m.next(tokens[i:], i == 0 || tokens[i-1].open)
@@ -122,8 +123,8 @@ func (m *importer) expandNamed(what token) error {
 	return nil
 }
 
-// matches is the files that an import names. It is relative to the file that it stands in. A pattern may match nothing: distributions
-// ship Corefiles with the imports for what their users may add.
+// matches is the files that an import names. It is relative to the file that it stands in. A pattern may match nothing:
+// distributions ship Corefiles with the imports for what their users may add.
 func (m *importer) matches(what token) ([]string, error) {
 	pattern := what.text
 	if !path.IsAbs(pattern) {

@@ -200,7 +200,8 @@ func (c *kubernetesOptions) check(a *args) {
 	}
 }
 
-// derive fills what follows from other options. Directives that mean the same must have equal Options, or they would not share a watch.
+// derive fills what follows from other options. Directives that mean the same must have equal Options, or they would
+// not share a watch.
 func (c *kubernetesOptions) derive() {
 	slices.Sort(c.namespaces)
 	c.Objects.Namespaces = strings.Join(slices.Compact(c.namespaces), ",")

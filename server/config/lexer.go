@@ -16,9 +16,9 @@ type token struct {
 	close bool   // a closing one
 }
 
-// lex is the tokens of one file. What opens a line is marked here, while the lines are those of one file: after imports have been
-// put in, line numbers go back and forth and say nothing about line breaks. Braces are marked before environment variables are
-// replaced, so that no variable can change the structure.
+// lex is the tokens of one file. What opens a line is marked here, while the lines are those of one file: after imports
+// have been put in, line numbers go back and forth and say nothing about line breaks. Braces are marked before
+// environment variables are replaced, so that no variable can change the structure.
 func lex(name string, content []byte, getenv func(string) string) []token {
 	var tokens []token
 	words := caddyfile.NewDispenser(name, bytes.NewReader(content))
@@ -36,8 +36,8 @@ func lex(name string, content []byte, getenv func(string) string) []token {
 	return tokens
 }
 
-// expandVariables replaces {%NAME%} and {$NAME}; an unset one is empty. Values are not searched again, or a variable that names
-// itself would never end.
+// expandVariables replaces {%NAME%} and {$NAME}; an unset one is empty. Values are not searched again, or a variable
+// that names itself would never end.
 func expandVariables(s string, getenv func(string) string) string {
 	return replaceBetween(replaceBetween(s, "{%", "%}", getenv), "{$", "}", getenv)
 }

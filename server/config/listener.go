@@ -30,7 +30,7 @@ type layout struct {
 }
 
 // listeners groups blocks by the addresses that they listen on.
-func listeners(blocks []*blockReader, warn func(position, string, ...any)) ([]Listener, error) {
+func listeners(blocks []*blockReader, warn warner) ([]Listener, error) {
 	l := &layout{sites: map[site][]binding{}, parts: map[netip.AddrPort][]part{}}
 	for _, b := range blocks {
 		if err := l.place(b); err != nil {
@@ -77,8 +77,8 @@ func (b *blockReader) addresses() []binding {
 	return all
 }
 
-// claim takes a zone at an address. Whoever listens everywhere would have queries for each single address too, so the same zone
-// there is a contradiction.
+// claim takes a zone at an address. Whoever listens everywhere would have queries for each single address too, so the
+// same zone there is a contradiction.
 func (l *layout) claim(s site, by binding) error {
 	for _, other := range l.sites[s] {
 		if overlap(other.Addr, by.Addr) {
@@ -103,9 +103,9 @@ func (l *layout) open(address netip.AddrPort, b *blockReader) int {
 	return len(l.parts[address]) - 1
 }
 
-// warnOverlaps tells of blocks that listen on one address and everywhere with the same port: a query to that address reaches
-// the first alone, which may not be what was meant.
-func (l *layout) warnOverlaps(warn func(position, string, ...any)) {
+// warnOverlaps tells of blocks that listen on one address and everywhere with the same port: a query to that address
+// reaches the first alone, which may not be what was meant.
+func (l *layout) warnOverlaps(warn warner) {
 	for i, x := range l.order {
 		for _, y := range l.order[:i] {
 			if x.Port() == y.Port() && overlap(x.Addr(), y.Addr()) {

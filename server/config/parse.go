@@ -26,8 +26,8 @@ func corefile(name string, stdin io.Reader) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// Parse is the meaning of a Corefile. The name is for messages, and its folder is where imports and manifests are looked for. An error
-// is an *Error, but for what has no line, such as a working directory that is gone.
+// Parse is the meaning of a Corefile. The name is for messages, and its folder is where imports and manifests are
+// looked for. An error is an *Error, but for what has no line, such as a working directory that is gone.
 func Parse(name string, content []byte, s Settings) (*Config, error) {
 	w, err := here()
 	if err != nil {
@@ -74,7 +74,7 @@ func digest(tokens []token) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (w *world) blocks(written []serverBlock, p *process, port uint16, warn func(position, string, ...any)) ([]*blockReader, error) {
+func (w *world) blocks(written []serverBlock, p *process, port uint16, warn warner) ([]*blockReader, error) {
 	var all []*blockReader
 	table := directives()
 	for _, s := range written {

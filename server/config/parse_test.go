@@ -53,7 +53,8 @@ func TestDemoOffline(t *testing.T) {
 		conf, warning string
 		files         []txtar.File
 	}{
-		{conf: "missing", warning: `"/etc/resolv.conf" is neither an IP address nor a file with nameservers: file does not exist; only the other upstreams are asked`},
+		{conf: "missing", warning: `"/etc/resolv.conf" is neither an IP address nor a file with nameservers: ` +
+			`file does not exist; only the other upstreams are asked`},
 		{conf: "empty", warning: `"/etc/resolv.conf" names no nameserver; only the other upstreams are asked`,
 			files: []txtar.File{{Name: "etc/resolv.conf"}}},
 	} {
@@ -68,18 +69,20 @@ func TestDemoOffline(t *testing.T) {
 	}
 }
 
-// TestLoad reads files of the real file system: an import relative to the Corefile, through the symbolic links that a mounted
-// ConfigMap consists of.
+// TestLoad reads files of the real file system: an import relative to the Corefile, through the symbolic links that a
+// mounted ConfigMap consists of.
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "..data", "Corefile"), ". {\n import more/*.conf\n import ../"+filepath.Base(dir)+"/one\n}\n")
+	write(t, filepath.Join(dir, "..data", "Corefile"),
+		". {\n import more/*.conf\n import ../"+filepath.Base(dir)+"/one\n}\n")
 	write(t, filepath.Join(dir, "more", "a.conf"), "errors\n")
 	write(t, filepath.Join(dir, "one"), "debug\nlop\n")
 	if err := os.Symlink("..data/Corefile", filepath.Join(dir, "Corefile")); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Load(Settings{Conf: filepath.Join(dir, "Corefile")}, nil)
-	if want := filepath.Join(dir, "one") + `:2: unknown directive "lop"`; err == nil || !strings.HasPrefix(err.Error(), want) {
+	want := filepath.Join(dir, "one") + `:2: unknown directive "lop"`
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	_, err = Load(Settings{Conf: filepath.Join(dir, "missing")}, nil)
@@ -101,12 +104,14 @@ func write(t *testing.T, name, content string) {
 func TestStdin(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, filepath.Join("m", "web.yaml"), "")
-	c, err := Load(Settings{Conf: Stdin, Port: 1053}, strings.NewReader(". {\n kubernetes cluster.local {\n manifests m\n }\n}\n"))
+	const corefile = ". {\n kubernetes cluster.local {\n manifests m\n }\n}\n"
+	c, err := Load(Settings{Conf: Stdin, Port: 1053}, strings.NewReader(corefile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := c.Listeners[0]
-	if l.Addresses[0].String() != "[::]:1053" || l.Blocks[0].Sources[0].Objects.Manifests != "m" || l.Blocks[0].At != "stdin:1" {
+	b := l.Blocks[0]
+	if l.Addresses[0].String() != "[::]:1053" || b.Sources[0].Objects.Manifests != "m" || b.At != "stdin:1" {
 		t.Errorf("got %+v", l)
 	}
 }
@@ -125,7 +130,9 @@ func TestDigest(t *testing.T) {
 	if parse(". { # here\n\n import i\n  cache   30\n}\n", "# there\nerrors\n") != base {
 		t.Error("a comment changes the digest")
 	}
-	for _, other := range []string{parse(". {\n import i\n cache 31\n}\n", "errors\n"), parse(". {\n import i\n cache 30\n}\n", "log\n"),
+	for _, other := range []string{
+		parse(". {\n import i\n cache 31\n}\n", "errors\n"),
+		parse(". {\n import i\n cache 30\n}\n", "log\n"),
 		parse(". {\n import i\n cache\n debug\n}\n", "errors\n")} {
 		if other == base {
 			t.Error("a change does not change the digest")
@@ -135,7 +142,8 @@ func TestDigest(t *testing.T) {
 
 // TestCap: the cap of the whole cache never undercuts that of a half, which may be set higher.
 func TestCap(t *testing.T) {
-	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(". {\n cache 30 {\n denial 1024 90\n }\n}\n"), Settings{})
+	const corefile = ". {\n cache 30 {\n denial 1024 90\n }\n}\n"
+	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(corefile), Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +158,8 @@ func TestForgottenBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `Corefile:1: "forward" is read as a zone, and nothing is done for it: directives stand in a block such as ".:53 { … }"`
+	const want = `Corefile:1: "forward" is read as a zone, and nothing is done for it: ` +
+		`directives stand in a block such as ".:53 { … }"`
 	if !slices.Equal(c.Warnings, []string{want}) {
 		t.Errorf("warnings %q", c.Warnings)
 	}
@@ -164,8 +173,8 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-// TestShared: directives that mean the same have equal Options, whatever they differ in by block, so that they share a watch. A
-// block that appears in two listeners has a list of its own to fill with indexes.
+// TestShared: directives that mean the same have equal Options, whatever they differ in by block, so that they share a
+// watch. A block that appears in two listeners has a list of its own to fill with indexes.
 func TestShared(t *testing.T) {
 	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(`
 a.example a.example:54 {

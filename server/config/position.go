@@ -18,6 +18,9 @@ func (p position) errorf(format string, values ...any) error {
 	return &Error{File: p.file, Line: p.line, Text: fmt.Sprintf(format, values...)}
 }
 
+// warner adds a warning about a place.
+type warner func(at position, format string, values ...any)
+
 // Error is a mistake in a Corefile.
 type Error struct {
 	File string // as it was given, or as the import found it
@@ -25,7 +28,8 @@ type Error struct {
 	Text string
 }
 
-// Error is one line that begins with file:line. A word of the file may hold line breaks; the message does not, since it ends in logs.
+// Error is one line that begins with file:line. A word of the file may hold line breaks; the message does not, since it
+// ends in logs.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, oneLine(e.Text))
 }

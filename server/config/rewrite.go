@@ -16,8 +16,8 @@ import (
 //
 // Without more than one word on its line the rule goes on in the block, whose lines are read as one.
 //
-// What the resolver does to a reply is CoreDNS's: the rules that matched are undone last first, and so are the Answers of each, before
-// its Auto. So with `name exact a b answer name b c` an owner b is c, and Auto finds no b to put back.
+// What the resolver does to a reply is CoreDNS's: the rules that matched are undone last first, and so are the Answers
+// of each, before its Auto. So with `name exact a b answer name b c` an owner b is c, and Auto finds no b to put back.
 func (b *blockReader) rewrite(a *args) {
 	if len(a.words) < 2 {
 		a.joinLines()
@@ -86,6 +86,9 @@ func (a *args) rewriteField() {
 	}
 }
 
+// wantTo is what is missing behind FROM or a PATTERN.
+const wantTo = "TO, the name in its place"
+
 func rewriteMatches() map[string]resolver.RewriteMatch {
 	return map[string]resolver.RewriteMatch{
 		"exact": resolver.MatchExact, "prefix": resolver.MatchPrefix, "suffix": resolver.MatchSuffix,
@@ -105,7 +108,6 @@ func (a *args) rewriteMatch() resolver.RewriteMatch {
 
 // rewriteName reads [MATCH] FROM TO. The match may be left out only before FROM TO alone.
 func (a *args) rewriteName(r *resolver.Rewrite) {
-	const from, to = "FROM TO, such as a.example b.example", "TO, the name in its place"
 	if len(a.words)-a.used > 2 {
 		r.Match = a.rewriteMatch()
 	} else if _, kind := rewriteMatches()[strings.ToLower(a.peek())]; kind {
@@ -113,10 +115,11 @@ func (a *args) rewriteName(r *resolver.Rewrite) {
 	}
 	if r.Match == resolver.MatchRegexp {
 		re := a.pattern()
-		r.From, r.To = patternText(re), a.replacement(re, to)
+		r.From, r.To = patternText(re), a.replacement(re)
 		return
 	}
-	r.From, r.To = dns.CanonicalName(a.word(from)), dns.CanonicalName(a.word(to))
+	r.From = dns.CanonicalName(a.word("FROM TO, such as a.example b.example"))
+	r.To = dns.CanonicalName(a.word(wantTo))
 	if group := placeholder.FindString(r.To); group != "" {
 		a.warnf("%s is part of the name: only regex has groups", group)
 	} else if _, ok := dns.IsDomainName(r.To); !ok && r.Match == resolver.MatchExact {
@@ -124,8 +127,8 @@ func (a *args) rewriteName(r *resolver.Rewrite) {
 	}
 }
 
-// rewriteAnswers reads answer auto, answer name PATTERN TO and answer value PATTERN TO. After the first, the word answer may be
-// left out.
+// rewriteAnswers reads answer auto, answer name PATTERN TO and answer value PATTERN TO. After the first, the word
+// answer may be left out.
 func (a *args) rewriteAnswers(r *resolver.Rewrite) {
 	if w := a.peek(); w != "answer" {
 		a.fail("unexpected %q, wants answer%s", a.word(""), DidYouMean(w, []string{"answer"}))
@@ -154,7 +157,7 @@ func (a *args) rewriteAnswers(r *resolver.Rewrite) {
 
 func (a *args) rewriteAnswer(value bool) resolver.RewriteAnswer {
 	re := a.pattern()
-	return resolver.RewriteAnswer{Value: value, From: patternText(re), To: a.replacement(re, "TO, the name in its place")}
+	return resolver.RewriteAnswer{Value: value, From: patternText(re), To: a.replacement(re)}
 }
 
 // patternText is "" for a pattern that was refused.
@@ -169,8 +172,8 @@ func patternText(re *regexp.Regexp) string {
 var placeholder = regexp.MustCompile(`\{(0|[1-9][0-9]*)\}`)
 
 // replacement is a name with placeholders for groups of the pattern; {0} is all that it found.
-func (a *args) replacement(re *regexp.Regexp, want string) string {
-	to := a.word(want)
+func (a *args) replacement(re *regexp.Regexp) string {
+	to := a.word(wantTo)
 	for _, found := range placeholder.FindAllStringSubmatch(to, -1) {
 		if n, err := strconv.Atoi(found[1]); a.err == nil && (err != nil || n > re.NumSubexp()) {
 			a.fail("%s has no group in the pattern %#q, which has %d", found[0], re, re.NumSubexp())

@@ -37,13 +37,14 @@ type setting struct {
 
 // settings is all of them, in the order of the help.
 //
-// Kubernetes sets variables for each service of the namespace: a service called clusterdns makes CLUSTERDNS_SERVICE_HOST,
-// CLUSTERDNS_SERVICE_PORT, CLUSTERDNS_SERVICE_PORT_DNS, CLUSTERDNS_PORT, CLUSTERDNS_PORT_53_UDP_ADDR and more, with values such as
-// udp://10.96.0.10:53; a service clusterdns-x makes CLUSTERDNS_X_PORT. So no name here may contain _PORT or _SERVICE_: the variable
-// of the port is CLUSTERDNS_DNSPORT.
+// Kubernetes sets variables for each service of the namespace: a service called clusterdns makes
+// CLUSTERDNS_SERVICE_HOST, CLUSTERDNS_SERVICE_PORT, CLUSTERDNS_SERVICE_PORT_DNS, CLUSTERDNS_PORT,
+// CLUSTERDNS_PORT_53_UDP_ADDR and more, with values such as udp://10.96.0.10:53; a service clusterdns-x makes
+// CLUSTERDNS_X_PORT. So no name here may contain _PORT or _SERVICE_: the variable of the port is CLUSTERDNS_DNSPORT.
 func settings() []setting {
 	return []setting{
-		{"conf", []string{"conf"}, "CLUSTERDNS_CONF", "Corefile", "FILE", `Corefile; "stdin" reads it from standard input`},
+		{"conf", []string{"conf"}, "CLUSTERDNS_CONF", "Corefile", "FILE",
+			`Corefile; "stdin" reads it from standard input`},
 		{"port", []string{"dns.port", "p"}, "CLUSTERDNS_DNSPORT", "53", "PORT", "port of the zones that name none"},
 		{"pidfile", []string{"pidfile"}, "CLUSTERDNS_PIDFILE", "", "FILE", "file to write the process id to"},
 		{"quiet", []string{"quiet"}, "CLUSTERDNS_QUIET", "false", "", "print nothing at start"},

@@ -17,13 +17,16 @@ func TestSettings(t *testing.T) {
 	}{
 		{want: Settings{Conf: "Corefile", Port: 53}},
 		{flags: "-conf /etc/coredns/Corefile", want: Settings{Conf: "/etc/coredns/Corefile", Port: 53}},
-		{flags: "-dns.port=1053 -quiet -version", want: Settings{Conf: "Corefile", Port: 1053, Quiet: true, Version: true}},
+		{flags: "-dns.port=1053 -quiet -version",
+			want: Settings{Conf: "Corefile", Port: 1053, Quiet: true, Version: true}},
 		{flags: "--p 54 -pidfile x -plugins", want: Settings{Conf: "Corefile", Port: 54, PIDFile: "x", Plugins: true}},
 		{environment: "CLUSTERDNS_CONF=a CLUSTERDNS_DNSPORT=55 CLUSTERDNS_QUIET=1 CLUSTERDNS_PIDFILE=b",
 			want: Settings{Conf: "a", Port: 55, Quiet: true, PIDFile: "b"}},
-		{flags: "-p 56 -quiet=false", environment: "CLUSTERDNS_DNSPORT=55 CLUSTERDNS_QUIET=true", want: Settings{Conf: "Corefile", Port: 56}},
+		{flags: "-p 56 -quiet=false", environment: "CLUSTERDNS_DNSPORT=55 CLUSTERDNS_QUIET=true",
+			want: Settings{Conf: "Corefile", Port: 56}},
 		// What Kubernetes sets for a service called clusterdns.
-		{environment: "CLUSTERDNS_PORT=udp://10.96.0.10:53 CLUSTERDNS_SERVICE_HOST=10.96.0.10 CLUSTERDNS_SERVICE_PORT=53",
+		{environment: "CLUSTERDNS_PORT=udp://10.96.0.10:53 CLUSTERDNS_SERVICE_HOST=10.96.0.10 " +
+			"CLUSTERDNS_SERVICE_PORT=53",
 			want: Settings{Conf: "Corefile", Port: 53}},
 		{flags: "-p 65536", err: `-dns.port: got "65536", wants a port from 0 to 65535`},
 		{environment: "CLUSTERDNS_QUIET=maybe", err: `-quiet: got "maybe", wants true or false`},

@@ -8,8 +8,8 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// Summary says what a Config does, for people: where it listens, for which zones, and what each directive means, in the order of
-// the table of directives.
+// Summary says what a Config does, for people: where it listens, for which zones, and what each directive means, in the
+// order of the table of directives.
 func (c *Config) Summary() string {
 	var out strings.Builder
 	for _, l := range c.Listeners {

@@ -23,13 +23,15 @@ func (b *blockReader) transfer(a *args) {
 	b.transfers = append(b.transfers, a.at)
 }
 
-// warnTransfers tells of zones that a block would transfer and has not: no secondary gets them, nor hears of their changes.
-func warnTransfers(blocks []*blockReader, warn func(position, string, ...any)) {
+// warnTransfers tells of zones that a block would transfer and has not: no secondary gets them, nor hears of their
+// changes.
+func warnTransfers(blocks []*blockReader, warn warner) {
 	for _, b := range blocks {
 		for i, t := range b.Steps.Transfers {
 			for _, zone := range t.Zones {
 				if !b.transferable(zone) {
-					warn(b.transfers[i], "transfer: no kubernetes of this block serves %s%s", zone, elsewhere(blocks, zone))
+					warn(b.transfers[i], "transfer: no kubernetes of this block serves %s%s",
+						zone, elsewhere(blocks, zone))
 				}
 			}
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name that they say. A file without
-// nameservers is a mistake only when nothing else is named: a machine without a network has one.
+// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name that they say.
+// A file without nameservers is a mistake only when nothing else is named: a machine without a network has one.
 func (a *args) upstreams(f *resolver.Forward) (serverName string) {
 	var empty []error
 	for _, w := range a.atLeastOne("an upstream after the zone, such as . 9.9.9.9 or . /etc/resolv.conf") {
@@ -25,7 +25,8 @@ func (a *args) upstreams(f *resolver.Forward) (serverName string) {
 			empty = append(empty, err)
 		}
 		if name != "" && serverName != "" && name != serverName {
-			a.fail("different TLS server names, %q and %q, are not supported yet: use a forward for each", serverName, name)
+			a.fail("different TLS server names, %q and %q, are not supported yet: use a forward for each",
+				serverName, name)
 		}
 		if name != "" {
 			serverName = name
@@ -85,7 +86,8 @@ func (a *args) upstream(word string) (found []resolver.Upstream, serverName stri
 	return found, "", err
 }
 
-// cutServerName takes apart 9.9.9.9%dns.quad9.net:853, where the name of the certificate stands between address and port.
+// cutServerName takes apart 9.9.9.9%dns.quad9.net:853, where the name of the certificate stands between address and
+// port.
 func cutServerName(s string) (host, name string) {
 	host, rest, found := strings.Cut(s, "%")
 	if !found {

@@ -27,7 +27,8 @@ func here() (*world, error) {
 	return &world{files: os.DirFS("/"), dir: dir, getenv: os.Getenv, addresses: interfaceAddresses}, nil
 }
 
-// fileBytes is the most that an imported or named file may hold. A mistyped path, say to a disk image, must not fill the memory.
+// fileBytes is the most that an imported or named file may hold. A mistyped path, say to a disk image, must not fill
+// the memory.
 const fileBytes = 16 << 20
 
 // read is a file's content. Only regular files are read, since a device or a pipe may never end.
@@ -51,8 +52,8 @@ func (w *world) read(name string) ([]byte, error) {
 	return content, reason(err)
 }
 
-// glob is the names that match a pattern, written as the pattern is: absolute, or relative to the working directory. Directories are
-// left out, because a mounted ConfigMap has some of its own beside the files.
+// glob is the names that match a pattern, written as the pattern is: absolute, or relative to the working directory.
+// Directories are left out, because a mounted ConfigMap has some of its own beside the files.
 func (w *world) glob(pattern string) ([]string, error) {
 	pattern = path.Clean(pattern)
 	fixed := path.Dir(pattern[:strings.IndexAny(pattern+"*", "*?[")] + "x") // the folders before the first wildcard

@@ -35,7 +35,8 @@ func parseKey(text string, port uint16) (key, error) {
 	return key{zones, port}, err
 }
 
-// cutPort takes ":port" off the end. The address in a CIDR block may hold colons too, but then a /length follows the last of them.
+// cutPort takes ":port" off the end. The address in a CIDR block may hold colons too, but then a /length follows the
+// last of them.
 func cutPort(s string, port uint16) (string, uint16, error) {
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 || strings.Contains(s[colon:], "/") {
@@ -64,8 +65,8 @@ func parseZone(s string) ([]string, error) {
 	return []string{dns.CanonicalName(s)}, nil
 }
 
-// reverseZones is the zones below in-addr.arpa (RFC 1035 section 3.5) or ip6.arpa (RFC 3596 section 2.5) that cover a prefix exactly.
-// A prefix that ends within a label has one zone for each value that the label may take: at most 128.
+// reverseZones is the zones below in-addr.arpa (RFC 1035 section 3.5) or ip6.arpa (RFC 3596 section 2.5) that cover a
+// prefix exactly. A prefix that ends within a label has one zone for each value that the label may take: at most 128.
 func reverseZones(p netip.Prefix) []string {
 	digits, width, apex := addressDigits(p.Addr())
 	labels := (p.Bits() + width - 1) / width
