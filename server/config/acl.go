@@ -27,8 +27,7 @@ func aclActions() map[string]resolver.ACLAction {
 	}
 }
 
-// aclRule is one line. A section without an entry for everything adds to those before it; a * makes the others of its
-// kind moot.
+// aclRule reads one line. Several sections of a kind add up, and a * in one of them stands for everything.
 func (a *args) aclRule() (rule resolver.ACLRule) {
 	actions := slices.Sorted(maps.Keys(aclActions()))
 	action, known := aclActions()[strings.ToLower(a.name)]
@@ -87,7 +86,8 @@ func (a *args) recordType(w string) uint16 {
 	return code
 }
 
-// network is a prefix, or an address by itself. IPv4 in IPv6 is IPv4, as the addresses of clients are.
+// network parses a prefix, or an address by itself. IPv4 mapped into IPv6 becomes IPv4, as it does in the addresses of
+// clients.
 func (a *args) network(w string) netip.Prefix {
 	p, err := netip.ParsePrefix(w)
 	if address, notAddress := netip.ParseAddr(w); notAddress == nil && address.Zone() == "" {
@@ -114,7 +114,7 @@ func summarizeACLs(b *Block, s *summary) {
 	}
 }
 
-// aclRuleText is a rule as the Corefile says it.
+// aclRuleText writes a rule as a Corefile does.
 func aclRuleText(r *resolver.ACLRule) string {
 	words := []string{[...]string{"allow", "block", "filter", "drop"}[r.Action]}
 	if len(r.Types) > 0 {

@@ -39,7 +39,7 @@ func (a *args) warnf(format string, values ...any) {
 
 func (a *args) more() bool { return a.err == nil && a.used < len(a.words) }
 
-// peek is the next word, "" at the end.
+// peek returns the next word without reading it, "" at the end.
 func (a *args) peek() string {
 	if !a.more() {
 		return ""
@@ -47,7 +47,7 @@ func (a *args) peek() string {
 	return a.words[a.used]
 }
 
-// word is the next word, which must be there.
+// word reads the next word, which must be there; want says in errors what it should be.
 func (a *args) word(want string) string {
 	if !a.more() {
 		a.fail("needs %s", want)
@@ -60,7 +60,7 @@ func (a *args) word(want string) string {
 	return a.words[a.used-1]
 }
 
-// rest is all words that are left.
+// rest reads all words that are left.
 func (a *args) rest() []string {
 	if a.err != nil {
 		return nil
@@ -70,7 +70,7 @@ func (a *args) rest() []string {
 	return words
 }
 
-// atLeastOne is the words that are left, of which there must be one.
+// atLeastOne reads the words that are left and fails when there are none.
 func (a *args) atLeastOne(want string) []string {
 	if !a.more() {
 		a.fail("needs %s", want)
@@ -78,14 +78,14 @@ func (a *args) atLeastOne(want string) []string {
 	return a.rest()
 }
 
-// end is where no word may be left.
+// end fails when a word is left.
 func (a *args) end() {
 	if a.more() {
 		a.fail("unexpected %q", a.word(""))
 	}
 }
 
-// set is an option without words.
+// set reads an option without words: it is on when it is there.
 func set(value *bool) func(*args) { return func(*args) { *value = true } }
 
 func (a *args) number(least, most int) int {
@@ -102,12 +102,12 @@ func (a *args) number(least, most int) int {
 	return n
 }
 
-// seconds is a whole number of them, as TTLs are written.
+// seconds reads a whole number of seconds, as TTLs are written.
 func (a *args) seconds(least, most int) time.Duration {
 	return time.Duration(a.number(least, most)) * time.Second
 }
 
-// The bounds of durations that have no sharper ones.
+// The bounds of durations that have no narrower ones.
 const (
 	positive = time.Nanosecond
 	forever  = time.Duration(math.MaxInt64)
@@ -132,7 +132,7 @@ func (a *args) duration(least, most time.Duration) time.Duration {
 	return d
 }
 
-// choose is the value of the next word in a table.
+// choose reads a word that must be a key of the table, and returns its value.
 func choose[T any](a *args, table map[string]T) (value T) {
 	want := sentence(slices.Sorted(maps.Keys(table)))
 	w := a.word(want)
@@ -143,7 +143,7 @@ func choose[T any](a *args, table map[string]T) (value T) {
 	return value
 }
 
-// zones is the words that are left as fully qualified names in lower case.
+// zones reads the words that are left as zones: fully qualified names in lower case.
 func (a *args) zones() []string {
 	var all []string
 	for _, w := range a.rest() {
@@ -157,7 +157,7 @@ func (a *args) zones() []string {
 	return all
 }
 
-// zonesOr is the zones that are left, or others when there are none.
+// zonesOr reads the zones that are left. Without any it returns a copy of others.
 func (a *args) zonesOr(others ...string) []string {
 	if a.more() || a.err != nil {
 		return a.zones()
@@ -165,7 +165,7 @@ func (a *args) zonesOr(others ...string) []string {
 	return slices.Clone(others)
 }
 
-// endpoint is an optional "host:port" to listen on.
+// endpoint reads an optional "host:port" to listen on.
 func (a *args) endpoint(standard string) string {
 	if !a.more() {
 		return standard
@@ -181,8 +181,8 @@ func (a *args) endpoint(standard string) string {
 // options reads the block of a directive, one option a line.
 func (a *args) options(table options) { a.optionsOr(table, nil) }
 
-// optionsOr reads the block of a directive. A line whose name is not in the table goes to other, which says whether it
-// was its kind.
+// optionsOr reads the block of a directive. A line whose name is not in the table goes to other, which returns false
+// when it does not know the line either.
 func (a *args) optionsOr(table options, other func(*args) bool) {
 	a.end()
 	for _, s := range a.lines {
@@ -209,7 +209,7 @@ func (a *args) option(directive string, table options, other func(*args) bool) {
 	a.finish()
 }
 
-// finish is where everything of an option, or of a directive without options, must have been read.
+// finish ends an option, or a directive without options: it fails when a word or a block is left.
 func (a *args) finish() {
 	a.end()
 	if len(a.lines) > 0 {

@@ -21,8 +21,8 @@ const (
 	defaultServeStale   = time.Hour
 )
 
-// leastCapacity is what a smaller CAPACITY means, as in CoreDNS: Corefiles with `success 1` are about the TTL that
-// follows.
+// leastCapacity replaces any smaller CAPACITY, as in CoreDNS: people who write `success 1 30` care for the TTL and do
+// not mean a cache of one entry.
 const leastCapacity = 1024
 
 // cache [TTL] [ZONES…] { success|denial CAPACITY [TTL] [MINTTL]; … }

@@ -1,6 +1,6 @@
 // Package config turns flags, environment and a Corefile into one validated Config.
 //
-// Nothing of it serves: it reads files and says what they mean, or in which line they are wrong. A Config never changes
+// The package serves nothing: it reads files and says what they mean, or which line is wrong. A Config never changes
 // after Parse has returned it, so any number of goroutines may read it.
 package config
 
@@ -14,8 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch"
 )
 
-// Config is all that a Corefile says. Addresses of HTTP endpoints are "host:port" as net.Listen takes them, without
-// repetition and in the order of the file; an endpoint without addresses is off.
+// Config is the meaning of a Corefile. Addresses of HTTP endpoints are "host:port" as net.Listen takes them, each once
+// and in the order of the file; an endpoint without addresses is off.
 type Config struct {
 	Listeners  []Listener
 	Health     Health
@@ -51,7 +51,7 @@ type Block struct {
 	Ready      bool           // its sources count for the ready endpoint
 }
 
-// Source is where one kubernetes directive has its objects from. Directives with equal options share an index.
+// Source says where the objects of one kubernetes directive come from. Directives with equal options share an index.
 type Source struct {
 	At             string        // file:line of the directive
 	Objects        watch.Options // of Kubernetes.Index
@@ -123,7 +123,7 @@ type Pprof struct {
 	BlockRate int      // for runtime.SetBlockProfileRate; 0 off, default 1 when on
 }
 
-// Reload is how the files are looked at for changes.
+// Reload says how often the files are checked for changes.
 type Reload struct {
 	Interval time.Duration // default 30 s, at least 2 s; 0 without `reload`: only on SIGUSR1
 	Jitter   time.Duration // each interval is Interval ± half of Jitter; default 15 s, at most half of Interval

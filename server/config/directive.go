@@ -24,11 +24,11 @@ type directive struct {
 //
 // To add a directive:
 //  1. declare what it sets where it is used: in resolver.Block for a step, in Block or Config here for the server;
-//  2. act on it: resolver/block.go has a checklist for a step, and the server reads its Block in generation.go;
+//  2. act on it: for a step follow the checklist in resolver/block.go, for the rest let the server read the new field;
 //  3. write its reader `func (b *blockReader) name(a *args)` in the file of its family: defaults first, which are
 //     constants of that file, then words, then a.options;
-//  4. write what `check` prints beside the reader, and whether it is in use if CoreDNS counts it in
-//     coredns_plugin_enabled;
+//  4. beside the reader, write what `check` prints of it and, if CoreDNS counts it in coredns_plugin_enabled, whether a
+//     block uses it;
 //  5. fill its row, and move it from the end of the table to its place;
 //  6. add testdata/corefiles/name.txtar with a Corefile that uses all its options, and one for each mistake; give it a
 //     line in the Corefile of TestEnabled, and in the list there if CoreDNS counts it;

@@ -88,7 +88,7 @@ func (b *blockReader) reload(a *args) {
 	b.config.Reload = r
 }
 
-// serve reads the optional address of an HTTP endpoint, and adds it to all unless it is there.
+// serve reads the optional address of an HTTP endpoint, adds it to all once, and returns it.
 func (b *blockReader) serve(a *args, all *[]string, standard string) string {
 	address := a.endpoint(standard)
 	if !slices.Contains(*all, address) {

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-// content is a file that an option names.
+// content reads a file that an option names.
 func (a *args) content(file string) []byte {
 	content, err := a.read(file)
 	if err != nil {
@@ -15,7 +15,7 @@ func (a *args) content(file string) []byte {
 	return content
 }
 
-// checkKeyPair looks for a TLS certificate in PEM and its private key.
+// checkKeyPair fails unless the files are a TLS certificate in PEM and its private key.
 func (a *args) checkKeyPair(certFile, keyFile string) {
 	certificate, key := a.content(certFile), a.content(keyFile)
 	if a.err != nil {
@@ -26,14 +26,14 @@ func (a *args) checkKeyPair(certFile, keyFile string) {
 	}
 }
 
-// checkRoots looks for certificates of authorities in PEM.
+// checkRoots fails unless the file has a certificate of an authority in PEM.
 func (a *args) checkRoots(file string) {
 	if content := a.content(file); a.err == nil && !x509.NewCertPool().AppendCertsFromPEM(content) {
 		a.fail("%q has no certificate in PEM", file)
 	}
 }
 
-// checkFolder looks for a folder.
+// checkFolder fails unless name is a folder.
 func (a *args) checkFolder(name string) {
 	info, err := fs.Stat(a.files, a.rooted(name))
 	if err != nil {

@@ -19,10 +19,10 @@ const (
 	defaultReadTimeout  = 2 * time.Second
 )
 
-// proxyMaxFails is the default of proxy, where it differs from forward.
+// proxyMaxFails is the one default in which proxy differs from forward.
 const proxyMaxFails = 1
 
-// mostUpstreams is how many a forward may have, as in CoreDNS.
+// mostUpstreams is the number of upstreams that a forward may have at most, as in CoreDNS.
 const mostUpstreams = 15
 
 // forward FROM TO… { … }
@@ -80,7 +80,7 @@ func policies() map[string]resolver.Policy {
 	}
 }
 
-// from is the first word, one zone.
+// from reads the first word, a zone.
 func (a *args) from() string {
 	w := a.word("FROM TO…, such as . /etc/resolv.conf")
 	if a.err != nil {

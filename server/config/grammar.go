@@ -20,10 +20,10 @@ type statement struct {
 	lines []statement // of that block
 }
 
-// statementDepth is how far blocks may nest; no directive goes deeper than two.
+// statementDepth bounds how deep blocks nest, because the parser recurses; no directive needs more than two levels.
 const statementDepth = 16
 
-// parser reads the blocks of tokens whose imports are followed.
+// parser reads server blocks from tokens in which the imports have been replaced.
 type parser struct {
 	tokens []token
 	next   int
@@ -113,7 +113,7 @@ func (p *parser) body(start position, depth int) (all []statement, err error) {
 	return nil, p.last().errorf("the file ends within the block opened at %s: a } is missing%s", start, p.slip())
 }
 
-// slip is a hint at the last word that may be why the braces are not in pairs, "" when there is none.
+// slip hints at the last word that may have unbalanced the braces, "" when there is none.
 func (p *parser) slip() string {
 	for _, t := range slices.Backward(p.tokens[:p.next]) {
 		switch s := t.text; {

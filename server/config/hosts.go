@@ -36,8 +36,8 @@ func (b *blockReader) hosts(a *args) {
 	}, func(o *args) bool { return inlineHosts(o, h) })
 }
 
-// inlineHosts takes a line of /etc/hosts. Only a line that begins with an address is one, so that a misspelt option is
-// not lost as the name of a host.
+// inlineHosts reads a line in the form of /etc/hosts. It takes only lines that begin with an address, so that a
+// misspelt option is an error and not the name of a host.
 func inlineHosts(a *args, h *resolver.Hosts) bool {
 	if _, err := netip.ParseAddr(a.name); err != nil {
 		return false

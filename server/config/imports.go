@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// Bounds on what imports may make of a file: far above what people write, far below what hurts.
+// Bounds on what imports add up to: far above what people write, and low enough that a file that imports itself is told
+// before it fills the memory.
 const (
 	importDepth  = 32      // files and snippets within each other
 	importCount  = 10_000  // import lines followed
 	importTokens = 1 << 20 // words of the result
 )
 
-// importer puts the tokens of files and snippets in the place of the import lines that name them.
+// importer replaces import lines with the tokens of the files and snippets that they name.
 type importer struct {
 	*world
 	folder   string // of the Corefile
@@ -24,8 +25,8 @@ type importer struct {
 	warn     warner
 }
 
-// expand appends tokens to out. Snippets are defined and used in the order of the file: one that comes later is not
-// known yet.
+// expand appends tokens to out. Snippets are defined and used in the order of the file: one cannot be used
+// before it is defined.
 func (m *importer) expand(tokens []token) error {
 	for i := 0; i < len(tokens); {
 		used, err := m.next(tokens[i:], i == 0 || tokens[i-1].open)
@@ -37,7 +38,7 @@ func (m *importer) expand(tokens []token) error {
 	return nil
 }
 
-// next handles what stands at the head of tokens, and returns how many of them that are.
+// next handles the first of tokens, with those that belong to it, and returns how many they are.
 func (m *importer) next(tokens []token, afterBrace bool) (int, error) {
 	t := tokens[0]
 	switch {
@@ -123,8 +124,8 @@ func (m *importer) expandNamed(what token) error {
 	return nil
 }
 
-// matches is the files that an import names. It is relative to the file that it stands in. A pattern may match nothing:
-// distributions ship Corefiles with the imports for what their users may add.
+// matches returns the files that an import names, relative to the file that it stands in. A pattern may match nothing:
+// distributions ship Corefiles that import files which their users may add.
 func (m *importer) matches(what token) ([]string, error) {
 	pattern := what.text
 	if !path.IsAbs(pattern) {

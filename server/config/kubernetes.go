@@ -17,7 +17,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// defaultTTL is that of the records of a cluster, as in CoreDNS.
+// defaultTTL is the TTL of the records of a cluster, as in CoreDNS.
 const defaultTTL = 5 * time.Second
 
 // kubernetesOptions is one kubernetes directive being read: what it serves, and from where.
@@ -45,7 +45,7 @@ func (b *blockReader) kubernetes(a *args) {
 	b.Sources = append(b.Sources, c.Source)
 }
 
-// options is what may stand in the block; manifests is our own.
+// options are those of the block. CoreDNS has all but manifests, and upstream and resyncperiod no more.
 func (c *kubernetesOptions) options(folder string) options {
 	o := &c.Objects
 	return options{
@@ -85,7 +85,7 @@ func podModes() map[string]zones.Pods {
 	}
 }
 
-// outdated passes over what older releases of CoreDNS read and newer ones ignore or refuse.
+// outdated warns of an option that older releases of CoreDNS had and newer ones ignore or refuse.
 func outdated(a *args) {
 	a.rest()
 	a.warnf("is outdated and has no effect")
@@ -99,7 +99,7 @@ func inFolder(folder, name string) string {
 	return path.Join(folder, name)
 }
 
-// endpoint URL. Without a scheme it is https where tls is given, as client-go has it.
+// endpoint URL. Without a scheme client-go takes https when tls is given, and http otherwise.
 func endpointURL(a *args) string {
 	const want = "the URL of an API server such as https://10.96.0.1:443"
 	w := a.word(want)
@@ -141,7 +141,7 @@ func (a *args) rate() float32 {
 	return float32(f)
 }
 
-// selector is a label selector, which the lexer has taken apart at its spaces.
+// selector reads a label selector. The lexer has split it at its spaces.
 func selector(a *args) string {
 	text := strings.Join(a.atLeastOne("a label selector such as app=web"), " ")
 	if err := watch.CheckSelector(text); err != nil {
@@ -150,7 +150,8 @@ func selector(a *args) string {
 	return text
 }
 
-// namespaces are labels of DNS in lower case, RFC 1123 section 2.1: another name would hide all namespaces.
+// namespaces reads names of namespaces, which are DNS labels in lower case (RFC 1123 section 2.1). A name that no
+// namespace can have would hide them all.
 func namespaces(a *args) []string {
 	names := a.atLeastOne("a namespace")
 	for _, name := range names {
@@ -163,7 +164,7 @@ func namespaces(a *args) []string {
 
 var namespace = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// check finds what is right by itself and wrong together.
+// check finds options that contradict each other.
 func (c *kubernetesOptions) check(a *args) {
 	o := &c.Objects
 	if len(c.namespaces) > 0 && o.NamespaceLabels != "" {
@@ -200,8 +201,8 @@ func (c *kubernetesOptions) check(a *args) {
 	}
 }
 
-// derive fills what follows from other options. Directives that mean the same must have equal Options, or they would
-// not share a watch.
+// derive fills what follows from other options. Directives that mean the same must have equal watch.Options, otherwise
+// they would not share a watch.
 func (c *kubernetesOptions) derive() {
 	slices.Sort(c.namespaces)
 	c.Objects.Namespaces = strings.Join(slices.Compact(c.namespaces), ",")

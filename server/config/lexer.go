@@ -16,9 +16,9 @@ type token struct {
 	close bool   // a closing one
 }
 
-// lex is the tokens of one file. What opens a line is marked here, while the lines are those of one file: after imports
-// have been put in, line numbers go back and forth and say nothing about line breaks. Braces are marked before
-// environment variables are replaced, so that no variable can change the structure.
+// lex splits one file into tokens. It marks the first token of each line, because line numbers say nothing about line
+// breaks once imports are replaced by the tokens of other files. It marks braces before it replaces environment
+// variables, so that no variable can change the structure.
 func lex(name string, content []byte, getenv func(string) string) []token {
 	var tokens []token
 	words := caddyfile.NewDispenser(name, bytes.NewReader(content))

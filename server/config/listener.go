@@ -77,8 +77,8 @@ func (b *blockReader) addresses() []binding {
 	return all
 }
 
-// claim takes a zone at an address. Whoever listens everywhere would have queries for each single address too, so the
-// same zone there is a contradiction.
+// claim takes a zone at an address, and fails when another block has it there. A block that listens on all addresses
+// has it at each of them.
 func (l *layout) claim(s site, by binding) error {
 	for _, other := range l.sites[s] {
 		if overlap(other.Addr, by.Addr) {
@@ -103,7 +103,7 @@ func (l *layout) open(address netip.AddrPort, b *blockReader) int {
 	return len(l.parts[address]) - 1
 }
 
-// warnOverlaps tells of blocks that listen on one address and everywhere with the same port: a query to that address
+// warnOverlaps warns of blocks that listen on one address and everywhere with the same port: a query to that address
 // reaches the first alone, which may not be what was meant.
 func (l *layout) warnOverlaps(warn warner) {
 	for i, x := range l.order {
@@ -146,7 +146,7 @@ func blocksOf(parts []part) []Block {
 	return all
 }
 
-// describe is an address to listen on, as people say it.
+// describe says an address to listen on in words.
 func describe(a netip.AddrPort) string {
 	if a.Addr() == everywhere {
 		return fmt.Sprintf("all addresses, port %d", a.Port())

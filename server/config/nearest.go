@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// DidYouMean is a hint such as ` (did you mean "check"?)` for a word that nobody knows, or "" when no known one is
-// near. It sorts known.
+// DidYouMean returns a hint such as ` (did you mean "check"?)` for an unknown word, or "" when no known word is like
+// it. It sorts known.
 func DidYouMean(word string, known []string) string {
 	best := (len(word)*2+2)/5 + 1
 	var names []string
@@ -26,8 +26,8 @@ func DidYouMean(word string, known []string) string {
 	return fmt.Sprintf(" (did you mean %s?)", sentence(names))
 }
 
-// distance is the number of letters to insert, delete, replace or swap with their neighbour that make a of b. Words
-// much longer than any name of ours are not worth the time.
+// distance is the number of letters to insert, delete, replace or swap with their neighbour that make a of b. A
+// word much longer than any name of ours is not compared, because the time grows with its length.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

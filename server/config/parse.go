@@ -26,8 +26,8 @@ func corefile(name string, stdin io.Reader) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// Parse is the meaning of a Corefile. The name is for messages, and its folder is where imports and manifests are
-// looked for. An error is an *Error, but for what has no line, such as a working directory that is gone.
+// Parse returns the meaning of a Corefile. The name appears in messages; imports and manifests are relative to its
+// folder. An error is an *Error, unless it has no line, such as that of a working directory that is gone.
 func Parse(name string, content []byte, s Settings) (*Config, error) {
 	w, err := here()
 	if err != nil {
@@ -65,7 +65,7 @@ func (w *world) parse(name string, content []byte, s Settings) (*Config, error) 
 	return c, err
 }
 
-// digest is of what the words and lines say, so that a reload passes over comments.
+// digest hashes words and line breaks, so that a change of comments does not cause a reload.
 func digest(tokens []token) string {
 	h := sha512.New()
 	for _, t := range tokens {

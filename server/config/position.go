@@ -28,8 +28,8 @@ type Error struct {
 	Text string
 }
 
-// Error is one line that begins with file:line. A word of the file may hold line breaks; the message does not, since it
-// ends in logs.
+// Error returns one line that begins with file:line. A word of the file may have line breaks in it; the message has
+// none, since it is logged.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, oneLine(e.Text))
 }

@@ -57,7 +57,7 @@ func (b *Block) summarize(out *strings.Builder) {
 	}
 }
 
-// names shortens the list that a CIDR block expands to.
+// names joins zones, and shortens the long list that a CIDR block expands to.
 func names(all []string) string {
 	if len(all) > 8 {
 		return fmt.Sprintf("%s … %s (%d)", all[0], all[len(all)-1], len(all))
@@ -90,7 +90,7 @@ func (s *summary) logged(format string, values ...any) {
 	s.logs = append(s.logs, fmt.Sprintf(format, values...))
 }
 
-// line is what is worth saying of one step.
+// line is the line of one step: what it is, then what differs from the defaults.
 type line struct{ strings.Builder }
 
 func (l *line) add(when bool, format string, values ...any) {
@@ -103,5 +103,5 @@ func (l *line) passes(f resolver.Fallthrough) {
 	l.add(len(f.Zones) > 0, "falls through for %s", names(f.Zones))
 }
 
-// seconds is a TTL as zone files write it.
+// seconds formats a TTL.
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", d/time.Second) }

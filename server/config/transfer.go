@@ -23,8 +23,8 @@ func (b *blockReader) transfer(a *args) {
 	b.transfers = append(b.transfers, a.at)
 }
 
-// warnTransfers tells of zones that a block would transfer and has not: no secondary gets them, nor hears of their
-// changes.
+// warnTransfers warns of zones that a block offers for transfer and does not serve: no secondary gets them, and none is
+// notified of changes.
 func warnTransfers(blocks []*blockReader, warn warner) {
 	for _, b := range blocks {
 		for i, t := range b.Steps.Transfers {
@@ -38,14 +38,14 @@ func warnTransfers(blocks []*blockReader, warn warner) {
 	}
 }
 
-// transferable reports whether a zone of the block's clusters is zone, or below it.
+// transferable reports whether a kubernetes of the block serves zone, or a zone below it.
 func (b *blockReader) transferable(zone string) bool {
 	return slices.ContainsFunc(b.Steps.Kubernetes, func(k resolver.Kubernetes) bool {
 		return slices.ContainsFunc(k.Zones, func(z string) bool { return dns.IsSubDomain(zone, z) })
 	})
 }
 
-// elsewhere says which block the directive was meant for, "" when there is none.
+// elsewhere names the block that the directive belongs in, "" when there is none.
 func elsewhere(blocks []*blockReader, zone string) string {
 	for _, b := range blocks {
 		if b.transferable(zone) {

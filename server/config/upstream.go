@@ -15,8 +15,8 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name that they say.
-// A file without nameservers is a mistake only when nothing else is named: a machine without a network has one.
+// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name in them. A file
+// without nameservers is an error only when there is no other upstream: a machine without a network has such a file.
 func (a *args) upstreams(f *resolver.Forward) (serverName string) {
 	var empty []error
 	for _, w := range a.atLeastOne("an upstream after the zone, such as . 9.9.9.9 or . /etc/resolv.conf") {
@@ -49,7 +49,7 @@ func (a *args) upstreams(f *resolver.Forward) (serverName string) {
 	return serverName
 }
 
-// upstream is one word of TO…; err is why a file has no nameserver.
+// upstream parses one word of TO…; err says why a file has no nameserver.
 func (a *args) upstream(word string) (found []resolver.Upstream, serverName string, err error) {
 	scheme, host, given := strings.Cut(word, "://")
 	if !given {
@@ -86,8 +86,7 @@ func (a *args) upstream(word string) (found []resolver.Upstream, serverName stri
 	return found, "", err
 }
 
-// cutServerName takes apart 9.9.9.9%dns.quad9.net:853, where the name of the certificate stands between address and
-// port.
+// cutServerName splits 9.9.9.9%dns.quad9.net:853, which has the name of the certificate between address and port.
 func cutServerName(s string) (host, name string) {
 	host, rest, found := strings.Cut(s, "%")
 	if !found {
@@ -112,7 +111,7 @@ func upstreamAddress(s, scheme string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(usable(address), port), err == nil
 }
 
-// usable is an address that can be sent to: only a link-local one needs the interface that follows its %.
+// usable drops the zone of an address, which follows its %, unless it is link-local: only those need their interface.
 func usable(a netip.Addr) netip.Addr {
 	if a = a.Unmap(); a.IsLinkLocalUnicast() {
 		return a
@@ -120,7 +119,7 @@ func usable(a netip.Addr) netip.Addr {
 	return a.WithZone("")
 }
 
-// nameservers is those of a file like /etc/resolv.conf, at least one.
+// nameservers reads those of a file like /etc/resolv.conf, at least one.
 func (a *args) nameservers(file string) (all []resolver.Upstream, err error) {
 	content, err := a.read(file)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// world is what a Corefile refers to outside of itself. Tests bring their own.
+// world is what a Corefile refers to outside of itself: files, variables, network interfaces. Tests have their own.
 type world struct {
 	files     fs.FS  // rooted at /
 	dir       string // working directory
@@ -31,7 +31,7 @@ func here() (*world, error) {
 // the memory.
 const fileBytes = 16 << 20
 
-// read is a file's content. Only regular files are read, since a device or a pipe may never end.
+// read returns the content of a file. It refuses what is no regular file, since a device or a pipe may never end.
 func (w *world) read(name string) ([]byte, error) {
 	info, err := fs.Stat(w.files, w.rooted(name))
 	if err != nil {
@@ -52,8 +52,8 @@ func (w *world) read(name string) ([]byte, error) {
 	return content, reason(err)
 }
 
-// glob is the names that match a pattern, written as the pattern is: absolute, or relative to the working directory.
-// Directories are left out, because a mounted ConfigMap has some of its own beside the files.
+// glob returns the files that match a pattern, in the form of the pattern: absolute, or relative to the working
+// directory. Directories are left out, because a mounted ConfigMap has some of its own beside the files.
 func (w *world) glob(pattern string) ([]string, error) {
 	pattern = path.Clean(pattern)
 	fixed := path.Dir(pattern[:strings.IndexAny(pattern+"*", "*?[")] + "x") // the folders before the first wildcard
@@ -67,7 +67,7 @@ func (w *world) glob(pattern string) ([]string, error) {
 	return names, err
 }
 
-// rooted is a name as fs.FS wants it: from the root on, without a leading slash.
+// rooted turns a name into what fs.FS takes: from the root on, without a leading slash.
 func (w *world) rooted(name string) string {
 	if !path.IsAbs(name) {
 		name = path.Join(w.dir, name)
@@ -78,7 +78,7 @@ func (w *world) rooted(name string) string {
 	return name
 }
 
-// reason is the error of a file without its path, which the message names in the user's own words.
+// reason strips the path from the error of a file, because messages name the file as the user wrote it.
 func reason(err error) error {
 	if e, ok := err.(*fs.PathError); ok {
 		return e.Err

@@ -35,7 +35,7 @@ func parseKey(text string, port uint16) (key, error) {
 	return key{zones, port}, err
 }
 
-// cutPort takes ":port" off the end. The address in a CIDR block may hold colons too, but then a /length follows the
+// cutPort cuts ":port" off the end. The address in a CIDR block may hold colons too, but then a /length follows the
 // last of them.
 func cutPort(s string, port uint16) (string, uint16, error) {
 	colon := strings.LastIndexByte(s, ':')
@@ -83,7 +83,7 @@ func reverseZones(p netip.Prefix) []string {
 	return zones
 }
 
-// addressDigits is an address as its labels in the reverse tree, most significant first, and how many bits each has.
+// addressDigits splits an address into its labels in the reverse tree, most significant first, each of width bits.
 func addressDigits(a netip.Addr) (digits []int, width int, apex string) {
 	if a.Is4() {
 		for _, b := range a.As4() {
