@@ -83,6 +83,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newPolicies(b, server) },
 		func() error { return r.newLocal(b, log) },
 		func() error { return r.newUpstream(b, server, log) },
+		b.newRewrites, // last: the scopes of rewritten names say what the others do with them
 	} {
 		if err := compile(); err != nil {
 			return nil, err
@@ -96,9 +97,6 @@ func (r *Resolver) newPolicies(b *block, server string) (err error) {
 	o := b.options
 	if o.DNS64 != nil {
 		b.dns64, err = obtain(r, "dns64", []any{o.DNS64, server, o.Zones}, func() (*dns64, error) { return &dns64{options: *o.DNS64}, nil })
-	}
-	if err == nil && len(o.Rewrites) > 0 {
-		b.rewrites, err = newRewrites(b)
 	}
 	if err == nil && len(o.ACLs) > 0 {
 		b.acls, err = obtain(r, "acl", []any{o.ACLs, server, o.Zones}, func() (*acls, error) { return newACLs(o.ACLs) })

@@ -33,28 +33,30 @@ type undo struct {
 	from, to string
 }
 
-func newRewrites(b *block) (*rewrites, error) {
+func (b *block) newRewrites() (err error) {
+	if len(b.options.Rewrites) == 0 {
+		return nil
+	}
 	w := &rewrites{}
 	for _, o := range b.options.Rewrites {
 		rule := rewriteRule{Rewrite: o}
-		var err error
 		if o.Match == MatchRegexp {
 			if rule.pattern, err = regexp.Compile(o.From); err != nil {
-				return nil, fmt.Errorf("rewrite: %w", err)
+				return fmt.Errorf("rewrite: %w", err)
 			}
 		}
 		for _, answer := range o.Answers {
 			pattern, err := regexp.Compile(answer.From)
 			if err != nil {
-				return nil, fmt.Errorf("rewrite: answer: %w", err)
+				return fmt.Errorf("rewrite: answer: %w", err)
 			}
 			rule.answers = append(rule.answers, pattern)
 		}
 		w.rules = append(w.rules, rule)
 	}
-	var err error
+	b.rewrites = w
 	w.scopes, err = newScopes(append(b.names(), "."), func(zone *wire.QName) *scope { return b.scope(zone, home{}) })
-	return w, err
+	return err
 }
 
 // change asks the next steps for another name, if a rule matches. The first one that does is the last, unless it says that later ones see the
