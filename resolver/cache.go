@@ -15,12 +15,11 @@ import (
 // The bounds of a cache. A half holds at most its capacity in entries and entryBudget octets of messages for each of them, whichever
 // is reached first; what was used longest ago goes.
 const (
-	defaultCapacity = 9984
-	maxShards       = 64
-	shardCapacity   = 64        // a shard is for at least so many entries, so that the halves fill evenly
-	entryBudget     = 1024      // octets
-	minShardBudget  = 128 << 10 // octets: room for the largest message in the smallest shard
-	entryOverhead   = 256       // octets of an entry besides its message
+	maxShards      = 64
+	shardCapacity  = 64        // a shard is for at least so many entries, so that the halves fill evenly
+	entryBudget    = 1024      // octets
+	minShardBudget = 128 << 10 // octets: room for the largest message in the smallest shard
+	entryOverhead  = 256       // octets of an entry besides its message
 
 	// RFC 8767 section 4 recommends both.
 	staleTTL     = 30 // seconds: what records of a stale answer say
@@ -107,8 +106,8 @@ func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
 			return nil, fmt.Errorf("cache: %w", err)
 		}
 	}
-	c.limits(&c.options.Success, time.Hour)
-	c.limits(&c.options.Denial, 30*time.Minute)
+	c.limits(&c.options.Success, DefaultSuccessTTL)
+	c.limits(&c.options.Denial, DefaultDenialTTL)
 	largest := max(c.options.Success.Capacity, c.options.Denial.Capacity)
 	count := 1
 	for count < maxShards && largest/count >= 2*shardCapacity {
@@ -125,7 +124,7 @@ func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
 // limits fills in what the options of a half leave open.
 func (c *cache) limits(l *CacheLimit, cap time.Duration) {
 	if l.Capacity <= 0 {
-		l.Capacity = defaultCapacity
+		l.Capacity = DefaultCapacity
 	}
 	if l.MaxTTL <= 0 {
 		l.MaxTTL = cap

@@ -23,8 +23,6 @@ const (
 	attemptsEach      = 2               // attempts, on average, for each upstream of a query
 	defaultConcurrent = 10000           // queries under way: a goroutine, a socket and some 8 KiB for each
 	defaultMaxIdle    = 64
-	defaultReadFor    = 2 * time.Second
-	defaultExpire     = 10 * time.Second
 )
 
 // forwarder asks the upstreams of one `forward`. Any number of goroutines may use it.
@@ -72,8 +70,8 @@ func newForwarder(options Forward, secrets secrets, log *slog.Logger) (*forwarde
 		f.limit = int64(options.MaxConcurrent)
 	}
 	for _, to := range options.To {
-		u := &upstream{address: to.Address, readTimeout: positive(options.ReadTimeout, defaultReadFor)}
-		u.idle.max, u.idle.expire = positive(options.MaxIdle, defaultMaxIdle), positive(options.Expire, defaultExpire)
+		u := &upstream{address: to.Address, readTimeout: positive(options.ReadTimeout, DefaultReadTimeout)}
+		u.idle.max, u.idle.expire = positive(options.MaxIdle, defaultMaxIdle), positive(options.Expire, DefaultExpire)
 		if to.TLS {
 			u.tls = secure.Clone()
 			if u.tls.ServerName == "" {
@@ -140,7 +138,7 @@ func (f *forwarder) takes(name *wire.QName) bool {
 // run closes connections that have been idle for too long. It returns when ctx has ended and with it all that was under way; after that
 // nothing is asked any more.
 func (f *forwarder) run(ctx context.Context) {
-	ticker := time.NewTicker(positive(f.options.Expire, defaultExpire))
+	ticker := time.NewTicker(positive(f.options.Expire, DefaultExpire))
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		select {

@@ -8,6 +8,21 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
+// Defaults of options, for those who leave a field zero and for those who read a Corefile.
+const (
+	// DefaultBufsize is the largest UDP reply in octets that no network has to fragment, RFC 9715 section 3.
+	DefaultBufsize = 1232
+	// DefaultCapacity is the entries of each half of a cache, as in CoreDNS.
+	DefaultCapacity = 9984
+	// DefaultSuccessTTL and DefaultDenialTTL cap the TTLs in the halves of a cache, as in CoreDNS.
+	DefaultSuccessTTL = time.Hour
+	DefaultDenialTTL  = 30 * time.Minute
+	// DefaultReadTimeout is how long one attempt waits for an upstream, and DefaultExpire how long a connection to it
+	// may be idle, as in CoreDNS.
+	DefaultReadTimeout = 2 * time.Second
+	DefaultExpire      = 10 * time.Second
+)
+
 // Options is all that one resolver needs: the server blocks that share a listening address. All names are fully qualified and in
 // lower case, such as "cluster.local.".
 type Options struct {

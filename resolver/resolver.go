@@ -109,9 +109,6 @@ func reject(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result)
 	return request.Reply.Finish(), Send
 }
 
-// DefaultBufsize is the largest UDP reply in octets that no network has to fragment, RFC 9715 section 3.
-const DefaultBufsize = 1232
-
 // begin makes the question that the client asks, in the scope of its name, and starts the reply within the limits of the server block, the
 // client and the transport. It is the one place that reads the qtype.
 func (r *Resolver) begin(request *Request, buf []byte) {

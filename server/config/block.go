@@ -39,7 +39,7 @@ func newBlockReader(s serverBlock, p *process, port uint16) (*blockReader, error
 		b.keys = append(b.keys, located{k, t.at})
 		b.zones = append(b.zones, k.zones...)
 	}
-	b.Steps = resolver.Block{Zones: b.zones, Bufsize: defaultBufsize}
+	b.Steps = resolver.Block{Zones: b.zones, Bufsize: resolver.DefaultBufsize}
 	return b, nil
 }
 

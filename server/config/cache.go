@@ -9,11 +9,8 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// The defaults of cache, which are CoreDNS's.
+// The defaults of cache that are set here, which are CoreDNS's.
 const (
-	defaultCapacity     = 9984 // entries of each half
-	defaultSuccessTTL   = time.Hour
-	defaultDenialTTL    = 30 * time.Minute
 	defaultDenialMinTTL = 5 * time.Second
 	defaultServFail     = 5 * time.Second
 	defaultPrefetchFor  = time.Minute
@@ -28,9 +25,9 @@ const leastCapacity = 1024
 // cache [TTL] [ZONES…] { success|denial CAPACITY [TTL] [MINTTL]; … }
 func (b *blockReader) cache(a *args) {
 	c := &resolver.Cache{
-		Success: resolver.CacheLimit{Capacity: defaultCapacity, MaxTTL: defaultSuccessTTL},
+		Success: resolver.CacheLimit{Capacity: resolver.DefaultCapacity, MaxTTL: resolver.DefaultSuccessTTL},
 		Denial: resolver.CacheLimit{
-			Capacity: defaultCapacity, MaxTTL: defaultDenialTTL, MinTTL: defaultDenialMinTTL,
+			Capacity: resolver.DefaultCapacity, MaxTTL: resolver.DefaultDenialTTL, MinTTL: defaultDenialMinTTL,
 		},
 		ServFail:    defaultServFail,
 		PrefetchFor: defaultPrefetchFor,

@@ -10,13 +10,11 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// The defaults of forward, which are CoreDNS's.
+// The defaults of forward that are set here, which are CoreDNS's.
 const (
 	defaultMaxFails     = 2
 	defaultHealthCheck  = 500 * time.Millisecond
 	defaultHealthDomain = "."
-	defaultExpire       = 10 * time.Second
-	defaultReadTimeout  = 2 * time.Second
 )
 
 // proxyMaxFails is the one default in which proxy differs from forward.
@@ -45,8 +43,8 @@ func newForward() *resolver.Forward {
 		MaxFails:     defaultMaxFails,
 		HealthCheck:  defaultHealthCheck,
 		HealthDomain: defaultHealthDomain,
-		Expire:       defaultExpire,
-		ReadTimeout:  defaultReadTimeout,
+		Expire:       resolver.DefaultExpire,
+		ReadTimeout:  resolver.DefaultReadTimeout,
 	}
 }
 
@@ -218,9 +216,9 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 	l.add(f.HealthCheck != defaultHealthCheck || f.HealthDomain != defaultHealthDomain || f.HealthNoRec,
 		"health check every %v for %s", f.HealthCheck, f.HealthDomain)
 	l.add(f.HealthNoRec, "without recursion")
-	l.add(f.Expire != defaultExpire, "expire %v", f.Expire)
+	l.add(f.Expire != resolver.DefaultExpire, "expire %v", f.Expire)
 	l.add(f.MaxIdle > 0, "at most %d idle", f.MaxIdle)
-	l.add(f.ReadTimeout != defaultReadTimeout, "read timeout %v", f.ReadTimeout)
+	l.add(f.ReadTimeout != resolver.DefaultReadTimeout, "read timeout %v", f.ReadTimeout)
 	l.add(f.ServerName != "", "TLS name %s", f.ServerName)
 	l.add(f.CertFile != "", "certificate %s with key %s", f.CertFile, f.KeyFile)
 	l.add(f.CAFile != "", "roots %s", f.CAFile)

@@ -3,10 +3,9 @@ package config
 import (
 	"net/netip"
 	"slices"
-)
 
-// defaultBufsize keeps UDP replies below the size at which networks fragment them (RFC 9715 section 3.2).
-const defaultBufsize = 1232
+	"github.com/clusterdns/clusterdns/resolver"
+)
 
 // binding is an address to listen on, and where the file says so.
 type binding struct {
@@ -49,7 +48,7 @@ func (a *args) bindAddresses() (all []netip.Addr) {
 
 // bufsize [SIZE]
 func (b *blockReader) bufsize(a *args) {
-	b.Bufsize, b.Steps.Bufsize = true, defaultBufsize
+	b.Bufsize, b.Steps.Bufsize = true, resolver.DefaultBufsize
 	if a.more() {
 		b.Steps.Bufsize = uint16(a.number(512, 4096))
 	}
@@ -59,7 +58,7 @@ func (b *blockReader) bufsize(a *args) {
 func usesBufsize(b *Block) bool { return b.Bufsize }
 
 func summarizeBufsize(b *Block, s *summary) {
-	s.note(b.Steps.Bufsize != defaultBufsize, "bufsize %d", b.Steps.Bufsize)
+	s.note(b.Steps.Bufsize != resolver.DefaultBufsize, "bufsize %d", b.Steps.Bufsize)
 }
 
 // loadbalance [round_robin]
