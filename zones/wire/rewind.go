@@ -109,10 +109,13 @@ func (r *Reply) addShort(w *Written) bool {
 // place: the target of a CNAME, DNAME, MX, NAPTR, NS, PTR or SRV record, and the first name of an SOA.
 func (w *Written) SetTarget(change func(name []byte) []byte) {
 	at, ok := w.target()
-	if !ok {
+	if !ok || at >= len(w.Data) {
 		return
 	}
 	size := nameSize(w.Data[at:])
+	if size == 0 {
+		return
+	}
 	name := change(w.Data[at : at+size])
 	data := append(append(make([]byte, 0, len(w.Data)+len(name)), w.Data[:at]...), name...)
 	w.Data = append(data, w.Data[at+size:]...)
@@ -138,7 +141,7 @@ func (w *Written) target() (at int, ok bool) {
 			}
 			at += 1 + int(w.Data[at])
 		}
-		return at, at < len(w.Data) && nameSize(w.Data[at:]) == len(w.Data)-at
+		return at, true
 	}
 	return 0, false
 }

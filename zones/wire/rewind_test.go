@@ -1,0 +1,141 @@
+package wire
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// started is a reply to a question for an A record.
+func started(t testing.TB, name string, limit int) (*Reply, *Query) {
+	t.Helper()
+	question := new(dns.Msg).SetQuestion(name, dns.TypeA)
+	question.Id = 1
+	packet, err := question.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, r := new(Query), new(Reply)
+	if v := q.Parse(packet); v != Valid {
+		t.Fatalf("verdict %v", v)
+	}
+	r.Start(q, make([]byte, 0, limit), limit, 1232)
+	return r, q
+}
+
+func wireName(t testing.TB, text string) []byte {
+	t.Helper()
+	name, err := ParseName(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func unpacked(t testing.TB, r *Reply) *dns.Msg {
+	t.Helper()
+	m := new(dns.Msg)
+	if err := m.Unpack(r.Finish()); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestRewind takes back records, flags, the rcode and the reason, and what is written after it is as if nothing had been.
+func TestRewind(t *testing.T) {
+	build := func(detour bool) []byte {
+		r, _ := started(t, "www.example.org.", 512)
+		at, _ := r.AddName(AtQName, TypeCNAME, 60, nil, string(wireName(t, "a.example.net")))
+		if detour {
+			m := r.Mark()
+			r.AddName(at, TypeCNAME, 60, nil, string(wireName(t, "b.example.com")))
+			r.SetFlags(FlagAA)
+			r.Rcode = NameError
+			r.Explain(Other, "wrong way")
+			for r.AddRecord(at, TypeA, 60, "\xc0\x00\x02\x01") {
+			}
+			r.Begin(Authority)
+			r.Rewind(m)
+		}
+		r.AddName(at, TypeCNAME, 60, nil, string(wireName(t, "b.example.net")))
+		return bytes.Clone(r.Finish())
+	}
+	if straight, around := build(false), build(true); !bytes.Equal(straight, around) {
+		t.Errorf("%x\n%x", straight, around)
+	}
+}
+
+// TestRework writes the answer to another name once more, for the one that was asked.
+func TestRework(t *testing.T) {
+	r, _ := started(t, "www.example.org.", 512)
+	m := r.Mark()
+	placed := wireName(t, "web.prod.svc.cluster.local")
+	owner := r.PlaceName(placed)
+	at, _ := r.AddName(owner, TypeCNAME, 60, nil, string(wireName(t, "real.prod.svc.cluster.local")))
+	r.AddRecord(at, TypeA, 60, "\xc0\x00\x02\x01")
+	r.AddRecord(at, TypeA, 60, "\xc0\x00\x02\x02")
+	r.Begin(Authority)
+	r.AddSOA(r.Suffix(owner, 3), wireName(t, "cluster.local"), 5, "\x02ns", "\x04host", [5]uint32{1, 2, 3, 4, 5})
+	r.SetFlags(FlagAA)
+	r.Rework(m, len(placed), nil, func(w *Written) {
+		if bytes.Equal(w.Owner, placed) {
+			w.Owner = wireName(t, "www.example.org")
+		}
+		w.SetTarget(func(name []byte) []byte {
+			if w.Type == TypeCNAME {
+				return wireName(t, "real.example.org")
+			}
+			return name
+		})
+	})
+	got := unpacked(t, r)
+	want := []string{
+		"www.example.org.\t60\tIN\tCNAME\treal.example.org.",
+		"real.prod.svc.cluster.local.\t60\tIN\tA\t192.0.2.1",
+		"real.prod.svc.cluster.local.\t60\tIN\tA\t192.0.2.2",
+		"cluster.local.\t5\tIN\tSOA\tns.cluster.local. host.cluster.local. 1 2 3 4 5",
+	}
+	for i, rr := range append(got.Answer, got.Ns...) {
+		if rr.String() != want[i] {
+			t.Errorf("record %d: %s", i, rr)
+		}
+	}
+	if len(got.Answer) != 3 || len(got.Ns) != 1 || !got.Authoritative || got.Truncated {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestReworkCuts: what grows past the limit is cut behind the last record that fits.
+func TestReworkCuts(t *testing.T) {
+	r, _ := started(t, "www.example.org.", 200)
+	m := r.Mark()
+	for r.AddRecord(AtQName, TypeA, 60, "\xc0\x00\x02\x01") {
+	}
+	before := r.Count(Answer)
+	r.ClearFlags(FlagTC)
+	r.Rework(m, 0, nil, func(w *Written) {
+		w.Type, w.Data = TypeAAAA, append([]byte("\x00\x64\xff\x9b\x00\x00\x00\x00\x00\x00\x00\x00"), w.Data...)
+	})
+	size := r.Len()
+	got := unpacked(t, r)
+	if !got.Truncated || len(got.Answer) == 0 || len(got.Answer) >= before || size > 200 {
+		t.Errorf("%d records of %d, %v", len(got.Answer), before, got)
+	}
+}
+
+// FuzzSetTarget: names in the data of records are found or left alone, whatever the data is.
+func FuzzSetTarget(f *testing.F) {
+	f.Add(uint16(TypeSRV), []byte("\x00\x00\x00\x64\x00\x50\x01a\x00"))
+	f.Add(uint16(typeNAPTR), []byte("\x00\x01\x00\x02\x01s\x00\x00\x01a\x00"))
+	f.Add(uint16(TypeSOA), []byte("\x01a\x00\x01b\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01"))
+	f.Fuzz(func(t *testing.T, typ uint16, data []byte) {
+		w := &Written{Type: Type(typ), Data: data}
+		w.SetTarget(func(name []byte) []byte {
+			if len(name) == 0 || name[len(name)-1] != 0 {
+				t.Fatalf("%x is no name", name)
+			}
+			return []byte{0}
+		})
+	})
+}
