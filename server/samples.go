@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/watch"
@@ -82,14 +83,14 @@ func requestSamples(r *watch.Requests, emit func(Sample)) {
 		"Client side rate limiter latency in seconds. Broken down by verb and host.", "verb", "GET", "host", r.Host)
 }
 
-// emitLatencies emits a histogram in which something was counted.
-func emitLatencies(emit func(Sample), l *watch.Latencies, bounds []time.Duration, name, help string, labels ...string) {
-	s := Sample{Name: name, Help: help, Kind: Histogram, Labels: labels, Value: l.Sum.Seconds(), Buckets: map[float64]uint64{}}
+// emitLatencies emits a histogram of nanoseconds in which something was counted.
+func emitLatencies(emit func(Sample), h *observe.Histogram, bounds []int64, name, help string, labels ...string) {
+	s := Sample{Name: name, Help: help, Kind: Histogram, Labels: labels, Value: time.Duration(h.Sum).Seconds(), Buckets: map[float64]uint64{}}
 	for i, bound := range bounds {
-		s.Count += l.Counts[i]
-		s.Buckets[bound.Seconds()] = s.Count
+		s.Count += h.Counts[i]
+		s.Buckets[time.Duration(bound).Seconds()] = s.Count
 	}
-	if s.Count += l.Counts[len(bounds)]; s.Count > 0 {
+	if s.Count += h.Counts[len(bounds)]; s.Count > 0 {
 		emit(s)
 	}
 }

@@ -1,39 +1,20 @@
 package watch
 
 import (
-	"slices"
 	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // How long a change of endpoints takes to be served, by the definition of the SLI "DNS programming latency": from the moment that the
 // endpoint controller took note of the pod or service, which it writes on the slice, to the moment that queries see it.
 
-// ProgrammingBounds are the bounds of the buckets of programming latencies. They are CoreDNS's: a millisecond, and twice the last, to
-// about nine minutes.
-var ProgrammingBounds = func() (bounds []time.Duration) {
-	for i := range maxBounds {
-		bounds = append(bounds, time.Millisecond<<i)
-	}
-	return bounds
-}()
+// ProgrammingBounds are the bounds of the buckets of programming latencies, in nanoseconds. They are CoreDNS's: a millisecond, and twice
+// the last, to about nine minutes.
+var ProgrammingBounds = observe.Doubling(int64(time.Millisecond), 20)
 
 // ProgrammingKinds are the names of the kinds of services that latencies are kept for, as CoreDNS calls them.
 var ProgrammingKinds = [2]string{"cluster_ip", "headless_with_selector"}
-
-const maxBounds = 20
-
-// Latencies is a histogram of times. The bounds of its buckets, at most maxBounds, are known to those who use it.
-type Latencies struct {
-	Counts [maxBounds + 1]uint64 // up to each bound and above the one before; that behind the last bound is above all
-	Sum    time.Duration
-}
-
-// add takes a time into the bucket of the first bound that it is not above.
-func (l *Latencies) add(bounds []time.Duration, took time.Duration) {
-	bucket, _ := slices.BinarySearch(bounds, took)
-	l.Counts[bucket]++
-	l.Sum += took
-}
 
 // trigger is what made a slice change, and when.
 type trigger struct {
@@ -66,7 +47,7 @@ func (s *state) observe(now time.Time) {
 		if o.headless {
 			kind = 1
 		}
-		s.counters.Programming[kind].add(ProgrammingBounds, max(0, now.Sub(c.at))) // the controller's clock may be ahead
+		s.counters.Programming[kind].Observe(ProgrammingBounds, int64(max(0, now.Sub(c.at)))) // the controller's clock may be ahead
 	}
 	s.changed = s.changed[:0]
 }

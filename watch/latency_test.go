@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 func TestProgrammingLatencyIsOfChangesThatAreServed(t *testing.T) {
@@ -31,19 +33,19 @@ func TestProgrammingLatencyIsOfChangesThatAreServed(t *testing.T) {
 	do(t, s.slices.Update(sliceAt("front", "10.1.0.2", 11)))         // written by hand
 	do(t, s.slices.Delete(triggered("front", 12, time.Millisecond))) // says when it was changed, not when it was deleted
 	s.publish(now)
-	if s.counters.Programming != [2]Latencies{} {
+	if s.counters.Programming != [2]observe.Histogram{} {
 		t.Errorf("observed before the publication is over: %v", s.counters.Programming)
 	}
 	s.observe(now)
 	s.observe(now)
-	want := [2]Latencies{
-		{Counts: [21]uint64{0: 1}, Sum: time.Millisecond},
-		{Counts: [21]uint64{0: 1, 2: 1, 20: 1}, Sum: 3*time.Millisecond + 365*24*time.Hour},
+	want := [2]observe.Histogram{
+		{Counts: [observe.MaxBounds + 1]uint64{0: 1}, Sum: int64(time.Millisecond)},
+		{Counts: [observe.MaxBounds + 1]uint64{0: 1, 2: 1, 20: 1}, Sum: int64(3*time.Millisecond + 365*24*time.Hour)},
 	}
 	if s.counters.Programming != want {
 		t.Errorf("got %v\nwant %v", s.counters.Programming, want)
 	}
-	if got, want := ProgrammingBounds[maxBounds-1], 524288*time.Millisecond; got != want {
-		t.Errorf("the last bound is %v, want CoreDNS's %v", got, want)
+	if got, want := ProgrammingBounds[len(ProgrammingBounds)-1], int64(524288*time.Millisecond); got != want {
+		t.Errorf("the last bound is %d, want CoreDNS's %d", got, want)
 	}
 }

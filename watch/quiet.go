@@ -3,32 +3,27 @@ package watch
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // quiet hands on what client-go logs of one kind, at most one line a minute: while the API server is away every attempt fails, and
 // each has the same to say. Debug messages, which somebody asked for, are all handed on.
 type quiet struct {
 	slog.Handler
-	*spell
+	*observe.Limiter
 }
 
-// spell is the time since a line was handed on.
-type spell struct {
-	mu      sync.Mutex
-	began   time.Time // zero before the first line
-	omitted int
-}
+// window is the time in which one line of a kind is handed on.
+const window = time.Minute
 
-const spellLength = time.Minute
-
-func newQuiet(to slog.Handler) slog.Handler { return quiet{to, &spell{}} }
+func newQuiet(to slog.Handler) slog.Handler { return quiet{to, new(observe.Limiter)} }
 
 // Handle implements slog.Handler. A line says how many were left out since the last one.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo {
-		omitted, ok := q.next(r.Time)
+		omitted, ok := q.Allow(r.Time, window)
 		if !ok {
 			return nil
 		}
@@ -40,23 +35,12 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	return q.Handler.Handle(ctx, r)
 }
 
-// next begins a new spell, unless the last one still runs.
-func (s *spell) next(now time.Time) (omitted int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.began.IsZero() && now.Sub(s.began) < spellLength {
-		s.omitted++
-		return 0, false
-	}
-	omitted = s.omitted
-	s.began, s.omitted = now, 0
-	return omitted, true
-}
-
 // WithAttrs implements slog.Handler.
 func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quiet{q.Handler.WithAttrs(attrs), q.spell}
+	return quiet{q.Handler.WithAttrs(attrs), q.Limiter}
 }
 
 // WithGroup implements slog.Handler.
-func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name), q.spell} }
+func (q quiet) WithGroup(name string) slog.Handler {
+	return quiet{q.Handler.WithGroup(name), q.Limiter}
+}

@@ -12,6 +12,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // Requests is what a source counts of its requests to an API server, all of them GET. The host says which API server, "" that there is
@@ -19,13 +21,12 @@ import (
 type Requests struct {
 	Host     string            // with the port, where the URL has one
 	Answered map[string]uint64 // by status code, "<error>" where there was no answer; each try counts
-	Took     Latencies         // from a request to the end of its answer, by RequestBounds. A watch has no end and is not in it
-	Waited   Latencies         // for a turn by the options apiserver_qps and apiserver_burst, by RequestBounds. A watch has it at once
+	Took     observe.Histogram // from a request to the end of its answer, by RequestBounds. A watch has no end and is not in it
+	Waited   observe.Histogram // for the options apiserver_qps and apiserver_burst, by RequestBounds. A watch does not wait
 }
 
-// RequestBounds are the bounds of the buckets of Requests: those that Prometheus takes by default, and CoreDNS with it.
-var RequestBounds = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
-	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second}
+// RequestBounds are the bounds of the buckets of Requests, in nanoseconds: those that Prometheus takes by default, and CoreDNS with it.
+var RequestBounds = []int64{5e6, 10e6, 25e6, 50e6, 100e6, 250e6, 500e6, 1e9, 2500e6, 5e9, 10e9}
 
 // requests counts, for a client of the API server. It is safe for concurrent use.
 type requests struct {
@@ -40,8 +41,8 @@ func (r *requests) count(config *rest.Config) error {
 		return err
 	}
 	r.counts = Requests{Host: base.Host, Answered: map[string]uint64{}}
-	turns := flowcontrol.NewTokenBucketRateLimiter(cmp.Or(config.QPS, rest.DefaultQPS), cmp.Or(config.Burst, rest.DefaultBurst))
-	config.RateLimiter = &turn{turns, r}
+	bucket := flowcontrol.NewTokenBucketRateLimiter(cmp.Or(config.QPS, rest.DefaultQPS), cmp.Or(config.Burst, rest.DefaultBurst))
+	config.RateLimiter = &limiter{bucket, r}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &counted{next, r} })
 	return nil
 }
@@ -62,23 +63,23 @@ func (r *requests) answered(code string) {
 }
 
 // observe adds the time since began to one of the counts.
-func (r *requests) observe(l *Latencies, began time.Time) {
+func (r *requests) observe(h *observe.Histogram, began time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.add(RequestBounds, time.Since(began))
+	h.Observe(RequestBounds, int64(time.Since(began)))
 }
 
-// turn is a rate limiter that says how long it lets wait.
-type turn struct {
+// limiter is a rate limiter that counts how long requests wait.
+type limiter struct {
 	flowcontrol.RateLimiter
 	requests *requests
 }
 
-// Wait returns when it is the caller's turn.
-func (t *turn) Wait(ctx context.Context) error {
+// Wait is that of flowcontrol.RateLimiter.
+func (l *limiter) Wait(ctx context.Context) error {
 	began := time.Now()
-	defer t.requests.observe(&t.requests.counts.Waited, began)
-	return t.RateLimiter.Wait(ctx)
+	defer l.requests.observe(&l.requests.counts.Waited, began)
+	return l.RateLimiter.Wait(ctx)
 }
 
 // counted is a transport whose requests are counted.

@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -55,12 +56,12 @@ type podChange struct {
 // Counters are what a source counts. Objects are gauges, the others only rise.
 type Counters struct {
 	Services, Slices, Namespaces, Pods int
-	Problems                           uint64         // things wrong with objects
-	Published                          uint64         // snapshots
-	PassedOver                         map[string]int // manifests of other kinds, by kind
-	Stale                              []Stale        // one for each kind that an API server is asked for
-	Programming                        [2]Latencies   // of changes of endpoints, by ProgrammingBounds; see ProgrammingKinds
-	Requests                           Requests       // to the API server
+	Problems                           uint64               // things wrong with objects
+	Published                          uint64               // snapshots
+	PassedOver                         map[string]int       // manifests of other kinds, by kind
+	Stale                              []Stale              // one for each kind that an API server is asked for
+	Programming                        [2]observe.Histogram // of changes of endpoints, by ProgrammingBounds; see ProgrammingKinds
+	Requests                           Requests             // to the API server
 }
 
 // Stale is how long the API server has said nothing of a kind.
