@@ -21,7 +21,9 @@ var rooms = map[string][]string{
 	"zones/wire":       {},
 	"zones":            {"zones/wire"},
 	"resolver":         {"observe", "zones", "zones/wire"},
-	"watch":            {"observe", "zones", "zones/wire"},
+	"watch/object":     {"zones"},
+	"watch/manifests":  {"watch/object", "zones"},
+	"watch":            {"observe", "watch/manifests", "watch/object", "zones", "zones/wire"},
 	"server/config":    {"resolver", "watch", "zones", "zones/wire"},
 	"server":           {"server/config", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
@@ -31,17 +33,17 @@ var rooms = map[string][]string{
 
 // doors is the rooms that may know a library; tests may know any.
 var doors = map[string][]string{
-	"k8s.io/":                             {"watch"},
-	"sigs.k8s.io/yaml":                    {"watch"},
-	"go.yaml.in/yaml/v3":                  {"watch"}, // what sigs.k8s.io/yaml parses with; it knows the line numbers
+	"k8s.io/":                             {"watch", "watch/object", "watch/manifests"},
+	"sigs.k8s.io/yaml":                    {"watch/manifests"},
+	"go.yaml.in/yaml/v3":                  {"watch/manifests"}, // what sigs.k8s.io/yaml parses with; it knows the line numbers
 	"github.com/go-logr/logr":             {"watch"},
-	"github.com/fsnotify/fsnotify":        {"watch"},
+	"github.com/fsnotify/fsnotify":        {"watch/manifests"},
 	"github.com/hashicorp/golang-lru/":    {"resolver"},
 	"github.com/spf13/viper":              {"server/config"},
 	"github.com/coredns/caddy/":           {"server/config"},
 	"github.com/prometheus/client_golang": {"server"},
 	"golang.org/x/sys":                    {"server"},
-	"github.com/miekg/dns":                {"resolver", "watch", "server", "server/config", "testdata/stories"},
+	"github.com/miekg/dns":                {"resolver", "server", "server/config", "testdata/stories"},
 	"golang.org/x/tools/txtar":            {"testdata/stories"},
 }
 

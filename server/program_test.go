@@ -275,7 +275,7 @@ func TestReload(t *testing.T) {
 	if onlySource(r) != source {
 		t.Error("the source is another one")
 	}
-	if n := r.said("manifests read"); n != 1 {
+	if n := r.said("manifests: folder read"); n != 1 {
 		t.Errorf("the manifests were read %d times", n)
 	}
 	if n := upstream.asked.Load(); n != 1 {
@@ -472,7 +472,7 @@ func TestSourceIsShared(t *testing.T) {
 	check(1, "", "0", "")
 	r.reload(t, head+other, reloaded)
 	check(2, "", "0", "1")
-	if n := r.said("manifests read"); n != 3 {
+	if n := r.said("manifests: folder read"); n != 3 {
 		t.Errorf("the manifests were read %d times, for three sources", n)
 	}
 }

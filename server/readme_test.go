@@ -379,7 +379,7 @@ func TestReadmeNames(t *testing.T) {
 // TestReadmeReasons: each text of an Extended DNS Error that README.md explains is one that the sources have.
 func TestReadmeReasons(t *testing.T) {
 	t.Chdir("..")
-	sources := sourcesOf(t, "resolver") + sourcesOf(t, "watch")
+	sources := sourcesOf(t, "resolver") + sourcesOf(t, "watch") + sourcesOf(t, "watch/object")
 	varying := regexp.MustCompile(`NS/NAME|NS|ADDRESS|…|\b0 of 2\b`)
 	rows := regexp.MustCompile("(?m)^\\| [0-9, ]+ `(.*?)` \\|").FindAllStringSubmatch(readme(t), -1)
 	if len(rows) < 10 {

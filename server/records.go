@@ -50,7 +50,8 @@ func (c *console) records(arguments []string) error {
 	if err := resolver.CheckZone(zone); err != nil {
 		return fmt.Errorf("-zone: %q: %w", *domain, err)
 	}
-	options := watch.Options{Manifests: *dir, VerifyPods: true}
+	options := watch.Options{Manifests: *dir}
+	options.VerifyPods = true
 	index := zones.NewIndex()
 	source, err := watch.New(options, index, slog.New(NewLogHandler(c.err, slog.LevelWarn)))
 	if err != nil {
@@ -72,8 +73,8 @@ func (c *console) records(arguments []string) error {
 		return err
 	}
 	counters := source.Counters()
-	for _, kind := range slices.Sorted(maps.Keys(counters.PassedOver)) {
-		fmt.Fprintf(c.err, "passed over, as it makes no names: %s (%d)\n", kind, counters.PassedOver[kind])
+	for _, kind := range slices.Sorted(maps.Keys(counters.Ignored)) {
+		fmt.Fprintf(c.err, "ignored (has no DNS names): %s (%d)\n", kind, counters.Ignored[kind])
 	}
 	if n := counters.Problems; n > 0 {
 		return fmt.Errorf("clusterdns records: %d mistakes in the manifests; see above", n)

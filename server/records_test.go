@@ -61,8 +61,8 @@ func TestRecordsZoneFile(t *testing.T) {
 	}
 }
 
-// TestRecordsPassesOver: a kind that is misspelt makes no names, and that is said.
-func TestRecordsPassesOver(t *testing.T) {
+// TestRecordsIgnores: a kind that is misspelt has no names, which is printed.
+func TestRecordsIgnores(t *testing.T) {
 	folder := t.TempDir()
 	const manifests = "{apiVersion: v1, kind: Servce, metadata: {name: web}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n"
 	if err := os.WriteFile(filepath.Join(folder, "web.yaml"), []byte(manifests), 0o600); err != nil {
@@ -70,7 +70,7 @@ func TestRecordsPassesOver(t *testing.T) {
 	}
 	var out, errors bytes.Buffer
 	status := Main([]string{"clusterdns", "records", "-f", folder}, nil, &out, &errors)
-	if want := "passed over, as it makes no names: ConfigMap (2)\npassed over, as it makes no names: Servce (1)\n"; status != 0 || errors.String() != want {
+	if want := "ignored (has no DNS names): ConfigMap (2)\nignored (has no DNS names): Servce (1)\n"; status != 0 || errors.String() != want {
 		t.Errorf("status %d, said %q", status, &errors)
 	}
 }

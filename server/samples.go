@@ -41,10 +41,9 @@ func (s *source) samples(index string, c watch.Counters, emit func(Sample)) {
 		emit(Sample{Name: name, Help: help, Kind: Gauge, Value: float64(value), Labels: append([]string{"source", index}, labels...)})
 	}
 	const held = "Objects of Kubernetes that are held, stripped to what is read."
-	gauge("clusterdns_kubernetes_objects", held, c.Services, "kind", "services")
-	gauge("clusterdns_kubernetes_objects", held, c.Slices, "kind", "endpointslices")
-	gauge("clusterdns_kubernetes_objects", held, c.Namespaces, "kind", "namespaces")
-	gauge("clusterdns_kubernetes_objects", held, c.Pods, "kind", "pods")
+	for kind, n := range c.Objects {
+		gauge("clusterdns_kubernetes_objects", held, n, "kind", kind)
+	}
 	gauge("clusterdns_index_services", "Services in the index.", services)
 	gauge("clusterdns_index_addresses", "Addresses with PTR records in the index.", addresses)
 	count := func(name, help string, value uint64) {
@@ -52,7 +51,7 @@ func (s *source) samples(index string, c watch.Counters, emit func(Sample)) {
 	}
 	count("clusterdns_kubernetes_object_problems_total", "Mistakes found in objects; each was logged once. What cannot be right has no records, the rest is served.", c.Problems)
 	count("clusterdns_index_published_total", "Snapshots of the index published.", c.Published)
-	for kind, n := range c.PassedOver {
+	for kind, n := range c.Ignored {
 		gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", n, "kind", kind)
 	}
 	for _, k := range c.Stale {

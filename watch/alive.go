@@ -18,58 +18,58 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// silence is how long the API server may say nothing of a kind. It sends a bookmark every minute, so two have not come by then.
+// silence is how long the API server may send nothing of a kind. It sends a bookmark every minute, so two have not come by then.
 const silence = 150 * time.Second
 
-// alive is when the API server last said something of a kind: an event, a bookmark or a list. It is safe for concurrent use.
+// alive is when the API server last sent something of a kind: an event, a bookmark or a list. It is safe for concurrent use.
 type alive struct {
 	kind  string // plural
 	since time.Time
-	heard atomic.Int64 // after since, as a time.Duration
+	last  atomic.Int64 // after since, as a time.Duration
 }
 
 func newAlive(kind string) *alive { return &alive{kind: kind, since: time.Now()} }
 
-// hear takes a sign of life. A step of the wall clock does not matter to it.
-func (a *alive) hear() { a.heard.Store(int64(time.Since(a.since))) }
+// touch takes a sign of life. The clock is monotonic.
+func (a *alive) touch() { a.last.Store(int64(time.Since(a.since))) }
 
-// silent is the time since the last sign of life; before the first one, since the source was made.
-func (a *alive) silent() time.Duration { return time.Since(a.since) - time.Duration(a.heard.Load()) }
+// idle is the time since the last sign of life; before the first one, since the source was made.
+func (a *alive) idle() time.Duration { return time.Since(a.since) - time.Duration(a.last.Load()) }
 
-// asker asks the API server for one kind on behalf of a reflector. It adds to client-go what a name server needs of an outage:
-//   - A watch without a word for the time of silence is dropped, whatever keeps its connection open.
+// lister lists and watches one kind on behalf of a reflector. It adds to client-go what a name server needs of an outage:
+//   - A watch that has been idle for the time of silence is dropped, whatever keeps its connection open.
 //   - A watch goes on from the last version only where the API server has come to that version, and was not away in between: one that was
-//     restored from a backup takes such a watch too, and is silent until it has come there again. What was lost is read again from the
+//     restored from a backup takes such a watch too, and sends nothing until it has come there again. What was lost is read again from the
 //     beginning, as etcd has it now.
 //   - Objects are streamed, one at a time. A list, which holds all of them at once, is asked for only where streams are unknown or break off.
-type asker struct {
+type lister struct {
 	*alive
 	client  cache.ListerWatcherWithContext
 	log     *slog.Logger
-	refused error // why the last stream of all objects did not begin
+	failed  error // why the last stream of all objects did not begin
 	running sync.WaitGroup
 }
 
-func (a *asker) listWatch() *cache.ListWatch {
-	return &cache.ListWatch{ListWithContextFunc: a.list, WatchFuncWithContext: a.watch}
+func (l *lister) listWatch() *cache.ListWatch {
+	return &cache.ListWatch{ListWithContextFunc: l.list, WatchFuncWithContext: l.watch}
 }
 
 // list is for an API server that cannot stream (before Kubernetes 1.32), or whose stream broke off.
-func (a *asker) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	if a.refused != nil {
-		return nil, a.refused
+func (l *lister) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	if l.failed != nil {
+		return nil, l.failed
 	}
 	if options.ResourceVersion != "0" {
 		options.ResourceVersion = "" // the latest; "0" is any, for the first list
 	}
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
-	return a.client.ListWithContext(ctx, options)
+	return l.client.ListWithContext(ctx, options)
 }
 
-// check says why a watch may not go on from version; nil when it may.
-func (a *asker) check(ctx context.Context, version string) error {
-	list, err := a.client.ListWithContext(ctx, metav1.ListOptions{Limit: 1})
+// check returns why a watch may not go on from version; nil when it may.
+func (l *lister) check(ctx context.Context, version string) error {
+	list, err := l.client.ListWithContext(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -83,15 +83,15 @@ func (a *asker) check(ctx context.Context, version string) error {
 	return nil
 }
 
-// watch begins a watch that ends when it has been silent for too long.
-func (a *asker) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+// watch begins a watch that ends when it has been idle for too long.
+func (l *lister) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	all := options.SendInitialEvents != nil && *options.SendInitialEvents
 	if all {
 		options.ResourceVersion = ""
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	a.running.Go(func() { a.guard(ctx, cancel) })
-	w, err := a.begin(ctx, options, all)
+	l.running.Go(func() { l.guard(ctx, cancel) })
+	w, err := l.begin(ctx, options, all)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -99,12 +99,12 @@ func (a *asker) watch(ctx context.Context, options metav1.ListOptions) (watch.In
 		cancel(nil)
 	}
 	if utilnet.IsConnectionRefused(err) || all && (apierrors.IsGone(err) || apierrors.IsResourceExpired(err)) {
-		err = errors.New(err.Error()) // of what client-go knows it makes more: it would go on from the last version, or ask again at once
+		err = errors.New(err.Error()) // client-go handles these kinds of errors: it would go on from the last version, or list again at once
 	}
 	if all {
-		a.refused = err
+		l.failed = err
 		if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the options are not known: an older API server
-			a.refused = nil
+			l.failed = nil
 		}
 	}
 	if err != nil {
@@ -113,27 +113,27 @@ func (a *asker) watch(ctx context.Context, options metav1.ListOptions) (watch.In
 	return &guarded{w, cancel}, nil
 }
 
-func (a *asker) begin(ctx context.Context, options metav1.ListOptions, all bool) (watch.Interface, error) {
+func (l *lister) begin(ctx context.Context, options metav1.ListOptions, all bool) (watch.Interface, error) {
 	if !all {
-		if err := a.check(ctx, options.ResourceVersion); err != nil {
+		if err := l.check(ctx, options.ResourceVersion); err != nil {
 			return nil, err
 		}
 	}
-	return a.client.WatchWithContext(ctx, options)
+	return l.client.WatchWithContext(ctx, options)
 }
 
-// guard calls drop when nothing has been heard for the time of silence, counted from now at the earliest, and returns then or when ctx ends.
-func (a *asker) guard(ctx context.Context, drop context.CancelCauseFunc) {
+// guard calls drop when the lister has been idle for the time of silence, counted from now at the earliest, and returns then or when ctx ends.
+func (l *lister) guard(ctx context.Context, drop context.CancelCauseFunc) {
 	began := time.Now()
 	for {
-		quiet := min(a.silent(), time.Since(began))
-		if quiet >= silence {
-			a.log.Warn("kubernetes: the API server has said nothing for too long, asking again", "kind", a.kind, "silent", quiet.Round(time.Second))
-			drop(fmt.Errorf("the API server said nothing for %v", quiet.Round(time.Second)))
+		idle := min(l.idle(), time.Since(began))
+		if idle >= silence {
+			l.log.Warn("kubernetes: API server has been idle for too long, watching again", "kind", l.kind, "idle", idle.Round(time.Second))
+			drop(fmt.Errorf("the API server was idle for %v", idle.Round(time.Second)))
 			return
 		}
 		select {
-		case <-time.After(silence - quiet):
+		case <-time.After(silence - idle):
 		case <-ctx.Done():
 			return
 		}

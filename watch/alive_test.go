@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -152,8 +153,8 @@ func follow(t *testing.T, p *player, after func(s *state)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kind := slices.IndexFunc(resources, func(r resource) bool { return r.kind == zones.Namespaces })
-		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&resources[kind], p.client())}}
+		kind := slices.IndexFunc(object.Resources, func(r object.Resource) bool { return r.Kind == zones.Namespaces })
+		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&object.Resources[kind], p.client())}}
 		p.began = time.Now()
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -177,8 +178,8 @@ func (s *state) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []string
-	for name := range s.namespaces {
-		all = append(all, name)
+	for k := range s.namespaces.byKey {
+		all = append(all, k.Name)
 	}
 	slices.Sort(all)
 	return all
@@ -204,15 +205,15 @@ func expectRequests(t *testing.T, p *player, want ...asked) {
 	}
 }
 
-func TestSilentWatchIsAskedAgain(t *testing.T) {
+func TestIdleWatchBeginsAgain(t *testing.T) {
 	p := &player{watch: func(_ int, s *stream, _ metav1.ListOptions) error {
 		go s.begin("10")
 		return nil
 	}}
 	follow(t, p, func(s *state) {
 		time.Sleep(2*silence + 10*time.Second)
-		if silent := s.alive[0].silent(); silent < 5*time.Second || silent > silence {
-			t.Errorf("silent for %v", silent)
+		if idle := s.alive[0].idle(); idle < 5*time.Second || idle > silence {
+			t.Errorf("idle for %v", idle)
 		}
 	})
 	expectRequests(t, p, asked{"stream ", 0}, asked{"stream ", silence}, asked{"stream ", 2 * silence})
@@ -231,8 +232,8 @@ func TestBookmarksKeepAWatch(t *testing.T) {
 	}}
 	follow(t, p, func(s *state) {
 		time.Sleep(30*time.Minute + time.Second)
-		if silent := s.alive[0].silent(); silent != time.Second {
-			t.Errorf("silent for %v, want 1s", silent)
+		if idle := s.alive[0].idle(); idle != time.Second {
+			t.Errorf("idle for %v, want 1s", idle)
 		}
 	})
 	expectRequests(t, p, asked{"stream ", 0})
@@ -259,8 +260,8 @@ func TestEventsKeepAStreamOfAll(t *testing.T) {
 	expectRequests(t, p, asked{"stream ", 0})
 }
 
-// TestRequestWithoutAnAnswerIsAskedAgain plays a connection that takes requests and says nothing at all.
-func TestRequestWithoutAnAnswerIsAskedAgain(t *testing.T) {
+// TestRequestWithoutAnAnswerIsRepeated plays a connection that takes requests and never answers.
+func TestRequestWithoutAnAnswerIsRepeated(t *testing.T) {
 	p := &player{watch: func(n int, s *stream, _ metav1.ListOptions) error {
 		if n == 0 {
 			<-s.ctx.Done()
@@ -395,7 +396,7 @@ func TestListIsForServersWithoutStreams(t *testing.T) {
 				expectRequests(t, p, asked{"stream ", 0}, asked{"list 0", 0}, asked{"check ", 0}, asked{"watch 7", 0})
 				return
 			}
-			// Whatever the reason, attempts are as far apart as retry says, up to 3 s each.
+			// Whatever the reason, attempts are as far apart as retry has it, up to 3 s each.
 			if len(got) < 12 || len(got) > 30 {
 				t.Errorf("%d attempts in 30 s: %v", len(got), got)
 			}
@@ -433,9 +434,9 @@ func TestBrokenStreamIsListed(t *testing.T) {
 		asked{"watch 30", time.Minute})
 }
 
-// TestHungListIsAskedAgain is of an API server without streams that takes the request and says nothing.
-func TestHungListIsAskedAgain(t *testing.T) {
-	a := &asker{alive: newAlive("namespaces"), client: &cache.ListWatch{
+// TestHungListIsRepeated plays an API server without streams that takes the request and never answers.
+func TestHungListIsRepeated(t *testing.T) {
+	l := &lister{alive: newAlive("namespaces"), client: &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -443,7 +444,7 @@ func TestHungListIsAskedAgain(t *testing.T) {
 	}}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		if _, err := a.list(t.Context(), metav1.ListOptions{}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != silence {
+		if _, err := l.list(t.Context(), metav1.ListOptions{}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != silence {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})

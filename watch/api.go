@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -27,7 +25,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // apiServer is a source that lists and watches through client-go: protobuf, initial lists streamed (WatchList), objects stripped on
@@ -40,12 +38,12 @@ type apiServer struct {
 // reflected is one kind that is listed and watched.
 type reflected struct {
 	*cache.Reflector
-	asker  *asker
+	lister *lister
 	logger logr.Logger
 }
 
-// retry is how long a reflector waits before it tries again: an API server that is back should be believed within seconds, and
-// a few replicas that knock twice a second do it no harm.
+// retry is how long a reflector waits before it tries again: an API server that is back is to be noticed within seconds, and it can take
+// two attempts a second of each of a few replicas.
 var retry = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.6, Jitter: 0.5, Steps: 20, Cap: 2 * time.Second}
 
 func newAPIServer(s *state) (*apiServer, error) {
@@ -61,41 +59,28 @@ func newAPIServer(s *state) (*apiServer, error) {
 		return nil, err
 	}
 	a := &apiServer{state: s}
-	for _, r := range resources {
-		if !r.when(s.options) {
+	for _, r := range object.Resources {
+		if !r.When(s.options.Selection) {
 			continue
 		}
-		client := clients[schema.GroupVersion{Group: r.group, Version: r.version}]
-		lister := cache.NewFilteredListWatchFromClient(client, r.plural, metav1.NamespaceAll, func(o *metav1.ListOptions) {
-			o.FieldSelector = r.fields
-			o.LabelSelector = r.selector(s.options)
+		client := cache.NewFilteredListWatchFromClient(clients[r.GroupVersion], r.Plural, metav1.NamespaceAll, func(o *metav1.ListOptions) {
+			o.FieldSelector = r.Fields
+			o.LabelSelector = r.Selector(s.options.Selection)
 		})
-		a.kinds = append(a.kinds, s.reflect(&r, lister))
+		a.kinds = append(a.kinds, s.reflect(&r, client))
 	}
 	return a, nil
 }
 
 // reflect prepares to keep one kind of s equal to what client lists and watches.
-func (s *state) reflect(r *resource, client cache.ListerWatcherWithContext) *reflected {
-	alive := newAlive(r.plural)
+func (s *state) reflect(r *object.Resource, client cache.ListerWatcherWithContext) *reflected {
+	alive := newAlive(r.Plural)
 	s.alive = append(s.alive, alive)
-	asker := &asker{alive: alive, client: client, log: s.log}
+	lister := &lister{alive: alive, client: client, log: s.log}
 	logger := logr.FromSlogHandler(newQuiet(s.log.Handler()))
 	backoff := retry
-	options := cache.ReflectorOptions{Logger: &logger, Name: r.plural, Backoff: &backoff}
-	return &reflected{cache.NewReflectorWithOptions(asker.listWatch(), r.example, &store{state: s, kind: r.kind, alive: alive}, options), asker, logger}
-}
-
-// selector is the label selector of the objects that are asked for.
-func (r *resource) selector(o Options) string {
-	var parts []string
-	if r.labelled && o.Labels != "" {
-		parts = append(parts, o.Labels)
-	}
-	if r.kind == zones.Slices && o.ServiceImports {
-		parts = append(parts, labelImportName) // those of the clusterset only
-	}
-	return strings.Join(parts, ",")
+	options := cache.ReflectorOptions{Logger: &logger, Name: r.Plural, Backoff: &backoff}
+	return &reflected{cache.NewReflectorWithOptions(lister.listWatch(), r.Example, newStore(s, r, alive), options), lister, logger}
 }
 
 // run lists and watches until ctx ends.
@@ -104,7 +89,7 @@ func (a *apiServer) run(ctx context.Context) {
 	for _, r := range a.kinds {
 		running.Go(func() {
 			r.RunWithContext(klog.NewContext(ctx, r.logger))
-			r.asker.running.Wait()
+			r.lister.running.Wait()
 		})
 	}
 	running.Wait()
@@ -113,36 +98,31 @@ func (a *apiServer) run(ctx context.Context) {
 // newClients makes a client for each API group that is read. A clientset would register every type that Kubernetes has.
 func newClients(config *rest.Config) (map[schema.GroupVersion]rest.Interface, error) {
 	scheme := runtime.NewScheme()
-	groups := []struct {
-		version schema.GroupVersion
-		path    string
-		add     func(*runtime.Scheme) error
-	}{
-		{corev1.SchemeGroupVersion, "/api", corev1.AddToScheme},
-		{discoveryv1.SchemeGroupVersion, "/apis", discoveryv1.AddToScheme},
-		{importsVersion, "/apis", addImportsToScheme},
-	}
 	httpClient, err := rest.HTTPClientFor(config) // one connection for all kinds
 	if err != nil {
 		return nil, err
 	}
 	clients := map[schema.GroupVersion]rest.Interface{}
-	for _, g := range groups {
-		if err := g.add(scheme); err != nil {
-			return nil, err
+	for _, r := range object.Resources {
+		scheme.AddKnownTypes(r.GroupVersion, r.Example, r.List)
+		if clients[r.GroupVersion] != nil {
+			continue
 		}
-		metav1.AddToGroupVersion(scheme, g.version)
+		metav1.AddToGroupVersion(scheme, r.GroupVersion)
 		c := rest.CopyConfig(config)
-		c.GroupVersion, c.APIPath = &g.version, g.path
+		c.GroupVersion, c.APIPath = &r.GroupVersion, "/apis"
+		if r.Group == "" {
+			c.APIPath = "/api"
+		}
 		c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-		if clients[g.version], err = rest.RESTClientForConfigAndClient(c, httpClient); err != nil {
+		if clients[r.GroupVersion], err = rest.RESTClientForConfigAndClient(c, httpClient); err != nil {
 			return nil, err
 		}
 	}
 	return clients, nil
 }
 
-// restConfig says how to reach the API server that options name.
+// restConfig is how to reach the API server that options name.
 func restConfig(o Options) (*rest.Config, error) {
 	config, err := locate(o)
 	if err != nil {

@@ -4,8 +4,9 @@ import (
 	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-
 	"pgregory.net/rapid"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // poolMembers are the ids of clusters: one that is a protocol, one in capitals, some that are no DNS labels, and none at all.
@@ -13,7 +14,7 @@ var poolMembers = []string{"east", "east", "west", "tcp", "West", "no.label", "n
 
 // drawImport makes or changes an import.
 func (m *machine) drawImport(t *rapid.T) event {
-	o := &serviceImport{}
+	o := &object.ServiceImport{}
 	o.Namespace, o.Name = pick(t, poolSpaces, "namespace"), pick(t, poolServices, "name")
 	o.Spec.Type = pick(t, []string{"ClusterSetIP", "Headless"}, "type")
 	o.Spec.IPs = slices.Concat(some(t, poolCluster4, "IPs"), some(t, poolCluster6, "IPv6")) // a headless one's are passed over

@@ -9,8 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"pgregory.net/rapid"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // What objects are made of. The pools are small, so that objects meet: hostnames that are another endpoint's address or a protocol, cluster
@@ -57,15 +58,15 @@ func some[T any](t *rapid.T, pool []T, label string) (list []T) {
 }
 
 // anyOf draws the key of an object that exists; ok is false when there is none.
-func (m *machine) anyOf(t *rapid.T, kind int) (k key, ok bool) {
-	var keys []key
+func (m *machine) anyOf(t *rapid.T, kind int) (k object.Key, ok bool) {
+	var keys []object.Key
 	for k := range m.truth[kind] {
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
 		return k, false
 	}
-	slices.SortFunc(keys, func(a, b key) int { return strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name) })
+	slices.SortFunc(keys, func(a, b object.Key) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 	return pick(t, keys, "object"), true
 }
 
@@ -221,7 +222,9 @@ func (m *machine) change(t *rapid.T) (event, bool) {
 	}
 }
 
-func keyOf(o metav1.Object) key { return key{o.GetNamespace(), o.GetName()} }
+func keyOf(o metav1.Object) object.Key {
+	return object.Key{Namespace: o.GetNamespace(), Name: o.GetName()}
+}
 
 // put changes an object at the API server.
 func (m *machine) put(kind int, o metav1.Object) event {
@@ -232,7 +235,7 @@ func (m *machine) put(kind int, o metav1.Object) event {
 }
 
 // remove deletes an object at the API server. The event has the version of the deletion.
-func (m *machine) remove(kind int, k key) event {
+func (m *machine) remove(kind int, k object.Key) event {
 	m.version++
 	o := deepCopy(m.truth[kind][k])
 	o.SetResourceVersion(strconv.Itoa(m.version))
@@ -248,8 +251,8 @@ func deepCopy(o metav1.Object) metav1.Object {
 		return o.DeepCopy()
 	case *corev1.Namespace:
 		return o.DeepCopy()
-	case *serviceImport:
-		return o.DeepCopyObject().(*serviceImport)
+	case *object.ServiceImport:
+		return o.DeepCopyObject().(*object.ServiceImport)
 	default:
 		return o.(*corev1.Pod).DeepCopy()
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -21,15 +22,11 @@ func newFollower(o Options, pods zones.Pods) (*follower, error) {
 		return nil, err
 	}
 	f := &follower{model: &naive{world: newWorld(), options: o, pods: pods, local: modelServer}, state: s}
-	kinds := map[int]zones.Kinds{f.model.owners(): zones.Services, namespacesOf: zones.Namespaces}
-	if !o.NoEndpoints {
-		kinds[slicesOf] = zones.Slices
-	}
-	if o.VerifyPods {
-		kinds[podsOf] = zones.PodObjects
-	}
-	for kind, is := range kinds {
-		f.stores[kind] = &store{state: s, kind: is, alive: newAlive("")}
+	kinds := map[string]int{"services": servicesOf, "serviceimports": importsOf, "namespaces": namespacesOf, "endpointslices": slicesOf, "pods": podsOf}
+	for i := range object.Resources {
+		if r := &object.Resources[i]; r.When(o.Selection) {
+			f.stores[kinds[r.Plural]] = newStore(s, r, newAlive(""))
+		}
 	}
 	return f, nil
 }

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/miekg/dns"
-
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -133,12 +133,12 @@ func historyAt(k int) world {
 // happen tells the stores of the k-th event, counted from 0.
 func happen(t *testing.T, stores *[kindsOf]*store, k int) {
 	now := historyAt(k + 1)
-	slice := func(name string) metav1.Object { return now[slicesOf][key{"prod", name}] }
+	slice := func(name string) metav1.Object { return now[slicesOf][object.Key{Namespace: "prod", Name: name}] }
 	version := metaOf("", "", k).ResourceVersion
 	switch k % subjects {
 	case webService, changed:
 		name := map[int]string{webService: "web", changed: "changed"}[k%subjects]
-		must(t, stores[servicesOf].Update(now[servicesOf][key{"prod", name}]))
+		must(t, stores[servicesOf].Update(now[servicesOf][object.Key{Namespace: "prod", Name: name}]))
 	case webSlice:
 		must(t, stores[slicesOf].Update(slice("web")))
 	case dbSlice:
@@ -146,19 +146,19 @@ func happen(t *testing.T, stores *[kindsOf]*store, k int) {
 	case moved:
 		must(t, stores[slicesOf].Update(slice("moved")))
 	case gone:
-		if o := now[servicesOf][key{"prod", "gone"}]; o != nil {
+		if o := now[servicesOf][object.Key{Namespace: "prod", Name: "gone"}]; o != nil {
 			must(t, stores[servicesOf].Add(o))
 		} else {
 			must(t, stores[servicesOf].Delete(eventService("prod", "gone", k, "None")))
 		}
 	case hidden:
-		must(t, stores[namespacesOf].Update(now[namespacesOf][key{name: "team"}]))
+		must(t, stores[namespacesOf].Update(now[namespacesOf][object.Key{Name: "team"}]))
 	case relisted:
 		must(t, stores[slicesOf].Replace(listOf(now[slicesOf]), version))
 	}
 }
 
-func listOf(objects map[key]metav1.Object) (list []any) {
+func listOf(objects map[object.Key]metav1.Object) (list []any) {
 	for _, o := range objects {
 		list = append(list, o)
 	}
@@ -167,7 +167,7 @@ func listOf(objects map[key]metav1.Object) (list []any) {
 
 // newHistory is a server that has read the cluster before the first event.
 func newHistory(t *testing.T) (*state, *[kindsOf]*store, *client, Options) {
-	o := Options{NamespaceLabels: "team=a"}
+	o := Options{Selection: object.Selection{NamespaceLabels: "team=a"}}
 	f, err := newFollower(o, zones.PodsInsecure)
 	must(t, err)
 	must(t, f.list(historyAt(0), "1"))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // How long a change of endpoints takes to be served, by the definition of the SLI "DNS programming latency": from the moment that the
@@ -18,33 +19,33 @@ var ProgrammingKinds = [2]string{"cluster_ip", "headless_with_selector"}
 
 // trigger is what made a slice change, and when.
 type trigger struct {
-	service key
+	service object.Key
 	at      time.Time
 }
 
 // programmed takes note of what an event changes, before it is applied. A slice keeps its trigger until there is a new one: other
 // changes of it are not observed, nor are the triggers of a list, which may be days old.
-func (s *state) programmed(n *stripped) {
-	v, ok := n.value.(*slice)
-	if !ok || v.trigger.IsZero() {
+func (s *state) programmed(o object.Object) {
+	v, ok := o.(*object.Slice)
+	if !ok || v.Trigger.IsZero() {
 		return
 	}
-	if old := s.slices[v.key]; old == nil || !old.trigger.Equal(v.trigger) {
-		s.changed = append(s.changed, trigger{key{v.namespace, v.service}, v.trigger})
+	if old := s.slices.byKey[v.Key]; old == nil || !old.Trigger.Equal(v.Trigger) {
+		s.changed = append(s.changed, trigger{ownerOf(v), v.Trigger})
 	}
 }
 
-// observe counts the changes that have been published by now. That of a slice whose service is not known makes no name.
+// observe counts the changes that have been published by now. The change of a slice without a service is not served, and not observed.
 func (s *state) observe(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.changed {
-		o := s.services[c.service]
+		o := s.services.byKey[c.service]
 		if o == nil {
 			continue
 		}
 		kind := 0
-		if o.headless {
+		if o.Headless {
 			kind = 1
 		}
 		s.counters.Programming[kind].Observe(ProgrammingBounds, int64(max(0, now.Sub(c.at)))) // the controller's clock may be ahead

@@ -18,20 +18,20 @@ func TestProgrammingLatencyIsOfChangesThatAreServed(t *testing.T) {
 		o.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: now.Add(-ago).Format(time.RFC3339Nano)}
 		return o
 	}
-	do(t, s.namespaces.Replace([]any{namespaceAt("prod", 1)}, "1"))
-	do(t, s.services.Replace([]any{serviceAt("front", "10.0.0.1", 2), serviceAt("db", "None", 3)}, "3"))
+	must(t, s.namespaces.Replace([]any{namespaceAt("prod", 1)}, "1"))
+	must(t, s.services.Replace([]any{serviceAt("front", "10.0.0.1", 2), serviceAt("db", "None", 3)}, "3"))
 	// A list tells of what happened at any time.
-	do(t, s.slices.Replace([]any{triggered("front", 4, time.Hour)}, "4"))
+	must(t, s.slices.Replace([]any{triggered("front", 4, time.Hour)}, "4"))
 
-	do(t, s.slices.Update(triggered("front", 5, time.Hour)))         // the trigger is the old one
-	do(t, s.slices.Update(triggered("front", 6, time.Millisecond)))  // on the bound
-	do(t, s.slices.Update(triggered("front", 6, 2*time.Hour)))       // a repeated event
-	do(t, s.slices.Add(triggered("db", 7, 3*time.Millisecond)))      // the third bucket
-	do(t, s.slices.Update(triggered("db", 8, -time.Second)))         // the controller's clock is ahead
-	do(t, s.slices.Update(triggered("db", 9, 365*24*time.Hour)))     // above all bounds
-	do(t, s.slices.Add(triggered("nobody", 10, time.Millisecond)))   // no such service
-	do(t, s.slices.Update(sliceAt("front", "10.1.0.2", 11)))         // written by hand
-	do(t, s.slices.Delete(triggered("front", 12, time.Millisecond))) // says when it was changed, not when it was deleted
+	must(t, s.slices.Update(triggered("front", 5, time.Hour)))         // the trigger is the old one
+	must(t, s.slices.Update(triggered("front", 6, time.Millisecond)))  // on the bound
+	must(t, s.slices.Update(triggered("front", 6, 2*time.Hour)))       // a repeated event
+	must(t, s.slices.Add(triggered("db", 7, 3*time.Millisecond)))      // the third bucket
+	must(t, s.slices.Update(triggered("db", 8, -time.Second)))         // the controller's clock is ahead
+	must(t, s.slices.Update(triggered("db", 9, 365*24*time.Hour)))     // above all bounds
+	must(t, s.slices.Add(triggered("nobody", 10, time.Millisecond)))   // no such service
+	must(t, s.slices.Update(sliceAt("front", "10.1.0.2", 11)))         // written by hand
+	must(t, s.slices.Delete(triggered("front", 12, time.Millisecond))) // says when it was changed, not when it was deleted
 	s.publish(now)
 	if s.counters.Programming != [2]observe.Histogram{} {
 		t.Errorf("observed before the publication is over: %v", s.counters.Programming)

@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -77,7 +77,7 @@ type machine struct {
 	idle      bool    // the step must change nothing
 }
 
-// event is what a watch says of an object.
+// event is what a watch reports of an object.
 type event struct {
 	kind    int
 	object  metav1.Object
@@ -118,14 +118,13 @@ func (m *machine) multicluster() bool { return len(m.followers) > 1 }
 
 // drawMachine is an empty cluster with options.
 func drawMachine(t *rapid.T, count *tally) *machine {
-	o := Options{
+	o := Options{IgnoreEmpty: rapid.IntRange(0, 4).Draw(t, "ignore empty_service") == 4, Selection: object.Selection{
 		Namespaces:      pick(t, []string{"", "", "", "prod,svc"}, "namespaces"),
 		NamespaceLabels: pick(t, []string{"", "", "", "", "team=a"}, "namespace_labels"),
 		PodNames:        rapid.Bool().Draw(t, "endpoint_pod_names"),
-		IgnoreEmpty:     rapid.IntRange(0, 4).Draw(t, "ignore empty_service") == 4,
 		NoEndpoints:     rapid.IntRange(0, 9).Draw(t, "noendpoints") == 9,
 		Zonal:           rapid.Bool().Draw(t, "zonal"),
-	}
+	}}
 	pods := pick(t, []zones.Pods{zones.PodsVerified, zones.PodsVerified, zones.PodsInsecure, zones.PodsDisabled}, "pods")
 	o.VerifyPods = pods == zones.PodsVerified
 	m, err := newMachine(o, pods, rapid.IntRange(0, 2).Draw(t, "multicluster") == 2)
@@ -287,7 +286,7 @@ func (m *machine) touch(f *follower, o metav1.Object) {
 	switch o := o.(type) {
 	case *corev1.Service:
 		m.about(clusterZone, keyOf(o))
-	case *serviceImport:
+	case *object.ServiceImport:
 		m.about(setZone, keyOf(o))
 	case *discoveryv1.EndpointSlice:
 		label := discoveryv1.LabelServiceName
@@ -295,18 +294,18 @@ func (m *machine) touch(f *follower, o metav1.Object) {
 			label = importName
 		}
 		if owner := o.Labels[label]; owner != "" {
-			m.about(zone, key{o.Namespace, owner})
+			m.about(zone, object.Key{Namespace: o.Namespace, Name: owner})
 		}
 	case *corev1.Namespace:
-		m.about(zone, key{o.Name, ""})
-		m.about(zone, key{o.Name, poolServices[m.version%len(poolServices)]})
+		m.about(zone, object.Key{Namespace: o.Name, Name: ""})
+		m.about(zone, object.Key{Namespace: o.Name, Name: poolServices[m.version%len(poolServices)]})
 	case *corev1.Pod:
-		m.about(clusterZone, key{o.Namespace, ""})
+		m.about(clusterZone, object.Key{Namespace: o.Namespace, Name: ""})
 	}
 }
 
 // about takes note of a service of a zone, or of a namespace.
-func (m *machine) about(zone string, k key) {
+func (m *machine) about(zone string, k object.Key) {
 	if what := (topic{zone, k}); !slices.Contains(m.touched, what) {
 		m.touched = append(m.touched, what)
 	}

@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // Here the naive index is one of a clusterset: to names an import is a service, whose slices come from the clusters that export it.
@@ -42,18 +44,18 @@ func (n *naive) owners() int {
 }
 
 // service is the service of a name, or the import in the form of one; nil for none.
-func (n *naive) service(k key) *corev1.Service {
+func (n *naive) service(k object.Key) *corev1.Service {
 	switch o := n.world[n.owners()][k].(type) {
 	case *corev1.Service:
 		return o
-	case *serviceImport:
+	case *object.ServiceImport:
 		return imported(o)
 	}
 	return nil
 }
 
 // imported is an import as a service: its addresses are cluster IPs of the whole clusterset, and say nothing when it is headless.
-func imported(o *serviceImport) *corev1.Service {
+func imported(o *object.ServiceImport) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: o.ObjectMeta}
 	s.Spec.ClusterIPs = o.Spec.IPs
 	if o.Spec.Type == "Headless" {

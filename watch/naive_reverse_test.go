@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/miekg/dns"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // Here the naive index looks at addresses. Those of a clusterset have no names: PTR records point into the cluster zone.

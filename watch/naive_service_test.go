@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // Here the naive index looks at services and their endpoints.
@@ -33,7 +35,7 @@ func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
 	}
 	for k, o := range n.world[slicesOf] {
 		slice := o.(*discoveryv1.EndpointSlice)
-		if k.namespace != s.Namespace {
+		if k.Namespace != s.Namespace {
 			continue
 		}
 		member, ok := n.member(slice, s.Name)
@@ -111,7 +113,7 @@ func (n *naive) named() (list []*corev1.Service) {
 	}
 	for k, o := range n.world[servicesOf] {
 		s := o.(*corev1.Service)
-		if has, _ := n.has(s); has && n.shown(k.namespace) {
+		if has, _ := n.has(s); has && n.shown(k.Namespace) {
 			list = append(list, s)
 		}
 	}
@@ -132,7 +134,7 @@ func (n *naive) svc(labels []string) found {
 	case len(labels) == 1:
 		return found{exists: n.space(labels[0])}
 	}
-	s := n.service(key{labels[0], labels[1]})
+	s := n.service(object.Key{Namespace: labels[0], Name: labels[1]})
 	if s == nil || !n.shown(labels[0]) {
 		return found{}
 	}

@@ -5,11 +5,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/miekg/dns"
-
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -27,11 +27,11 @@ const (
 )
 
 // world is all objects of a cluster. Objects in it do not change.
-type world [kindsOf]map[key]metav1.Object
+type world [kindsOf]map[object.Key]metav1.Object
 
 func newWorld() (w world) {
 	for kind := range w {
-		w[kind] = map[key]metav1.Object{}
+		w[kind] = map[object.Key]metav1.Object{}
 	}
 	return w
 }
@@ -315,7 +315,7 @@ func (n *naive) shown(namespace string) bool {
 	case "":
 		return true
 	case "team=a":
-		o := n.world[namespacesOf][key{name: namespace}]
+		o := n.world[namespacesOf][object.Key{Name: namespace}]
 		return o != nil && o.GetLabels()["team"] == "a"
 	}
 	panic("the model knows one selector")
@@ -327,11 +327,11 @@ func (n *naive) space(namespace string) bool {
 		return false
 	}
 	for k := range n.world[n.owners()] {
-		if k.namespace == namespace && n.servicesRead() {
+		if k.Namespace == namespace && n.servicesRead() {
 			return true
 		}
 	}
-	return n.world[namespacesOf][key{name: namespace}] != nil
+	return n.world[namespacesOf][object.Key{Name: namespace}] != nil
 }
 
 // pod looks up labels, the last first, below pod.<zone>.
@@ -365,7 +365,7 @@ func (n *naive) pod(labels []string) found {
 func (n *naive) lives(namespace string, addr netip.Addr) bool {
 	for k, o := range n.world[podsOf] {
 		p := o.(*corev1.Pod)
-		if k.namespace != namespace || p.DeletionTimestamp != nil || slices.Contains([]corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}, p.Status.Phase) {
+		if k.Namespace != namespace || p.DeletionTimestamp != nil || slices.Contains([]corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}, p.Status.Phase) {
 			continue
 		}
 		for _, ip := range p.Status.PodIPs {

@@ -5,11 +5,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// Options is one source of Kubernetes objects and what is kept of it. It is comparable: blocks of a Corefile whose Options are equal share one source and one index.
-// Exactly one of Manifests, Kubeconfig and Endpoint may be set; with none of them the source is the cluster that the process runs in.
+// Options is one source of Kubernetes objects and what is kept of it. It is comparable: blocks of a Corefile whose Options are equal share
+// one source and one index. At most one of Manifests, Kubeconfig and Endpoint may be set; with none of them the source is the cluster that
+// the process runs in.
 type Options struct {
 	Manifests  string // directory of YAML manifests
 	Kubeconfig string // file
@@ -19,16 +21,8 @@ type Options struct {
 	KeyFile    string
 	CAFile     string
 
-	Namespaces      string // only these, separated by commas, sorted; "" for all
-	NamespaceLabels string // label selector on namespaces; "" for all
-	Labels          string // label selector on services, slices and pods; "" for all
-
-	PodNames       bool // endpoint_pod_names
-	NoEndpoints    bool // slices are not watched
-	Zonal          bool // zonal: headless services have names for the topology zones of their endpoints
-	IgnoreEmpty    bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
-	VerifyPods     bool // pods are watched, for `pods verified`
-	ServiceImports bool // the index is of ServiceImports and their slices, for `multicluster`
+	object.Selection
+	IgnoreEmpty bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
 
 	QPS         float32 // requests a second to the API server; 0 for client-go's default
 	Burst       int     // 0 for client-go's default

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // questions are about all names that objects of the pools may have, and about their neighbours.
@@ -17,7 +19,7 @@ type questions struct {
 // topic is what a question is about: a service; a namespace, under no name; and the others of a zone under no namespace.
 type topic struct {
 	zone string
-	key
+	object.Key
 }
 
 // modelQuestions makes those of the zones of a cluster and a clusterset.
@@ -27,7 +29,7 @@ func modelQuestions(zones ...string) questions {
 		for _, space := range append(poolSpaces, "nope") {
 			all.space(zone, space)
 			for _, name := range append(poolServices, "nope") {
-				all.service(topic{zone, key{space, name}})
+				all.service(topic{zone, object.Key{Namespace: space, Name: name}})
 			}
 		}
 		all.zone(zone)
@@ -52,7 +54,7 @@ func (all *questions) ask(name string, about topic, types ...uint16) {
 
 // space asks for names of a namespace.
 func (all *questions) space(zone, space string) {
-	about, pods := topic{zone, key{space, ""}}, "."+space+".pod."+zone
+	about, pods := topic{zone, object.Key{Namespace: space, Name: ""}}, "."+space+".pod."+zone
 	all.ask(space+".svc."+zone, about, dns.TypeA, dns.TypeSRV)
 	all.ask(pods[1:], about, dns.TypeA)
 	all.ask("x.10-244-0-1"+pods, about, dns.TypeA)
@@ -68,7 +70,7 @@ func (all *questions) space(zone, space string) {
 
 // service asks for names of a service.
 func (all *questions) service(about topic) {
-	self := about.name + "." + about.namespace + ".svc." + about.zone
+	self := about.Name + "." + about.Namespace + ".svc." + about.zone
 	for range 3 {
 		all.ask(self, about, dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeANY, dns.TypeCNAME, dns.TypeTXT)
 	}

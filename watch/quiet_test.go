@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -27,7 +28,7 @@ func lines(out *strings.Builder, level slog.Level) slog.Handler {
 	}})
 }
 
-func TestQuietLogSaysOneLineAMinute(t *testing.T) {
+func TestQuietLogHasOneLineAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
 		services := logr.FromSlogHandler(newQuiet(lines(&out, slog.LevelInfo)))
@@ -68,9 +69,9 @@ func TestOutageIsLoggedOnceAMinute(t *testing.T) {
 	defer oneHandler()()
 	synctest.Test(t, func(t *testing.T) {
 		s, err := newState(Options{}, zones.NewIndex(), slog.New(lines(&out, slog.LevelInfo)))
-		do(t, err)
+		must(t, err)
 		var client cache.ListerWatcherWithContext = p.client()
-		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&resources[0], client), s.reflect(&resources[2], client)}}
+		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&object.Resources[0], client), s.reflect(&object.Resources[2], client)}}
 		ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute-time.Second)
 		defer stop()
 		a.run(ctx)

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/miekg/dns"
-
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -26,7 +26,7 @@ func TestRelistMakesNoCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	services := &store{state: s, kind: zones.Services, alive: newAlive("services")}
+	services := newStore(s, resourceOf(zones.Services), newAlive("services"))
 	list := func(versions map[string]string) {
 		t.Helper()
 		var stripped []any
@@ -42,20 +42,20 @@ func TestRelistMakesNoCopies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	web, db, gone := key{"prod", "web"}, key{"prod", "db"}, key{"prod", "gone"}
+	web, db, gone := object.Key{Namespace: "prod", Name: "web"}, object.Key{Namespace: "prod", Name: "db"}, object.Key{Namespace: "prod", Name: "gone"}
 	list(map[string]string{"web": "1", "db": "2", "gone": "3"})
-	oldWeb, oldDB := s.services[web], s.services[db]
+	oldWeb, oldDB := s.services.byKey[web], s.services.byKey[db]
 	clear(s.dirty)
 	list(map[string]string{"web": "1", "db": "4"})
-	if s.services[web] != oldWeb {
+	if s.services.byKey[web] != oldWeb {
 		t.Error("an object at the same version was copied")
 	}
-	if s.services[db] == oldDB || s.services[db].version != "4" {
-		t.Errorf("an object that has changed is held as %+v", s.services[db])
+	if s.services.byKey[db] == oldDB || s.services.byKey[db].Version != "4" {
+		t.Errorf("an object that has changed is held as %+v", s.services.byKey[db])
 	}
 	_, dirtyWeb := s.dirty[web]
 	_, dirtyGone := s.dirty[gone]
-	if dirtyWeb || !dirtyGone || s.services[gone] != nil || len(s.dirty) != 2 {
+	if dirtyWeb || !dirtyGone || s.services.byKey[gone] != nil || len(s.dirty) != 2 {
 		t.Errorf("dirty %v", s.dirty)
 	}
 }
@@ -82,7 +82,7 @@ func keptQueries() (list []query) {
 // other names that have taken over.
 func keptAt(round int) world {
 	w := newWorld()
-	w[namespacesOf][key{name: "prod"}] = namespaceAt("prod", 1)
+	w[namespacesOf][object.Key{Name: "prod"}] = namespaceAt("prod", 1)
 	for i := range kept + others {
 		if i >= kept && (round%3 == 1 || i%2 == 0 && round%3 == 2) {
 			continue
@@ -94,7 +94,7 @@ func keptAt(round int) world {
 		if (i+round)%4 == 0 && round%5 != 0 {
 			version = round
 		}
-		w[servicesOf][key{"prod", name}] = eventService("prod", name, version, ip)
+		w[servicesOf][object.Key{Namespace: "prod", Name: name}] = eventService("prod", name, version, ip)
 		slice := eventSlice("prod", name+"-"+strconv.Itoa(version), name, webSlice, version)
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{keptAddress(i).String()}, Hostname: to("stays")})
 		w[slicesOf][keyOf(slice)] = slice
@@ -107,7 +107,7 @@ func keptAt(round int) world {
 
 // TestRelistHidesNothing reads names that exist throughout, as a client does, while every kind is listed again and again.
 func TestRelistHidesNothing(t *testing.T) {
-	f, err := newFollower(Options{VerifyPods: true, IgnoreEmpty: true}, zones.PodsVerified)
+	f, err := newFollower(Options{Selection: object.Selection{VerifyPods: true}, IgnoreEmpty: true}, zones.PodsVerified)
 	must(t, err)
 	asking, err := newClient(f.state.index, nil, zones.PodsVerified)
 	must(t, err)

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // pipes is a network of two in a bubble of its own time: who listens gets the other end of what is dialled.
@@ -117,21 +119,21 @@ func TestMaxInflight(t *testing.T) {
 			defer stop()
 
 			var asking sync.WaitGroup
-			for _, r := range resources {
-				if !r.when(Options{}) {
+			for _, r := range object.Resources {
+				if !r.When(object.Selection{}) {
 					continue
 				}
-				client := clients[schema.GroupVersion{Group: r.group, Version: r.version}]
+				client := clients[r.GroupVersion]
 				asking.Go(func() {
-					stream, err := client.Get().Resource(r.plural).VersionedParams(&metav1.ListOptions{Watch: true}, metav1.ParameterCodec).Stream(ctx)
+					stream, err := client.Get().Resource(r.Plural).VersionedParams(&metav1.ListOptions{Watch: true}, metav1.ParameterCodec).Stream(ctx)
 					if err != nil {
-						t.Errorf("%d at a time: the watch of %s: %v", inflight, r.plural, err)
+						t.Errorf("%d at a time: the watch of %s: %v", inflight, r.Plural, err)
 						return
 					}
 					defer stream.Close()
 					for range 2 {
-						if err := client.Get().Resource(r.plural).Do(ctx).Error(); err != nil {
-							t.Errorf("%d at a time: the list of %s: %v", inflight, r.plural, err)
+						if err := client.Get().Resource(r.Plural).Do(ctx).Error(); err != nil {
+							t.Errorf("%d at a time: the list of %s: %v", inflight, r.Plural, err)
 						}
 					}
 				})

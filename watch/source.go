@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clusterdns/clusterdns/watch/manifests"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -22,7 +23,7 @@ func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error)
 		return nil, err
 	}
 	if options.Manifests != "" {
-		return &Source{s, newManifests(s).run}, nil
+		return &Source{s, manifests.NewFolder(options.Manifests, options.Selection, log, s.take).Run}, nil
 	}
 	api, err := newAPIServer(s)
 	if err != nil {
@@ -52,10 +53,10 @@ func (s *Source) Counters() Counters {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	c := s.state.counters
-	c.Services, c.Slices, c.Namespaces, c.Pods = len(s.state.services), len(s.state.slices), len(s.state.namespaces), len(s.state.pods)
+	c.Objects = s.state.counts()
 	c.Requests = s.state.requests.read()
 	for _, a := range s.state.alive {
-		c.Stale = append(c.Stale, Stale{a.kind, a.silent()})
+		c.Stale = append(c.Stale, Stale{a.kind, a.idle()})
 	}
 	return c
 }

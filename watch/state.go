@@ -3,8 +3,6 @@ package watch
 import (
 	"cmp"
 	"log/slog"
-	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/watch/manifests"
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -29,16 +29,17 @@ type state struct {
 	listed   chan struct{}   // holds one token after a whole list has been taken
 
 	mu         sync.Mutex
-	services   map[key]*service
-	slices     map[key]*slice
-	byService  map[key][]*slice // in the order of their names
-	namespaces map[string]*namespace
-	pods       map[key]*pod
-	dirty      map[key]struct{}    // services to compile
-	dirtySpace map[string]struct{} // namespaces to look at again
+	services   collection[*object.Service]
+	slices     collection[*object.Slice]
+	byService  map[object.Key][]*object.Slice // in the order of their names
+	namespaces collection[*object.Namespace]
+	pods       collection[*object.Pod]
+	kinds      map[zones.Kinds]objects // these collections
+	dirty      map[object.Key]struct{} // services to compile
+	dirtySpace map[string]struct{}     // namespaces to look at again
 	dirtyPods  []podChange
 	synced     zones.Kinds
-	problems   map[string]struct{} // said already
+	problems   map[string]struct{} // logged already
 	counters   Counters
 	changed    []trigger // to be observed when they are published
 
@@ -49,34 +50,38 @@ type state struct {
 
 // podChange is a pod's address that came (by 1) or went (by -1).
 type podChange struct {
-	pod *pod
+	pod *object.Pod
 	by  int
 }
 
 // Counters are what a source counts. Objects are gauges, the others only rise.
 type Counters struct {
-	Services, Slices, Namespaces, Pods int
-	Problems                           uint64               // things wrong with objects
-	Published                          uint64               // snapshots
-	PassedOver                         map[string]int       // manifests of other kinds, by kind
-	Stale                              []Stale              // one for each kind that an API server is asked for
-	Programming                        [2]observe.Histogram // of changes of endpoints, by ProgrammingBounds; see ProgrammingKinds
-	Requests                           Requests             // to the API server
+	Objects     map[string]int       // that are held, by the plural of their kind
+	Problems    uint64               // things wrong with objects
+	Published   uint64               // snapshots
+	Ignored     map[string]int       // manifests of other kinds, by kind
+	Stale       []Stale              // one for each kind that an API server is asked for
+	Programming [2]observe.Histogram // of changes of endpoints, by ProgrammingBounds; see ProgrammingKinds
+	Requests    Requests             // to the API server
 }
 
-// Stale is how long the API server has said nothing of a kind.
+// Stale is the time since the API server last sent something of a kind.
 type Stale struct {
 	Kind string // plural
 	For  time.Duration
 }
 
-// maxProblems bounds what is remembered of problems said already.
+// maxProblems bounds what is remembered of problems logged already.
 const maxProblems = 10000
 
 func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
-		services: map[key]*service{}, slices: map[key]*slice{}, byService: map[key][]*slice{}, namespaces: map[string]*namespace{},
-		pods: map[key]*pod{}, dirty: map[key]struct{}{}, dirtySpace: map[string]struct{}{}, problems: map[string]struct{}{}}
+		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{}, dirtySpace: map[string]struct{}{}, problems: map[string]struct{}{}}
+	s.services = collection[*object.Service]{map[object.Key]*object.Service{}, s.serviceChanged}
+	s.slices = collection[*object.Slice]{map[object.Key]*object.Slice{}, s.sliceChanged}
+	s.namespaces = collection[*object.Namespace]{map[object.Key]*object.Namespace{}, s.namespaceChanged}
+	s.pods = collection[*object.Pod]{map[object.Key]*object.Pod{}, s.podChanged}
+	s.kinds = map[zones.Kinds]objects{zones.Services: &s.services, zones.Slices: &s.slices, zones.Namespaces: &s.namespaces, zones.PodObjects: &s.pods}
 	if o.Namespaces != "" {
 		s.exposed = map[string]bool{}
 		for name := range strings.SplitSeq(o.Namespaces, ",") {
@@ -103,8 +108,8 @@ func (s *state) shows(name string) bool {
 	if s.selector == nil {
 		return true
 	}
-	n := s.namespaces[name]
-	return n != nil && s.selector.Matches(labels.Set(n.labels))
+	n := s.namespace(name)
+	return n != nil && s.selector.Matches(labels.Set(n.Labels))
 }
 
 // change runs edit with the objects locked, and wakes the publisher.
@@ -119,80 +124,73 @@ func (s *state) change(edit func()) {
 }
 
 // complain counts problems and logs each once.
-func (s *state) complain(list []problem) {
+func (s *state) complain(list []object.Problem) {
 	for _, p := range list {
 		s.counters.Problems++
 		text := p.String()
-		if _, said := s.problems[text]; said || len(s.problems) >= maxProblems {
+		if _, logged := s.problems[text]; logged || len(s.problems) >= maxProblems {
 			continue
 		}
 		s.problems[text] = struct{}{}
-		s.log.Warn("object has a mistake, the rest of it is served", "object", text)
+		s.log.Warn("kubernetes: invalid object field ignored", "object", text)
 	}
 }
 
-func (s *state) setService(n *service) {
-	s.services[n.key] = n
-	s.dirty[n.key] = struct{}{}
+// namespace is nil when it does not exist.
+func (s *state) namespace(name string) *object.Namespace {
+	return s.namespaces.byKey[object.Key{Name: name}]
 }
 
-func (s *state) dropService(k key) {
-	if _, ok := s.services[k]; ok {
-		delete(s.services, k)
-		s.dirty[k] = struct{}{}
+func (s *state) serviceChanged(old, now *object.Service) { s.dirty[cmp.Or(now, old).Key] = struct{}{} }
+
+// sliceChanged keeps byService. The label that names a slice's service may have changed.
+func (s *state) sliceChanged(old, now *object.Slice) {
+	if old != nil {
+		owner := ownerOf(old)
+		list := s.byService[owner]
+		if list = slices.Delete(list, slices.Index(list, old), slices.Index(list, old)+1); len(list) == 0 {
+			delete(s.byService, owner)
+		} else {
+			s.byService[owner] = list
+		}
+		s.dirty[owner] = struct{}{}
+	}
+	if now != nil {
+		owner := ownerOf(now)
+		list := s.byService[owner]
+		at, _ := slices.BinarySearchFunc(list, now, func(a, b *object.Slice) int { return cmp.Compare(a.Name, b.Name) })
+		s.byService[owner] = slices.Insert(list, at, now)
+		s.dirty[owner] = struct{}{}
 	}
 }
 
-func (s *state) setSlice(n *slice) {
-	s.dropSlice(n.key) // the label that names its service may have changed
-	s.slices[n.key] = n
-	owner := key{n.namespace, n.service}
-	list := s.byService[owner]
-	at, _ := slices.BinarySearchFunc(list, n, func(a, b *slice) int { return cmp.Compare(a.name, b.name) })
-	s.byService[owner] = slices.Insert(list, at, n)
-	s.dirty[owner] = struct{}{}
+// ownerOf is the key of a slice's service.
+func ownerOf(o *object.Slice) object.Key { return object.Key{Namespace: o.Namespace, Name: o.Service} }
+
+func (s *state) namespaceChanged(old, now *object.Namespace) {
+	s.dirtySpace[cmp.Or(now, old).Name] = struct{}{}
 }
 
-func (s *state) dropSlice(k key) {
-	old, ok := s.slices[k]
-	if !ok {
-		return
-	}
-	delete(s.slices, k)
-	owner := key{old.namespace, old.service}
-	list := s.byService[owner]
-	list = slices.Delete(list, slices.Index(list, old), slices.Index(list, old)+1)
-	if len(list) == 0 {
-		delete(s.byService, owner)
-	} else {
-		s.byService[owner] = list
-	}
-	s.dirty[owner] = struct{}{}
-}
-
-func (s *state) setNamespace(n *namespace) {
-	s.namespaces[n.name] = n
-	s.dirtySpace[n.name] = struct{}{}
-}
-
-func (s *state) dropNamespace(name string) {
-	if _, ok := s.namespaces[name]; ok {
-		delete(s.namespaces, name)
-		s.dirtySpace[name] = struct{}{}
-	}
-}
-
-func (s *state) setPod(n *pod) {
-	s.dropPod(n.key)
-	s.pods[n.key] = n
-	s.dirtyPods = append(s.dirtyPods, podChange{n, 1})
-}
-
-func (s *state) dropPod(k key) {
-	if old, ok := s.pods[k]; ok {
-		delete(s.pods, k)
+func (s *state) podChanged(old, now *object.Pod) {
+	if old != nil {
 		s.dirtyPods = append(s.dirtyPods, podChange{old, -1})
 	}
+	if now != nil {
+		s.dirtyPods = append(s.dirtyPods, podChange{now, 1})
+	}
+}
+
+// counts is how many objects are held of each kind.
+func (s *state) counts() map[string]int {
+	counts := map[string]int{}
+	var counted zones.Kinds
+	for _, r := range object.Resources {
+		if counted&r.Kind == 0 { // those that are held as another kind are counted with it
+			counts[r.Plural] = s.kinds[r.Kind].len()
+			counted |= r.Kind
+		}
+	}
+	return counts
 }
 
 // publish compiles what is dirty and publishes it in one step. Until services, slices and namespaces have all been read once, their
@@ -216,11 +214,11 @@ func (s *state) publish(now time.Time) {
 // publishNamespaces makes namespaces exist or not. When a namespace appears or its labels change, a selector may show or hide its services.
 func (s *state) publishNamespaces(tx *zones.Tx) {
 	for name := range s.dirtySpace {
-		tx.SetNamespace(name, s.namespaces[name] != nil && s.shows(name))
+		tx.SetNamespace(name, s.namespace(name) != nil && s.shows(name))
 	}
 	if s.selector != nil && len(s.dirtySpace) > 0 {
-		for k := range s.services {
-			if _, ok := s.dirtySpace[k.namespace]; ok {
+		for k := range s.services.byKey {
+			if _, ok := s.dirtySpace[k.Namespace]; ok {
 				s.dirty[k] = struct{}{}
 			}
 		}
@@ -230,20 +228,20 @@ func (s *state) publishNamespaces(tx *zones.Tx) {
 
 func (s *state) publishServices(tx *zones.Tx) {
 	for k := range s.dirty {
-		n := s.services[k]
-		if n == nil || !s.shows(k.namespace) {
-			tx.DropService(k.namespace, k.name)
+		n := s.services.byKey[k]
+		if n == nil || !s.shows(k.Namespace) {
+			tx.DropService(k.Namespace, k.Name)
 			continue
 		}
 		unit, err := compile(&s.builder, n, s.byService[k], s.options)
 		if err != nil {
-			s.complain([]problem{{kind: "service", key: k, words: err.Error()}})
+			s.complain([]object.Problem{{Kind: "service", Key: k, Words: err.Error()}})
 			continue // the last good state stays
 		}
 		tx.SetService(unit)
 	}
 	if len(s.dirty) > 1000 {
-		s.dirty = map[key]struct{}{} // a map never shrinks: do not keep a full rebuild's
+		s.dirty = map[object.Key]struct{}{} // a map never shrinks: do not keep a full rebuild's
 		s.builder = zones.Builder{}
 	} else {
 		clear(s.dirty)
@@ -252,39 +250,23 @@ func (s *state) publishServices(tx *zones.Tx) {
 
 func (s *state) publishPods(tx *zones.Tx) {
 	for _, c := range s.dirtyPods {
-		for _, addr := range c.pod.addrs {
-			tx.AddPod(c.pod.namespace, addr, c.by)
+		for _, addr := range c.pod.Addrs {
+			tx.AddPod(c.pod.Namespace, addr, c.by)
 		}
 	}
 	s.dirtyPods = nil
 }
 
-// replaceAll makes the state hold exactly o, the whole of a source whose objects have no versions: what is equal stays untouched.
-func (s *state) replaceAll(o objects) {
+// take makes the state hold exactly what a folder of manifests has. Its objects have no versions: what is equal stays untouched.
+func (s *state) take(r manifests.Reading) {
 	s.change(func() {
-		replace(s.services, o.services, func(n *service) key { return n.key }, s.setService, s.dropService)
-		replace(s.slices, o.slices, func(n *slice) key { return n.key }, s.setSlice, s.dropSlice)
-		replace(s.namespaces, o.namespaces, func(n *namespace) string { return n.name }, s.setNamespace, s.dropNamespace)
-		replace(s.pods, o.pods, func(n *pod) key { return n.key }, s.setPod, s.dropPod)
+		s.counters.Ignored = r.Ignored
+		s.counters.Problems += uint64(r.NewFaults)
+		for kind, held := range s.kinds {
+			replace(held, r.Objects[kind])
+		}
 		s.synced |= zones.ServiceKinds | zones.PodObjects
 	})
-}
-
-// replace sets what of list differs from held, and drops what list lacks.
-func replace[K comparable, V any](held map[K]*V, list []*V, name func(*V) K, set func(*V), drop func(K)) {
-	listed := make(map[K]bool, len(list))
-	for _, n := range list {
-		k := name(n)
-		listed[k] = true
-		if old := held[k]; old == nil || !reflect.DeepEqual(old, n) {
-			set(n)
-		}
-	}
-	for k := range maps.Clone(held) {
-		if !listed[k] {
-			drop(k)
-		}
-	}
 }
 
 // newer reports whether resourceVersion a is later than b. Versions compare as numbers (KEP-5504); what is none is taken as later.

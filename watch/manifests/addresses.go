@@ -1,15 +1,17 @@
-package watch
+package manifests
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // claim is what an address is handed out for: one family of one service or pod.
 type claim struct {
 	kind string // "service" or "pod"
-	key
+	object.Key
 	ipv6 bool
 }
 
@@ -54,7 +56,7 @@ func (p pool) at(offset uint64) netip.Addr {
 // start is where the search for a claim's address begins. It depends on the claim alone, so that what other files hold moves no address
 // but where two searches meet.
 func (p pool) start(c claim, attempt byte) uint64 {
-	sum := sha256.Sum256([]byte(c.kind + "\x00" + c.namespace + "\x00" + c.name + "\x00" + string(attempt)))
+	sum := sha256.Sum256([]byte(c.kind + "\x00" + c.Namespace + "\x00" + c.Name + "\x00" + string(attempt)))
 	return p.first + binary.BigEndian.Uint64(sum[:])%(p.last-p.first+1)
 }
 

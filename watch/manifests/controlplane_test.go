@@ -1,4 +1,4 @@
-package watch
+package manifests
 
 import (
 	"flag"
@@ -14,6 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"github.com/clusterdns/clusterdns/watch/object"
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // updating reports whether expectations are to be rewritten: -update, the flag of the stories.
@@ -32,7 +35,7 @@ func mapFS(files map[string]string) fstest.MapFS {
 }
 
 // mustRead reads a folder, with everything kept.
-func mustRead(t *testing.T, files fs.FS, o Options) reading {
+func mustRead(t *testing.T, files fs.FS, o object.Selection) Reading {
 	t.Helper()
 	r, err := readManifests(files, o)
 	if err != nil {
@@ -41,39 +44,47 @@ func mustRead(t *testing.T, files fs.FS, o Options) reading {
 	return r
 }
 
+// kept is what a reading has of a kind.
+func kept[V object.Object](r Reading, kind zones.Kinds) (list []V) {
+	for _, o := range r.Objects[kind] {
+		list = append(list, o.(V))
+	}
+	return list
+}
+
 // dump is a reading for the eye.
-func dump(r reading) string {
+func dump(r Reading) string {
 	var b strings.Builder
 	line := func(words ...any) { fmt.Fprintln(&b, words...) }
-	for _, n := range r.objects.namespaces {
+	for _, n := range kept[*object.Namespace](r, zones.Namespaces) {
 		labels := ""
-		for _, name := range slices.Sorted(maps.Keys(n.labels)) {
-			labels += " " + name + "=" + n.labels[name]
+		for _, name := range slices.Sorted(maps.Keys(n.Labels)) {
+			labels += " " + name + "=" + n.Labels[name]
 		}
-		line("namespace", n.name+labels)
+		line("namespace", n.Name+labels)
 	}
-	for _, s := range r.objects.services {
-		words := "service " + s.namespace + "/" + s.name
-		if s.headless {
+	for _, s := range kept[*object.Service](r, zones.Services) {
+		words := "service " + s.Namespace + "/" + s.Name
+		if s.Headless {
 			words += " headless"
 		}
-		if s.externalName != "" {
-			words += " is " + s.externalName
+		if s.ExternalName != "" {
+			words += " is " + s.ExternalName
 		}
-		if s.flaw != flawless {
-			words += ": " + s.flaw.String()
+		if s.Flaw != object.Flawless {
+			words += ": " + s.Flaw.String()
 		}
-		line(words + addrWords(s.clusterIPs) + portWords(s.ports))
+		line(words + addrWords(s.ClusterIPs) + portWords(s.Ports))
 	}
-	for _, s := range r.objects.slices {
-		words := "slice " + s.namespace + "/" + s.name + " of " + s.service + portWords(s.ports)
-		if s.unready > 0 {
-			words += fmt.Sprintf(", %d not ready", s.unready)
+	for _, s := range kept[*object.Slice](r, zones.Slices) {
+		words := "slice " + s.Namespace + "/" + s.Name + " of " + s.Service + portWords(s.Ports)
+		if s.Unready > 0 {
+			words += fmt.Sprintf(", %d not ready", s.Unready)
 		}
 		line(words)
-		for e := range s.endpoints.each {
-			words := "  " + e.addr.String()
-			for _, part := range []struct{ name, text string }{{"hostname", e.hostname}, {"pod", e.pod}, {"zone", e.zone}} {
+		for e := range s.Endpoints.All {
+			words := "  " + e.Addr.String()
+			for _, part := range []struct{ name, text string }{{"hostname", e.Hostname}, {"pod", e.Pod}, {"zone", e.Zone}} {
 				if part.text != "" {
 					words += " " + part.name + "=" + part.text
 				}
@@ -81,14 +92,14 @@ func dump(r reading) string {
 			line(words)
 		}
 	}
-	for _, p := range r.objects.pods {
-		line("pod " + p.namespace + "/" + p.name + addrWords(p.addrs))
+	for _, p := range kept[*object.Pod](r, zones.PodObjects) {
+		line("pod " + p.Namespace + "/" + p.Name + addrWords(p.Addrs))
 	}
 	for _, f := range r.faults {
 		line(f)
 	}
-	for _, kind := range slices.Sorted(maps.Keys(r.passedOver)) {
-		line("passed over:", r.passedOver[kind], kind)
+	for _, kind := range slices.Sorted(maps.Keys(r.Ignored)) {
+		line("ignored:", r.Ignored[kind], kind)
 	}
 	return b.String()
 }
@@ -100,9 +111,9 @@ func addrWords[T fmt.Stringer](list []T) (words string) {
 	return words
 }
 
-func portWords(list []port) (words string) {
+func portWords(list []object.Port) (words string) {
 	for _, p := range list {
-		words += fmt.Sprintf(" %s:%d/%s", p.name, p.number, p.protocol)
+		words += fmt.Sprintf(" %s:%d/%s", p.Name, p.Number, p.Protocol)
 	}
 	return words
 }
@@ -110,7 +121,7 @@ func portWords(list []port) (words string) {
 // TestReadManifests reads each case of testdata/manifests: its files, to the objects that they stand for. A comment of the form
 // "options: namespaces=a,b labels=x" in a case's head sets options.
 func TestReadManifests(t *testing.T) {
-	cases, err := filepath.Glob("../testdata/manifests/*.txtar")
+	cases, err := filepath.Glob("../../testdata/manifests/*.txtar")
 	if err != nil || len(cases) == 0 {
 		t.Fatal("no cases", err)
 	}
@@ -129,7 +140,7 @@ func TestReadManifests(t *testing.T) {
 				}
 				folder[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
 			}
-			o := caseOptions(t, string(archive.Comment))
+			o := caseSelection(t, string(archive.Comment))
 			r := mustRead(t, folder, o)
 			got := dump(r)
 			if again := dump(mustRead(t, folder, o)); again != got {
@@ -152,8 +163,8 @@ func TestReadManifests(t *testing.T) {
 	}
 }
 
-func caseOptions(t *testing.T, head string) Options {
-	o := Options{PodNames: true, Zonal: true, VerifyPods: true}
+func caseSelection(t *testing.T, head string) object.Selection {
+	o := object.Selection{PodNames: true, Zonal: true, VerifyPods: true}
 	for line := range strings.Lines(head) {
 		words, found := strings.CutPrefix(line, "options: ")
 		if !found {
@@ -179,19 +190,19 @@ func caseOptions(t *testing.T, head string) Options {
 }
 
 func TestReadManifestsSaysWhatCannotWork(t *testing.T) {
-	if _, err := readManifests(mapFS(nil), Options{Labels: "a in ("}); err == nil {
+	if _, err := readManifests(mapFS(nil), object.Selection{Labels: "a in ("}); err == nil {
 		t.Error("a selector that cannot be parsed is no error")
 	}
-	if _, err := readManifests(os.DirFS(filepath.Join(t.TempDir(), "gone")), Options{}); err == nil {
+	if _, err := readManifests(os.DirFS(filepath.Join(t.TempDir(), "gone")), object.Selection{}); err == nil {
 		t.Error("a folder that does not exist is no error")
 	}
 }
 
 // TestSampleCluster reads the cluster of the demo. Its addresses are printed in the README and must not change.
 func TestSampleCluster(t *testing.T) {
-	r := mustRead(t, os.DirFS("../testdata/cluster"), Options{VerifyPods: true})
+	r := mustRead(t, os.DirFS("../../testdata/cluster"), object.Selection{VerifyPods: true})
 	got := dump(r)
-	const path = "../testdata/manifests/cluster.objects"
+	const path = "../../testdata/manifests/cluster.objects"
 	if updating() {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -204,16 +215,16 @@ func TestSampleCluster(t *testing.T) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)
 	}
-	if len(r.faults) > 0 || len(r.passedOver) > 0 {
-		t.Errorf("faults %v, passed over %v, want none", r.faults, r.passedOver)
+	if len(r.faults) > 0 || len(r.Ignored) > 0 {
+		t.Errorf("faults %v, ignored %v, want none", r.faults, r.Ignored)
 	}
 }
 
 // FuzzReadManifests reads any bytes as YAML and as JSON. Whatever comes out is what the rest of the package relies on: valid names and
 // addresses, no address handed out twice, the same at a second reading.
 func FuzzReadManifests(f *testing.F) {
-	cases, _ := filepath.Glob("../testdata/manifests/*.txtar")
-	samples, _ := filepath.Glob("../testdata/cluster/*.yaml")
+	cases, _ := filepath.Glob("../../testdata/manifests/*.txtar")
+	samples, _ := filepath.Glob("../../testdata/cluster/*.yaml")
 	for _, path := range samples {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -232,27 +243,27 @@ func FuzzReadManifests(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		folder := mapFS(map[string]string{"a.yaml": string(text), "b.json": string(text)})
-		o := Options{PodNames: true, Zonal: true, VerifyPods: true}
+		o := object.Selection{PodNames: true, Zonal: true, VerifyPods: true}
 		r, err := readManifests(folder, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		owners := map[string]string{}
-		for _, s := range r.objects.services {
-			if !validLabel(s.name) || !validLabel(s.namespace) || s.externalName != "" && !validName(s.externalName) {
+		for _, s := range kept[*object.Service](r, zones.Services) {
+			if !object.ValidLabel(s.Name) || !object.ValidLabel(s.Namespace) || s.ExternalName != "" && !object.ValidName(s.ExternalName) {
 				t.Errorf("bad name in %+v", s)
 			}
-			for _, addr := range s.clusterIPs {
-				name := s.namespace + "/" + s.name
+			for _, addr := range s.ClusterIPs {
+				name := s.Namespace + "/" + s.Name
 				if owner := owners[addr.String()]; owner != "" && owner != name {
 					t.Errorf("%s is the address of %s and %s", addr, owner, name)
 				}
 				owners[addr.String()] = name
 			}
 		}
-		for _, s := range r.objects.slices {
-			for e := range s.endpoints.each {
-				if !e.addr.IsValid() || e.hostname != "" && !validLabel(e.hostname) {
+		for _, s := range kept[*object.Slice](r, zones.Slices) {
+			for e := range s.Endpoints.All {
+				if !e.Addr.IsValid() || e.Hostname != "" && !object.ValidLabel(e.Hostname) {
 					t.Errorf("bad endpoint %+v", e)
 				}
 			}

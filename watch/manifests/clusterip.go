@@ -1,4 +1,4 @@
-package watch
+package manifests
 
 import (
 	"fmt"
@@ -6,10 +6,12 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// refuseConflicts leaves out a service that asks for a cluster IP of another one; the first that is written has it.
-func (c *cluster) refuseConflicts() {
+// rejectConflicts leaves out a service that asks for a cluster IP of another one; the first that is written has it.
+func (c *controlPlane) rejectConflicts() {
 	owner := map[netip.Addr]*corev1.Service{}
 	c.services = slices.DeleteFunc(c.services, func(o *corev1.Service) bool {
 		given := givenClusterIPs(o)
@@ -17,7 +19,7 @@ func (c *cluster) refuseConflicts() {
 			if first := owner[addr]; first != nil {
 				words := fmt.Sprintf("cluster IP %q is that of service %s/%s", addr, first.Namespace, first.Name)
 				c.report(c.source[o].faultIn(words))
-				c.leaveOut(o)
+				c.reject(o)
 				return true
 			}
 		}
@@ -30,24 +32,24 @@ func (c *cluster) refuseConflicts() {
 
 // givenClusterIPs are the addresses that a manifest asks for.
 func givenClusterIPs(o *corev1.Service) []netip.Addr {
-	s, _ := stripService(o)
-	return s.clusterIPs // s is not nil: a service without a valid name is refused
+	s, _ := object.StripService(o)
+	return s.ClusterIPs // s is not nil: a service without a valid name was rejected
 }
 
 // holdGiven keeps every address that a manifest gives from being handed out.
-func (c *cluster) holdGiven(addresses *allocator) {
+func (c *controlPlane) holdGiven(addresses *allocator) {
 	for _, o := range c.services {
 		for _, addr := range givenClusterIPs(o) {
 			addresses.hold(addr)
 		}
 	}
 	hold := func(text string) {
-		if addr, ok := parseAddr(text); ok {
+		if addr, ok := object.ParseAddr(text); ok {
 			addresses.hold(addr)
 		}
 	}
 	for _, o := range c.pods {
-		for _, text := range podIPs(o) {
+		for _, text := range object.PodIPs(o) {
 			hold(text)
 		}
 	}
@@ -68,18 +70,18 @@ func (c *cluster) holdGiven(addresses *allocator) {
 }
 
 // giveClusterIPs gives each service an address of each of its families that has none yet.
-func (c *cluster) giveClusterIPs(addresses *allocator) {
+func (c *controlPlane) giveClusterIPs(addresses *allocator) {
 	var claims []claim
 	for _, o := range c.byName() {
 		for _, family := range missingFamilies(o) {
-			claims = append(claims, claim{"service", key{o.Namespace, o.Name}, family == corev1.IPv6Protocol})
+			claims = append(claims, claim{"service", object.KeyOf(o), family == corev1.IPv6Protocol})
 		}
 	}
 	addresses.assign(claims)
 	for _, o := range c.services {
-		texts := slices.Clone(clusterIPs(o))
+		texts := slices.Clone(object.ClusterIPs(o))
 		for _, family := range missingFamilies(o) {
-			addr := addresses.current[claim{"service", key{o.Namespace, o.Name}, family == corev1.IPv6Protocol}]
+			addr := addresses.current[claim{"service", object.KeyOf(o), family == corev1.IPv6Protocol}]
 			if !addr.IsValid() {
 				c.report(c.source[o].fault("", fmt.Sprintf("no %s cluster IP is free", family)))
 				continue
@@ -91,9 +93,9 @@ func (c *cluster) giveClusterIPs(addresses *allocator) {
 }
 
 // byName are the services in the order of their names, for the order in which files are read must not decide who gets an address.
-func (c *cluster) byName() []*corev1.Service {
+func (c *controlPlane) byName() []*corev1.Service {
 	return slices.SortedFunc(slices.Values(c.services), func(a, b *corev1.Service) int {
-		return compareKeys(key{a.Namespace, a.Name}, key{b.Namespace, b.Name})
+		return compareKeys(object.KeyOf(a), object.KeyOf(b))
 	})
 }
 
@@ -118,7 +120,7 @@ func families(o *corev1.Service) (list []corev1.IPFamily) {
 	if len(list) == 0 {
 		add(corev1.IPv4Protocol)
 	}
-	switch value(o.Spec.IPFamilyPolicy) {
+	switch object.Value(o.Spec.IPFamilyPolicy) {
 	case corev1.IPFamilyPolicySingleStack:
 		return list[:max(given, 1)]
 	case corev1.IPFamilyPolicyPreferDualStack, corev1.IPFamilyPolicyRequireDualStack:
@@ -130,7 +132,7 @@ func families(o *corev1.Service) (list []corev1.IPFamily) {
 
 // missingFamilies are those of which a service needs a cluster IP that its manifest does not give.
 func missingFamilies(o *corev1.Service) (list []corev1.IPFamily) {
-	if o.Spec.Type == corev1.ServiceTypeExternalName || slices.Contains(clusterIPs(o), corev1.ClusterIPNone) {
+	if o.Spec.Type == corev1.ServiceTypeExternalName || slices.Contains(object.ClusterIPs(o), corev1.ClusterIPNone) {
 		return nil
 	}
 	has := map[corev1.IPFamily]bool{}

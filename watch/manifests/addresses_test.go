@@ -1,4 +1,4 @@
-package watch
+package manifests
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"testing/fstest"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // manyServices are n files, each with a service of both families and a Deployment of one pod.
@@ -31,7 +33,7 @@ spec: {selector: {matchLabels: {app: d}}, template: {metadata: {labels: {app: d}
 func TestAddressesDoNotMove(t *testing.T) {
 	const n = 400
 	files := manyServices(n)
-	whole := mustRead(t, files, Options{})
+	whole := mustRead(t, files, object.Selection{})
 	if len(whole.faults) > 0 {
 		t.Fatal(whole.faults)
 	}
@@ -51,7 +53,7 @@ func TestAddressesDoNotMove(t *testing.T) {
 		delete(files, fmt.Sprintf("%d.yaml", i))
 	}
 	moved := 0
-	fresh := mustRead(t, files, Options{})
+	fresh := mustRead(t, files, object.Selection{})
 	for c, addr := range fresh.allocations {
 		if whole.allocations[c] != addr {
 			moved++
@@ -64,7 +66,7 @@ func TestAddressesDoNotMove(t *testing.T) {
 
 // TestSearchesThatMeet holds the place that a claim's search begins at: it goes on to its second attempt.
 func TestSearchesThatMeet(t *testing.T) {
-	c := claim{"service", key{"a", "second"}, false}
+	c := claim{"service", object.Key{Namespace: "a", Name: "second"}, false}
 	a := newAllocator()
 	a.hold(poolOf(c).at(poolOf(c).start(c, 0)))
 	a.assign([]claim{c})
@@ -96,7 +98,7 @@ func TestPoolsStayInTheirPrefixes(t *testing.T) {
 func TestFullPool(t *testing.T) {
 	var claims []claim
 	for i := range 1 << 16 {
-		claims = append(claims, claim{"pod", key{"ns", fmt.Sprint(i)}, false})
+		claims = append(claims, claim{"pod", object.Key{Namespace: "ns", Name: fmt.Sprint(i)}, false})
 	}
 	a := newAllocator()
 	a.assign(claims)

@@ -1,4 +1,4 @@
-package watch
+package manifests
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,12 +16,15 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/clusterdns/clusterdns/watch/object"
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // live is a running source of manifests.
 type live struct {
 	folder   string
-	readings chan reading
+	readings chan Reading
 	logged   *syncBuilder
 }
 
@@ -45,13 +49,13 @@ func (b *syncBuilder) String() string {
 func start(t *testing.T, folder string) *live {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	l := &live{folder, make(chan reading, 100), new(syncBuilder)}
-	m := &manifests{folder: folder, log: slog.New(slog.NewTextHandler(io.MultiWriter(l.logged, t.Output()), nil)),
-		quiet: 5 * time.Millisecond, patience: time.Second, poll: 10 * time.Millisecond,
-		sink: func(r reading, _ int) { l.readings <- r }}
+	l := &live{folder, make(chan Reading, 100), new(syncBuilder)}
+	d := &Folder{path: folder, log: slog.New(slog.NewTextHandler(io.MultiWriter(l.logged, t.Output()), nil)),
+		settle: 5 * time.Millisecond, patience: time.Second, poll: 10 * time.Millisecond,
+		sink: func(r Reading) { l.readings <- r }}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); m.run(ctx) }()
+	go func() { defer close(done); d.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		<-done
@@ -61,7 +65,7 @@ func start(t *testing.T, folder string) *live {
 }
 
 // await takes readings until one has exactly these services, and returns it.
-func (l *live) await(t *testing.T, names ...string) reading {
+func (l *live) await(t *testing.T, names ...string) Reading {
 	t.Helper()
 	want := strings.Join(names, " ")
 	got := "no reading"
@@ -78,12 +82,17 @@ func (l *live) await(t *testing.T, names ...string) reading {
 	}
 }
 
-func serviceNames(r reading) string {
+func serviceNames(r Reading) string {
 	var list []string
-	for _, s := range r.objects.services {
-		list = append(list, s.name)
+	for _, s := range kept[*object.Service](r, zones.Services) {
+		list = append(list, s.Name)
 	}
 	return strings.Join(list, " ")
+}
+
+// addressOf is the cluster IP of the first service.
+func addressOf(r Reading) netip.Addr {
+	return kept[*object.Service](r, zones.Services)[0].ClusterIPs[0]
 }
 
 func serviceText(name string) string {
@@ -112,7 +121,7 @@ func TestEditsAreFollowed(t *testing.T) {
 
 	write(t, serviceText("a")+serviceText("b"), folder, "a.yaml") // in place
 	second := l.await(t, "a", "b")
-	if got, want := second.objects.services[0].clusterIPs[0], first.objects.services[0].clusterIPs[0]; got != want {
+	if got, want := addressOf(second), addressOf(first); got != want {
 		t.Errorf("the address of a moved from %s to %s", want, got)
 	}
 
@@ -207,9 +216,9 @@ func TestFolderIsRemovedAndMadeAgain(t *testing.T) {
 // TestMissingFolderIsNamed reads a folder that is not there.
 func TestMissingFolderIsNamed(t *testing.T) {
 	var logged strings.Builder
-	m := &manifests{folder: filepath.Join(t.TempDir(), "gone"), log: slog.New(slog.NewTextHandler(&logged, nil))}
-	m.read()
-	if words := "stat " + m.folder + ": no such file or directory"; !strings.Contains(logged.String(), words) {
+	d := &Folder{path: filepath.Join(t.TempDir(), "gone"), log: slog.New(slog.NewTextHandler(&logged, nil))}
+	d.read()
+	if words := "stat " + d.path + ": no such file or directory"; !strings.Contains(logged.String(), words) {
 		t.Errorf("%q is not logged, but %s", words, &logged)
 	}
 }
@@ -246,19 +255,19 @@ func TestNeighboursDoNotConcern(t *testing.T) {
 	if n := len(l.readings); n > 0 {
 		t.Errorf("%d readings more than changes", n)
 	}
-	if n := strings.Count(l.logged.String(), "manifests read"); n > 3 { // b.yaml is created, then written
+	if n := strings.Count(l.logged.String(), "manifests: folder read"); n > 3 { // b.yaml is created, then written
 		t.Errorf("%d readings, want at most 3", n)
 	}
 }
 
 // TestPolling reads again where a watch cannot be had.
 func TestPolling(t *testing.T) {
-	m := &manifests{poll: time.Millisecond, quiet: time.Millisecond, patience: time.Millisecond}
-	m.wait(t.Context(), nil)
+	d := &Folder{poll: time.Millisecond, settle: time.Millisecond, patience: time.Millisecond}
+	d.wait(t.Context(), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	m.poll = time.Hour
-	m.wait(ctx, nil)
+	d.poll = time.Hour
+	d.wait(ctx, nil)
 }
 
 // TestConfigMapOfFolders follows a folder that is itself a link through "..data".
@@ -289,8 +298,8 @@ func TestAddressesComeBack(t *testing.T) {
 	write(t, ipv6(second), folder, "service.yaml")
 	write(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec: {containers: []}\n", folder, "pod.yaml")
 	l := start(t, folder)
-	service := claim{"service", key{"default", second}, true}
-	pod := claim{"pod", key{"default", "pod"}, false}
+	service := claim{"service", object.Key{Namespace: "default", Name: second}, true}
+	pod := claim{"pod", object.Key{Namespace: "default", Name: "pod"}, false}
 	before := l.await(t, second).allocations
 
 	for _, test := range []struct {
@@ -309,7 +318,7 @@ func TestAddressesComeBack(t *testing.T) {
 		if moved == before[test.claim] || !moved.IsValid() {
 			t.Errorf("with %s, the address of %v is %s", test.other, test.claim, moved)
 		}
-		said := fmt.Sprintf("%s=default/%s from=%s to=%s", test.claim.kind, test.claim.name, before[test.claim], moved)
+		said := fmt.Sprintf("%s=default/%s from=%s to=%s", test.claim.kind, test.claim.Name, before[test.claim], moved)
 		if !strings.Contains(l.logged.String(), said) {
 			t.Errorf("%q is not logged", said)
 		}
@@ -325,12 +334,12 @@ func meeting(t *testing.T) (first, second string) {
 	t.Helper()
 	starts := map[uint64]string{}
 	for i := range 10000 {
-		c := claim{"service", key{"default", fmt.Sprintf("s%04d", i)}, true}
+		c := claim{"service", object.Key{Namespace: "default", Name: fmt.Sprintf("s%04d", i)}, true}
 		at := poolOf(c).start(c, 0)
 		if starts[at] != "" && poolOf(c).at(at).IsValid() {
-			return starts[at], c.name
+			return starts[at], c.Name
 		}
-		starts[at] = c.name
+		starts[at] = c.Name
 	}
 	t.Fatal("no two searches meet")
 	return "", ""

@@ -1,4 +1,4 @@
-package watch
+package object
 
 import (
 	"os"
@@ -10,10 +10,10 @@ import (
 )
 
 // TestRole compares the ClusterRole of deploy/base with what is watched. A permission too few leaves names unanswered, and one too many
-// is one that a stolen token has. Each row counts, whatever its `when`: an option of the Corefile turns it on, and the role is not
+// is one that a stolen token has. Each row counts, whatever its When: an option of the Corefile turns it on, and the role is not
 // changed when the Corefile is.
 func TestRole(t *testing.T) {
-	text, err := os.ReadFile("../deploy/base/clusterrole.yaml")
+	text, err := os.ReadFile("../../deploy/base/clusterrole.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,9 +25,9 @@ func TestRole(t *testing.T) {
 		t.Error("the rules of other roles are added")
 	}
 	want := map[string]int{}
-	for _, r := range resources {
-		want["list "+r.plural+"."+r.group]++
-		want["watch "+r.plural+"."+r.group]++
+	for _, r := range Resources {
+		want["list "+r.Plural+"."+r.Group]++
+		want["watch "+r.Plural+"."+r.Group]++
 	}
 	got := map[string]int{}
 	for _, rule := range role.Rules {

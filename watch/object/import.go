@@ -1,20 +1,19 @@
-package watch
+package object
 
 import (
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	corev1 "k8s.io/api/core/v1"
 )
-
-// ServiceImport is a custom resource (KEP-1645). These are the fields of it that are read, in the form the API server's JSON has.
 
 var importsVersion = schema.GroupVersion{Group: "multicluster.x-k8s.io", Version: "v1alpha1"}
 
-type serviceImport struct {
+// ServiceImport is a custom resource (KEP-1645): the fields of it that are read, as the API server's JSON has them. Schemes know it by the
+// name of its Go type.
+type ServiceImport struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
@@ -28,14 +27,15 @@ type serviceImport struct {
 	} `json:"spec"`
 }
 
-type serviceImportList struct {
+// ServiceImportList is a list of them. Schemes know it by the name of its Go type.
+type ServiceImportList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata"`
-	Items           []serviceImport `json:"items"`
+	Items           []ServiceImport `json:"items"`
 }
 
 // DeepCopyObject implements runtime.Object.
-func (o *serviceImport) DeepCopyObject() runtime.Object {
+func (o *ServiceImport) DeepCopyObject() runtime.Object {
 	c := *o
 	c.ObjectMeta = *o.ObjectMeta.DeepCopy()
 	c.Spec.IPs, c.Spec.Ports = slices.Clone(o.Spec.IPs), slices.Clone(o.Spec.Ports)
@@ -43,24 +43,18 @@ func (o *serviceImport) DeepCopyObject() runtime.Object {
 }
 
 // DeepCopyObject implements runtime.Object.
-func (o *serviceImportList) DeepCopyObject() runtime.Object {
+func (o *ServiceImportList) DeepCopyObject() runtime.Object {
 	c := *o
 	c.ListMeta = *o.ListMeta.DeepCopy()
 	c.Items = nil
 	for i := range o.Items {
-		c.Items = append(c.Items, *o.Items[i].DeepCopyObject().(*serviceImport))
+		c.Items = append(c.Items, *o.Items[i].DeepCopyObject().(*ServiceImport))
 	}
 	return &c
 }
 
-func addImportsToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypeWithName(importsVersion.WithKind("ServiceImport"), &serviceImport{})
-	s.AddKnownTypeWithName(importsVersion.WithKind("ServiceImportList"), &serviceImportList{})
-	return nil
-}
-
 // stripImport keeps what is read of a ServiceImport: to names it is a service whose cluster IPs are those of the clusterset.
-func stripImport(o *serviceImport) (*service, []problem) {
+func stripImport(o *ServiceImport) (*Service, []Problem) {
 	spec := corev1.ServiceSpec{ClusterIPs: o.Spec.IPs}
 	if o.Spec.Type == "Headless" {
 		spec.ClusterIPs = []string{corev1.ClusterIPNone}
@@ -68,9 +62,9 @@ func stripImport(o *serviceImport) (*service, []problem) {
 	for _, p := range o.Spec.Ports {
 		spec.Ports = append(spec.Ports, corev1.ServicePort{Name: p.Name, Protocol: p.Protocol, Port: p.Port})
 	}
-	s, problems := stripService(&corev1.Service{ObjectMeta: o.ObjectMeta, Spec: spec})
+	s, problems := StripService(&corev1.Service{ObjectMeta: o.ObjectMeta, Spec: spec})
 	for i := range problems {
-		problems[i].kind = "serviceimport"
+		problems[i].Kind = "serviceimport"
 	}
 	return s, problems
 }

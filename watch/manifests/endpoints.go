@@ -1,4 +1,4 @@
-package watch
+package manifests
 
 //lint:file-ignore SA1019 Endpoints are deprecated, and still written by hand for services without a selector
 
@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // controllerName is in the label of slices that Kubernetes' own controller wrote.
@@ -23,13 +25,13 @@ const controllerName = "endpointslice-controller.k8s.io"
 
 // mirrorEndpoints makes slices of the Endpoints that somebody wrote for a service without a selector. Endpoints of one with a selector
 // are the controller's, and its slices say the same.
-func (c *cluster) mirrorEndpoints() {
-	custom := map[key]bool{}
+func (c *controlPlane) mirrorEndpoints() {
+	custom := map[object.Key]bool{}
 	for _, o := range c.services {
-		custom[key{o.Namespace, o.Name}] = len(o.Spec.Selector) == 0
+		custom[object.KeyOf(o)] = len(o.Spec.Selector) == 0
 	}
 	for _, o := range c.endpoints {
-		if custom[key{o.Namespace, o.Name}] && o.Labels[discoveryv1.LabelSkipMirror] != "true" {
+		if custom[object.KeyOf(o)] && o.Labels[discoveryv1.LabelSkipMirror] != "true" {
 			for _, made := range mirror(o) {
 				c.addSlice(made)
 			}
@@ -90,30 +92,30 @@ func newSlice(owner metav1.Object, family discoveryv1.AddressType, ports []disco
 }
 
 // addSlice takes a slice that was made, under a name that no other slice has.
-func (c *cluster) addSlice(o *discoveryv1.EndpointSlice) {
+func (c *controlPlane) addSlice(o *discoveryv1.EndpointSlice) {
 	name := o.Name
 	for n := 0; ; n++ {
-		if _, exists := c.written[id{"EndpointSlice", key{o.Namespace, o.Name}}]; !exists {
+		if _, exists := c.written[id{"EndpointSlice", object.KeyOf(o)}]; !exists {
 			break
 		}
 		o.Name = name + "-" + strconv.Itoa(n)
 	}
-	c.written[id{"EndpointSlice", key{o.Namespace, o.Name}}] = manifest{}
+	c.written[id{"EndpointSlice", object.KeyOf(o)}] = manifest{}
 	c.slices = append(c.slices, o)
 }
 
 // buildSlices makes the slices of services with a selector, as the EndpointSlice controller does; but for a service whose slices, as the
 // controller wrote them, are among the manifests.
-func (c *cluster) buildSlices() {
-	built := map[key]bool{}
+func (c *controlPlane) buildSlices() {
+	built := map[object.Key]bool{}
 	for _, o := range c.slices {
 		if o.Labels[discoveryv1.LabelManagedBy] == controllerName {
-			built[key{o.Namespace, o.Labels[discoveryv1.LabelServiceName]}] = true
+			built[object.Key{Namespace: o.Namespace, Name: o.Labels[discoveryv1.LabelServiceName]}] = true
 		}
 	}
 	byLabel := c.podsByLabel()
 	for _, o := range c.services {
-		if len(o.Spec.Selector) == 0 || o.Spec.Type == corev1.ServiceTypeExternalName || built[key{o.Namespace, o.Name}] {
+		if len(o.Spec.Selector) == 0 || o.Spec.Type == corev1.ServiceTypeExternalName || built[object.KeyOf(o)] {
 			continue
 		}
 		pods := selected(o, byLabel)
@@ -127,7 +129,7 @@ func (c *cluster) buildSlices() {
 }
 
 // reportTargets says which ports of a service have a name that none of its pods has: an API server takes it, and the port has no records.
-func (c *cluster) reportTargets(o *corev1.Service, pods []*corev1.Pod) {
+func (c *controlPlane) reportTargets(o *corev1.Service, pods []*corev1.Pod) {
 	for i := range o.Spec.Ports {
 		p := &o.Spec.Ports[i]
 		has := func(pod *corev1.Pod) bool { return targetPort(p, cmp.Or(p.Protocol, corev1.ProtocolTCP), pod) != 0 }
@@ -141,7 +143,7 @@ func (c *cluster) reportTargets(o *corev1.Service, pods []*corev1.Pod) {
 type podLabel struct{ namespace, name, value string }
 
 // podsByLabel spares services a walk over all pods.
-func (c *cluster) podsByLabel() map[podLabel][]*corev1.Pod {
+func (c *controlPlane) podsByLabel() map[podLabel][]*corev1.Pod {
 	by := map[podLabel][]*corev1.Pod{}
 	for _, o := range slices.SortedFunc(slices.Values(c.pods), func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) }) {
 		for name, value := range o.Labels {
@@ -169,7 +171,7 @@ func buildFamily(o *corev1.Service, family discoveryv1.AddressType, pods []*core
 	byPorts := map[string]*discoveryv1.EndpointSlice{}
 	for _, p := range pods {
 		var addresses []string
-		for _, text := range podIPs(p) {
+		for _, text := range object.PodIPs(p) {
 			if familyOf(text) == family {
 				addresses = append(addresses, text)
 			}
@@ -248,7 +250,7 @@ func targetPort(named *corev1.ServicePort, protocol corev1.Protocol, p *corev1.P
 // sidecars are the init containers that go on running.
 func sidecars(p *corev1.Pod) (list []corev1.Container) {
 	for _, container := range p.Spec.InitContainers {
-		if value(container.RestartPolicy) == corev1.ContainerRestartPolicyAlways {
+		if object.Value(container.RestartPolicy) == corev1.ContainerRestartPolicyAlways {
 			list = append(list, container)
 		}
 	}

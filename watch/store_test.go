@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -27,8 +28,13 @@ func newStores(t testing.TB) *stores {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := func(kind zones.Kinds) *store { return &store{state: s, kind: kind, alive: newAlive("")} }
+	of := func(kind zones.Kinds) *store { return newStore(s, resourceOf(kind), newAlive("")) }
 	return &stores{s, of(zones.Services), of(zones.Slices), of(zones.Namespaces)}
+}
+
+// resourceOf is the first resource of a kind.
+func resourceOf(kind zones.Kinds) *object.Resource {
+	return &object.Resources[slices.IndexFunc(object.Resources, func(r object.Resource) bool { return r.Kind == kind })]
 }
 
 func namespaceAt(name string, version int) *corev1.Namespace {
@@ -51,19 +57,19 @@ func sliceAt(service, address string, version int) *discoveryv1.EndpointSlice {
 	}
 }
 
-// do ends the test at an error.
-func do(t testing.TB, err error) {
+// must ends the test at an error.
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// held is what is known of the services, as "name address".
+// held is the services that are held, as "name address".
 func (s *stores) held() []string {
 	var all []string
-	for k, o := range s.state.services {
-		all = append(all, fmt.Sprint(k.name, " ", o.clusterIPs))
+	for k, o := range s.state.services.byKey {
+		all = append(all, fmt.Sprint(k.Name, " ", o.ClusterIPs))
 	}
 	slices.Sort(all)
 	return all
@@ -72,10 +78,10 @@ func (s *stores) held() []string {
 // TestStaleEventsChangeNothing replays events of the past, as an API server does whose cache is behind.
 func TestStaleEventsChangeNothing(t *testing.T) {
 	s := newStores(t)
-	do(t, s.services.Replace([]any{serviceAt("a", "10.0.0.1", 3), serviceAt("b", "10.0.0.2", 4)}, "10"))
-	do(t, s.services.Update(serviceAt("a", "10.0.0.3", 12)))
-	do(t, s.services.Delete(serviceAt("b", "10.0.0.2", 13)))
-	do(t, s.services.Add(serviceAt("c", "10.0.0.5", 14)))
+	must(t, s.services.Replace([]any{serviceAt("a", "10.0.0.1", 3), serviceAt("b", "10.0.0.2", 4)}, "10"))
+	must(t, s.services.Update(serviceAt("a", "10.0.0.3", 12)))
+	must(t, s.services.Delete(serviceAt("b", "10.0.0.2", 13)))
+	must(t, s.services.Add(serviceAt("c", "10.0.0.5", 14)))
 	want := []string{"a [10.0.0.3]", "c [10.0.0.5]"}
 	for _, replay := range []struct {
 		what string
@@ -87,26 +93,26 @@ func TestStaleEventsChangeNothing(t *testing.T) {
 		{"a deletion before the creation", func() error { return s.services.Delete(serviceAt("c", "10.0.0.4", 11)) }},
 		{"a deletion of what is gone", func() error { return s.services.Delete(serviceAt("b", "10.0.0.2", 13)) }},
 	} {
-		do(t, replay.do())
+		must(t, replay.do())
 		if got := s.held(); !slices.Equal(got, want) {
 			t.Fatalf("after %s: %v, want %v", replay.what, got, want)
 		}
 	}
-	// A bookmark says that nothing up to its version is to come.
-	do(t, s.services.Bookmark("20"))
-	do(t, s.services.Add(serviceAt("d", "10.0.0.6", 19)))
+	// After a bookmark nothing up to its version is to come.
+	must(t, s.services.Bookmark("20"))
+	must(t, s.services.Add(serviceAt("d", "10.0.0.6", 19)))
 	if got := s.held(); !slices.Equal(got, want) {
 		t.Fatalf("after an event from before a bookmark: %v, want %v", got, want)
 	}
-	do(t, s.services.Add(serviceAt("d", "10.0.0.6", 21)))
+	must(t, s.services.Add(serviceAt("d", "10.0.0.6", 21)))
 	// 9 comes before 10, though not as text.
-	do(t, s.services.Replace([]any{serviceAt("a", "10.0.0.1", 8)}, "9")) // a backup was restored
-	do(t, s.services.Add(serviceAt("b", "10.0.0.2", 10)))
+	must(t, s.services.Replace([]any{serviceAt("a", "10.0.0.1", 8)}, "9")) // a backup was restored
+	must(t, s.services.Add(serviceAt("b", "10.0.0.2", 10)))
 	if got, want := s.held(), []string{"a [10.0.0.1]", "b [10.0.0.2]"}; !slices.Equal(got, want) {
 		t.Fatalf("after a restored backup: %v, want %v", got, want)
 	}
 	// The restored control plane gives its versions once more, to other changes.
-	do(t, s.services.Replace([]any{serviceAt("a", "10.0.0.7", 8)}, "11"))
+	must(t, s.services.Replace([]any{serviceAt("a", "10.0.0.7", 8)}, "11"))
 	if got, want := s.held(), []string{"a [10.0.0.7]"}; !slices.Equal(got, want) {
 		t.Fatalf("after a change at a version that was given before: %v, want %v", got, want)
 	}
@@ -121,21 +127,21 @@ func TestListAgain(t *testing.T) {
 			object metav1.Object
 		}{{s.services, serviceAt("a", "10.0.0.1", 1)}, {s.slices, sliceAt("a", "10.1.0.1", 2)}, {s.namespaces, namespaceAt("prod", 3)}} {
 			arrived := cache.NewStore(cache.MetaNamespaceKeyFunc, cache.WithTransformer(list.Transformer()))
-			do(t, arrived.Add(list.object))
+			must(t, arrived.Add(list.object))
 			for _, o := range arrived.List() {
 				m, err := meta.Accessor(o)
-				do(t, err)
+				must(t, err)
 				if m.GetNamespace() != list.object.GetNamespace() || m.GetName() != list.object.GetName() || m.GetResourceVersion() != list.object.GetResourceVersion() {
 					t.Errorf("%T is %s/%s at %s, want %v", o, m.GetNamespace(), m.GetName(), m.GetResourceVersion(), list.object)
 				}
 			}
-			do(t, list.Replace(arrived.List(), "3"))
+			must(t, list.Replace(arrived.List(), "3"))
 		}
 	}
 	if got, want := s.held(), []string{"a [10.0.0.1]"}; !slices.Equal(got, want) {
 		t.Errorf("held %v, want %v", got, want)
 	}
-	if len(s.state.slices) != 1 || len(s.state.namespaces) != 1 {
-		t.Errorf("held %d slices, %d namespaces, want 1 and 1", len(s.state.slices), len(s.state.namespaces))
+	if len(s.state.slices.byKey) != 1 || len(s.state.namespaces.byKey) != 1 {
+		t.Errorf("held %d slices, %d namespaces, want 1 and 1", len(s.state.slices.byKey), len(s.state.namespaces.byKey))
 	}
 }

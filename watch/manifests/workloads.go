@@ -1,4 +1,4 @@
-package watch
+package manifests
 
 import (
 	"crypto/sha256"
@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // workload is an object that makes pods.
@@ -32,6 +34,7 @@ type workload struct {
 // maxReplicas bounds the pods of one workload: a folder of manifests is to be read on a laptop.
 const maxReplicas = 10000
 
+// newWorkload is nil for an object that makes no pods.
 func newWorkload(o metav1.Object, m manifest) *workload {
 	w := &workload{Object: o, manifest: m, replicas: 1}
 	var status any
@@ -52,9 +55,11 @@ func newWorkload(o metav1.Object, m manifest) *workload {
 		}
 	case *appsv1.DaemonSet:
 		w.kind, w.selector, w.template, status, ready = "DaemonSet", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.NumberReady // one node
+	default:
+		return nil
 	}
 	w.ready = w.replicas
-	if !reflect.ValueOf(status).IsZero() || w.saysReady() {
+	if !reflect.ValueOf(status).IsZero() || w.readyIsGiven() {
 		w.ready = min(ready, w.replicas)
 	}
 	return w
@@ -66,8 +71,8 @@ func (w *workload) setReplicas(n *int32) {
 	}
 }
 
-// saysReady tells a status that says that no pod is ready from the empty one that tools write into manifests.
-func (w *workload) saysReady() bool {
+// readyIsGiven tells a status in which no pod is ready from the empty one that tools write into manifests.
+func (w *workload) readyIsGiven() bool {
 	var o struct {
 		Status struct {
 			ReadyReplicas *int32 `json:"readyReplicas"`
@@ -78,11 +83,11 @@ func (w *workload) saysReady() bool {
 
 // makePods makes the pods of workloads. A workload whose pods or ReplicaSets are written too, as in the output of `kubectl get -o yaml`,
 // has those.
-func (c *cluster) makePods() {
+func (c *controlPlane) makePods() {
 	owners := map[id]bool{}
 	own := func(o metav1.Object) {
 		if r := metav1.GetControllerOf(o); r != nil {
-			owners[id{r.Kind, key{o.GetNamespace(), r.Name}}] = true
+			owners[id{r.Kind, object.Key{Namespace: o.GetNamespace(), Name: r.Name}}] = true
 		}
 	}
 	for _, o := range c.pods {
@@ -92,41 +97,41 @@ func (c *cluster) makePods() {
 		own(w)
 	}
 	for _, w := range c.workloads {
-		if owners[id{w.kind, key{w.GetNamespace(), w.GetName()}}] {
+		if owners[id{w.kind, object.KeyOf(w)}] {
 			continue
 		}
-		if f := w.refuse(); f != nil {
+		if f := w.validate(); f != nil {
 			c.report(f)
 			continue
 		}
 		for i := range w.replicas {
 			o := w.pod(i)
-			if _, exists := c.written[id{"Pod", key{o.Namespace, o.Name}}]; !exists {
+			if _, exists := c.written[id{"Pod", object.KeyOf(o)}]; !exists {
 				c.pods = append(c.pods, o)
 			}
 		}
 	}
 }
 
-// refuse says why no pods can be made; nil when they can.
-func (w *workload) refuse() *fault {
-	if words := w.misselects(); words != "" {
+// validate says why no pods can be made; nil when they can.
+func (w *workload) validate() *fault {
+	if words := w.selectorFault(); words != "" {
 		return w.fault("spec.selector", words)
 	}
 	if w.replicas < 0 || w.replicas > maxReplicas {
 		return w.faultIn(fmt.Sprintf("replicas: \"%d\" is not between 0 and %d", w.replicas, maxReplicas))
 	}
-	if last := w.pod(max(w.replicas-1, 0)); w.kind == "StatefulSet" && !validLabel(last.Name) {
+	if last := w.pod(max(w.replicas-1, 0)); w.kind == "StatefulSet" && !object.ValidLabel(last.Name) {
 		return w.faultIn(fmt.Sprintf("name %q makes pods such as %q, which is not a DNS label", w.GetName(), last.Name))
 	}
-	if name := w.template.Spec.Hostname; name != "" && !validLabel(name) {
+	if name := w.template.Spec.Hostname; name != "" && !object.ValidLabel(name) {
 		return w.faultIn(fmt.Sprintf("hostname %q is not a DNS label", name))
 	}
 	return nil
 }
 
-// misselects says why an API server would refuse the selector: it has to find the pods that the template makes.
-func (w *workload) misselects() string {
+// selectorFault says why an API server would reject the selector: it has to find the pods that the template makes.
+func (w *workload) selectorFault() string {
 	selector, err := metav1.LabelSelectorAsSelector(w.selector)
 	switch {
 	case err != nil:
@@ -186,29 +191,31 @@ func letters(n int, parts ...string) string {
 }
 
 // givePodIPs gives an address of each family to pods that have none. A pod that is pending has none, and one that has ended needs none.
-func (c *cluster) givePodIPs(addresses *allocator) {
+func (c *controlPlane) givePodIPs(addresses *allocator) {
 	var claims []claim
 	var wanting []*corev1.Pod
 	for _, o := range c.pods {
-		if len(podIPs(o)) > 0 || o.Status.Phase == corev1.PodPending || ended(o) {
+		if len(object.PodIPs(o)) > 0 || o.Status.Phase == corev1.PodPending || ended(o) {
 			continue
 		}
 		wanting = append(wanting, o)
 	}
-	slices.SortFunc(wanting, func(a, b *corev1.Pod) int { return compareKeys(key{a.Namespace, a.Name}, key{b.Namespace, b.Name}) })
+	slices.SortFunc(wanting, func(a, b *corev1.Pod) int {
+		return compareKeys(object.KeyOf(a), object.KeyOf(b))
+	})
 	for _, o := range wanting {
-		k := key{o.Namespace, o.Name}
+		k := object.KeyOf(o)
 		claims = append(claims, claim{"pod", k, false}, claim{"pod", k, true})
 	}
 	full := 0
 	addresses.assign(claims)
 	for _, o := range wanting {
-		if !addresses.current[claim{"pod", key{o.Namespace, o.Name}, false}].IsValid() {
+		if !addresses.current[claim{"pod", object.KeyOf(o), false}].IsValid() {
 			full++
 			continue
 		}
 		for _, ipv6 := range []bool{false, true} {
-			if addr := addresses.current[claim{"pod", key{o.Namespace, o.Name}, ipv6}]; addr.IsValid() {
+			if addr := addresses.current[claim{"pod", object.KeyOf(o), ipv6}]; addr.IsValid() {
 				o.Status.PodIPs = append(o.Status.PodIPs, corev1.PodIP{IP: addr.String()})
 			}
 		}

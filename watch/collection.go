@@ -1,0 +1,70 @@
+package watch
+
+import (
+	"iter"
+	"maps"
+	"reflect"
+
+	"github.com/clusterdns/clusterdns/watch/object"
+)
+
+// collection is the objects of one kind that a source holds. The map is typed: one of interfaces would take another word for each object.
+type collection[V interface {
+	comparable
+	object.Object
+}] struct {
+	byKey   map[object.Key]V
+	changed func(old, now V) // takes note of what a change makes dirty; old is nil where there was none, now where it was dropped
+}
+
+// objects are a collection, whatever its type.
+type objects interface {
+	set(object.Object)
+	drop(object.Key)
+	held(object.Key) object.Object // nil when there is none
+	keys() iter.Seq[object.Key]    // an object may be dropped while it is yielded
+	len() int
+}
+
+func (c *collection[V]) set(o object.Object) {
+	k, _ := o.About()
+	old, now := c.byKey[k], o.(V)
+	c.byKey[k] = now
+	c.changed(old, now)
+}
+
+func (c *collection[V]) drop(k object.Key) {
+	if old, ok := c.byKey[k]; ok {
+		delete(c.byKey, k)
+		var none V
+		c.changed(old, none)
+	}
+}
+
+func (c *collection[V]) held(k object.Key) object.Object {
+	if o, ok := c.byKey[k]; ok {
+		return o
+	}
+	return nil
+}
+
+func (c *collection[V]) keys() iter.Seq[object.Key] { return maps.Keys(c.byKey) }
+
+func (c *collection[V]) len() int { return len(c.byKey) }
+
+// replace makes held hold exactly the objects of list. What is equal stays untouched.
+func replace(held objects, list []object.Object) {
+	listed := make(map[object.Key]bool, len(list))
+	for _, o := range list {
+		k, _ := o.About()
+		listed[k] = true
+		if old := held.held(k); !reflect.DeepEqual(old, o) {
+			held.set(o)
+		}
+	}
+	for k := range held.keys() {
+		if !listed[k] {
+			held.drop(k)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package manifests
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	kubejson "k8s.io/apimachinery/pkg/runtime/serializer/json"
+
+	"github.com/clusterdns/clusterdns/watch/object"
+)
+
+//lint:file-ignore SA1019 Endpoints are deprecated, and still written by hand for services without a selector
+
+// decoder reads the kinds that names come from.
+type decoder struct {
+	scheme *runtime.Scheme
+	codec  *kubejson.Serializer
+}
+
+func newDecoder() *decoder {
+	s := runtime.NewScheme()
+	for _, r := range object.Resources {
+		s.AddKnownTypes(r.GroupVersion, r.Example)
+	}
+	s.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Endpoints{})
+	s.AddKnownTypes(appsv1.SchemeGroupVersion, &appsv1.Deployment{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{})
+	return &decoder{s, kubejson.NewSerializerWithOptions(kubejson.DefaultMetaFactory, s, s, kubejson.SerializerOptions{Strict: true})}
+}
+
+// decode is the manifest as an object. An object of a kind that is not read is nil, with the kind and without a fault. A field that is not
+// known is a fault too, though the object is read: kubectl rejects a misspelt field, and a selector that was overlooked is hard to find.
+func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
+	o, gvk, err := d.codec.Decode(m.json, nil, nil)
+	switch {
+	case err == nil:
+		return o, gvk.Kind, nil
+	case runtime.IsMissingKind(err):
+		return nil, "", m.fault("", "it has no kind")
+	case runtime.IsMissingVersion(err):
+		return nil, "", m.fault("kind", "it has no apiVersion")
+	case runtime.IsNotRegisteredError(err):
+		if served, ok := d.serves(*gvk); ok {
+			return nil, "", m.fault("apiVersion", fmt.Sprintf("kind %s of %s is not read, only of %s", gvk.Kind, gvk.GroupVersion(), served))
+		}
+		return nil, gvk.Kind, nil
+	}
+	if strict, ok := runtime.AsStrictDecodingError(err); ok && o != nil {
+		first := strict.Errors()[0].Error()
+		_, field, _ := strings.Cut(first, `"`)
+		return o, gvk.Kind, m.fault(strings.TrimSuffix(field, `"`), first+"; the rest of the object is taken")
+	}
+	return nil, "", m.typeFault(err)
+}
+
+// serves is the version of which a kind is read, when it is another than the one asked for. Groups without a dot are Kubernetes's own: such
+// a Deployment is an old one, of group "extensions", or a mistake.
+func (d *decoder) serves(kind schema.GroupVersionKind) (schema.GroupVersion, bool) {
+	for known := range d.scheme.AllKnownTypes() {
+		if known.Kind == kind.Kind && (known.Group == kind.Group || !strings.Contains(kind.Group, ".")) {
+			return known.GroupVersion(), true
+		}
+	}
+	return schema.GroupVersion{}, false
+}

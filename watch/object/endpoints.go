@@ -1,0 +1,81 @@
+package object
+
+import (
+	"net/netip"
+)
+
+// Endpoint is one address of a ready endpoint (conditions.ready nil or true).
+type Endpoint struct {
+	Addr     netip.Addr
+	Hostname string // the endpoint's own; "" without
+	Pod      string // name of the target pod, kept only for endpoint_pod_names
+	Zone     string // topology zone in lower case, kept only for zonal names; "" without
+}
+
+// Endpoints is a list of endpoints in one string. A large cluster has hundreds of thousands of endpoints: packed, one takes as many octets
+// as its address and texts have, and the garbage collector has nothing to follow.
+// Each is an octet of flags, its address, and those of its texts that are not empty, behind an octet with their length.
+type Endpoints string
+
+// flags of a packed endpoint.
+const (
+	packedIPv6 = 1 << iota
+	packedHostname
+	packedPod
+	packedZone
+)
+
+// appendPacked appends e as Endpoints have it. Its texts have at most 255 octets.
+func appendPacked(list []byte, e *Endpoint) []byte {
+	flags := len(list)
+	list = append(list, 0)
+	if e.Addr.Is6() {
+		list[flags] |= packedIPv6
+	}
+	list = append(list, e.Addr.AsSlice()...)
+	for _, text := range [...]struct {
+		flag byte
+		text string
+	}{{packedHostname, e.Hostname}, {packedPod, e.Pod}, {packedZone, e.Zone}} {
+		if text.text != "" {
+			list[flags] |= text.flag
+			list = append(append(list, byte(len(text.text))), text.text...)
+		}
+	}
+	return list
+}
+
+// All calls yield with every endpoint until yield returns false. Their texts are parts of the list.
+func (p Endpoints) All(yield func(Endpoint) bool) {
+	for rest := string(p); rest != ""; {
+		flags := rest[0]
+		rest = rest[1:]
+		var e Endpoint
+		if flags&packedIPv6 != 0 {
+			e.Addr = netip.AddrFrom16([16]byte([]byte(rest[:16])))
+			rest = rest[16:]
+		} else {
+			e.Addr = netip.AddrFrom4([4]byte([]byte(rest[:4])))
+			rest = rest[4:]
+		}
+		text := func(flag byte) (text string) {
+			if flags&flag != 0 {
+				end := 1 + int(rest[0])
+				text, rest = rest[1:end], rest[end:]
+			}
+			return text
+		}
+		e.Hostname, e.Pod, e.Zone = text(packedHostname), text(packedPod), text(packedZone)
+		if !yield(e) {
+			return
+		}
+	}
+}
+
+// Count is how many endpoints there are.
+func (p Endpoints) Count() (n int) {
+	for range p.All {
+		n++
+	}
+	return n
+}

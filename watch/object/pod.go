@@ -1,0 +1,51 @@
+package object
+
+import (
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Pod is what is read of a Pod, for `pods verified`: a pod that runs or will run, with its addresses.
+type Pod struct {
+	Key
+	Version string
+	Addrs   []netip.Addr
+}
+
+// stripPod keeps what is read of a Pod; nil when it has no address, has ended, was lost or is being deleted: its
+// address may be another pod's already.
+func stripPod(o *corev1.Pod) (*Pod, []Problem) {
+	wrong := Problems{kind: "pod", Key: KeyOf(o)}
+	if slices.Contains([]corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}, o.Status.Phase) || o.DeletionTimestamp != nil {
+		return nil, nil
+	}
+	p := &Pod{Key: wrong.Key, Version: o.ResourceVersion}
+	for _, text := range PodIPs(o) {
+		if addr, ok := ParseAddr(text); ok {
+			p.Addrs = append(p.Addrs, addr)
+		} else {
+			wrong.Add(text, "pod IP %q is not an IP address")
+		}
+	}
+	if len(p.Addrs) == 0 {
+		return nil, wrong.List
+	}
+	return p, wrong.List
+}
+
+// PodIPs are the texts of a pod's addresses. Both fields are set by a kubelet; by hand often only the singular.
+func PodIPs(o *corev1.Pod) []string {
+	if len(o.Status.PodIPs) == 0 && o.Status.PodIP != "" {
+		return []string{o.Status.PodIP}
+	}
+	texts := make([]string, len(o.Status.PodIPs))
+	for i, p := range o.Status.PodIPs {
+		texts[i] = p.IP
+	}
+	return texts
+}
+
+// About implements Object.
+func (p *Pod) About() (Key, string) { return p.Key, p.Version }

@@ -1,0 +1,92 @@
+package object
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// To watch a resource:
+//   - its stripped type, with its About method and its strip function, in a file of its own here
+//   - its row in Resources below
+//   - what it means to names: a collection in watch/state.go with what a change of it makes dirty, under the row's Kind, and what is
+//     compiled of it then. A kind that names have to wait for is a constant of zones.Kinds
+//   - its rule in deploy/base/clusterrole.yaml: a test compares the two
+//
+// Lists, watches, relists, counters and manifests go by the row. The stand-in control plane (watch/manifests) accepts what is stripped
+// without problems; a resource that it makes, or that an API server validates further, has code there too.
+
+// Object is a stripped object: a pointer to one of the types of this package.
+type Object interface {
+	About() (name Key, version string) // the version is its resourceVersion
+}
+
+// Resource is one kind of objects that is read.
+type Resource struct {
+	schema.GroupVersion
+	Plural        string
+	Kind          zones.Kinds    // what it is held as: a ServiceImport is held as a service
+	Example, List runtime.Object // of the decoded types
+	Fields        string         // field selector
+	Labelled      bool           // Selection.Labels applies
+	When          func(Selection) bool
+
+	// Strip keeps what is read of a decoded object, nil when nothing of it is served. ok is false for an object of another resource.
+	Strip func(decoded any, s Selection) (kept Object, problems []Problem, ok bool)
+}
+
+// Resources are all that may be read.
+var Resources = []Resource{
+	{corev1.SchemeGroupVersion, "services", zones.Services, &corev1.Service{}, &corev1.ServiceList{}, "", true,
+		func(s Selection) bool { return !s.ServiceImports }, stripping(always(StripService))},
+	{importsVersion, "serviceimports", zones.Services, &ServiceImport{}, &ServiceImportList{}, "", true,
+		func(s Selection) bool { return s.ServiceImports }, stripping(always(stripImport))},
+	{corev1.SchemeGroupVersion, "namespaces", zones.Namespaces, &corev1.Namespace{}, &corev1.NamespaceList{}, "", false,
+		func(Selection) bool { return true }, stripping(stripNamespace)},
+	{discoveryv1.SchemeGroupVersion, "endpointslices", zones.Slices, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{}, "", true,
+		func(s Selection) bool { return !s.NoEndpoints }, stripping(StripSlice)},
+	{corev1.SchemeGroupVersion, "pods", zones.PodObjects, &corev1.Pod{}, &corev1.PodList{},
+		"status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown", true,
+		func(s Selection) bool { return s.VerifyPods }, stripping(always(stripPod))},
+}
+
+// stripping makes the Strip of a row of the strip function for decoded objects of type O.
+func stripping[O any, V interface {
+	comparable
+	Object
+}](strip func(O, Selection) (V, []Problem)) func(any, Selection) (Object, []Problem, bool) {
+	return func(decoded any, s Selection) (Object, []Problem, bool) {
+		o, ok := decoded.(O)
+		if !ok {
+			return nil, nil, false
+		}
+		kept, problems := strip(o, s)
+		var none V
+		if kept == none {
+			return nil, problems, true // not an interface that holds a nil pointer
+		}
+		return kept, problems, true
+	}
+}
+
+// always makes a strip function of one that keeps the same whatever the selection.
+func always[O, V any](strip func(O) (V, []Problem)) func(O, Selection) (V, []Problem) {
+	return func(o O, _ Selection) (V, []Problem) { return strip(o) }
+}
+
+// Selector is the label selector of the objects that a selection has.
+func (r *Resource) Selector(s Selection) string {
+	var parts []string
+	if r.Labelled && s.Labels != "" {
+		parts = append(parts, s.Labels)
+	}
+	if r.Kind == zones.Slices && s.ServiceImports {
+		parts = append(parts, labelImportName) // those of the clusterset only
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,14 @@
+package object
+
+// Selection says which objects of a cluster are read, and what of them is kept. It is comparable.
+type Selection struct {
+	Namespaces      string // only these, separated by commas, sorted; "" for all
+	NamespaceLabels string // label selector on namespaces; "" for all
+	Labels          string // label selector on services, slices and pods; "" for all
+
+	PodNames       bool // endpoint_pod_names
+	NoEndpoints    bool // slices are not watched
+	Zonal          bool // zonal: headless services have names for the topology zones of their endpoints
+	VerifyPods     bool // pods are watched, for `pods verified`
+	ServiceImports bool // the objects are ServiceImports and their slices, for `multicluster`
+}

@@ -1,0 +1,101 @@
+package object
+
+import (
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Service is what is read of a Service (core/v1).
+type Service struct {
+	Key
+	Version      string // resourceVersion
+	Headless     bool
+	Flaw         Flaw
+	ClusterIPs   []netip.Addr // valid ones, in the object's order
+	ExternalName string       // "" unless the type is ExternalName
+	Ports        []Port
+}
+
+// Flaw is why a service has no names though it exists.
+type Flaw uint8
+
+const (
+	Flawless     Flaw = iota
+	Misnamed          // the type is ExternalName, and the name is not a domain name
+	misaddressed      // it has cluster IPs, and none of them is valid
+	Rejected          // an API server would reject its manifest for another reason
+)
+
+// String is the flaw in words that follow the service's name.
+func (f Flaw) String() string {
+	return [...]string{"flawless", "its external name is no domain name", "its cluster IPs are no IP addresses", "its manifest is refused"}[f]
+}
+
+// StripService keeps what is read of a Service; nil when its own name cannot be a part of a domain name.
+// Nothing that it returns refers to the decoded object, but for strings that are allocations of their own.
+func StripService(o *corev1.Service) (*Service, []Problem) {
+	wrong := Problems{kind: "service", Key: KeyOf(o)}
+	if !wrong.named() {
+		return nil, wrong.List
+	}
+	s := &Service{Key: wrong.Key, Version: o.ResourceVersion}
+	if o.Spec.Type == corev1.ServiceTypeExternalName {
+		s.ExternalName = stripExternalName(o.Spec.ExternalName, &wrong)
+		if s.ExternalName == "" {
+			s.Flaw = Misnamed
+		}
+		return s, wrong.List // cluster IPs and ports of an ExternalName mean nothing (Spec 2.5)
+	}
+	texts := ClusterIPs(o)
+	for _, text := range texts {
+		if text == corev1.ClusterIPNone {
+			s.Headless, s.ClusterIPs = true, nil
+			break
+		}
+		if addr, ok := ParseAddr(text); ok {
+			s.ClusterIPs = append(s.ClusterIPs, addr)
+		} else {
+			wrong.Add(text, "cluster IP %q is not an IP address")
+		}
+	}
+	if len(texts) > 0 && len(s.ClusterIPs) == 0 && !s.Headless {
+		s.Flaw = misaddressed
+	}
+	for _, p := range o.Spec.Ports {
+		if kept, ok := stripPort(p.Name, p.Protocol, &p.Port, &wrong); ok {
+			s.Ports = append(s.Ports, kept)
+		}
+	}
+	return s, wrong.List
+}
+
+// ClusterIPs are the texts of a service's cluster IPs. An object older than dual stack has only the singular field.
+func ClusterIPs(o *corev1.Service) []string {
+	switch {
+	case len(o.Spec.ClusterIPs) > 0:
+		return o.Spec.ClusterIPs
+	case o.Spec.ClusterIP != "":
+		return []string{o.Spec.ClusterIP}
+	}
+	return nil
+}
+
+// stripExternalName is the target as a record holds it: lower case, no dot at the end; "" when it cannot be a domain name.
+// An IP address looks like a name, and as a CNAME would send every client to a top-level domain that is a number.
+func stripExternalName(text string, wrong *Problems) string {
+	name := strings.ToLower(strings.TrimSuffix(text, "."))
+	if _, ok := ParseAddr(name); ok {
+		wrong.Add(text, "externalName %q is an IP address")
+		return ""
+	}
+	if !ValidName(name) {
+		wrong.Add(text, "externalName %q is not a domain name")
+		return ""
+	}
+	return name
+}
+
+// About implements Object.
+func (s *Service) About() (Key, string) { return s.Key, s.Version }

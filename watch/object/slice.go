@@ -1,0 +1,99 @@
+package object
+
+import (
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// Labels of the slices that a clusterset's controllers write (KEP-1645).
+const (
+	labelImportName    = "multicluster.kubernetes.io/service-name"
+	labelSourceCluster = "multicluster.kubernetes.io/source-cluster"
+)
+
+// maxZone is how many characters a topology zone may have: it is the value of a Node's label. A zonal name has room for it.
+const maxZone = 63
+
+// Slice is what is read of an EndpointSlice (discovery/v1).
+type Slice struct {
+	Key
+	Version   string
+	Service   string // label kubernetes.io/service-name
+	Cluster   string // label multicluster.kubernetes.io/source-cluster; "" outside a clusterset
+	Ports     []Port
+	Endpoints Endpoints // the ready ones, one for each valid address
+	Unready   int       // addresses that are not ready
+	Trigger   time.Time // annotation endpoints.kubernetes.io/last-change-trigger-time; zero without
+}
+
+// StripSlice keeps what is read of an EndpointSlice; nil when no answer can come of it.
+func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Problem) {
+	wrong := Problems{kind: "slice", Key: KeyOf(o)}
+	s := &Slice{Key: wrong.Key, Version: o.ResourceVersion, Service: o.Labels[discoveryv1.LabelServiceName]}
+	if selection.ServiceImports {
+		s.Service, s.Cluster = o.Labels[labelImportName], strings.ToLower(o.Labels[labelSourceCluster])
+	}
+	if s.Service == "" || o.AddressType == discoveryv1.AddressTypeFQDN {
+		return nil, nil // slices without a service belong to somebody else, and FQDN slices are deprecated and hold no address
+	}
+	if o.AddressType != discoveryv1.AddressTypeIPv4 && o.AddressType != discoveryv1.AddressTypeIPv6 {
+		wrong.Add(o.AddressType, "addressType %q is not IPv4, IPv6 or FQDN")
+		return nil, wrong.List
+	}
+	if s.Cluster != "" && !ValidLabel(s.Cluster) {
+		wrong.Add(o.Labels[labelSourceCluster], "source cluster %q is not a DNS label")
+		return nil, wrong.List // without it, hosts of two clusters would share a name
+	}
+	for _, p := range o.Ports {
+		if kept, ok := stripPort(Value(p.Name), Value(p.Protocol), p.Port, &wrong); ok {
+			s.Ports = append(s.Ports, kept)
+		}
+	}
+	var list []byte
+	for i := range o.Endpoints {
+		list = s.add(list, &o.Endpoints[i], o.AddressType, selection, &wrong)
+	}
+	s.Endpoints = Endpoints(list)
+	s.Trigger, _ = time.Parse(time.RFC3339Nano, o.Annotations[corev1.EndpointsLastChangeTriggerTime]) // read by a metric only
+	return s, wrong.List
+}
+
+// add appends the addresses of one endpoint to list, or counts them when it is not ready.
+func (s *Slice) add(list []byte, o *discoveryv1.Endpoint, family discoveryv1.AddressType, selection Selection, wrong *Problems) []byte {
+	kept := Endpoint{Hostname: Value(o.Hostname)}
+	if kept.Hostname != "" && !ValidLabel(kept.Hostname) {
+		wrong.Add(kept.Hostname, "hostname %q is not a DNS label")
+		kept.Hostname = ""
+	}
+	if zone := strings.ToLower(Value(o.Zone)); selection.Zonal && zone != "" {
+		if len(zone) <= maxZone && ValidName(zone) {
+			kept.Zone = zone // "eu.west" is two labels of a zonal name
+		} else {
+			wrong.Add(*o.Zone, "topology zone %q is not a domain name of at most 63 characters")
+		}
+	}
+	if r := o.TargetRef; selection.PodNames && r != nil && ValidLabel(r.Name) {
+		kept.Pod = r.Name // a pod's name may hold dots or be longer than 63: such a pod is named by its address
+	}
+	ready := o.Conditions.Ready == nil || *o.Conditions.Ready // nil means unknown, to be taken as ready (EndpointConditions)
+	for _, text := range o.Addresses {
+		addr, ok := ParseAddr(text)
+		if !ok || addr.Is4() != (family == discoveryv1.AddressTypeIPv4) {
+			wrong.Add(text, "endpoint %q is not an address of the slice's family")
+			continue
+		}
+		if !ready {
+			s.Unready++
+			continue
+		}
+		kept.Addr = addr
+		list = appendPacked(list, &kept)
+	}
+	return list
+}
+
+// About implements Object.
+func (s *Slice) About() (Key, string) { return s.Key, s.Version }
