@@ -18,10 +18,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// silence is how long the API server may send nothing of a kind. It sends a bookmark every minute, so two have not come by then.
+// silence is how long the API server may send nothing of a kind. It sends a bookmark every minute, so two have not come
+// by then.
 const silence = 150 * time.Second
 
-// alive is when the API server last sent something of a kind: an event, a bookmark or a list. It is safe for concurrent use.
+// alive is when the API server last sent something of a kind: an event, a bookmark or a list. It is safe for concurrent
+// use.
 type alive struct {
 	kind  string // plural
 	since time.Time
@@ -36,12 +38,14 @@ func (a *alive) touch() { a.last.Store(int64(time.Since(a.since))) }
 // idle is the time since the last sign of life; before the first one, since the source was made.
 func (a *alive) idle() time.Duration { return time.Since(a.since) - time.Duration(a.last.Load()) }
 
-// lister lists and watches one kind on behalf of a reflector. It adds to client-go what a name server needs of an outage:
+// lister lists and watches one kind on behalf of a reflector. It adds to client-go what a name server needs of an
+// outage:
 //   - A watch that has been idle for the time of silence is dropped, whatever keeps its connection open.
-//   - A watch goes on from the last version only where the API server has come to that version, and was not away in between: one that was
-//     restored from a backup takes such a watch too, and sends nothing until it has come there again. What was lost is read again from the
-//     beginning, as etcd has it now.
-//   - Objects are streamed, one at a time. A list, which holds all of them at once, is asked for only where streams are unknown or break off.
+//   - A watch goes on from the last version only where the API server has come to that version, and was not away in
+//     between: one that was restored from a backup takes such a watch too, and sends nothing until it has come there
+//     again. What was lost is read again from the beginning, as etcd has it now.
+//   - Objects are streamed, one at a time. A list, which holds all of them at once, is asked for only where streams are
+//     unknown or break off.
 type lister struct {
 	*alive
 	client  cache.ListerWatcherWithContext
@@ -99,7 +103,8 @@ func (l *lister) watch(ctx context.Context, options metav1.ListOptions) (watch.I
 		cancel(nil)
 	}
 	if utilnet.IsConnectionRefused(err) || all && (apierrors.IsGone(err) || apierrors.IsResourceExpired(err)) {
-		err = errors.New(err.Error()) // client-go handles these kinds of errors: it would go on from the last version, or list again at once
+		// client-go handles these kinds of errors: it would go on from the last version, or list again at once
+		err = errors.New(err.Error())
 	}
 	if all {
 		l.failed = err
@@ -122,13 +127,15 @@ func (l *lister) begin(ctx context.Context, options metav1.ListOptions, all bool
 	return l.client.WatchWithContext(ctx, options)
 }
 
-// guard calls drop when the lister has been idle for the time of silence, counted from now at the earliest, and returns then or when ctx ends.
+// guard calls drop when the lister has been idle for the time of silence, counted from now at the earliest, and returns
+// then or when ctx ends.
 func (l *lister) guard(ctx context.Context, drop context.CancelCauseFunc) {
 	began := time.Now()
 	for {
 		idle := min(l.idle(), time.Since(began))
 		if idle >= silence {
-			l.log.Warn("kubernetes: API server has been idle for too long, watching again", "kind", l.kind, "idle", idle.Round(time.Second))
+			l.log.Warn("kubernetes: API server has been idle for too long, watching again",
+				"kind", l.kind, "idle", idle.Round(time.Second))
 			drop(fmt.Errorf("the API server was idle for %v", idle.Round(time.Second)))
 			return
 		}

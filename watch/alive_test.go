@@ -27,8 +27,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// The tests of this file follow namespaces of an API server that is played by a function, with the reflector and the stream decoder of
-// client-go between the two.
+// The tests of this file follow namespaces of an API server that is played by a function, with the reflector and the
+// stream decoder of client-go between the two.
 
 // stream is an open watch. It is what a decoder of client-go reads from.
 type stream struct {
@@ -165,8 +165,8 @@ func follow(t *testing.T, p *player, after func(s *state)) {
 	})
 }
 
-// oneHandler takes away what keeps a process from handling errors too fast, until restore is called: it would have a bubble wait for
-// the clock of the last one.
+// oneHandler takes away what keeps a process from handling errors too fast, until restore is called: it would have a
+// bubble wait for the clock of the last one.
 func oneHandler() (restore func()) {
 	all := utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = all[:1]
@@ -191,7 +191,8 @@ func (s *stream) begin(version string) {
 	s.send(watch.Bookmark, "", version, true)
 }
 
-// expectRequests compares the requests of a test and the time between each and the one before, which may be longer by some retries.
+// expectRequests compares the requests of a test and the time between each and the one before, which may be longer by
+// some retries.
 func expectRequests(t *testing.T, p *player, want ...asked) {
 	t.Helper()
 	got := p.requests()
@@ -295,8 +296,8 @@ func TestOrdinaryEndGoesOnFromTheLastVersion(t *testing.T) {
 	expectRequests(t, p, asked{"stream ", 0}, asked{"check ", time.Minute}, asked{"watch 12", time.Minute})
 }
 
-// TestRestoredAPIServerIsReadAgain: what answers may be an API server on a backup, even where no request failed in between. It would
-// not send anything until its versions have passed those of before.
+// TestRestoredAPIServerIsReadAgain: what answers may be an API server on a backup, even where no request failed in
+// between. It would not send anything until its versions have passed those of before.
 func TestRestoredAPIServerIsReadAgain(t *testing.T) {
 	p := &player{now: "20", watch: func(n int, s *stream, _ metav1.ListOptions) error {
 		go func() {
@@ -320,8 +321,9 @@ func TestRestoredAPIServerIsReadAgain(t *testing.T) {
 	expectRequests(t, p, asked{"stream ", 0}, asked{"check ", time.Minute}, asked{"stream ", time.Minute})
 }
 
-// TestLostAPIServerIsReadAgain: what answers after a refused connection may be an API server on a backup that has come to the last
-// version by now, on another way. So nothing is continued, and the stream is of the latest version, not of one at least as new as the last.
+// TestLostAPIServerIsReadAgain: what answers after a refused connection may be an API server on a backup that has come
+// to the last version by now, on another way. So nothing is continued, and the stream is of the latest version, not of
+// one at least as new as the last.
 func TestLostAPIServerIsReadAgain(t *testing.T) {
 	p := &player{watch: func(n int, s *stream, o metav1.ListOptions) error {
 		switch {
@@ -407,8 +409,8 @@ func TestListIsForServersWithoutStreams(t *testing.T) {
 	}
 }
 
-// TestBrokenStreamIsListed: what breaks the stream may be one object, and a list is decoded in another way. The list is of the latest
-// version too.
+// TestBrokenStreamIsListed: what breaks the stream may be one object, and a list is decoded in another way. The list is
+// of the latest version too.
 func TestBrokenStreamIsListed(t *testing.T) {
 	p := &player{
 		now: "30",
@@ -430,8 +432,15 @@ func TestBrokenStreamIsListed(t *testing.T) {
 		},
 	}
 	follow(t, p, func(*state) { time.Sleep(70 * time.Second) })
-	expectRequests(t, p, asked{"stream ", 0}, asked{"stream ", time.Minute}, asked{"list ", time.Minute}, asked{"check ", time.Minute},
-		asked{"watch 30", time.Minute})
+	expectRequests(
+		t,
+		p,
+		asked{"stream ", 0},
+		asked{"stream ", time.Minute},
+		asked{"list ", time.Minute},
+		asked{"check ", time.Minute},
+		asked{"watch 30", time.Minute},
+	)
 }
 
 // TestHungListIsRepeated plays an API server without streams that takes the request and never answers.
@@ -444,7 +453,8 @@ func TestHungListIsRepeated(t *testing.T) {
 	}}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		if _, err := l.list(t.Context(), metav1.ListOptions{}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != silence {
+		if _, err := l.list(t.Context(), metav1.ListOptions{}); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(began) != silence {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})

@@ -28,8 +28,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// apiServer is a source that lists and watches through client-go: protobuf, initial lists streamed (WatchList), objects stripped on
-// arrival. It never gives up: while the API server is away the last state stays.
+// apiServer is a source that lists and watches through client-go: protobuf, initial lists streamed (WatchList), objects
+// stripped on arrival. It never gives up: while the API server is away the last state stays.
 type apiServer struct {
 	state *state
 	kinds []*reflected
@@ -42,8 +42,8 @@ type reflected struct {
 	logger logr.Logger
 }
 
-// retry is how long a reflector waits before it tries again: an API server that is back is to be noticed within seconds, and it can take
-// two attempts a second of each of a few replicas.
+// retry is how long a reflector waits before it tries again: an API server that is back is to be noticed within
+// seconds, and it can take two attempts a second of each of a few replicas.
 var retry = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.6, Jitter: 0.5, Steps: 20, Cap: 2 * time.Second}
 
 func newAPIServer(s *state) (*apiServer, error) {
@@ -63,10 +63,11 @@ func newAPIServer(s *state) (*apiServer, error) {
 		if !r.When(s.options.Selection) {
 			continue
 		}
-		client := cache.NewFilteredListWatchFromClient(clients[r.GroupVersion], r.Plural, metav1.NamespaceAll, func(o *metav1.ListOptions) {
+		selected := func(o *metav1.ListOptions) {
 			o.FieldSelector = r.Fields
 			o.LabelSelector = r.Selector(s.options.Selection)
-		})
+		}
+		client := cache.NewFilteredListWatchFromClient(clients[r.GroupVersion], r.Plural, metav1.NamespaceAll, selected)
 		a.kinds = append(a.kinds, s.reflect(&r, client))
 	}
 	return a, nil
@@ -80,7 +81,11 @@ func (s *state) reflect(r *object.Resource, client cache.ListerWatcherWithContex
 	logger := logr.FromSlogHandler(newQuiet(s.log.Handler()))
 	backoff := retry
 	options := cache.ReflectorOptions{Logger: &logger, Name: r.Plural, Backoff: &backoff}
-	return &reflected{cache.NewReflectorWithOptions(lister.listWatch(), r.Example, newStore(s, r, alive), options), lister, logger}
+	return &reflected{
+		cache.NewReflectorWithOptions(lister.listWatch(), r.Example, newStore(s, r, alive), options),
+		lister,
+		logger,
+	}
 }
 
 // run lists and watches until ctx ends.
@@ -146,9 +151,9 @@ func restConfig(o Options) (*rest.Config, error) {
 	return config, nil
 }
 
-// dialer makes connections whose other end is missed after 45 seconds, as client-go's pings do over HTTP/2. Over HTTP/1.1, which an endpoint
-// without TLS speaks, there are no pings, and client-go's own connections take five minutes for it. Each source has a connection of its own:
-// client-go shares those of its own dialer only.
+// dialer makes connections whose other end is missed after 45 seconds, as client-go's pings do over HTTP/2. Over
+// HTTP/1.1, which an endpoint without TLS speaks, there are no pings, and client-go's own connections take five minutes
+// for it. Each source has a connection of its own: client-go shares those of its own dialer only.
 var dialer = net.Dialer{
 	Timeout:         30 * time.Second,
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
@@ -167,17 +172,24 @@ func locate(o Options) (*rest.Config, error) {
 		}
 		return config, nil
 	case o.Endpoint != "":
-		return &rest.Config{Host: o.Endpoint, TLSClientConfig: rest.TLSClientConfig{CertFile: o.CertFile, KeyFile: o.KeyFile, CAFile: o.CAFile}}, nil
+		return &rest.Config{
+			Host:            o.Endpoint,
+			TLSClientConfig: rest.TLSClientConfig{CertFile: o.CertFile, KeyFile: o.KeyFile, CAFile: o.CAFile},
+		}, nil
 	}
 	config, err := rest.InClusterConfig()
 	if err != nil {
-		return nil, fmt.Errorf("%w; outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests", err)
+		return nil, fmt.Errorf(
+			"%w; outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests",
+			err,
+		)
 	}
 	return config, nil
 }
 
-// CheckKubeconfig says why content, that of a kubeconfig file, does not say how to reach an API server in context ("" is its current one):
-// the error goes on after the name of the file. Files that content names are looked for beside it, and read.
+// CheckKubeconfig says why content, that of a kubeconfig file, does not say how to reach an API server in context (""
+// is its current one): the error goes on after the name of the file. Files that content names are looked for beside it,
+// and read.
 func CheckKubeconfig(content []byte, file, context string) error {
 	config, err := readKubeconfig(content, file, context)
 	if err != nil {
@@ -216,15 +228,20 @@ func readKubeconfig(content []byte, file, context string) (*rest.Config, error) 
 	if err := clientcmd.ResolveLocalPaths(config); err != nil {
 		return nil, fmt.Errorf("names files that cannot be found: %w", err)
 	}
-	found, err := clientcmd.NewNonInteractiveClientConfig(*config, cmp.Or(context, config.CurrentContext), &clientcmd.ConfigOverrides{}, nil).ClientConfig()
+	found, err := clientcmd.NewNonInteractiveClientConfig(
+		*config,
+		cmp.Or(context, config.CurrentContext),
+		&clientcmd.ConfigOverrides{},
+		nil,
+	).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("cannot be used: %w", err)
 	}
 	return found, nil
 }
 
-// inflight bounds the requests that are on their way at a time (option apiserver_max_inflight). A list counts until it has been read, a
-// watch, which has no end, until it is answered.
+// inflight bounds the requests that are on their way at a time (option apiserver_max_inflight). A list counts until it
+// has been read, a watch, which has no end, until it is answered.
 type inflight struct {
 	next  http.RoundTripper
 	slots chan struct{}

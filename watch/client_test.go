@@ -54,10 +54,16 @@ type client struct {
 	buf     []byte
 }
 
-// newClient is a client of a resolver that answers from an index of a cluster, and from one of a clusterset unless it is nil.
+// newClient is a client of a resolver that answers from an index of a cluster, and from one of a clusterset unless it
+// is nil.
 func newClient(index, set *zones.Index, pods zones.Pods) (*client, error) {
-	view := resolver.Kubernetes{Zones: []string{clusterZone, "in-addr.arpa.", "ip6.arpa."}, Index: index, TTL: 5 * time.Second,
-		Pods: pods, Local: []netip.Addr{modelServer}}
+	view := resolver.Kubernetes{
+		Zones: []string{clusterZone, "in-addr.arpa.", "ip6.arpa."},
+		Index: index,
+		TTL:   5 * time.Second,
+		Pods:  pods,
+		Local: []netip.Addr{modelServer},
+	}
 	if set != nil { // its zone comes first, and addresses have their names in the other all the same
 		view.Zones = append([]string{setZone}, view.Zones...)
 		view.MultiCluster, view.MultiIndex = []string{setZone}, set
@@ -74,7 +80,12 @@ func newClient(index, set *zones.Index, pods zones.Pods) (*client, error) {
 // another is a client of the same resolver for another goroutine.
 func (c *client) another() *client {
 	return &client{Resolver: c.Resolver, buf: make([]byte, 0, wire.MaxMessage),
-		request: resolver.Request{Client: netip.MustParseAddrPort("10.244.7.7:5353"), Local: modelServer, Proto: resolver.TCP, Now: time.Unix(1, 0)}}
+		request: resolver.Request{
+			Client: netip.MustParseAddrPort("10.244.7.7:5353"),
+			Local:  modelServer,
+			Proto:  resolver.TCP,
+			Now:    time.Unix(1, 0),
+		}}
 }
 
 // send is the reply to a packet.

@@ -8,13 +8,23 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// collection is the objects of one kind that a source holds. The map is typed: one of interfaces would take another word for each object.
-type collection[V interface {
+// stored is a pointer to a stripped object.
+type stored interface {
 	comparable
 	object.Object
-}] struct {
-	byKey   map[object.Key]V
-	changed func(old, now V) // takes note of what a change makes dirty; old is nil where there was none, now where it was dropped
+}
+
+// collection is the objects of one kind that a source holds. The map is typed: one of interfaces would take another
+// word for each object.
+type collection[V stored] struct {
+	byKey map[object.Key]V
+
+	// changed notes what a change makes dirty. An object that is new has a nil old, one that was dropped a nil now.
+	changed func(old, now V)
+}
+
+func newCollection[V stored](changed func(old, now V)) *collection[V] {
+	return &collection[V]{map[object.Key]V{}, changed}
 }
 
 // objects are a collection, whatever its type.

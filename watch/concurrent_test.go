@@ -38,8 +38,9 @@ var concurrentEvents = flag.Int("concurrent.events", 2000, "events during which 
 // progress is how far a writer has come. An answer between two looks at it is of a state from published to begun.
 type progress struct{ begun, applied, published atomic.Int64 }
 
-// TestAnswersAreOfOneMoment reads while events happen. Every answer must be that of the cluster between two events, whole: the naive
-// index says what it is after each event. And for each reader these moments come in their order, whatever it asks, forward or reverse.
+// TestAnswersAreOfOneMoment reads while events happen. Every answer must be that of the cluster between two events,
+// whole: the naive index says what it is after each event. And for each reader these moments come in their order,
+// whatever it asks, forward or reverse.
 func TestAnswersAreOfOneMoment(t *testing.T) {
 	events := fewer(*concurrentEvents, 2)
 	s, stores, client, options := newHistory(t)
@@ -81,8 +82,8 @@ func TestAnswersAreOfOneMoment(t *testing.T) {
 	}
 }
 
-// TestSnapshotsAreWhole looks at the index all the time while events happen, and keeps what it sees, however shortly it was there. All
-// of it must say the same forward and in reverse.
+// TestSnapshotsAreWhole looks at the index all the time while events happen, and keeps what it sees, however shortly it
+// was there. All of it must say the same forward and in reverse.
 func TestSnapshotsAreWhole(t *testing.T) {
 	events := fewer(*concurrentEvents, 2) / 2
 	s, stores, _, _ := newHistory(t)
@@ -115,8 +116,8 @@ func TestSnapshotsAreWhole(t *testing.T) {
 	t.Logf("%d events, %d snapshots seen", events, len(seen))
 }
 
-// whole reports what a snapshot says forward and not in reverse, or the other way round. No address of a history is a cluster IP and
-// an endpoint at once, so that the PTR records of each are those of the SRV records' targets.
+// whole reports what a snapshot says forward and not in reverse, or the other way round. No address of a history is a
+// cluster IP and an endpoint at once, so that the PTR records of each are those of the SRV records' targets.
 func whole(s *zones.Snapshot) error {
 	svc := "\x03svc\x07cluster\x05local\x00"
 	addresses, targets, pointers := map[string][]string{}, map[string]bool{}, map[string]bool{}

@@ -9,7 +9,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// poolMembers are the ids of clusters: one that is a protocol, one in capitals, some that are no DNS labels, and none at all.
+// poolMembers are the ids of clusters: one that is a protocol, one in capitals, some that are no DNS labels, and none
+// at all.
 var poolMembers = []string{"east", "east", "west", "tcp", "West", "no.label", "no_label", ""}
 
 // drawImport makes or changes an import.
@@ -17,7 +18,8 @@ func (m *machine) drawImport(t *rapid.T) event {
 	o := &object.ServiceImport{}
 	o.Namespace, o.Name = pick(t, poolSpaces, "namespace"), pick(t, poolServices, "name")
 	o.Spec.Type = pick(t, []string{"ClusterSetIP", "Headless"}, "type")
-	o.Spec.IPs = slices.Concat(some(t, poolCluster4, "IPs"), some(t, poolCluster6, "IPv6")) // a headless one's are passed over
+	// a headless one's are passed over
+	o.Spec.IPs = slices.Concat(some(t, poolCluster4, "IPs"), some(t, poolCluster6, "IPv6"))
 	names := some(t, poolPorts, "ports")
 	o.Spec.Ports = slices.Grow(o.Spec.Ports, len(names))[:len(names)]
 	for i, name := range names {
@@ -27,7 +29,8 @@ func (m *machine) drawImport(t *rapid.T) event {
 	return m.put(importsOf, o)
 }
 
-// drawLabels are labels of a slice that is a service's; with the option multicluster also those of one that is an import's, or of both.
+// drawLabels are labels of a slice that is a service's; with the option multicluster also those of one that is an
+// import's, or of both.
 func (m *machine) drawLabels(t *rapid.T) map[string]string {
 	labels, owner := map[string]string{}, 0
 	if m.multicluster() {

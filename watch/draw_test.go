@@ -14,8 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// What objects are made of. The pools are small, so that objects meet: hostnames that are another endpoint's address or a protocol, cluster
-// IPs that are endpoints, namespaces and services called like parts of names.
+// What objects are made of. The pools are small, so that objects meet: hostnames that are another endpoint's address or
+// a protocol, cluster IPs that are endpoints, namespaces and services called like parts of names.
 var (
 	poolSpaces    = []string{"prod", "svc", "default"}
 	poolServices  = []string{"web", "db", "pod", "a"}
@@ -29,8 +29,15 @@ var (
 	poolPorts     = []string{"http", "dns", ""}
 	poolProtocols = []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}
 	poolNumbers   = []int32{80, 53, 8080}
-	poolPhases    = []corev1.PodPhase{corev1.PodRunning, corev1.PodRunning, corev1.PodPending, corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}
-	poolTargets   = []string{"web.prod.svc.cluster.local", "db.default.svc.cluster.local.", "a.svc.svc.cluster.local",
+	poolPhases    = []corev1.PodPhase{
+		corev1.PodRunning,
+		corev1.PodRunning,
+		corev1.PodPending,
+		corev1.PodFailed,
+		corev1.PodSucceeded,
+		corev1.PodUnknown,
+	}
+	poolTargets = []string{"web.prod.svc.cluster.local", "db.default.svc.cluster.local.", "a.svc.svc.cluster.local",
 		"web-0.db.prod.svc.cluster.local", "web.prod.svc.clusterset.local", "www.example.com", "10.0.0.9"}
 	poolConditions = []discoveryv1.EndpointConditions{
 		{}, // which is ready
@@ -66,7 +73,10 @@ func (m *machine) anyOf(t *rapid.T, kind int) (k object.Key, ok bool) {
 	if len(keys) == 0 {
 		return k, false
 	}
-	slices.SortFunc(keys, func(a, b object.Key) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
+	slices.SortFunc(
+		keys,
+		func(a, b object.Key) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) },
+	)
 	return pick(t, keys, "object"), true
 }
 
@@ -94,7 +104,10 @@ func (m *machine) drawService(t *rapid.T) event {
 	}
 	s.Spec.PublishNotReadyAddresses = rapid.IntRange(0, 3).Draw(t, "publishNotReadyAddresses") == 3
 	for i, name := range some(t, poolPorts, "ports") {
-		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: name, Protocol: pick(t, poolProtocols, "protocol"), Port: poolNumbers[i]})
+		s.Spec.Ports = append(
+			s.Spec.Ports,
+			corev1.ServicePort{Name: name, Protocol: pick(t, poolProtocols, "protocol"), Port: poolNumbers[i]},
+		)
 	}
 	return m.put(servicesOf, s)
 }
@@ -110,7 +123,11 @@ func (m *machine) drawSlice(t *rapid.T) event {
 		s.AddressType = discoveryv1.AddressTypeIPv6
 	}
 	for i, name := range some(t, poolPorts, "ports") {
-		p := discoveryv1.EndpointPort{Name: to(name), Protocol: to(pick(t, poolProtocols, "protocol")), Port: to(poolNumbers[i])}
+		p := discoveryv1.EndpointPort{
+			Name:     to(name),
+			Protocol: to(pick(t, poolProtocols, "protocol")),
+			Port:     to(poolNumbers[i]),
+		}
 		if rapid.IntRange(0, 9).Draw(t, "number") == 9 {
 			p.Port = nil // all ports
 		}

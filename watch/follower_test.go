@@ -22,7 +22,13 @@ func newFollower(o Options, pods zones.Pods) (*follower, error) {
 		return nil, err
 	}
 	f := &follower{model: &naive{world: newWorld(), options: o, pods: pods, local: modelServer}, state: s}
-	kinds := map[string]int{"services": servicesOf, "serviceimports": importsOf, "namespaces": namespacesOf, "endpointslices": slicesOf, "pods": podsOf}
+	kinds := map[string]int{
+		"services":       servicesOf,
+		"serviceimports": importsOf,
+		"namespaces":     namespacesOf,
+		"endpointslices": slicesOf,
+		"pods":           podsOf,
+	}
 	for i := range object.Resources {
 		if r := &object.Resources[i]; r.When(o.Selection) {
 			f.stores[kinds[r.Plural]] = newStore(s, r, newAlive(""))

@@ -17,8 +17,9 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// A history is a cluster to which one event happens after the other. What it looks like after k events follows from k alone: the k-th
-// event is about one of the subjects in turn, and gives it addresses, hosts and ports that no other event gives.
+// A history is a cluster to which one event happens after the other. What it looks like after k events follows from k
+// alone: the k-th event is about one of the subjects in turn, and gives it addresses, hosts and ports that no other
+// event gives.
 const (
 	webService = iota // both cluster IPs and both ports of a service change
 	webSlice          // endpoints of a service with cluster IPs
@@ -31,7 +32,8 @@ const (
 	subjects
 )
 
-// lastOf is the last of the first k events that was about a subject; the state before all of them counts as one about each.
+// lastOf is the last of the first k events that was about a subject; the state before all of them counts as one about
+// each.
 func lastOf(subject, k int) int { return (k+subjects-1-subject)/subjects*subjects + subject - subjects }
 
 // number is one that no other event has, for its subject, and is not negative.
@@ -55,7 +57,10 @@ func metaOf(namespace, name string, event int) metav1.ObjectMeta {
 func eventService(namespace, name string, event int, ips ...string) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: metaOf(namespace, name, event)}
 	s.Spec.ClusterIPs = ips
-	s.Spec.Ports = []corev1.ServicePort{{Name: "http", Protocol: corev1.ProtocolTCP, Port: eventPort(event)}, {Name: "dns", Protocol: corev1.ProtocolUDP, Port: eventPort(event + 1)}}
+	s.Spec.Ports = []corev1.ServicePort{
+		{Name: "http", Protocol: corev1.ProtocolTCP, Port: eventPort(event)},
+		{Name: "dns", Protocol: corev1.ProtocolUDP, Port: eventPort(event + 1)},
+	}
 	return s
 }
 
@@ -84,7 +89,12 @@ func historyAt(k int) world {
 	put := func(kind int, o metav1.Object) { w[kind][keyOf(o)] = o }
 	start := lastOf(0, 0)
 
-	put(namespacesOf, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "prod", ResourceVersion: "1", Labels: map[string]string{"team": "a"}}})
+	put(
+		namespacesOf,
+		&corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{Name: "prod", ResourceVersion: "1", Labels: map[string]string{"team": "a"}},
+		},
+	)
 	e := at(webService)
 	put(servicesOf, eventService("prod", "web", e, eventV4(webService, e, 0), eventV6(webService, e, 0)))
 	put(slicesOf, eventSlice("prod", "web", "web", webSlice, at(webSlice)))
@@ -102,8 +112,11 @@ func historyAt(k int) world {
 	}
 
 	e = at(hidden)
-	put(namespacesOf, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team", ResourceVersion: metaOf("", "", e).ResourceVersion,
-		Labels: map[string]string{"team": []string{"a", "b"}[round(e)%2]}}})
+	put(
+		namespacesOf,
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team", ResourceVersion: metaOf("", "", e).ResourceVersion,
+			Labels: map[string]string{"team": []string{"a", "b"}[round(e)%2]}}},
+	)
 	put(servicesOf, eventService("team", "one", start, "10.250.0.1"))
 	put(servicesOf, eventService("team", "two", start, "10.250.0.2", "fd00:250::2"))
 	put(servicesOf, eventService("team", "three", start, "None"))
@@ -123,7 +136,13 @@ func historyAt(k int) world {
 	put(servicesOf, eventService("prod", "pair-0", start, "None"))
 	put(servicesOf, eventService("prod", "pair-1", start, "None"))
 	for i := range 2 {
-		slice := eventSlice("prod", "pair-"+strconv.Itoa((i+round(e))%2)+"-"+strconv.Itoa(number(e)), "pair-"+strconv.Itoa(i), relisted, start-(i+round(e))%2*subjects+subjects)
+		slice := eventSlice(
+			"prod",
+			"pair-"+strconv.Itoa((i+round(e))%2)+"-"+strconv.Itoa(number(e)),
+			"pair-"+strconv.Itoa(i),
+			relisted,
+			start-(i+round(e))%2*subjects+subjects,
+		)
 		slice.ResourceVersion = metaOf("", "", e).ResourceVersion
 		put(slicesOf, slice)
 	}
@@ -182,11 +201,18 @@ var historyNames = [subjects][]string{
 	webService: {"web.prod", "_http._tcp.web.prod", "_dns._udp.web.prod"},
 	webSlice:   {"host-%d.web.prod", "web.prod"},
 	dbSlice:    {"db.prod", "_http._tcp.db.prod", "_tcp.db.prod", "host-%d.db.prod"},
-	moved:      {"left.prod", "right.prod", "_http._tcp.left.prod", "_http._tcp.right.prod", "host-%d.left.prod", "host-%d.right.prod"},
-	gone:       {"gone.prod", "_http._tcp.gone.prod", "host-0.gone.prod"},
-	hidden:     {"one.team", "two.team", "three.team", "team", "_http._tcp.three.team"},
-	changed:    {"changed.prod", "_http._tcp.changed.prod", "host-0.changed.prod"},
-	relisted:   {"pair-0.prod", "pair-1.prod", "_http._tcp.pair-0.prod", "_http._tcp.pair-1.prod"},
+	moved: {
+		"left.prod",
+		"right.prod",
+		"_http._tcp.left.prod",
+		"_http._tcp.right.prod",
+		"host-%d.left.prod",
+		"host-%d.right.prod",
+	},
+	gone:     {"gone.prod", "_http._tcp.gone.prod", "host-0.gone.prod"},
+	hidden:   {"one.team", "two.team", "three.team", "team", "_http._tcp.three.team"},
+	changed:  {"changed.prod", "_http._tcp.changed.prod", "host-0.changed.prod"},
+	relisted: {"pair-0.prod", "pair-1.prod", "_http._tcp.pair-0.prod", "_http._tcp.pair-1.prod"},
 }
 
 // historyAddresses are the addresses that an event gives or takes.

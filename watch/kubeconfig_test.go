@@ -25,7 +25,12 @@ clusters:
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	check("cannot be used: invalid configuration: unable to read certificate-authority " + filepath.Join(filepath.Dir(file), "ca.crt"))
+	check(
+		"cannot be used: invalid configuration: unable to read certificate-authority " + filepath.Join(
+			filepath.Dir(file),
+			"ca.crt",
+		),
+	)
 	if err := os.WriteFile(filepath.Join(filepath.Dir(file), "ca.crt"), []byte("nothing"), 0o644); err != nil {
 		t.Fatal(err)
 	}

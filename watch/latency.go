@@ -7,11 +7,12 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// How long a change of endpoints takes to be served, by the definition of the SLI "DNS programming latency": from the moment that the
-// endpoint controller took note of the pod or service, which it writes on the slice, to the moment that queries see it.
+// How long a change of endpoints takes to be served, by the definition of the SLI "DNS programming latency": from the
+// moment that the endpoint controller took note of the pod or service, which it writes on the slice, to the moment that
+// queries see it.
 
-// ProgrammingBounds are the bounds of the buckets of programming latencies, in nanoseconds. They are CoreDNS's: a millisecond, and twice
-// the last, to about nine minutes.
+// ProgrammingBounds are the bounds of the buckets of programming latencies, in nanoseconds. They are CoreDNS's: a
+// millisecond, and twice the last, to about nine minutes.
 var ProgrammingBounds = observe.Doubling(int64(time.Millisecond), 20)
 
 // ProgrammingKinds are the names of the kinds of services that latencies are kept for, as CoreDNS calls them.
@@ -23,8 +24,8 @@ type trigger struct {
 	at      time.Time
 }
 
-// programmed takes note of what an event changes, before it is applied. A slice keeps its trigger until there is a new one: other
-// changes of it are not observed, nor are the triggers of a list, which may be days old.
+// programmed takes note of what an event changes, before it is applied. A slice keeps its trigger until there is a new
+// one: other changes of it are not observed, nor are the triggers of a list, which may be days old.
 func (s *state) programmed(o object.Object) {
 	v, ok := o.(*object.Slice)
 	if !ok || v.Trigger.IsZero() {
@@ -35,7 +36,8 @@ func (s *state) programmed(o object.Object) {
 	}
 }
 
-// observe counts the changes that have been published by now. The change of a slice without a service is not served, and not observed.
+// observe counts the changes that have been published by now. The change of a slice without a service is not served,
+// and not observed.
 func (s *state) observe(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +50,8 @@ func (s *state) observe(now time.Time) {
 		if o.Headless {
 			kind = 1
 		}
-		s.counters.Programming[kind].Observe(ProgrammingBounds, int64(max(0, now.Sub(c.at)))) // the controller's clock may be ahead
+		// the controller's clock may be ahead
+		s.counters.Programming[kind].Observe(ProgrammingBounds, int64(max(0, now.Sub(c.at))))
 	}
 	s.changed = s.changed[:0]
 }

@@ -20,12 +20,17 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-var modelSteps = flag.Int("model.steps", 100_000, "random steps that TestModel takes the index and the model through, at least; -race takes a tenth")
+var modelSteps = flag.Int(
+	"model.steps",
+	100_000,
+	"random steps that TestModel takes the index and the model through, at least; -race takes a tenth",
+)
 
 // caseSteps is how many steps a cluster is taken through, on average.
 const caseSteps = 250
 
-// TestModel takes the index and a naive one through random steps of clusters, and asks both the same questions after each.
+// TestModel takes the index and a naive one through random steps of clusters, and asks both the same questions after
+// each.
 func TestModel(t *testing.T) {
 	steps := fewer(*modelSteps, 10)
 	setFlag(t, "rapid.seed", strconv.FormatInt(time.Now().UnixNano(), 10))
@@ -209,7 +214,8 @@ func (m *machine) must(t *rapid.T, err error) {
 	}
 }
 
-// loseAndRelist changes the API server behind the back of one source, and then lets it list all kinds that changed, and one more.
+// loseAndRelist changes the API server behind the back of one source, and then lets it list all kinds that changed, and
+// one more.
 func (m *machine) loseAndRelist(t *rapid.T) {
 	one := pick(t, m.lists(), "kind")
 	var lost [kindsOf]bool
@@ -232,8 +238,8 @@ func (m *machine) loseAndRelist(t *rapid.T) {
 	}
 }
 
-// backup saves the API server's objects, or puts back what was saved last: an older state with lower versions, which are then given
-// once more, to other changes.
+// backup saves the API server's objects, or puts back what was saved last: an older state with lower versions, which
+// are then given once more, to other changes.
 func (m *machine) backup(t *rapid.T) {
 	if m.savedAt == 0 || rapid.Bool().Draw(t, "save") {
 		m.saved, m.savedAt = m.truth.clone(), m.version
@@ -267,7 +273,8 @@ func (m *machine) publish(t *rapid.T) {
 	}
 }
 
-// tell lets the sources under test and their models know of an event, but for one that has lost its connection; nil for none.
+// tell lets the sources under test and their models know of an event, but for one that has lost its connection; nil for
+// none.
 func (m *machine) tell(t *rapid.T, e event, lost *follower) {
 	for _, f := range m.followers {
 		m.touch(f, f.model.world[e.kind][keyOf(e.object)])
@@ -350,8 +357,8 @@ func (m *machine) relist(t *rapid.T, f *follower, kind int) {
 	f.model.read[kind] = true
 }
 
-// ask compares answers: to questions about what the last step touched, and to others. One number draws all of them, as shrinking
-// needs few draws. Most names do not exist: one that is answered with records is looked for, a few times.
+// ask compares answers: to questions about what the last step touched, and to others. One number draws all of them, as
+// shrinking needs few draws. Most names do not exist: one that is answered with records is looked for, a few times.
 func (m *machine) ask(t *rapid.T) {
 	all := m.questions
 	random := rand.New(rand.NewPCG(uint64(rapid.Uint32().Draw(t, "questions")), 0))

@@ -9,7 +9,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// Here the naive index is one of a clusterset: to names an import is a service, whose slices come from the clusters that export it.
+// Here the naive index is one of a clusterset: to names an import is a service, whose slices come from the clusters
+// that export it.
 
 const setZone = "clusterset.local."
 
@@ -54,7 +55,8 @@ func (n *naive) service(k object.Key) *corev1.Service {
 	return nil
 }
 
-// imported is an import as a service: its addresses are cluster IPs of the whole clusterset, and say nothing when it is headless.
+// imported is an import as a service: its addresses are cluster IPs of the whole clusterset, and say nothing when it is
+// headless.
 func imported(o *object.ServiceImport) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: o.ObjectMeta}
 	s.Spec.ClusterIPs = o.Spec.IPs
@@ -67,8 +69,9 @@ func imported(o *object.ServiceImport) *corev1.Service {
 	return s
 }
 
-// member is what stands behind the hosts of a service's slice: in a clusterset the id of their cluster, in lower case. ok is false for
-// a slice that is not the service's, or whose id is no label: the id is the value of a Kubernetes label, which may have these two as well.
+// member is what stands behind the hosts of a service's slice: in a clusterset the id of their cluster, in lower case.
+// ok is false for a slice that is not the service's, or whose id is no label: the id is the value of a Kubernetes
+// label, which may have these two as well.
 func (n *naive) member(s *discoveryv1.EndpointSlice, service string) (member string, ok bool) {
 	if !n.options.ServiceImports {
 		return "", s.Labels["kubernetes.io/service-name"] == service

@@ -9,7 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Here the naive index looks at addresses. Those of a clusterset have no names: PTR records point into the cluster zone.
+// Here the naive index looks at addresses. Those of a clusterset have no names: PTR records point into the cluster
+// zone.
 
 // reverse looks up the owner of PTR records: Spec 2.3.3 and 2.4.3. A cluster IP wins over endpoints.
 func (n *naive) reverse(name string) found {
@@ -40,7 +41,8 @@ func (n *naive) reverse(name string) found {
 	return found{exists: len(hosts) > 0, ptr: hosts}
 }
 
-// forward is the address of a reverse name. One that is whole has its 4 or 32 labels in the one form that dns.ReverseAddr writes.
+// forward is the address of a reverse name. One that is whole has its 4 or 32 labels in the one form that
+// dns.ReverseAddr writes.
 func forward(name string) (netip.Addr, bool) {
 	labels := strings.Split(name, ".")
 	var text string

@@ -242,8 +242,8 @@ func (n *naive) pairs(s *corev1.Service, below []string) (bool, []pair) {
 	return false, nil
 }
 
-// all are the pairs of a service: of its endpoints when it is headless, else of its cluster IPs. With a port that is asked for by name,
-// addresses without it do not count.
+// all are the pairs of a service: of its endpoints when it is headless, else of its cluster IPs. With a port that is
+// asked for by name, addresses without it do not count.
 func (n *naive) all(s *corev1.Service, ends []end, wanted func(discoveryv1.EndpointPort) bool) (list []pair) {
 	if isHeadless(s) {
 		return pairsOf(ends, wanted)

@@ -13,8 +13,9 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// The naive index is the specification once more, the other way round: nothing is compiled, and each question is answered by looking
-// at all objects as the API server gives them. It shares no code with zones, records.go or strip.go.
+// The naive index is the specification once more, the other way round: nothing is compiled, and each question is
+// answered by looking at all objects as the API server gives them. It shares no code with zones, records.go or
+// strip.go.
 
 // The kinds of objects, as indexes of a world.
 const (
@@ -192,8 +193,8 @@ func (n *naive) zoneOf(name string) string {
 	return ""
 }
 
-// below looks a name below the zone of a cluster or a clusterset up. What has names there is of one index; the name servers are the
-// cluster's, also of a clusterset.
+// below looks a name below the zone of a cluster or a clusterset up. What has names there is of one index; the name
+// servers are the cluster's, also of a clusterset.
 func (n *naive) below(zone, below string, index *naive) found {
 	labels := strings.Split(below, ".")
 	slices.Reverse(labels) // the last first, as the specification writes names from right to left
@@ -253,8 +254,8 @@ func records(owner string, addrs []netip.Addr) (list []string) {
 	return list
 }
 
-// servers are the names and addresses of the service among whose endpoints this server is; else ns.dns of the zone, and of the cluster's
-// for a reverse zone.
+// servers are the names and addresses of the service among whose endpoints this server is; else ns.dns of the zone, and
+// of the cluster's for a reverse zone.
 func (n *naive) servers(zone string) (byName map[string][]netip.Addr, all []netip.Addr) {
 	byName = map[string][]netip.Addr{}
 	for _, s := range n.named() {
@@ -263,7 +264,8 @@ func (n *naive) servers(zone string) (byName map[string][]netip.Addr, all []neti
 			break
 		}
 		ends := n.ends(s)
-		if s.Spec.Type == corev1.ServiceTypeExternalName || !slices.ContainsFunc(ends, func(e end) bool { return e.addr == n.local }) {
+		if s.Spec.Type == corev1.ServiceTypeExternalName ||
+			!slices.ContainsFunc(ends, func(e end) bool { return e.addr == n.local }) {
 			continue
 		}
 		if !isHeadless(s) {
@@ -365,7 +367,8 @@ func (n *naive) pod(labels []string) found {
 func (n *naive) lives(namespace string, addr netip.Addr) bool {
 	for k, o := range n.world[podsOf] {
 		p := o.(*corev1.Pod)
-		if k.Namespace != namespace || p.DeletionTimestamp != nil || slices.Contains([]corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}, p.Status.Phase) {
+		if k.Namespace != namespace || p.DeletionTimestamp != nil ||
+			slices.Contains([]corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}, p.Status.Phase) {
 			continue
 		}
 		for _, ip := range p.Status.PodIPs {

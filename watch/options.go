@@ -9,9 +9,9 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// Options is one source of Kubernetes objects and what is kept of it. It is comparable: blocks of a Corefile whose Options are equal share
-// one source and one index. At most one of Manifests, Kubeconfig and Endpoint may be set; with none of them the source is the cluster that
-// the process runs in.
+// Options is one source of Kubernetes objects and what is kept of it. It is comparable: blocks of a Corefile whose
+// Options are equal share one source and one index. At most one of Manifests, Kubeconfig and Endpoint may be set; with
+// none of them the source is the cluster that the process runs in.
 type Options struct {
 	Manifests  string // directory of YAML manifests
 	Kubeconfig string // file
@@ -29,8 +29,8 @@ type Options struct {
 	MaxInflight int     // requests at a time; 0 for no bound
 }
 
-// StartupTimeout is how long a reload waits for the first sync of a new source before it gives up and the old configuration goes on
-// (`startup_timeout`). The start of the program waits for nothing.
+// StartupTimeout is how long a reload waits for the first sync of a new source before it gives up and the old
+// configuration goes on (`startup_timeout`). The start of the program waits for nothing.
 const StartupTimeout = 5 * time.Second
 
 // CheckSelector says what is wrong with text as a label selector.

@@ -16,7 +16,8 @@ type questions struct {
 	about map[topic][]query
 }
 
-// topic is what a question is about: a service; a namespace, under no name; and the others of a zone under no namespace.
+// topic is what a question is about: a service; a namespace, under no name; and the others of a zone under no
+// namespace.
 type topic struct {
 	zone string
 	object.Key
@@ -79,8 +80,28 @@ func (all *questions) service(about topic) {
 		hosts = append(hosts, dashes(netip.MustParseAddr(text)))
 	}
 	likely := []string{"_http._tcp", "_http._udp", "_http._sctp", "_dns._tcp", "_dns._udp", "_dns._sctp"}
-	odd := []string{"http.tcp", "_http.udp", "dns._udp", "_tcp", "_udp", "sctp", "nope", "_nope._tcp", "x.web-0", "x._http._tcp", "_zone", "zone",
-		"pin._zone", "prefer._zone", "near._zone", "west.pin._zone", "eu.west.prefer._zone", "c.pin._zone", "c.prefer._zone", "a.near._zone"}
+	odd := []string{
+		"http.tcp",
+		"_http.udp",
+		"dns._udp",
+		"_tcp",
+		"_udp",
+		"sctp",
+		"nope",
+		"_nope._tcp",
+		"x.web-0",
+		"x._http._tcp",
+		"_zone",
+		"zone",
+		"pin._zone",
+		"prefer._zone",
+		"near._zone",
+		"west.pin._zone",
+		"eu.west.prefer._zone",
+		"c.pin._zone",
+		"c.prefer._zone",
+		"a.near._zone",
+	}
 	if about.zone == setZone {
 		all.members(about, self, hosts)
 		odd = slices.Concat(odd, hosts)

@@ -8,8 +8,8 @@ import (
 	"github.com/clusterdns/clusterdns/observe"
 )
 
-// quiet hands on what client-go logs of one kind, at most one line a minute: while the API server is away every attempt fails, and
-// each has the same to say. Debug messages, which somebody asked for, are all handed on.
+// quiet hands on what client-go logs of one kind, at most one line a minute: while the API server is away every attempt
+// fails, and each has the same to say. Debug messages, which somebody asked for, are all handed on.
 type quiet struct {
 	slog.Handler
 	*observe.Limiter

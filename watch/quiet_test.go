@@ -20,12 +20,15 @@ import (
 
 // lines is a log of text lines without times.
 func lines(out *strings.Builder, level slog.Level) slog.Handler {
-	return slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}})
+	return slog.NewTextHandler(
+		out,
+		&slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}},
+	)
 }
 
 func TestQuietLogHasOneLineAMinute(t *testing.T) {
@@ -71,13 +74,21 @@ func TestOutageIsLoggedOnceAMinute(t *testing.T) {
 		s, err := newState(Options{}, zones.NewIndex(), slog.New(lines(&out, slog.LevelInfo)))
 		must(t, err)
 		var client cache.ListerWatcherWithContext = p.client()
-		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&object.Resources[0], client), s.reflect(&object.Resources[2], client)}}
+		a := &apiServer{
+			state: s,
+			kinds: []*reflected{s.reflect(&object.Resources[0], client), s.reflect(&object.Resources[2], client)},
+		}
 		ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute-time.Second)
 		defer stop()
 		a.run(ctx)
 	})
 	attempts := len(p.requests())
-	t.Logf("%d attempts, %d lines, such as\n%s", attempts, strings.Count(out.String(), "\n"), out.String()[:strings.IndexByte(out.String(), '\n')+1])
+	t.Logf(
+		"%d attempts, %d lines, such as\n%s",
+		attempts,
+		strings.Count(out.String(), "\n"),
+		out.String()[:strings.IndexByte(out.String(), '\n')+1],
+	)
 	for _, kind := range []string{"services", "namespaces"} {
 		if n := strings.Count(out.String(), "reflector="+kind+" "); n < 9 || n > 10 {
 			t.Errorf("%d lines of %s in 10 minutes, want one a minute", n, kind)

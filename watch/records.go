@@ -9,7 +9,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Here each section of the Kubernetes DNS-Based Service Discovery specification 1.1.0 is one function: object -> records.
+// Here each section of the Kubernetes DNS-Based Service Discovery specification 1.1.0 is one function: object ->
+// records.
 
 // compile gives the records of a service with its slices, in the order of their names.
 func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Options) (*zones.Unit, error) {
@@ -54,7 +55,8 @@ func count(slices []*object.Slice) (ready, total int) {
 	return ready, ready + unready
 }
 
-// clusterIP: Spec 2.3.1 A/AAAA, 2.3.2 SRV, 2.3.3 PTR. SRV at the bare name answers all ports, the unnamed too, as CoreDNS does.
+// clusterIP: Spec 2.3.1 A/AAAA, 2.3.2 SRV, 2.3.3 PTR. SRV at the bare name answers all ports, the unnamed too, as
+// CoreDNS does.
 func clusterIP(b *zones.Builder, s *object.Service) {
 	self := b.Name("")
 	b.Reverse(self, true)
@@ -76,8 +78,8 @@ func clusterIP(b *zones.Builder, s *object.Service) {
 	}
 }
 
-// named reports whether SRV records can have the port's name: Spec 2.3.2 gives them to named ports only, and the underscore before the name
-// needs room in the label.
+// named reports whether SRV records can have the port's name: Spec 2.3.2 gives them to named ports only, and the
+// underscore before the name needs room in the label.
 func named(p object.Port) bool { return p.Name != "" && len(p.Name) < 63 }
 
 // portName is the name of a port's SRV records below its service.
@@ -104,8 +106,9 @@ func headless(b *zones.Builder, slices []*object.Slice, o Options) {
 	}
 }
 
-// zonal names the endpoints of each topology zone of a headless service, as CoreDNS's option zonal does: <zone>.pin._zone below it. The
-// names for other zones, and those with prefer, are made when they are looked up (zones.findZonal).
+// zonal names the endpoints of each topology zone of a headless service, as CoreDNS's option zonal does:
+// <zone>.pin._zone below it. The names for other zones, and those with prefer, are made when they are looked up
+// (zones.findZonal).
 func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 	b.Name("pin._zone")
 	b.Name("prefer._zone")
@@ -118,7 +121,8 @@ func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 	}
 }
 
-// endpoints gives each endpoint its own name: Spec 2.4.1 and 2.4.3 under headless services, and as CoreDNS does under the others.
+// endpoints gives each endpoint its own name: Spec 2.4.1 and 2.4.3 under headless services, and as CoreDNS does under
+// the others.
 func endpoints(b *zones.Builder, slices []*object.Slice, o Options) {
 	for _, sl := range slices {
 		for e := range sl.Endpoints.All {
@@ -144,8 +148,8 @@ func share(b *zones.Builder, owner zones.Name, e *object.Endpoint, ports []objec
 	}
 }
 
-// hostName is the endpoint's name below its service: its hostname, else with endpoint_pod_names its pod's name, else its address with
-// dashes. In a clusterset the cluster's id stands behind it.
+// hostName is the endpoint's name below its service: its hostname, else with endpoint_pod_names its pod's name, else
+// its address with dashes. In a clusterset the cluster's id stands behind it.
 func hostName(sl *object.Slice, e *object.Endpoint, o Options) string {
 	name := e.Hostname
 	switch {

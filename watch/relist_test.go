@@ -42,7 +42,16 @@ func TestRelistMakesNoCopies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	web, db, gone := object.Key{Namespace: "prod", Name: "web"}, object.Key{Namespace: "prod", Name: "db"}, object.Key{Namespace: "prod", Name: "gone"}
+	web, db, gone := object.Key{
+		Namespace: "prod",
+		Name:      "web",
+	}, object.Key{
+		Namespace: "prod",
+		Name:      "db",
+	}, object.Key{
+		Namespace: "prod",
+		Name:      "gone",
+	}
 	list(map[string]string{"web": "1", "db": "2", "gone": "3"})
 	oldWeb, oldDB := s.services.byKey[web], s.services.byKey[db]
 	clear(s.dirty)
@@ -60,7 +69,11 @@ func TestRelistMakesNoCopies(t *testing.T) {
 	}
 }
 
-var stayReads = flag.Int("stay.reads", 1_000_000, "answers that TestRelistHidesNothing reads, at least; -race takes a tenth")
+var stayReads = flag.Int(
+	"stay.reads",
+	1_000_000,
+	"answers that TestRelistHidesNothing reads, at least; -race takes a tenth",
+)
 
 // A cluster has services that exist throughout, kept, and others that come and go.
 const kept, others = 24, 40
@@ -71,15 +84,25 @@ func keptAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, 0, by
 func keptQueries() (list []query) {
 	for i := range kept {
 		self, addr := fmt.Sprintf("s%d.prod.%s", i, svcZone), keptAddress(i)
-		list = append(list, newQuery(self, dns.TypeA), newQuery(self, dns.TypeSRV),
-			newQuery("_http._tcp."+self, dns.TypeA), newQuery("_http._tcp."+self, dns.TypeSRV), newQuery("stays."+self, dns.TypeA),
-			newQuery(reverseOf(addr), dns.TypePTR), newQuery(dashes(addr)+".prod.pod."+clusterZone, dns.TypeA))
+		list = append(
+			list,
+			newQuery(self, dns.TypeA),
+			newQuery(self, dns.TypeSRV),
+			newQuery(
+				"_http._tcp."+self,
+				dns.TypeA,
+			),
+			newQuery("_http._tcp."+self, dns.TypeSRV),
+			newQuery("stays."+self, dns.TypeA),
+			newQuery(reverseOf(addr), dns.TypePTR),
+			newQuery(dashes(addr)+".prod.pod."+clusterZone, dns.TypeA),
+		)
 	}
 	return list
 }
 
-// keptAt is the cluster as the lists of a round have it: sometimes the same objects, sometimes fewer, sometimes slices and pods of
-// other names that have taken over.
+// keptAt is the cluster as the lists of a round have it: sometimes the same objects, sometimes fewer, sometimes slices
+// and pods of other names that have taken over.
 func keptAt(round int) world {
 	w := newWorld()
 	w[namespacesOf][object.Key{Name: "prod"}] = namespaceAt("prod", 1)
@@ -96,7 +119,10 @@ func keptAt(round int) world {
 		}
 		w[servicesOf][object.Key{Namespace: "prod", Name: name}] = eventService("prod", name, version, ip)
 		slice := eventSlice("prod", name+"-"+strconv.Itoa(version), name, webSlice, version)
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{keptAddress(i).String()}, Hostname: to("stays")})
+		slice.Endpoints = append(
+			slice.Endpoints,
+			discoveryv1.Endpoint{Addresses: []string{keptAddress(i).String()}, Hostname: to("stays")},
+		)
 		w[slicesOf][keyOf(slice)] = slice
 		pod := &corev1.Pod{ObjectMeta: metaOf("prod", slice.Name, version)}
 		pod.Status.PodIPs = []corev1.PodIP{{IP: keptAddress(i).String()}}
@@ -105,7 +131,8 @@ func keptAt(round int) world {
 	return w
 }
 
-// TestRelistHidesNothing reads names that exist throughout, as a client does, while every kind is listed again and again.
+// TestRelistHidesNothing reads names that exist throughout, as a client does, while every kind is listed again and
+// again.
 func TestRelistHidesNothing(t *testing.T) {
 	f, err := newFollower(Options{Selection: object.Selection{VerifyPods: true}, IgnoreEmpty: true}, zones.PodsVerified)
 	must(t, err)
@@ -134,8 +161,8 @@ func TestRelistHidesNothing(t *testing.T) {
 			reads.Add(1)
 		})
 	}
-	// A lock that somebody has waited for longer than a millisecond goes to who has waited longest (sync.Mutex). So whenever the lists let
-	// go of it, one of the publishers has it next.
+	// A lock that somebody has waited for longer than a millisecond goes to who has waited longest (sync.Mutex). So
+	// whenever the lists let go of it, one of the publishers has it next.
 	hold := func() {
 		f.state.mu.Lock()
 		time.Sleep(1200 * time.Microsecond)

@@ -16,16 +16,21 @@ import (
 	"github.com/clusterdns/clusterdns/observe"
 )
 
-// Requests is what a source counts of its requests to an API server, all of them GET. The host says which API server, "" that there is
-// none: the source is of manifests.
+// Requests is what a source counts of its requests to an API server, all of them GET. The host says which API server,
+// "" that there is none: the source is of manifests.
 type Requests struct {
 	Host     string            // with the port, where the URL has one
 	Answered map[string]uint64 // by status code, "<error>" where there was no answer; each try counts
-	Took     observe.Histogram // from a request to the end of its answer, by RequestBounds. A watch has no end and is not in it
-	Waited   observe.Histogram // for the options apiserver_qps and apiserver_burst, by RequestBounds. A watch does not wait
+
+	// Took is from a request to the end of its answer, by RequestBounds. A watch has no end and is not in it.
+	Took observe.Histogram
+
+	// Waited is for the options apiserver_qps and apiserver_burst, by RequestBounds. A watch does not wait.
+	Waited observe.Histogram
 }
 
-// RequestBounds are the bounds of the buckets of Requests, in nanoseconds: those that Prometheus takes by default, and CoreDNS with it.
+// RequestBounds are the bounds of the buckets of Requests, in nanoseconds: those that Prometheus takes by default, and
+// CoreDNS with it.
 var RequestBounds = []int64{5e6, 10e6, 25e6, 50e6, 100e6, 250e6, 500e6, 1e9, 2500e6, 5e9, 10e9}
 
 // requests counts, for a client of the API server. It is safe for concurrent use.
@@ -41,7 +46,10 @@ func (r *requests) count(config *rest.Config) error {
 		return err
 	}
 	r.counts = Requests{Host: base.Host, Answered: map[string]uint64{}}
-	bucket := flowcontrol.NewTokenBucketRateLimiter(cmp.Or(config.QPS, rest.DefaultQPS), cmp.Or(config.Burst, rest.DefaultBurst))
+	bucket := flowcontrol.NewTokenBucketRateLimiter(
+		cmp.Or(config.QPS, rest.DefaultQPS),
+		cmp.Or(config.Burst, rest.DefaultBurst),
+	)
 	config.RateLimiter = &limiter{bucket, r}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &counted{next, r} })
 	return nil

@@ -72,7 +72,8 @@ func clientsOf(t *testing.T, options Options, network *pipes) map[schema.GroupVe
 	return clients
 }
 
-// slowLists is an API server that takes a second for the head of a list and another for its end, and never ends a watch.
+// slowLists is an API server that takes a second for the head of a list and another for its end, and never ends a
+// watch.
 type slowLists struct {
 	mu             sync.Mutex
 	underWay, most int
@@ -105,8 +106,8 @@ func (s *slowLists) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, `"items": []}`)
 }
 
-// TestMaxInflight: apiserver_max_inflight bounds the lists that are under way at a time. Each of them has its turn, and a watch keeps
-// nobody from it.
+// TestMaxInflight: apiserver_max_inflight bounds the lists that are under way at a time. Each of them has its turn, and
+// a watch keeps nobody from it.
 func TestMaxInflight(t *testing.T) {
 	for inflight, want := range map[int]int{0: 3, 1: 1, 2: 2} {
 		synctest.Test(t, func(t *testing.T) {
@@ -125,7 +126,14 @@ func TestMaxInflight(t *testing.T) {
 				}
 				client := clients[r.GroupVersion]
 				asking.Go(func() {
-					stream, err := client.Get().Resource(r.Plural).VersionedParams(&metav1.ListOptions{Watch: true}, metav1.ParameterCodec).Stream(ctx)
+					stream, err := client.Get().Resource(
+						r.Plural,
+					).VersionedParams(
+						&metav1.ListOptions{Watch: true},
+						metav1.ParameterCodec,
+					).Stream(
+						ctx,
+					)
 					if err != nil {
 						t.Errorf("%d at a time: the watch of %s: %v", inflight, r.Plural, err)
 						return

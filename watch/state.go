@@ -17,8 +17,9 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// state is the stripped objects of one source, and the index they are compiled into. Sources change objects and mark services dirty;
-// one publisher compiles what is dirty. The work is level-triggered: a service is always compiled whole from the objects as they are.
+// state is the stripped objects of one source, and the index they are compiled into. Sources change objects and mark
+// services dirty; one publisher compiles what is dirty. The work is level-triggered: a service is always compiled whole
+// from the objects as they are.
 type state struct {
 	options  Options
 	log      *slog.Logger
@@ -29,11 +30,11 @@ type state struct {
 	listed   chan struct{}   // holds one token after a whole list has been taken
 
 	mu         sync.Mutex
-	services   collection[*object.Service]
-	slices     collection[*object.Slice]
+	services   *collection[*object.Service]
+	slices     *collection[*object.Slice]
 	byService  map[object.Key][]*object.Slice // in the order of their names
-	namespaces collection[*object.Namespace]
-	pods       collection[*object.Pod]
+	namespaces *collection[*object.Namespace]
+	pods       *collection[*object.Pod]
 	kinds      map[zones.Kinds]objects // these collections
 	dirty      map[object.Key]struct{} // services to compile
 	dirtySpace map[string]struct{}     // namespaces to look at again
@@ -76,12 +77,18 @@ const maxProblems = 10000
 
 func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
-		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{}, dirtySpace: map[string]struct{}{}, problems: map[string]struct{}{}}
-	s.services = collection[*object.Service]{map[object.Key]*object.Service{}, s.serviceChanged}
-	s.slices = collection[*object.Slice]{map[object.Key]*object.Slice{}, s.sliceChanged}
-	s.namespaces = collection[*object.Namespace]{map[object.Key]*object.Namespace{}, s.namespaceChanged}
-	s.pods = collection[*object.Pod]{map[object.Key]*object.Pod{}, s.podChanged}
-	s.kinds = map[zones.Kinds]objects{zones.Services: &s.services, zones.Slices: &s.slices, zones.Namespaces: &s.namespaces, zones.PodObjects: &s.pods}
+		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
+		dirtySpace: map[string]struct{}{}, problems: map[string]struct{}{}}
+	s.services = newCollection(s.serviceChanged)
+	s.slices = newCollection(s.sliceChanged)
+	s.namespaces = newCollection(s.namespaceChanged)
+	s.pods = newCollection(s.podChanged)
+	s.kinds = map[zones.Kinds]objects{
+		zones.Services:   s.services,
+		zones.Slices:     s.slices,
+		zones.Namespaces: s.namespaces,
+		zones.PodObjects: s.pods,
+	}
 	if o.Namespaces != "" {
 		s.exposed = map[string]bool{}
 		for name := range strings.SplitSeq(o.Namespaces, ",") {
@@ -193,8 +200,8 @@ func (s *state) counts() map[string]int {
 	return counts
 }
 
-// publish compiles what is dirty and publishes it in one step. Until services, slices and namespaces have all been read once, their
-// names wait: what is half known is not compiled.
+// publish compiles what is dirty and publishes it in one step. Until services, slices and namespaces have all been read
+// once, their names wait: what is half known is not compiled.
 func (s *state) publish(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,7 +218,8 @@ func (s *state) publish(now time.Time) {
 	}
 }
 
-// publishNamespaces makes namespaces exist or not. When a namespace appears or its labels change, a selector may show or hide its services.
+// publishNamespaces makes namespaces exist or not. When a namespace appears or its labels change, a selector may show
+// or hide its services.
 func (s *state) publishNamespaces(tx *zones.Tx) {
 	for name := range s.dirtySpace {
 		tx.SetNamespace(name, s.namespace(name) != nil && s.shows(name))
@@ -257,7 +265,8 @@ func (s *state) publishPods(tx *zones.Tx) {
 	s.dirtyPods = nil
 }
 
-// take makes the state hold exactly what a folder of manifests has. Its objects have no versions: what is equal stays untouched.
+// take makes the state hold exactly what a folder of manifests has. Its objects have no versions: what is equal stays
+// untouched.
 func (s *state) take(r manifests.Reading) {
 	s.change(func() {
 		s.counters.Ignored = r.Ignored
@@ -269,7 +278,8 @@ func (s *state) take(r manifests.Reading) {
 	})
 }
 
-// newer reports whether resourceVersion a is later than b. Versions compare as numbers (KEP-5504); what is none is taken as later.
+// newer reports whether resourceVersion a is later than b. Versions compare as numbers (KEP-5504); what is none is
+// taken as later.
 func newer(a, b string) bool {
 	x, errX := strconv.ParseUint(a, 10, 64)
 	y, errY := strconv.ParseUint(b, 10, 64)

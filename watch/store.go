@@ -11,7 +11,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// store is where a reflector puts the objects of one resource. It strips them on arrival; stale and repeated events change nothing.
+// store is where a reflector puts the objects of one resource. It strips them on arrival; stale and repeated events
+// change nothing.
 type store struct {
 	state    *state
 	resource *object.Resource
@@ -29,7 +30,8 @@ var (
 	_ cache.ReflectorBookmarkStore = (*store)(nil)
 )
 
-// stripped is an object on its way from the decoder to the state: what a reflector asks of an object, and what is kept of it.
+// stripped is an object on its way from the decoder to the state: what a reflector asks of an object, and what is kept
+// of it.
 type stripped struct {
 	metav1.Object // nil: only the three methods below are called
 	object.Key
@@ -42,8 +44,8 @@ func (o *stripped) GetName() string            { return o.Name }
 func (o *stripped) GetNamespace() string       { return o.Namespace }
 func (o *stripped) GetResourceVersion() string { return o.version }
 
-// unchanged is an object of a list that equals the one that is held. Most objects of a relist are unchanged, and all of them are in
-// memory at once: an unchanged takes a fifth of a stripped.
+// unchanged is an object of a list that equals the one that is held. Most objects of a relist are unchanged, and all of
+// them are in memory at once: an unchanged takes a fifth of a stripped.
 type unchanged struct {
 	*metav1.ObjectMeta // nil: only the three methods below are called
 	held               object.Object
@@ -100,8 +102,8 @@ func (s *store) Transformer() cache.TransformFunc {
 	}
 }
 
-// equals reports whether the object equals the one that is held, if any. The version alone does not tell: an API server that was restored
-// from a backup gives its versions once more, to other objects.
+// equals reports whether the object equals the one that is held, if any. The version alone does not tell: an API server
+// that was restored from a backup gives its versions once more, to other objects.
 func (o *stripped) equals(held object.Object) bool {
 	return held != nil && reflect.DeepEqual(o.kept, held)
 }
@@ -181,7 +183,8 @@ func (s *store) Delete(o any) error {
 }
 
 // Replace takes a whole list: what it lacks is forgotten, what is the same stays untouched, so that a relist is a diff
-// in place and the index is never blank. A list is the truth even where its versions are lower: a control plane may have been restored.
+// in place and the index is never blank. A list is the truth even where its versions are lower: a control plane may
+// have been restored.
 func (s *store) Replace(list []any, version string) error {
 	s.alive.touch()
 	seen := make(map[object.Key]struct{}, len(list))

@@ -118,7 +118,8 @@ func TestStaleEventsChangeNothing(t *testing.T) {
 	}
 }
 
-// TestListAgain hands lists on as a reflector does: through a store of client-go, which asks each object for its name and version.
+// TestListAgain hands lists on as a reflector does: through a store of client-go, which asks each object for its name
+// and version.
 func TestListAgain(t *testing.T) {
 	s := newStores(t)
 	for range 2 {
@@ -131,7 +132,8 @@ func TestListAgain(t *testing.T) {
 			for _, o := range arrived.List() {
 				m, err := meta.Accessor(o)
 				must(t, err)
-				if m.GetNamespace() != list.object.GetNamespace() || m.GetName() != list.object.GetName() || m.GetResourceVersion() != list.object.GetResourceVersion() {
+				if m.GetNamespace() != list.object.GetNamespace() || m.GetName() != list.object.GetName() ||
+					m.GetResourceVersion() != list.object.GetResourceVersion() {
 					t.Errorf("%T is %s/%s at %s, want %v", o, m.GetNamespace(), m.GetName(), m.GetResourceVersion(), list.object)
 				}
 			}

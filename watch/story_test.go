@@ -64,7 +64,13 @@ func first(t *testing.T, c *config.Config) (*resolver.Kubernetes, *config.Source
 }
 
 // compiled reads objects of the cluster, and gives the records of a zone that they compile to.
-func compiled(t *testing.T, view *resolver.Kubernetes, zone string, from watch.Options, log *warnings) (records string) {
+func compiled(
+	t *testing.T,
+	view *resolver.Kubernetes,
+	zone string,
+	from watch.Options,
+	log *warnings,
+) (records string) {
 	index := zones.NewIndex()
 	source, err := watch.New(from, index, slog.New(log))
 	if err != nil {

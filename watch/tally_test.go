@@ -15,11 +15,25 @@ type tally struct {
 }
 
 func (c *tally) String() string {
-	return fmt.Sprintf("%d steps: %d events, %d repeated or stale ones, %d bookmarks, %d lists, %d backups put back; "+
-		"%d questions: %d answered with records (SRV %d, PTR %d, CNAME %d), %d denied or failed, the others NODATA; "+
-		"%d were about names of a clusterset, %d of these answered with records",
-		c.steps, c.events, c.repeated, c.bookmarks, c.lists, c.backups, c.questions, c.records, c.srv, c.ptr, c.aliases, c.denied,
-		c.setQuestions, c.setRecords)
+	return fmt.Sprintf(
+		"%d steps: %d events, %d repeated or stale ones, %d bookmarks, %d lists, %d backups put back; "+
+			"%d questions: %d answered with records (SRV %d, PTR %d, CNAME %d), %d denied or failed, the others NODATA; "+
+			"%d were about names of a clusterset, %d of these answered with records",
+		c.steps,
+		c.events,
+		c.repeated,
+		c.bookmarks,
+		c.lists,
+		c.backups,
+		c.questions,
+		c.records,
+		c.srv,
+		c.ptr,
+		c.aliases,
+		c.denied,
+		c.setQuestions,
+		c.setRecords,
+	)
 }
 
 func (c *tally) count(q *query, v *verdict) {

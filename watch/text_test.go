@@ -16,8 +16,31 @@ import (
 // TestNoTextFailsService: whatever texts the objects of a service hold, it compiles.
 func TestNoTextFailsService(t *testing.T) {
 	long := strings.Repeat("a", 63)
-	texts := []string{"", "a", "A", "-", "x..y", ".", "a.", "_", "a_b", `\`, `\300`, "*", "ü", "K", long, long + "a", strings.Repeat("a.", 31) + "a",
-		strings.Join([]string{long, long, long, long[:57]}, "."), strings.Join([]string{long, long, long, long[:61]}, "."), strings.Repeat("a", 300)}
+	texts := []string{
+		"",
+		"a",
+		"A",
+		"-",
+		"x..y",
+		".",
+		"a.",
+		"_",
+		"a_b",
+		`\`,
+		`\300`,
+		"*",
+		"ü",
+		"K",
+		long,
+		long + "a",
+		strings.Repeat("a.", 31) + "a",
+		strings.Join(
+			[]string{long, long, long, long[:57]},
+			".",
+		),
+		strings.Join([]string{long, long, long, long[:61]}, "."),
+		strings.Repeat("a", 300),
+	}
 	all := Options{Selection: object.Selection{PodNames: true, Zonal: true}}
 	imports := Options{Selection: object.Selection{PodNames: true, Zonal: true, ServiceImports: true}}
 	rapid.Check(t, func(t *rapid.T) {
@@ -26,12 +49,21 @@ func TestNoTextFailsService(t *testing.T) {
 		meta := metav1.ObjectMeta{Namespace: long, Name: long, Labels: map[string]string{
 			"kubernetes.io/service-name": long, "multicluster.kubernetes.io/service-name": long, "multicluster.kubernetes.io/source-cluster": text("cluster")}}
 		s, _ := object.StripService(&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceType(rapid.SampledFrom([]string{"ClusterIP", "ExternalName"}).Draw(t, "type")), ExternalName: text("external name"),
-			ClusterIP: rapid.SampledFrom([]string{"None", "10.96.0.1"}).Draw(t, "cluster IP"), Ports: []corev1.ServicePort{{Name: text("port"), Port: 80}}}})
+			Type: corev1.ServiceType(
+				rapid.SampledFrom([]string{"ClusterIP", "ExternalName"}).Draw(t, "type"),
+			), ExternalName: text("external name"),
+			ClusterIP: rapid.SampledFrom(
+				[]string{"None", "10.96.0.1"},
+			).Draw(
+				t,
+				"cluster IP",
+			), Ports: []corev1.ServicePort{{Name: text("port"), Port: 80}}}})
 		sl, _ := object.StripSlice(&discoveryv1.EndpointSlice{ObjectMeta: meta, AddressType: "IPv4",
 			Ports: []discoveryv1.EndpointPort{{Name: to(text("endpoint port")), Port: to(int32(80))}},
-			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.244.0.1"}, Hostname: to(text("hostname")), Zone: to(text("zone")),
-				TargetRef: &corev1.ObjectReference{Name: text("pod")}}}}, options.Selection)
+			Endpoints: []discoveryv1.Endpoint{
+				{Addresses: []string{"10.244.0.1"}, Hostname: to(text("hostname")), Zone: to(text("zone")),
+					TargetRef: &corev1.ObjectReference{Name: text("pod")}},
+			}}, options.Selection)
 		var held []*object.Slice
 		if sl != nil {
 			held = append(held, sl)

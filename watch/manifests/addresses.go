@@ -24,8 +24,8 @@ type pool struct {
 	first, last uint64
 }
 
-// poolOf is where a claim's address comes from. The low addresses stay free for those that are given in manifests, as the API server
-// keeps them (KEP-3070): kubernetes.default is 10.96.0.1 by custom, kube-dns 10.96.0.10.
+// poolOf is where a claim's address comes from. The low addresses stay free for those that are given in manifests, as
+// the API server keeps them (KEP-3070): kubernetes.default is 10.96.0.1 by custom, kube-dns 10.96.0.10.
 func poolOf(c claim) pool {
 	switch {
 	case c.kind == "service" && c.ipv6:
@@ -33,7 +33,8 @@ func poolOf(c claim) pool {
 	case c.kind == "service":
 		return pool{netip.MustParseAddr("10.96.0.0"), 256, 1<<20 - 2} // 10.96.0.0/12
 	case c.ipv6:
-		return pool{netip.MustParseAddr("fd00:10:244::"), 256, 1<<32 - 1} // the part of fd00:10:244::/64 whose addresses read well
+		// the part of fd00:10:244::/64 whose addresses read well
+		return pool{netip.MustParseAddr("fd00:10:244::"), 256, 1<<32 - 1}
 	}
 	return pool{netip.MustParseAddr("10.244.0.0"), 256, 1<<16 - 2} // 10.244.0.0/16
 }
@@ -53,18 +54,19 @@ func (p pool) at(offset uint64) netip.Addr {
 	return addr
 }
 
-// start is where the search for a claim's address begins. It depends on the claim alone, so that what other files hold moves no address
-// but where two searches meet.
+// start is where the search for a claim's address begins. It depends on the claim alone, so that what other files hold
+// moves no address but where two searches meet.
 func (p pool) start(c claim, attempt byte) uint64 {
 	sum := sha256.Sum256([]byte(c.kind + "\x00" + c.Namespace + "\x00" + c.Name + "\x00" + string(attempt)))
 	return p.first + binary.BigEndian.Uint64(sum[:])%(p.last-p.first+1)
 }
 
-// attempts are the places that are tried before the whole pool is walked through. A pool that is half full is missed by 16 attempts once in 65536 times.
+// attempts are the places that are tried before the whole pool is walked through. A pool that is half full is missed by
+// 16 attempts once in 65536 times.
 const attempts = 16
 
-// allocator hands out addresses in one reading of manifests. It knows nothing of readings before: the same files have the same addresses,
-// whatever was in the folder on the way to them.
+// allocator hands out addresses in one reading of manifests. It knows nothing of readings before: the same files have
+// the same addresses, whatever was in the folder on the way to them.
 type allocator struct {
 	current allocations
 	taken   map[netip.Addr]struct{}

@@ -94,7 +94,8 @@ func TestPoolsStayInTheirPrefixes(t *testing.T) {
 	}
 }
 
-// TestFullPool hands out a whole pool: every address once, none that looks like a network's or a broadcast address, and then no more.
+// TestFullPool hands out a whole pool: every address once, none that looks like a network's or a broadcast address, and
+// then no more.
 func TestFullPool(t *testing.T) {
 	var claims []claim
 	for i := range 1 << 16 {

@@ -92,7 +92,8 @@ func (c *controlPlane) giveClusterIPs(addresses *allocator) {
 	}
 }
 
-// byName are the services in the order of their names, for the order in which files are read must not decide who gets an address.
+// byName are the services in the order of their names, for the order in which files are read must not decide who gets
+// an address.
 func (c *controlPlane) byName() []*corev1.Service {
 	return slices.SortedFunc(slices.Values(c.services), func(a, b *corev1.Service) int {
 		return compareKeys(object.KeyOf(a), object.KeyOf(b))

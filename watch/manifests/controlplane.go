@@ -28,17 +28,23 @@ type Reading struct {
 	faults      []fault // in the order of files and lines
 }
 
-// readManifests reads files and stands in for the control plane as far as names need it: it gives addresses to services and pods, makes
-// the pods of workloads, and builds slices. Nothing is scheduled or rolled out. What it makes depends on the files alone. A manifest that
-// an API server would reject is a fault and is left out; only a service then exists, without names. The others are served. An error means
-// that nothing could be read.
+// readManifests reads files and stands in for the control plane as far as names need it: it gives addresses to services
+// and pods, makes the pods of workloads, and builds slices. Nothing is scheduled or rolled out. What it makes depends
+// on the files alone. A manifest that an API server would reject is a fault and is left out; only a service then
+// exists, without names. The others are served. An error means that nothing could be read.
 func readManifests(files fs.FS, selection object.Selection) (Reading, error) {
 	filter, err := newFilter(selection)
 	if err != nil {
 		return Reading{}, err
 	}
-	c := &controlPlane{selection: selection, ignored: map[string]int{}, implied: map[string]bool{metav1.NamespaceDefault: true},
-		written: map[id]manifest{}, rejected: map[object.Key]*corev1.Service{}, source: map[metav1.Object]manifest{}}
+	c := &controlPlane{
+		selection: selection,
+		ignored:   map[string]int{},
+		implied:   map[string]bool{metav1.NamespaceDefault: true},
+		written:   map[id]manifest{},
+		rejected:  map[object.Key]*corev1.Service{},
+		source:    map[metav1.Object]manifest{},
+	}
 	if err := c.read(files); err != nil {
 		return Reading{}, err
 	}
@@ -50,7 +56,9 @@ func readManifests(files fs.FS, selection object.Selection) (Reading, error) {
 	c.givePodIPs(addresses)
 	c.mirrorEndpoints()
 	c.buildSlices()
-	slices.SortStableFunc(c.faults, func(a, b fault) int { return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line)) })
+	slices.SortStableFunc(c.faults, func(a, b fault) int {
+		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line))
+	})
 	return Reading{Objects: c.strip(filter), Ignored: c.ignored, allocations: addresses.current, faults: c.faults}, nil
 }
 
@@ -140,7 +148,11 @@ func (c *controlPlane) take(m manifest, kind string, o metav1.Object) {
 	}
 	name := id{kind, object.KeyOf(o)}
 	if first, exists := c.written[name]; exists {
-		twice := object.Problem{Kind: kind, Key: name.Key, Words: "it is written already, at " + first.fault("metadata.name", "").place()}
+		twice := object.Problem{
+			Kind:  kind,
+			Key:   name.Key,
+			Words: "it is written already, at " + first.fault("metadata.name", "").place(),
+		}
 		c.report(m.fault("metadata.name", twice.String()))
 		return
 	}
@@ -185,7 +197,8 @@ func (c *controlPlane) add(m manifest, o metav1.Object) {
 	}
 }
 
-// reportSlice reports what of a slice gives no names, though an API server takes it: a topology zone, and the id of its cluster.
+// reportSlice reports what of a slice gives no names, though an API server takes it: a topology zone, and the id of its
+// cluster.
 func (c *controlPlane) reportSlice(m manifest, o *discoveryv1.EndpointSlice) {
 	for _, selection := range []object.Selection{{Zonal: c.selection.Zonal}, {ServiceImports: true}} {
 		_, list := object.StripSlice(o, selection)
@@ -195,7 +208,8 @@ func (c *controlPlane) reportSlice(m manifest, o *discoveryv1.EndpointSlice) {
 	}
 }
 
-// reject lets a service exist without names, so that an answer can say why there are none. One without a valid name cannot be asked for.
+// reject lets a service exist without names, so that an answer can say why there are none. One without a valid name
+// cannot be asked for.
 func (c *controlPlane) reject(o *corev1.Service) {
 	if s, _ := object.StripService(o); s != nil {
 		c.rejected[s.Key] = o
@@ -285,7 +299,8 @@ func withoutNames(s *object.Service) *object.Service {
 
 // all are the objects that resources are made of.
 func (c *controlPlane) all() []metav1.Object {
-	return slices.Concat(asObjects(c.services), asObjects(c.slices), asObjects(c.pods), asObjects(c.allNamespaces()), c.others)
+	return slices.Concat(asObjects(c.services), asObjects(c.slices), asObjects(c.pods), asObjects(c.allNamespaces()),
+		c.others)
 }
 
 func asObjects[O metav1.Object](list []O) []metav1.Object {

@@ -118,8 +118,8 @@ func portWords(list []object.Port) (words string) {
 	return words
 }
 
-// TestReadManifests reads each case of testdata/manifests: its files, to the objects that they stand for. A comment of the form
-// "options: namespaces=a,b labels=x" in a case's head sets options.
+// TestReadManifests reads each case of testdata/manifests: its files, to the objects that they stand for. A comment of
+// the form "options: namespaces=a,b labels=x" in a case's head sets options.
 func TestReadManifests(t *testing.T) {
 	cases, err := filepath.Glob("../../testdata/manifests/*.txtar")
 	if err != nil || len(cases) == 0 {
@@ -220,8 +220,8 @@ func TestSampleCluster(t *testing.T) {
 	}
 }
 
-// FuzzReadManifests reads any bytes as YAML and as JSON. Whatever comes out is what the rest of the package relies on: valid names and
-// addresses, no address handed out twice, the same at a second reading.
+// FuzzReadManifests reads any bytes as YAML and as JSON. Whatever comes out is what the rest of the package relies on:
+// valid names and addresses, no address handed out twice, the same at a second reading.
 func FuzzReadManifests(f *testing.F) {
 	cases, _ := filepath.Glob("../../testdata/manifests/*.txtar")
 	samples, _ := filepath.Glob("../../testdata/cluster/*.yaml")
@@ -250,7 +250,8 @@ func FuzzReadManifests(f *testing.F) {
 		}
 		owners := map[string]string{}
 		for _, s := range kept[*object.Service](r, zones.Services) {
-			if !object.ValidLabel(s.Name) || !object.ValidLabel(s.Namespace) || s.ExternalName != "" && !object.ValidName(s.ExternalName) {
+			if !object.ValidLabel(s.Name) || !object.ValidLabel(s.Namespace) ||
+				s.ExternalName != "" && !object.ValidName(s.ExternalName) {
 				t.Errorf("bad name in %+v", s)
 			}
 			for _, addr := range s.ClusterIPs {

@@ -27,12 +27,22 @@ func newDecoder() *decoder {
 		s.AddKnownTypes(r.GroupVersion, r.Example)
 	}
 	s.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Endpoints{})
-	s.AddKnownTypes(appsv1.SchemeGroupVersion, &appsv1.Deployment{}, &appsv1.ReplicaSet{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{})
-	return &decoder{s, kubejson.NewSerializerWithOptions(kubejson.DefaultMetaFactory, s, s, kubejson.SerializerOptions{Strict: true})}
+	s.AddKnownTypes(
+		appsv1.SchemeGroupVersion,
+		&appsv1.Deployment{},
+		&appsv1.ReplicaSet{},
+		&appsv1.StatefulSet{},
+		&appsv1.DaemonSet{},
+	)
+	return &decoder{
+		s,
+		kubejson.NewSerializerWithOptions(kubejson.DefaultMetaFactory, s, s, kubejson.SerializerOptions{Strict: true}),
+	}
 }
 
-// decode is the manifest as an object. An object of a kind that is not read is nil, with the kind and without a fault. A field that is not
-// known is a fault too, though the object is read: kubectl rejects a misspelt field, and a selector that was overlooked is hard to find.
+// decode is the manifest as an object. An object of a kind that is not read is nil, with the kind and without a fault.
+// A field that is not known is a fault too, though the object is read: kubectl rejects a misspelt field, and a selector
+// that was overlooked is hard to find.
 func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 	o, gvk, err := d.codec.Decode(m.json, nil, nil)
 	switch {
@@ -44,7 +54,10 @@ func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 		return nil, "", m.fault("kind", "it has no apiVersion")
 	case runtime.IsNotRegisteredError(err):
 		if served, ok := d.serves(*gvk); ok {
-			return nil, "", m.fault("apiVersion", fmt.Sprintf("kind %s of %s is not read, only of %s", gvk.Kind, gvk.GroupVersion(), served))
+			return nil, "", m.fault(
+				"apiVersion",
+				fmt.Sprintf("kind %s of %s is not read, only of %s", gvk.Kind, gvk.GroupVersion(), served),
+			)
 		}
 		return nil, gvk.Kind, nil
 	}
@@ -56,8 +69,8 @@ func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 	return nil, "", m.typeFault(err)
 }
 
-// serves is the version of which a kind is read, when it is another than the one asked for. Groups without a dot are Kubernetes's own: such
-// a Deployment is an old one, of group "extensions", or a mistake.
+// serves is the version of which a kind is read, when it is another than the one asked for. Groups without a dot are
+// Kubernetes's own: such a Deployment is an old one, of group "extensions", or a mistake.
 func (d *decoder) serves(kind schema.GroupVersionKind) (schema.GroupVersion, bool) {
 	for known := range d.scheme.AllKnownTypes() {
 		if known.Kind == kind.Kind && (known.Group == kind.Group || !strings.Contains(kind.Group, ".")) {

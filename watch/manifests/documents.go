@@ -31,8 +31,9 @@ type manifest struct {
 	json     []byte
 }
 
-// manifestFiles are the files to read, in a fixed order. Hidden folders are not entered: the folder of a mounted ConfigMap keeps its
-// versions in them, and links to the current one in sight. Links to files are followed, links to folders are not, for they can make a ring.
+// manifestFiles are the files to read, in a fixed order. Hidden folders are not entered: the folder of a mounted
+// ConfigMap keeps its versions in them, and links to the current one in sight. Links to files are followed, links to
+// folders are not, for they can make a ring.
 func manifestFiles(files fs.FS) (names []string, err error) {
 	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {

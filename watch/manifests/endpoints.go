@@ -23,8 +23,8 @@ import (
 // controllerName is in the label of slices that Kubernetes' own controller wrote.
 const controllerName = "endpointslice-controller.k8s.io"
 
-// mirrorEndpoints makes slices of the Endpoints that somebody wrote for a service without a selector. Endpoints of one with a selector
-// are the controller's, and its slices say the same.
+// mirrorEndpoints makes slices of the Endpoints that somebody wrote for a service without a selector. Endpoints of one
+// with a selector are the controller's, and its slices say the same.
 func (c *controlPlane) mirrorEndpoints() {
 	custom := map[object.Key]bool{}
 	for _, o := range c.services {
@@ -49,7 +49,9 @@ func mirror(o *corev1.Endpoints) (made []*discoveryv1.EndpointSlice) {
 		}
 		for _, family := range []discoveryv1.AddressType{discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6} {
 			s := newSlice(o, family, ports, "mirror", strconv.Itoa(i))
-			s.Endpoints = append(mirrorAddresses(subset.Addresses, family, true), mirrorAddresses(subset.NotReadyAddresses, family, false)...)
+			s.Endpoints = append(
+				mirrorAddresses(subset.Addresses, family, true),
+				mirrorAddresses(subset.NotReadyAddresses, family, false)...)
 			if len(s.Endpoints) > 0 {
 				made = append(made, s)
 			}
@@ -58,14 +60,23 @@ func mirror(o *corev1.Endpoints) (made []*discoveryv1.EndpointSlice) {
 	return made
 }
 
-// mirrorAddresses takes the addresses of a family. What is not an address is taken as IPv4, for stripSlice to complain about.
-func mirrorAddresses(list []corev1.EndpointAddress, family discoveryv1.AddressType, ready bool) (endpoints []discoveryv1.Endpoint) {
+// mirrorAddresses takes the addresses of a family. What is not an address is taken as IPv4, for stripSlice to complain
+// about.
+func mirrorAddresses(
+	list []corev1.EndpointAddress,
+	family discoveryv1.AddressType,
+	ready bool,
+) (endpoints []discoveryv1.Endpoint) {
 	for i := range list {
 		a := &list[i]
 		if familyOf(a.IP) != family {
 			continue
 		}
-		e := discoveryv1.Endpoint{Addresses: []string{a.IP}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}, TargetRef: a.TargetRef}
+		e := discoveryv1.Endpoint{
+			Addresses:  []string{a.IP},
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+			TargetRef:  a.TargetRef,
+		}
 		if a.Hostname != "" {
 			e.Hostname = &a.Hostname
 		}
@@ -82,10 +93,18 @@ func familyOf(text string) discoveryv1.AddressType {
 }
 
 // newSlice is an empty slice of a service, or of Endpoints of its name, with their labels.
-func newSlice(owner metav1.Object, family discoveryv1.AddressType, ports []discoveryv1.EndpointPort, parts ...string) *discoveryv1.EndpointSlice {
+func newSlice(
+	owner metav1.Object,
+	family discoveryv1.AddressType,
+	ports []discoveryv1.EndpointPort,
+	parts ...string,
+) *discoveryv1.EndpointSlice {
 	name := owner.GetName() + "-" + letters(5, append(parts, owner.GetNamespace(), owner.GetName(), string(family))...)
-	s := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name, Labels: map[string]string{}},
-		AddressType: family, Ports: ports}
+	s := &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name, Labels: map[string]string{}},
+		AddressType: family,
+		Ports:       ports,
+	}
 	maps.Copy(s.Labels, owner.GetLabels())
 	s.Labels[discoveryv1.LabelServiceName] = owner.GetName()
 	return s
@@ -104,8 +123,8 @@ func (c *controlPlane) addSlice(o *discoveryv1.EndpointSlice) {
 	c.slices = append(c.slices, o)
 }
 
-// buildSlices makes the slices of services with a selector, as the EndpointSlice controller does; but for a service whose slices, as the
-// controller wrote them, are among the manifests.
+// buildSlices makes the slices of services with a selector, as the EndpointSlice controller does; but for a service
+// whose slices, as the controller wrote them, are among the manifests.
 func (c *controlPlane) buildSlices() {
 	built := map[object.Key]bool{}
 	for _, o := range c.slices {
@@ -128,7 +147,8 @@ func (c *controlPlane) buildSlices() {
 	}
 }
 
-// reportTargets says which ports of a service have a name that none of its pods has: an API server takes it, and the port has no records.
+// reportTargets says which ports of a service have a name that none of its pods has: an API server takes it, and the
+// port has no records.
 func (c *controlPlane) reportTargets(o *corev1.Service, pods []*corev1.Pod) {
 	for i := range o.Spec.Ports {
 		p := &o.Spec.Ports[i]
@@ -145,7 +165,8 @@ type podLabel struct{ namespace, name, value string }
 // podsByLabel spares services a walk over all pods.
 func (c *controlPlane) podsByLabel() map[podLabel][]*corev1.Pod {
 	by := map[podLabel][]*corev1.Pod{}
-	for _, o := range slices.SortedFunc(slices.Values(c.pods), func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) }) {
+	byName := func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) }
+	for _, o := range slices.SortedFunc(slices.Values(c.pods), byName) {
 		for name, value := range o.Labels {
 			at := podLabel{o.Namespace, name, value}
 			by[at] = append(by[at], o)
@@ -154,7 +175,8 @@ func (c *controlPlane) podsByLabel() map[podLabel][]*corev1.Pod {
 	return by
 }
 
-// selected are the pods that a service selects, in the order of their names. Any label of its selector finds them all: the rarest is taken.
+// selected are the pods that a service selects, in the order of their names. Any label of its selector finds them all:
+// the rarest is taken.
 func selected(o *corev1.Service, byLabel map[podLabel][]*corev1.Pod) (pods []*corev1.Pod) {
 	first := true
 	for name, value := range o.Spec.Selector {
@@ -163,11 +185,18 @@ func selected(o *corev1.Service, byLabel map[podLabel][]*corev1.Pod) (pods []*co
 		}
 	}
 	matches := labels.SelectorFromSet(o.Spec.Selector)
-	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return ended(p) || !matches.Matches(labels.Set(p.Labels)) })
+	return slices.DeleteFunc(
+		slices.Clone(pods),
+		func(p *corev1.Pod) bool { return ended(p) || !matches.Matches(labels.Set(p.Labels)) },
+	)
 }
 
 // buildFamily makes the slices of one family: one for each set of ports that pods resolve the service's ports to.
-func buildFamily(o *corev1.Service, family discoveryv1.AddressType, pods []*corev1.Pod) (made []*discoveryv1.EndpointSlice) {
+func buildFamily(
+	o *corev1.Service,
+	family discoveryv1.AddressType,
+	pods []*corev1.Pod,
+) (made []*discoveryv1.EndpointSlice) {
 	byPorts := map[string]*discoveryv1.EndpointSlice{}
 	for _, p := range pods {
 		var addresses []string
@@ -211,8 +240,8 @@ func podReady(o *corev1.Pod) bool {
 	return true
 }
 
-// endpointPorts are a service's ports as numbers at a pod, and the same as a text to group pods by. A port whose name the pod does not
-// have is left out.
+// endpointPorts are a service's ports as numbers at a pod, and the same as a text to group pods by. A port whose name
+// the pod does not have is left out.
 func endpointPorts(o *corev1.Service, p *corev1.Pod) (ports []discoveryv1.EndpointPort, text string) {
 	var b strings.Builder
 	for i := range o.Spec.Ports {

@@ -46,7 +46,8 @@ func (m manifest) typeFault(err error) *fault {
 	return m.fault("", words)
 }
 
-// fault is at a field of the manifest, a path such as spec.ports[0].port; at the manifest's start when the field is not found.
+// fault is at a field of the manifest, a path such as spec.ports[0].port; at the manifest's start when the field is not
+// found.
 func (m manifest) fault(field, words string) *fault { return m.faultOfType(field, "", words) }
 
 func (m manifest) faultOfType(field, jsonType, words string) *fault {
@@ -57,7 +58,8 @@ func (m manifest) faultOfType(field, jsonType, words string) *fault {
 	return &fault{m.document.file, m.document.lineOf(node), words}
 }
 
-// faultIn is at the first scalar of the manifest that reads as the text in quotes in the words; at the manifest's start without one.
+// faultIn is at the first scalar of the manifest that reads as the text in quotes in the words; at the manifest's start
+// without one.
 func (m manifest) faultIn(words string) *fault {
 	node := m.document.node(m.path)
 	if at := strings.IndexByte(words, '"'); node != nil && at >= 0 {
@@ -99,9 +101,9 @@ func (d *document) lineOf(node *goyaml.Node) int {
 	return line
 }
 
-// fieldNode walks a path such as spec.ports[0].port or spec.ports.port, where a sequence without an index stands for its members. It is
-// the node of the field's name, or of the deepest on the way that there is; nil when there is none. Of several members, the one whose
-// value is of the JSON type is preferred.
+// fieldNode walks a path such as spec.ports[0].port or spec.ports.port, where a sequence without an index stands for
+// its members. It is the node of the field's name, or of the deepest on the way that there is; nil when there is none.
+// Of several members, the one whose value is of the JSON type is preferred.
 func fieldNode(node *goyaml.Node, path, jsonType string) *goyaml.Node {
 	steps := strings.FieldsFunc(path, func(c rune) bool { return strings.ContainsRune(".[]", c) })
 	found := walk(node, steps, jsonType)

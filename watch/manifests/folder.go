@@ -16,8 +16,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// Folder is a folder of manifests that is read, and read again when something in it changes. Each reading is of the whole folder: the
-// receiver finds what is different.
+// Folder is a folder of manifests that is read, and read again when something in it changes. Each reading is of the
+// whole folder: the receiver finds what is different.
 type Folder struct {
 	path      string
 	selection object.Selection
@@ -36,11 +36,19 @@ type Folder struct {
 
 // NewFolder prepares to read the folder at path. Each reading is handed to sink, by the goroutine that calls Run.
 func NewFolder(path string, selection object.Selection, log *slog.Logger, sink func(Reading)) *Folder {
-	return &Folder{path: path, selection: selection, log: log, sink: sink, settle: 50 * time.Millisecond, patience: time.Second, poll: 10 * time.Second}
+	return &Folder{
+		path:      path,
+		selection: selection,
+		log:       log,
+		sink:      sink,
+		settle:    50 * time.Millisecond,
+		patience:  time.Second,
+		poll:      10 * time.Second,
+	}
 }
 
-// Run reads and follows the folder until ctx ends. A watch is set up anew for each reading and before it, so that no change falls between
-// them, whatever was removed, made again or linked elsewhere.
+// Run reads and follows the folder until ctx ends. A watch is set up anew for each reading and before it, so that no
+// change falls between them, whatever was removed, made again or linked elsewhere.
 func (d *Folder) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		w, err := d.watch()
@@ -51,7 +59,8 @@ func (d *Folder) Run(ctx context.Context) {
 	}
 }
 
-// read hands a reading to the sink. When the folder cannot be read, it may be on its way to be made again: the last reading stays.
+// read hands a reading to the sink. When the folder cannot be read, it may be on its way to be made again: the last
+// reading stays.
 func (d *Folder) read() {
 	r, err := readManifests(os.DirFS(d.path), d.selection)
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -100,8 +109,8 @@ func (d *Folder) summary(r *Reading) []any {
 	return attrs
 }
 
-// logMoved logs the addresses that are others than in the last reading: where a manifest that came or went asks for one of them, or has a
-// name that leads to the same one.
+// logMoved logs the addresses that are others than in the last reading: where a manifest that came or went asks for one
+// of them, or has a name that leads to the same one.
 func (d *Folder) logMoved(now allocations) {
 	for c, addr := range now {
 		if before, ok := d.allocations[c]; ok && before != addr {

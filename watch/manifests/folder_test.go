@@ -240,7 +240,8 @@ func TestFolderIsALink(t *testing.T) {
 	l.await(t, "v2")
 }
 
-// TestNeighboursDoNotConcern holds that what goes on beside the folder, and files in it that are not read, cost no reading.
+// TestNeighboursDoNotConcern holds that what goes on beside the folder, and files in it that are not read, cost no
+// reading.
 func TestNeighboursDoNotConcern(t *testing.T) {
 	around := t.TempDir()
 	folder := filepath.Join(around, "m")
@@ -287,8 +288,9 @@ func TestConfigMapOfFolders(t *testing.T) {
 	l.await(t, "b")
 }
 
-// TestAddressesComeBack adds, beside a service and a pod, what takes their addresses: manifests that ask for them, and a service whose name
-// leads to the same one. Each time they move, and that is said; when the file is gone they are back, as after a new start.
+// TestAddressesComeBack adds, beside a service and a pod, what takes their addresses: manifests that ask for them, and
+// a service whose name leads to the same one. Each time they move, and that is said; when the file is gone they are
+// back, as after a new start.
 func TestAddressesComeBack(t *testing.T) {
 	first, second := meeting(t)
 	ipv6 := func(name string) string {

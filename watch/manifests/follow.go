@@ -17,8 +17,8 @@ type folderWatch struct {
 	paths   map[string]bool // folders that are watched, and files that links lead to
 }
 
-// watch begins to watch the folder, those in it that are read, and the nearest folder around it, where it can be removed, replaced and
-// made again. A link to a file may lead elsewhere: the folder it leads to is watched too.
+// watch begins to watch the folder, those in it that are read, and the nearest folder around it, where it can be
+// removed, replaced and made again. A link to a file may lead elsewhere: the folder it leads to is watched too.
 func (d *Folder) watch() (*folderWatch, error) {
 	name, err := filepath.Abs(d.path)
 	if err != nil {
@@ -65,7 +65,9 @@ func (d *Folder) watch() (*folderWatch, error) {
 
 // addAround watches the nearest folder around a path that there is.
 func (w *folderWatch) addAround(path string) {
-	for around := filepath.Dir(path); w.watcher.Add(around) != nil && around != filepath.Dir(around); around = filepath.Dir(around) {
+	around := filepath.Dir(path)
+	for w.watcher.Add(around) != nil && around != filepath.Dir(around) {
+		around = filepath.Dir(around)
 	}
 }
 
@@ -99,7 +101,8 @@ func (w *folderWatch) concerns(e fsnotify.Event) bool {
 
 // inside reports whether a path is a folder or in it.
 func inside(path, folder string) bool {
-	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, string(filepath.Separator))+string(filepath.Separator))
+	return path == folder ||
+		strings.HasPrefix(path, strings.TrimSuffix(folder, string(filepath.Separator))+string(filepath.Separator))
 }
 
 // close ends the watch; a nil one has none.

@@ -64,13 +64,20 @@ func stripProblems(o metav1.Object) []object.Problem {
 }
 
 // serviceTypes are those an API server knows; "" is ClusterIP.
-var serviceTypes = []corev1.ServiceType{"", corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName}
+var serviceTypes = []corev1.ServiceType{
+	"",
+	corev1.ServiceTypeClusterIP,
+	corev1.ServiceTypeNodePort,
+	corev1.ServiceTypeLoadBalancer,
+	corev1.ServiceTypeExternalName,
+}
 
 // validateService is about what names depend on: a service without ports has them all the same, and is valid.
 func validateService(o *corev1.Service, wrong *object.Problems) {
+	headless := slices.Contains(object.ClusterIPs(o), corev1.ClusterIPNone)
 	if t := o.Spec.Type; !slices.Contains(serviceTypes, t) {
 		wrong.Add(t, "type %q is not ClusterIP, NodePort, LoadBalancer or ExternalName")
-	} else if headless := slices.Contains(object.ClusterIPs(o), corev1.ClusterIPNone); headless && t != "" && t != corev1.ServiceTypeClusterIP {
+	} else if headless && t != "" && t != corev1.ServiceTypeClusterIP {
 		wrong.Add(t, "type %q has no place for the cluster IP None of a headless service")
 	} else if t == corev1.ServiceTypeExternalName && len(object.ClusterIPs(o)) > 0 {
 		wrong.Add(object.ClusterIPs(o)[0], "cluster IP %q has no place in a service of type ExternalName")

@@ -41,20 +41,24 @@ func newWorkload(o metav1.Object, m manifest) *workload {
 	var ready int32
 	switch o := o.(type) {
 	case *appsv1.Deployment:
-		w.kind, w.selector, w.template, status, ready = "Deployment", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.ReadyReplicas
+		w.kind, w.selector, w.template = "Deployment", o.Spec.Selector, o.Spec.Template
+		status, ready = o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
 	case *appsv1.ReplicaSet:
-		w.kind, w.selector, w.template, status, ready = "ReplicaSet", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.ReadyReplicas
+		w.kind, w.selector, w.template = "ReplicaSet", o.Spec.Selector, o.Spec.Template
+		status, ready = o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
 	case *appsv1.StatefulSet:
-		w.kind, w.selector, w.template, status, ready = "StatefulSet", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.ReadyReplicas
+		w.kind, w.selector, w.template = "StatefulSet", o.Spec.Selector, o.Spec.Template
+		status, ready = o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
 		w.serviceName = o.Spec.ServiceName
 		if o.Spec.Ordinals != nil {
 			w.first = o.Spec.Ordinals.Start
 		}
-	case *appsv1.DaemonSet:
-		w.kind, w.selector, w.template, status, ready = "DaemonSet", o.Spec.Selector, o.Spec.Template, o.Status, o.Status.NumberReady // one node
+	case *appsv1.DaemonSet: // for one node
+		w.kind, w.selector, w.template = "DaemonSet", o.Spec.Selector, o.Spec.Template
+		status, ready = o.Status, o.Status.NumberReady
 	default:
 		return nil
 	}
@@ -81,8 +85,8 @@ func (w *workload) readyIsGiven() bool {
 	return json.Unmarshal(w.json, &o) == nil && o.Status.ReadyReplicas != nil
 }
 
-// makePods makes the pods of workloads. A workload whose pods or ReplicaSets are written too, as in the output of `kubectl get -o yaml`,
-// has those.
+// makePods makes the pods of workloads. A workload whose pods or ReplicaSets are written too, as in the output of
+// `kubectl get -o yaml`, has those.
 func (c *controlPlane) makePods() {
 	owners := map[id]bool{}
 	own := func(o metav1.Object) {
@@ -144,10 +148,13 @@ func (w *workload) selectorFault() string {
 	return ""
 }
 
-// pod is the workload's pod of a number. Names have the form that the controllers give them, with letters that follow from the
-// workload's name, so that they are the same at every start; a change of the template is not a rollout.
+// pod is the workload's pod of a number. Names have the form that the controllers give them, with letters that follow
+// from the workload's name, so that they are the same at every start; a change of the template is not a rollout.
 func (w *workload) pod(i int32) *corev1.Pod {
-	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.GetNamespace(), Labels: maps.Clone(w.template.Labels)}, Spec: w.template.Spec}
+	o := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.GetNamespace(), Labels: maps.Clone(w.template.Labels)},
+		Spec:       w.template.Spec,
+	}
 	if o.Labels == nil {
 		o.Labels = map[string]string{}
 	}
@@ -168,7 +175,10 @@ func (w *workload) pod(i int32) *corev1.Pod {
 	if i < w.ready {
 		ready = corev1.ConditionTrue
 	}
-	o.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}}
+	o.Status = corev1.PodStatus{
+		Phase:      corev1.PodRunning,
+		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}},
+	}
 	return o
 }
 
@@ -190,7 +200,8 @@ func letters(n int, parts ...string) string {
 	return string(sum[:n])
 }
 
-// givePodIPs gives an address of each family to pods that have none. A pod that is pending has none, and one that has ended needs none.
+// givePodIPs gives an address of each family to pods that have none. A pod that is pending has none, and one that has
+// ended needs none.
 func (c *controlPlane) givePodIPs(addresses *allocator) {
 	var claims []claim
 	var wanting []*corev1.Pod

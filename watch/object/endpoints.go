@@ -12,9 +12,9 @@ type Endpoint struct {
 	Zone     string // topology zone in lower case, kept only for zonal names; "" without
 }
 
-// Endpoints is a list of endpoints in one string. A large cluster has hundreds of thousands of endpoints: packed, one takes as many octets
-// as its address and texts have, and the garbage collector has nothing to follow.
-// Each is an octet of flags, its address, and those of its texts that are not empty, behind an octet with their length.
+// Endpoints is a list of endpoints in one string. A large cluster has hundreds of thousands of endpoints: packed, one
+// takes as many octets as its address and texts have, and the garbage collector has nothing to follow. Each is an octet
+// of flags, its address, and those of its texts that are not empty, behind an octet with their length.
 type Endpoints string
 
 // flags of a packed endpoint.

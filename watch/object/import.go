@@ -11,8 +11,8 @@ import (
 
 var importsVersion = schema.GroupVersion{Group: "multicluster.x-k8s.io", Version: "v1alpha1"}
 
-// ServiceImport is a custom resource (KEP-1645): the fields of it that are read, as the API server's JSON has them. Schemes know it by the
-// name of its Go type.
+// ServiceImport is a custom resource (KEP-1645): the fields of it that are read, as the API server's JSON has them.
+// Schemes know it by the name of its Go type.
 type ServiceImport struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -53,7 +53,8 @@ func (o *ServiceImportList) DeepCopyObject() runtime.Object {
 	return &c
 }
 
-// stripImport keeps what is read of a ServiceImport: to names it is a service whose cluster IPs are those of the clusterset.
+// stripImport keeps what is read of a ServiceImport: to names it is a service whose cluster IPs are those of the
+// clusterset.
 func stripImport(o *ServiceImport) (*Service, []Problem) {
 	spec := corev1.ServiceSpec{ClusterIPs: o.Spec.IPs}
 	if o.Spec.Type == "Headless" {

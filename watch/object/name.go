@@ -34,8 +34,8 @@ func ValidLabel(text string) bool {
 	return true
 }
 
-// ValidName reports whether text, in lower case and without a dot at its end, is a domain name that a CNAME may hold. Underscores
-// are taken: names of service records and of cloud providers have them (RFC 2181 section 11).
+// ValidName reports whether text, in lower case and without a dot at its end, is a domain name that a CNAME may hold.
+// Underscores are taken: names of service records and of cloud providers have them (RFC 2181 section 11).
 func ValidName(text string) bool {
 	if len(text) > 253 {
 		return false

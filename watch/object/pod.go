@@ -18,7 +18,8 @@ type Pod struct {
 // address may be another pod's already.
 func stripPod(o *corev1.Pod) (*Pod, []Problem) {
 	wrong := Problems{kind: "pod", Key: KeyOf(o)}
-	if slices.Contains([]corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}, o.Status.Phase) || o.DeletionTimestamp != nil {
+	if slices.Contains([]corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}, o.Status.Phase) ||
+		o.DeletionTimestamp != nil {
 		return nil, nil
 	}
 	p := &Pod{Key: wrong.Key, Version: o.ResourceVersion}

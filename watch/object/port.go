@@ -11,8 +11,8 @@ type Port struct {
 	Number   int32  // -1 when the slice gives none
 }
 
-// stripPort keeps a port; number is nil in a slice of all ports. A bad name leaves the port unnamed; a bad number or protocol leaves
-// nothing to answer with.
+// stripPort keeps a port; number is nil in a slice of all ports. A bad name leaves the port unnamed; a bad number or
+// protocol leaves nothing to answer with.
 func stripPort(name string, protocol corev1.Protocol, number *int32, wrong *Problems) (Port, bool) {
 	kept := Port{Name: name, Number: -1}
 	if number != nil {

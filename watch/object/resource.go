@@ -14,12 +14,13 @@ import (
 // To watch a resource:
 //   - its stripped type, with its About method and its strip function, in a file of its own here
 //   - its row in Resources below
-//   - what it means to names: a collection in watch/state.go with what a change of it makes dirty, under the row's Kind, and what is
-//     compiled of it then. A kind that names have to wait for is a constant of zones.Kinds
+//   - what it means to names: a collection in watch/state.go with what a change of it makes dirty, under the row's
+//     Kind, and what is compiled of it then. A kind that names have to wait for is a constant of zones.Kinds
 //   - its rule in deploy/base/clusterrole.yaml: a test compares the two
 //
-// Lists, watches, relists, counters and manifests go by the row. The stand-in control plane (watch/manifests) accepts what is stripped
-// without problems; a resource that it makes, or that an API server validates further, has code there too.
+// Lists, watches, relists, counters and manifests go by the row. The stand-in control plane (watch/manifests) accepts
+// what is stripped without problems; a resource that it makes, or that an API server validates further, has code there
+// too.
 
 // Object is a stripped object: a pointer to one of the types of this package.
 type Object interface {
@@ -36,23 +37,44 @@ type Resource struct {
 	Labelled      bool           // Selection.Labels applies
 	When          func(Selection) bool
 
-	// Strip keeps what is read of a decoded object, nil when nothing of it is served. ok is false for an object of another resource.
+	// Strip keeps what is read of a decoded object, nil when nothing of it is served. ok is false for an object of another
+	// resource.
 	Strip func(decoded any, s Selection) (kept Object, problems []Problem, ok bool)
 }
 
 // Resources are all that may be read.
 var Resources = []Resource{
-	{corev1.SchemeGroupVersion, "services", zones.Services, &corev1.Service{}, &corev1.ServiceList{}, "", true,
-		func(s Selection) bool { return !s.ServiceImports }, stripping(always(StripService))},
-	{importsVersion, "serviceimports", zones.Services, &ServiceImport{}, &ServiceImportList{}, "", true,
-		func(s Selection) bool { return s.ServiceImports }, stripping(always(stripImport))},
-	{corev1.SchemeGroupVersion, "namespaces", zones.Namespaces, &corev1.Namespace{}, &corev1.NamespaceList{}, "", false,
-		func(Selection) bool { return true }, stripping(stripNamespace)},
-	{discoveryv1.SchemeGroupVersion, "endpointslices", zones.Slices, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{}, "", true,
-		func(s Selection) bool { return !s.NoEndpoints }, stripping(StripSlice)},
-	{corev1.SchemeGroupVersion, "pods", zones.PodObjects, &corev1.Pod{}, &corev1.PodList{},
-		"status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown", true,
-		func(s Selection) bool { return s.VerifyPods }, stripping(always(stripPod))},
+	{
+		GroupVersion: corev1.SchemeGroupVersion, Plural: "services", Kind: zones.Services,
+		Example: &corev1.Service{}, List: &corev1.ServiceList{}, Labelled: true,
+		When:  func(s Selection) bool { return !s.ServiceImports },
+		Strip: stripping(always(StripService)),
+	},
+	{
+		GroupVersion: importsVersion, Plural: "serviceimports", Kind: zones.Services,
+		Example: &ServiceImport{}, List: &ServiceImportList{}, Labelled: true,
+		When:  func(s Selection) bool { return s.ServiceImports },
+		Strip: stripping(always(stripImport)),
+	},
+	{
+		GroupVersion: corev1.SchemeGroupVersion, Plural: "namespaces", Kind: zones.Namespaces,
+		Example: &corev1.Namespace{}, List: &corev1.NamespaceList{},
+		When:  func(Selection) bool { return true },
+		Strip: stripping(stripNamespace),
+	},
+	{
+		GroupVersion: discoveryv1.SchemeGroupVersion, Plural: "endpointslices", Kind: zones.Slices,
+		Example: &discoveryv1.EndpointSlice{}, List: &discoveryv1.EndpointSliceList{}, Labelled: true,
+		When:  func(s Selection) bool { return !s.NoEndpoints },
+		Strip: stripping(StripSlice),
+	},
+	{
+		GroupVersion: corev1.SchemeGroupVersion, Plural: "pods", Kind: zones.PodObjects,
+		Example: &corev1.Pod{}, List: &corev1.PodList{}, Labelled: true,
+		Fields: "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown",
+		When:   func(s Selection) bool { return s.VerifyPods },
+		Strip:  stripping(always(stripPod)),
+	},
 }
 
 // stripping makes the Strip of a row of the strip function for decoded objects of type O.

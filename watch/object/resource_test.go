@@ -9,9 +9,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestRole compares the ClusterRole of deploy/base with what is watched. A permission too few leaves names unanswered, and one too many
-// is one that a stolen token has. Each row counts, whatever its When: an option of the Corefile turns it on, and the role is not
-// changed when the Corefile is.
+// TestRole compares the ClusterRole of deploy/base with what is watched. A permission too few leaves names unanswered,
+// and one too many is one that a stolen token has. Each row counts, whatever its When: an option of the Corefile turns
+// it on, and the role is not changed when the Corefile is.
 func TestRole(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/base/clusterrole.yaml")
 	if err != nil {

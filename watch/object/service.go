@@ -30,7 +30,8 @@ const (
 
 // String is the flaw in words that follow the service's name.
 func (f Flaw) String() string {
-	return [...]string{"flawless", "its external name is no domain name", "its cluster IPs are no IP addresses", "its manifest is refused"}[f]
+	return [...]string{"flawless", "its external name is no domain name", "its cluster IPs are no IP addresses",
+		"its manifest is refused"}[f]
 }
 
 // StripService keeps what is read of a Service; nil when its own name cannot be a part of a domain name.
@@ -82,8 +83,8 @@ func ClusterIPs(o *corev1.Service) []string {
 	return nil
 }
 
-// stripExternalName is the target as a record holds it: lower case, no dot at the end; "" when it cannot be a domain name.
-// An IP address looks like a name, and as a CNAME would send every client to a top-level domain that is a number.
+// stripExternalName is the target as a record holds it: lower case, no dot at the end; "" when it cannot be a domain
+// name. An IP address looks like a name, and as a CNAME would send every client to a top-level domain that is a number.
 func stripExternalName(text string, wrong *Problems) string {
 	name := strings.ToLower(strings.TrimSuffix(text, "."))
 	if _, ok := ParseAddr(name); ok {

@@ -14,7 +14,8 @@ const (
 	labelSourceCluster = "multicluster.kubernetes.io/source-cluster"
 )
 
-// maxZone is how many characters a topology zone may have: it is the value of a Node's label. A zonal name has room for it.
+// maxZone is how many characters a topology zone may have: it is the value of a Node's label. A zonal name has room for
+// it.
 const maxZone = 63
 
 // Slice is what is read of an EndpointSlice (discovery/v1).
@@ -37,7 +38,8 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 		s.Service, s.Cluster = o.Labels[labelImportName], strings.ToLower(o.Labels[labelSourceCluster])
 	}
 	if s.Service == "" || o.AddressType == discoveryv1.AddressTypeFQDN {
-		return nil, nil // slices without a service belong to somebody else, and FQDN slices are deprecated and hold no address
+		// slices without a service belong to somebody else, and FQDN slices are deprecated and hold no address
+		return nil, nil
 	}
 	if o.AddressType != discoveryv1.AddressTypeIPv4 && o.AddressType != discoveryv1.AddressTypeIPv6 {
 		wrong.Add(o.AddressType, "addressType %q is not IPv4, IPv6 or FQDN")
@@ -57,12 +59,19 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 		list = s.add(list, &o.Endpoints[i], o.AddressType, selection, &wrong)
 	}
 	s.Endpoints = Endpoints(list)
-	s.Trigger, _ = time.Parse(time.RFC3339Nano, o.Annotations[corev1.EndpointsLastChangeTriggerTime]) // read by a metric only
+	// read by a metric only
+	s.Trigger, _ = time.Parse(time.RFC3339Nano, o.Annotations[corev1.EndpointsLastChangeTriggerTime])
 	return s, wrong.List
 }
 
 // add appends the addresses of one endpoint to list, or counts them when it is not ready.
-func (s *Slice) add(list []byte, o *discoveryv1.Endpoint, family discoveryv1.AddressType, selection Selection, wrong *Problems) []byte {
+func (s *Slice) add(
+	list []byte,
+	o *discoveryv1.Endpoint,
+	family discoveryv1.AddressType,
+	selection Selection,
+	wrong *Problems,
+) []byte {
 	kept := Endpoint{Hostname: Value(o.Hostname)}
 	if kept.Hostname != "" && !ValidLabel(kept.Hostname) {
 		wrong.Add(kept.Hostname, "hostname %q is not a DNS label")
@@ -78,7 +87,8 @@ func (s *Slice) add(list []byte, o *discoveryv1.Endpoint, family discoveryv1.Add
 	if r := o.TargetRef; selection.PodNames && r != nil && ValidLabel(r.Name) {
 		kept.Pod = r.Name // a pod's name may hold dots or be longer than 63: such a pod is named by its address
 	}
-	ready := o.Conditions.Ready == nil || *o.Conditions.Ready // nil means unknown, to be taken as ready (EndpointConditions)
+	// nil means unknown, to be taken as ready (EndpointConditions)
+	ready := o.Conditions.Ready == nil || *o.Conditions.Ready
 	for _, text := range o.Addresses {
 		addr, ok := ParseAddr(text)
 		if !ok || addr.Is4() != (family == discoveryv1.AddressTypeIPv4) {

@@ -91,7 +91,8 @@ func TestStripService(t *testing.T) {
 			"service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n" +
 				"service prod/web: cluster IP \"fd00::1%eth0\" is not an IP address\n" +
 				"service prod/web: cluster IP \"::ffff:10.96.0.1\" is not an IP address\n"},
-		{"no valid address", spec{ClusterIP: "10.96.0.300"}, Service{Flaw: misaddressed}, "service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n"},
+		{"no valid address", spec{ClusterIP: "10.96.0.300"}, Service{Flaw: misaddressed},
+			"service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n"},
 		{"ports", spec{Ports: []corev1.ServicePort{{Name: "dns", Protocol: "UDP", Port: 53}, {Port: 80}, {Name: "s", Protocol: "SCTP", Port: 65535}}},
 			Service{Ports: []Port{{"dns", "UDP", 53}, {"", "TCP", 80}, {"s", "SCTP", 65535}}}, ""},
 		{"bad ports", spec{Ports: []corev1.ServicePort{{Name: "HTTP", Port: 80}, {Name: "a", Port: -1}, {Name: "b", Port: 65536}, {Name: "c", Port: 1, Protocol: "ICMP"}}},
@@ -100,19 +101,33 @@ func TestStripService(t *testing.T) {
 				"service prod/web: port number \"-1\" is not between 1 and 65535\n" +
 				"service prod/web: port number \"65536\" is not between 1 and 65535\n" +
 				"service prod/web: protocol \"ICMP\" is not TCP, UDP or SCTP\n"},
-		{"external name", spec{Type: "ExternalName", ExternalName: "WWW.example.com.", ClusterIP: "10.96.0.1"}, Service{ExternalName: "www.example.com"}, ""},
-		{"external name with underscores", spec{Type: "ExternalName", ExternalName: "_sip._tcp.x"}, Service{ExternalName: "_sip._tcp.x"}, ""},
-		{"external name of 253", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:253]}, Service{ExternalName: strings.Repeat(long, 4)[:253]}, ""},
-		{"external name of 254", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:252] + "xy"}, Service{Flaw: Misnamed},
+		{"external name", spec{Type: "ExternalName", ExternalName: "WWW.example.com.", ClusterIP: "10.96.0.1"},
+			Service{ExternalName: "www.example.com"}, ""},
+		{"external name with underscores", spec{Type: "ExternalName", ExternalName: "_sip._tcp.x"},
+			Service{ExternalName: "_sip._tcp.x"}, ""},
+		{"external name of 253", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:253]},
+			Service{ExternalName: strings.Repeat(long, 4)[:253]}, ""},
+		{"external name of 254", spec{Type: "ExternalName", ExternalName: strings.Repeat(long, 4)[:252] + "xy"},
+			Service{Flaw: Misnamed},
 			"service prod/web: externalName \"" + strings.Repeat(long, 4)[:252] + "xy\" is not a domain name\n"},
-		{"external name IPv4", spec{Type: "ExternalName", ExternalName: "192.0.2.1"}, Service{Flaw: Misnamed}, "service prod/web: externalName \"192.0.2.1\" is an IP address\n"},
-		{"external name IPv6", spec{Type: "ExternalName", ExternalName: "2001:DB8::1"}, Service{Flaw: Misnamed}, "service prod/web: externalName \"2001:DB8::1\" is an IP address\n"},
-		{"external name missing", spec{Type: "ExternalName"}, Service{Flaw: Misnamed}, "service prod/web: externalName \"\" is not a domain name\n"},
-		{"external name with an empty label", spec{Type: "ExternalName", ExternalName: "a..b"}, Service{Flaw: Misnamed}, "service prod/web: externalName \"a..b\" is not a domain name\n"},
-		{"external name is left out by other types", spec{Type: "NodePort", ExternalName: "a.b", ClusterIP: "10.96.0.1"}, Service{ClusterIPs: addrs("10.96.0.1")}, ""},
+		{"external name IPv4", spec{Type: "ExternalName", ExternalName: "192.0.2.1"}, Service{Flaw: Misnamed},
+			"service prod/web: externalName \"192.0.2.1\" is an IP address\n"},
+		{"external name IPv6", spec{Type: "ExternalName", ExternalName: "2001:DB8::1"}, Service{Flaw: Misnamed},
+			"service prod/web: externalName \"2001:DB8::1\" is an IP address\n"},
+		{"external name missing", spec{Type: "ExternalName"}, Service{Flaw: Misnamed},
+			"service prod/web: externalName \"\" is not a domain name\n"},
+		{"external name with an empty label", spec{Type: "ExternalName", ExternalName: "a..b"}, Service{Flaw: Misnamed},
+			"service prod/web: externalName \"a..b\" is not a domain name\n"},
+		{"external name is left out by other types", spec{Type: "NodePort", ExternalName: "a.b", ClusterIP: "10.96.0.1"},
+			Service{ClusterIPs: addrs("10.96.0.1")}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, wrong := StripService(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web", ResourceVersion: "7"}, Spec: test.spec})
+			got, wrong := StripService(
+				&corev1.Service{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web", ResourceVersion: "7"},
+					Spec:       test.spec,
+				},
+			)
 			test.want.Key, test.want.Version = Key{"prod", "web"}, "7"
 			if diff := cmp.Diff(&test.want, got, compareObjects); diff != "" {
 				t.Errorf("service (-want +got):\n%s", diff)
@@ -188,7 +203,8 @@ func TestStripSlice(t *testing.T) {
 		{"unreadable trigger", Selection{}, func(o *discoveryv1.EndpointSlice) {
 			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": "yesterday"}
 		}, &Slice{}, ""},
-		{"of a clusterset", Selection{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {}, &Slice{Service: "imported", Cluster: "east"}, ""},
+		{"of a clusterset", Selection{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {},
+			&Slice{Service: "imported", Cluster: "east"}, ""},
 		{"of a cluster in capitals", Selection{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {
 			o.Labels["multicluster.kubernetes.io/source-cluster"] = "East"
 		}, &Slice{Service: "imported", Cluster: "east"}, ""},
@@ -229,7 +245,9 @@ func TestStripSlice(t *testing.T) {
 }
 
 func TestStripNamespace(t *testing.T) {
-	o := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "prod", ResourceVersion: "7", Labels: map[string]string{"tier": "gold"}}}
+	o := &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{Name: "prod", ResourceVersion: "7", Labels: map[string]string{"tier": "gold"}},
+	}
 	got, _ := stripNamespace(o, Selection{})
 	if diff := cmp.Diff(&Namespace{Name: "prod", Version: "7"}, got, compareObjects); diff != "" {
 		t.Errorf("without namespace_labels (-want +got):\n%s", diff)
@@ -253,16 +271,24 @@ func TestStripPod(t *testing.T) {
 		want    []netip.Addr
 		wrong   string
 	}{
-		{"dual stack", status{Phase: "Running", PodIP: "10.244.0.1", PodIPs: []corev1.PodIP{{IP: "10.244.0.1"}, {IP: "fd00::1"}}}, nil, addrs("10.244.0.1", "fd00::1"), ""},
+		{"dual stack",
+			status{Phase: "Running", PodIP: "10.244.0.1", PodIPs: []corev1.PodIP{{IP: "10.244.0.1"}, {IP: "fd00::1"}}}, nil,
+			addrs("10.244.0.1", "fd00::1"), ""},
 		{"singular", status{Phase: "Pending", PodIP: "10.244.0.1"}, nil, addrs("10.244.0.1"), ""},
-		{"one bad", status{PodIPs: []corev1.PodIP{{IP: "x"}, {IP: "fd00::1"}}}, nil, addrs("fd00::1"), "pod prod/p: pod IP \"x\" is not an IP address\n"},
+		{"one bad", status{PodIPs: []corev1.PodIP{{IP: "x"}, {IP: "fd00::1"}}}, nil, addrs("fd00::1"),
+			"pod prod/p: pod IP \"x\" is not an IP address\n"},
 		{"no address yet", status{Phase: "Pending"}, nil, nil, ""},
 		{"succeeded", status{Phase: "Succeeded", PodIP: "10.244.0.1"}, nil, nil, ""},
 		{"failed", status{Phase: "Failed", PodIP: "10.244.0.1"}, nil, nil, ""},
 		{"being deleted", status{Phase: "Running", PodIP: "10.244.0.1"}, to(metav1.Now()), nil, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, wrong := stripPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "p", ResourceVersion: "7", DeletionTimestamp: test.deleted}, Status: test.status})
+			got, wrong := stripPod(
+				&corev1.Pod{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "p", ResourceVersion: "7", DeletionTimestamp: test.deleted},
+					Status:     test.status,
+				},
+			)
 			var want *Pod
 			if test.want != nil {
 				want = &Pod{Key{"prod", "p"}, "7", test.want}
