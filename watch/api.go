@@ -187,9 +187,8 @@ func locate(o Options) (*rest.Config, error) {
 	return config, nil
 }
 
-// CheckKubeconfig says why content, that of a kubeconfig file, does not say how to reach an API server in context (""
-// is its current one): the error goes on after the name of the file. Files that content names are looked for beside it,
-// and read.
+// CheckKubeconfig returns why the content of a kubeconfig file is no way to an API server in context ("" is its current
+// one). The error follows the name of the file. Files that content names are looked for beside it, and read.
 func CheckKubeconfig(content []byte, file, context string) error {
 	config, err := readKubeconfig(content, file, context)
 	if err != nil {
@@ -204,18 +203,18 @@ func CheckKubeconfig(content []byte, file, context string) error {
 func readKubeconfig(content []byte, file, context string) (*rest.Config, error) {
 	config, err := clientcmd.Load(content)
 	if err != nil {
-		why, _, _ := strings.Cut(err.Error(), " into Go value") // which type that is helps nobody
+		why, _, _ := strings.Cut(err.Error(), " into Go value") // the Go type helps nobody
 		return nil, fmt.Errorf("is not a kubeconfig: %s", why)
 	}
-	known := strings.Join(slices.Sorted(maps.Keys(config.Contexts)), ", ")
+	names := strings.Join(slices.Sorted(maps.Keys(config.Contexts)), ", ")
 	chosen := config.Contexts[cmp.Or(context, config.CurrentContext)]
 	switch {
-	case known == "":
+	case names == "":
 		return nil, errors.New("has no contexts")
 	case chosen == nil && context == "":
-		return nil, fmt.Errorf("has no current-context; name one of its contexts after it: %s", known)
+		return nil, fmt.Errorf("has no current-context; name one of its contexts after it: %s", names)
 	case chosen == nil:
-		return nil, fmt.Errorf("has no context %q, only %s", context, known)
+		return nil, fmt.Errorf("has no context %q, only %s", context, names)
 	case config.Clusters[chosen.Cluster] == nil:
 		return nil, fmt.Errorf("has no cluster %q, which its context names", chosen.Cluster)
 	}

@@ -28,7 +28,10 @@ func TestKeepAlive(t *testing.T) {
 	var failed error
 	seconds := map[string]int{}
 	err = raw.Control(func(socket uintptr) {
-		for name, option := range map[string]int{"idle": syscall.TCP_KEEPIDLE, "interval": syscall.TCP_KEEPINTVL, "count": syscall.TCP_KEEPCNT} {
+		options := map[string]int{
+			"idle": syscall.TCP_KEEPIDLE, "interval": syscall.TCP_KEEPINTVL, "count": syscall.TCP_KEEPCNT,
+		}
+		for name, option := range options {
 			var err error
 			seconds[name], err = syscall.GetsockoptInt(int(socket), syscall.IPPROTO_TCP, option)
 			failed = errors.Join(failed, err)

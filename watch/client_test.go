@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -169,7 +168,7 @@ func recordText(rr dns.RR) (string, error) {
 	case *dns.AAAA:
 		text += rr.AAAA.String()
 	case *dns.SRV:
-		text += strconv.Itoa(int(rr.Priority)) + " " + strconv.Itoa(int(rr.Weight)) + " " + strconv.Itoa(int(rr.Port)) + " " + rr.Target
+		text += fmt.Sprintf("%d %d %d %s", rr.Priority, rr.Weight, rr.Port, rr.Target)
 	case *dns.PTR:
 		text += rr.Ptr
 	case *dns.CNAME:

@@ -128,7 +128,8 @@ func historyAt(k int) world {
 	case 1:
 		s.Spec.ClusterIPs = []string{eventV4(changed, at(changed), 3)}
 	case 2:
-		s.Spec.ClusterIPs, s.Spec.Type, s.Spec.ExternalName = nil, corev1.ServiceTypeExternalName, "one.team.svc.cluster.local"
+		s.Spec.ClusterIPs, s.Spec.Type = nil, corev1.ServiceTypeExternalName
+		s.Spec.ExternalName = "one.team.svc.cluster.local"
 	}
 	put(servicesOf, s)
 

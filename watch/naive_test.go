@@ -144,7 +144,10 @@ func (f found) fill(v *verdict, owner string, typ uint16, chained bool) {
 	for _, set := range []struct {
 		typ  uint16
 		data []string
-	}{{dns.TypeA, f.a}, {dns.TypeAAAA, f.aaaa}, {dns.TypeSRV, f.srv}, {dns.TypePTR, f.ptr}, {dns.TypeTXT, f.txt}, {dns.TypeSOA, f.soa}, {dns.TypeNS, f.ns}} {
+	}{
+		{dns.TypeA, f.a}, {dns.TypeAAAA, f.aaaa}, {dns.TypeSRV, f.srv}, {dns.TypePTR, f.ptr}, {dns.TypeTXT, f.txt},
+		{dns.TypeSOA, f.soa}, {dns.TypeNS, f.ns},
+	} {
 		if typ != set.typ && (typ != dns.TypeANY || len(v.answer) > before) {
 			continue
 		}

@@ -33,7 +33,7 @@ type Options struct {
 // configuration goes on (`startup_timeout`). The start of the program waits for nothing.
 const StartupTimeout = 5 * time.Second
 
-// CheckSelector says what is wrong with text as a label selector.
+// CheckSelector returns what is wrong with text as a label selector.
 func CheckSelector(text string) error {
 	_, err := labels.Parse(text)
 	return err

@@ -132,7 +132,9 @@ func (all *questions) members(about topic, self string, hosts []string) {
 // zone asks for the names that each zone has at once, and for some that none has.
 func (all *questions) zone(zone string) {
 	about := topic{zone: zone}
-	for _, name := range []string{"", "svc.", "pod.", "dns.", "ns.dns.", "x.ns.dns.", "dns-version.", "x.dns-version.", "nope.", "a.nope."} {
+	for _, name := range []string{
+		"", "svc.", "pod.", "dns.", "ns.dns.", "x.ns.dns.", "dns-version.", "x.dns-version.", "nope.", "a.nope.",
+	} {
 		all.ask(name+zone, about, dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeNS, dns.TypeSOA, dns.TypeANY)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // quiet hands on what client-go logs of one kind, at most one line a minute: while the API server is away every attempt
-// fails, and each has the same to say. Debug messages, which somebody asked for, are all handed on.
+// fails for the same reason. Debug messages, which are off by default, are all handed on.
 type quiet struct {
 	slog.Handler
 	*observe.Limiter
@@ -20,7 +20,7 @@ const window = time.Minute
 
 func newQuiet(to slog.Handler) slog.Handler { return quiet{to, new(observe.Limiter)} }
 
-// Handle implements slog.Handler. A line says how many were left out since the last one.
+// Handle implements slog.Handler. A line has the number of those that were omitted since the last one.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo {
 		omitted, ok := q.Allow(r.Time, window)
@@ -32,6 +32,7 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 			r.AddAttrs(slog.Int("omitted", omitted))
 		}
 	}
+	r.Message = "kubernetes: " + r.Message
 	return q.Handler.Handle(ctx, r)
 }
 

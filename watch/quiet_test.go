@@ -43,10 +43,10 @@ func TestQuietLogHasOneLineAMinute(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		pods.Info("another kind has minutes of its own")
-		want := `level=ERROR msg=failed logger=services err=refused
-level=ERROR msg=failed logger=services err=refused omitted=119
-level=ERROR msg=failed logger=services err=refused omitted=119
-level=INFO msg="another kind has minutes of its own"
+		want := `level=ERROR msg="kubernetes: failed" logger=services err=refused
+level=ERROR msg="kubernetes: failed" logger=services err=refused omitted=119
+level=ERROR msg="kubernetes: failed" logger=services err=refused omitted=119
+level=INFO msg="kubernetes: another kind has minutes of its own"
 `
 		if out.String() != want {
 			t.Errorf("got\n%swant\n%s", out.String(), want)

@@ -16,8 +16,8 @@ import (
 	"github.com/clusterdns/clusterdns/observe"
 )
 
-// Requests is what a source counts of its requests to an API server, all of them GET. The host says which API server,
-// "" that there is none: the source is of manifests.
+// Requests is what a source counts of its requests to an API server, all of them GET. A source of manifests has no
+// requests, and no host.
 type Requests struct {
 	Host     string            // with the port, where the URL has one
 	Answered map[string]uint64 // by status code, "<error>" where there was no answer; each try counts

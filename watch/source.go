@@ -16,8 +16,8 @@ type Source struct {
 	run   func(context.Context)
 }
 
-// New checks options and prepares a source that writes index; nothing is read before Run. An error says what of options
-// cannot work.
+// New checks options and prepares a source that writes index; nothing is read before Run. An error is about options
+// that cannot work.
 func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error) {
 	s, err := newState(options, index, log)
 	if err != nil {

@@ -61,7 +61,7 @@ type Counters struct {
 	Problems    uint64               // things wrong with objects
 	Published   uint64               // snapshots
 	Ignored     map[string]int       // manifests of other kinds, by kind
-	Stale       []Stale              // one for each kind that an API server is asked for
+	Stale       []Stale              // one for each kind that an API server is watched for
 	Programming [2]observe.Histogram // of changes of endpoints, by ProgrammingBounds; see ProgrammingKinds
 	Requests    Requests             // to the API server
 }
@@ -273,8 +273,8 @@ func (s *state) take(r manifests.Reading) {
 		s.counters.Problems += uint64(r.NewFaults)
 		for kind, held := range s.kinds {
 			replace(held, r.Objects[kind])
+			s.synced |= kind
 		}
-		s.synced |= zones.ServiceKinds | zones.PodObjects
 	})
 }
 

@@ -126,7 +126,10 @@ func TestListAgain(t *testing.T) {
 		for _, list := range []struct {
 			*store
 			object metav1.Object
-		}{{s.services, serviceAt("a", "10.0.0.1", 1)}, {s.slices, sliceAt("a", "10.1.0.1", 2)}, {s.namespaces, namespaceAt("prod", 3)}} {
+		}{
+			{s.services, serviceAt("a", "10.0.0.1", 1)}, {s.slices, sliceAt("a", "10.1.0.1", 2)},
+			{s.namespaces, namespaceAt("prod", 3)},
+		} {
 			arrived := cache.NewStore(cache.MetaNamespaceKeyFunc, cache.WithTransformer(list.Transformer()))
 			must(t, arrived.Add(list.object))
 			for _, o := range arrived.List() {

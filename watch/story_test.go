@@ -38,7 +38,9 @@ func tell(t *testing.T, s *stories.Story) {
 		imports = compiled(t, view, view.MultiCluster[0], source.Imports, &warnings{})
 	}
 	logged := strings.ReplaceAll(log.String(), source.Objects.Manifests+"/", "")
-	for _, got := range []struct{ section, text string }{{"records", records}, {"imports", imports}, {"warnings", logged}} {
+	for _, got := range []struct{ section, text string }{
+		{"records", records}, {"imports", imports}, {"warnings", logged},
+	} {
 		want, _ := s.Section(got.section)
 		if diff := cmp.Diff(want, got.text); diff == "" {
 			continue

@@ -47,7 +47,8 @@ func TestNoTextFailsService(t *testing.T) {
 		text := func(what string) string { return rapid.SampledFrom(texts).Draw(t, what) }
 		options := rapid.SampledFrom([]Options{all, imports}).Draw(t, "options")
 		meta := metav1.ObjectMeta{Namespace: long, Name: long, Labels: map[string]string{
-			"kubernetes.io/service-name": long, "multicluster.kubernetes.io/service-name": long, "multicluster.kubernetes.io/source-cluster": text("cluster")}}
+			"kubernetes.io/service-name": long, "multicluster.kubernetes.io/service-name": long,
+			"multicluster.kubernetes.io/source-cluster": text("cluster")}}
 		s, _ := object.StripService(&corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceType(
 				rapid.SampledFrom([]string{"ClusterIP", "ExternalName"}).Draw(t, "type"),

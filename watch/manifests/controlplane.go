@@ -208,8 +208,8 @@ func (c *controlPlane) reportSlice(m manifest, o *discoveryv1.EndpointSlice) {
 	}
 }
 
-// reject lets a service exist without names, so that an answer can say why there are none. One without a valid name
-// cannot be asked for.
+// reject lets a service exist without names, so that an answer can explain why there are none. One without a valid
+// name cannot be queried.
 func (c *controlPlane) reject(o *corev1.Service) {
 	if s, _ := object.StripService(o); s != nil {
 		c.rejected[s.Key] = o

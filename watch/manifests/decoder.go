@@ -69,7 +69,7 @@ func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 	return nil, "", m.typeFault(err)
 }
 
-// serves is the version of which a kind is read, when it is another than the one asked for. Groups without a dot are
+// serves is the version of which a kind is read, when it is not the one that is written. Groups without a dot are
 // Kubernetes's own: such a Deployment is an old one, of group "extensions", or a mistake.
 func (d *decoder) serves(kind schema.GroupVersionKind) (schema.GroupVersion, bool) {
 	for known := range d.scheme.AllKnownTypes() {

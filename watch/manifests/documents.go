@@ -61,7 +61,7 @@ func isManifest(name string) bool {
 	switch path.Ext(name) {
 	case ".yaml", ".yml", ".json":
 		base := strings.TrimSuffix(path.Base(name), path.Ext(name))
-		return base != "kustomization" // it is often there, often says no kind, and names files that are read anyway
+		return base != "kustomization" // it often has no kind, and names files that are read anyway
 	}
 	return false
 }
@@ -148,7 +148,7 @@ func (m manifest) members() ([]manifest, *fault) {
 		Items []json.RawMessage `json:"items"`
 	}
 	if err := json.Unmarshal(m.json, &list); err != nil || !strings.HasSuffix(list.Kind, "List") {
-		return []manifest{m}, nil // decode says what is wrong with it
+		return []manifest{m}, nil // decode finds what is wrong with it
 	}
 	var items []manifest
 	for n, part := range list.Items {

@@ -24,7 +24,7 @@ import (
 const controllerName = "endpointslice-controller.k8s.io"
 
 // mirrorEndpoints makes slices of the Endpoints that somebody wrote for a service without a selector. Endpoints of one
-// with a selector are the controller's, and its slices say the same.
+// with a selector are the controller's, and its slices have the same addresses.
 func (c *controlPlane) mirrorEndpoints() {
 	custom := map[object.Key]bool{}
 	for _, o := range c.services {
@@ -147,7 +147,7 @@ func (c *controlPlane) buildSlices() {
 	}
 }
 
-// reportTargets says which ports of a service have a name that none of its pods has: an API server takes it, and the
+// reportTargets reports which ports of a service have a name that none of its pods has: an API server takes it, and the
 // port has no records.
 func (c *controlPlane) reportTargets(o *corev1.Service, pods []*corev1.Pod) {
 	for i := range o.Spec.Ports {
@@ -227,7 +227,7 @@ func buildFamily(
 	return made
 }
 
-// podReady reports whether a pod is ready: it says so, or it says nothing about it.
+// podReady reports whether a pod is ready: by its condition, or for want of one.
 func podReady(o *corev1.Pod) bool {
 	if o.DeletionTimestamp != nil || o.Status.Phase == corev1.PodPending {
 		return false

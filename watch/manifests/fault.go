@@ -86,7 +86,7 @@ func (d *document) node(path string) *goyaml.Node {
 	return fieldNode(d.root.Content[0], path, "")
 }
 
-// lineOf a node, or of the first line of the document that says something.
+// lineOf a node, or of the first line of the document that is not blank.
 func (d *document) lineOf(node *goyaml.Node) int {
 	if node != nil {
 		return d.line + node.Line - 1

@@ -64,7 +64,7 @@ func (d *Folder) Run(ctx context.Context) {
 func (d *Folder) read() {
 	r, err := readManifests(os.DirFS(d.path), d.selection)
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
-		path.Path = filepath.Join(d.path, path.Path) // a DirFS says "."
+		path.Path = filepath.Join(d.path, path.Path) // a DirFS has "."
 	}
 	d.logChanged(&d.unread, "manifests: cannot read folder, keeping the last reading", err)
 	if err != nil {

@@ -294,7 +294,8 @@ func TestConfigMapOfFolders(t *testing.T) {
 func TestAddressesComeBack(t *testing.T) {
 	first, second := meeting(t)
 	ipv6 := func(name string) string {
-		return "apiVersion: v1\nkind: Service\nmetadata: {name: " + name + "}\nspec: {ipFamilies: [IPv6], ports: [{port: 80}]}\n"
+		return "apiVersion: v1\nkind: Service\nmetadata: {name: " + name + "}\n" +
+			"spec: {ipFamilies: [IPv6], ports: [{port: 80}]}\n"
 	}
 	folder := t.TempDir()
 	write(t, ipv6(second), folder, "service.yaml")
@@ -308,8 +309,10 @@ func TestAddressesComeBack(t *testing.T) {
 		claim       claim
 		other, text string
 	}{
-		{service, "taker", fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: taker}\nspec: {clusterIP: %q}\n", before[service])},
-		{pod, "a", serviceText("a") + fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nstatus: {podIP: %s}\n", before[pod])},
+		{service, "taker", fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: taker}\n"+
+			"spec: {clusterIP: %q}\n", before[service])},
+		{pod, "a", serviceText("a") + fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"+
+			"status: {podIP: %s}\n", before[pod])},
 		{service, first, ipv6(first)},
 	} {
 		write(t, test.text, folder, "other.tmp")

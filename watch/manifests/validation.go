@@ -15,7 +15,7 @@ import (
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// validate says why an API server would reject an object, as far as names and addresses go.
+// validate finds why an API server would reject an object, as far as names and addresses go.
 func (c *controlPlane) validate(o metav1.Object) (words []string) {
 	switch {
 	case o.GetName() == "":
@@ -63,7 +63,7 @@ func stripProblems(o metav1.Object) []object.Problem {
 	return nil
 }
 
-// serviceTypes are those an API server knows; "" is ClusterIP.
+// serviceTypes are those that an API server accepts; "" is ClusterIP.
 var serviceTypes = []corev1.ServiceType{
 	"",
 	corev1.ServiceTypeClusterIP,

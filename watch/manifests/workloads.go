@@ -117,7 +117,7 @@ func (c *controlPlane) makePods() {
 	}
 }
 
-// validate says why no pods can be made; nil when they can.
+// validate finds why no pods can be made; nil when they can.
 func (w *workload) validate() *fault {
 	if words := w.selectorFault(); words != "" {
 		return w.fault("spec.selector", words)
@@ -134,7 +134,7 @@ func (w *workload) validate() *fault {
 	return nil
 }
 
-// selectorFault says why an API server would reject the selector: it has to find the pods that the template makes.
+// selectorFault is why an API server would reject the selector: it has to find the pods that the template makes.
 func (w *workload) selectorFault() string {
 	selector, err := metav1.LabelSelectorAsSelector(w.selector)
 	switch {

@@ -12,15 +12,15 @@ import (
 )
 
 // To watch a resource:
-//   - its stripped type, with its About method and its strip function, in a file of its own here
-//   - its row in Resources below
-//   - what it means to names: a collection in watch/state.go with what a change of it makes dirty, under the row's
-//     Kind, and what is compiled of it then. A kind that names have to wait for is a constant of zones.Kinds
+//   - here, in a file of its own, its stripped type with an About method, and its strip function
+//   - its row in Resources below, with a Kind of its own: a constant in zones/index.go
+//   - in watch/state.go its collection, what a change of it makes dirty, and what is compiled of it then; in
+//     watch/options.go, Required, when names have to wait for it
 //   - its rule in deploy/base/clusterrole.yaml: a test compares the two
 //
-// Lists, watches, relists, counters and manifests go by the row. The stand-in control plane (watch/manifests) accepts
-// what is stripped without problems; a resource that it makes, or that an API server validates further, has code there
-// too.
+// Clients, lists, watches, relists, counters and the manifests that are read go by the row. The stand-in control plane
+// (watch/manifests) needs code for a resource in three cases only: it makes such objects, an API server validates more
+// of them than stripping does, or they have no namespace.
 
 // Object is a stripped object: a pointer to one of the types of this package.
 type Object interface {

@@ -1,6 +1,6 @@
 package object
 
-// Selection says which objects of a cluster are read, and what of them is kept. It is comparable.
+// Selection is which objects of a cluster are read, and what of them is kept. It is comparable.
 type Selection struct {
 	Namespaces      string // only these, separated by commas, sorted; "" for all
 	NamespaceLabels string // label selector on namespaces; "" for all

@@ -81,7 +81,8 @@ func TestStripService(t *testing.T) {
 		want  Service // without key and version
 		wrong string
 	}{
-		{"dual stack, in the object's order", spec{ClusterIP: "10.96.0.1", ClusterIPs: []string{"fd00:10:96::1", "10.96.0.1"}},
+		{"dual stack, in the object's order",
+			spec{ClusterIP: "10.96.0.1", ClusterIPs: []string{"fd00:10:96::1", "10.96.0.1"}},
 			Service{ClusterIPs: addrs("fd00:10:96::1", "10.96.0.1")}, ""},
 		{"older than dual stack", spec{ClusterIP: "10.96.0.1"}, Service{ClusterIPs: addrs("10.96.0.1")}, ""},
 		{"headless", spec{ClusterIP: "None"}, Service{Headless: true}, ""},
@@ -93,9 +94,11 @@ func TestStripService(t *testing.T) {
 				"service prod/web: cluster IP \"::ffff:10.96.0.1\" is not an IP address\n"},
 		{"no valid address", spec{ClusterIP: "10.96.0.300"}, Service{Flaw: misaddressed},
 			"service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n"},
-		{"ports", spec{Ports: []corev1.ServicePort{{Name: "dns", Protocol: "UDP", Port: 53}, {Port: 80}, {Name: "s", Protocol: "SCTP", Port: 65535}}},
+		{"ports", spec{Ports: []corev1.ServicePort{
+			{Name: "dns", Protocol: "UDP", Port: 53}, {Port: 80}, {Name: "s", Protocol: "SCTP", Port: 65535}}},
 			Service{Ports: []Port{{"dns", "UDP", 53}, {"", "TCP", 80}, {"s", "SCTP", 65535}}}, ""},
-		{"bad ports", spec{Ports: []corev1.ServicePort{{Name: "HTTP", Port: 80}, {Name: "a", Port: -1}, {Name: "b", Port: 65536}, {Name: "c", Port: 1, Protocol: "ICMP"}}},
+		{"bad ports", spec{Ports: []corev1.ServicePort{{Name: "HTTP", Port: 80}, {Name: "a", Port: -1},
+			{Name: "b", Port: 65536}, {Name: "c", Port: 1, Protocol: "ICMP"}}},
 			Service{Ports: []Port{{"", "TCP", 80}}},
 			"service prod/web: port name \"HTTP\" is not a DNS label\n" +
 				"service prod/web: port number \"-1\" is not between 1 and 65535\n" +
@@ -141,7 +144,8 @@ func TestStripService(t *testing.T) {
 
 func TestStripServiceOfAbsurdName(t *testing.T) {
 	for _, meta := range []metav1.ObjectMeta{
-		{Namespace: "prod", Name: "a.b"}, {Namespace: "prod"}, {Name: "web"}, {Namespace: "prod", Name: strings.Repeat("a", 64)},
+		{Namespace: "prod", Name: "a.b"}, {Namespace: "prod"}, {Name: "web"},
+		{Namespace: "prod", Name: strings.Repeat("a", 64)},
 		{Namespace: "prod", Name: "-web"}, {Namespace: "PROD", Name: "web"}, {Namespace: "prod", Name: "w\x00b"},
 	} {
 		if got, wrong := StripService(&corev1.Service{ObjectMeta: meta}); got != nil || len(wrong) != 1 {
@@ -155,7 +159,8 @@ func TestStripSlice(t *testing.T) {
 	object := func(change func(*discoveryv1.EndpointSlice)) *discoveryv1.EndpointSlice {
 		o := &discoveryv1.EndpointSlice{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web-x", ResourceVersion: "7", Labels: map[string]string{
-				"kubernetes.io/service-name": "web", "multicluster.kubernetes.io/service-name": "imported", "multicluster.kubernetes.io/source-cluster": "east"}},
+				"kubernetes.io/service-name": "web", "multicluster.kubernetes.io/service-name": "imported",
+				"multicluster.kubernetes.io/source-cluster": "east"}},
 			AddressType: "IPv4",
 		}
 		change(o)
@@ -173,13 +178,16 @@ func TestStripSlice(t *testing.T) {
 		{"ready nil, true, false", Selection{}, func(o *discoveryv1.EndpointSlice) {
 			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1", "10.244.0.2"}},
 				{Addresses: []string{"10.244.0.3"}, Conditions: discoveryv1.EndpointConditions{Ready: to(true)}},
-				{Addresses: []string{"10.244.0.4", "10.244.0.5", "x"}, Conditions: discoveryv1.EndpointConditions{Ready: to(false)}}}
-		}, &Slice{Endpoints: pack(Endpoint{Addr: netip.MustParseAddr("10.244.0.1")}, Endpoint{Addr: netip.MustParseAddr("10.244.0.2")}, Endpoint{Addr: netip.MustParseAddr("10.244.0.3")}), Unready: 2},
+				{Addresses: []string{"10.244.0.4", "10.244.0.5", "x"},
+					Conditions: discoveryv1.EndpointConditions{Ready: to(false)}}}
+		}, &Slice{Endpoints: pack(Endpoint{Addr: netip.MustParseAddr("10.244.0.1")},
+			Endpoint{Addr: netip.MustParseAddr("10.244.0.2")}, Endpoint{Addr: netip.MustParseAddr("10.244.0.3")}), Unready: 2},
 			"slice prod/web-x: endpoint \"x\" is not an address of the slice's family\n"},
 		{"wrong family", Selection{}, func(o *discoveryv1.EndpointSlice) {
 			o.AddressType = "IPv6"
 			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1", "fd00::1"}}}
-		}, &Slice{Endpoints: pack(Endpoint{Addr: netip.MustParseAddr("fd00::1")})}, "slice prod/web-x: endpoint \"10.244.0.1\" is not an address of the slice's family\n"},
+		}, &Slice{Endpoints: pack(Endpoint{Addr: netip.MustParseAddr("fd00::1")})},
+			"slice prod/web-x: endpoint \"10.244.0.1\" is not an address of the slice's family\n"},
 		{"hostname, zone, pod", Selection{PodNames: true, Zonal: true}, func(o *discoveryv1.EndpointSlice) {
 			o.Endpoints = endpoints{
 				{Addresses: []string{"10.244.0.1"}, Hostname: to("db-0"), Zone: to("EU-1a"), TargetRef: target("db-0")},
@@ -195,10 +203,13 @@ func TestStripSlice(t *testing.T) {
 			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1"}, TargetRef: target("db-0")}}
 		}, &Slice{Endpoints: pack(Endpoint{Addr: netip.MustParseAddr("10.244.0.1")})}, ""},
 		{"ports", Selection{}, func(o *discoveryv1.EndpointSlice) {
-			o.Ports = []discoveryv1.EndpointPort{{Name: to("http"), Protocol: to(corev1.ProtocolTCP), Port: to(int32(8080))}, {Name: to("")}, {Name: to("bad"), Port: to(int32(0))}}
-		}, &Slice{Ports: []Port{{"http", "TCP", 8080}, {"", "TCP", -1}}}, "slice prod/web-x: port number \"0\" is not between 1 and 65535\n"},
+			o.Ports = []discoveryv1.EndpointPort{{Name: to("http"), Protocol: to(corev1.ProtocolTCP), Port: to(int32(8080))},
+				{Name: to("")}, {Name: to("bad"), Port: to(int32(0))}}
+		}, &Slice{Ports: []Port{{"http", "TCP", 8080}, {"", "TCP", -1}}},
+			"slice prod/web-x: port number \"0\" is not between 1 and 65535\n"},
 		{"trigger", Selection{}, func(o *discoveryv1.EndpointSlice) {
-			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": trigger.Format(time.RFC3339Nano)}
+			o.Annotations = map[string]string{
+				"endpoints.kubernetes.io/last-change-trigger-time": trigger.Format(time.RFC3339Nano)}
 		}, &Slice{Trigger: trigger}, ""},
 		{"unreadable trigger", Selection{}, func(o *discoveryv1.EndpointSlice) {
 			o.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": "yesterday"}
@@ -218,7 +229,8 @@ func TestStripSlice(t *testing.T) {
 		}, &Slice{Endpoints: pack(
 			Endpoint{Addr: netip.MustParseAddr("10.244.0.1"), Zone: strings.Repeat("z", 63)},
 			Endpoint{Addr: netip.MustParseAddr("10.244.0.2")})},
-			"slice prod/web-x: topology zone \"" + strings.Repeat("z.", 31) + "zz\" is not a domain name of at most 63 characters\n"},
+			"slice prod/web-x: topology zone \"" + strings.Repeat("z.", 31) +
+				"zz\" is not a domain name of at most 63 characters\n"},
 		{"FQDN", Selection{}, func(o *discoveryv1.EndpointSlice) {
 			o.AddressType, o.Endpoints = "FQDN", endpoints{{Addresses: []string{"www.example.com"}}}
 		}, nil, ""},
@@ -253,7 +265,8 @@ func TestStripNamespace(t *testing.T) {
 		t.Errorf("without namespace_labels (-want +got):\n%s", diff)
 	}
 	got, _ = stripNamespace(o, Selection{NamespaceLabels: "tier=gold"})
-	if diff := cmp.Diff(&Namespace{Name: "prod", Version: "7", Labels: map[string]string{"tier": "gold"}}, got, compareObjects); diff != "" {
+	want := &Namespace{Name: "prod", Version: "7", Labels: map[string]string{"tier": "gold"}}
+	if diff := cmp.Diff(want, got, compareObjects); diff != "" {
 		t.Errorf("with namespace_labels (-want +got):\n%s", diff)
 	}
 	got, wrong := stripNamespace(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a.b"}}, Selection{})
