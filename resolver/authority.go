@@ -201,9 +201,9 @@ func (v *view) records(r *Request, q *question) {
 // services adds the SRV records of n and, as additional data, the addresses of their targets (RFC 2782).
 func (v *view) services(r *Request, q *question, n *zones.Node) {
 	r.targets = r.targets[:0]
-	for i := range n.Services() {
-		fixed, target := n.Service(i)
-		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, v.ttl, fixed[:], target.Name(), target.Unit().Owner(), v.info.svc)
+	for i := range n.SRVs() {
+		fixed, target := n.SRV(i)
+		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, v.ttl, fixed[:], target.Name(), target.Service().Owner(), v.info.svc)
 		if !ok {
 			return
 		}
@@ -212,7 +212,7 @@ func (v *view) services(r *Request, q *question, n *zones.Node) {
 	r.Reply.Begin(wire.Additional)
 	last := ""
 	for i, at := range r.targets {
-		_, target := n.Service(i)
+		_, target := n.SRV(i)
 		if i > 0 && target.Name() == last {
 			continue // several ports of one target stand side by side
 		}
@@ -229,10 +229,10 @@ func (v *view) services(r *Request, q *question, n *zones.Node) {
 // farAddresses adds the addresses of a target that stands where no pointer reaches, behind the first 16 KiB of a reply over TCP (RFC 1035
 // section 4.1.4), with its name written again. A target whose name is too long is in no record.
 func (v *view) farAddresses(r *Request, target *zones.Node) {
-	if len(target.Name())+len(target.Unit().Owner())+len(v.info.svc) > wire.MaxName {
+	if len(target.Name())+len(target.Service().Owner())+len(v.info.svc) > wire.MaxName {
 		return
 	}
-	owner := []byte(target.Name() + target.Unit().Owner() + v.info.svc)
+	owner := []byte(target.Name() + target.Service().Owner() + v.info.svc)
 	for addr := range slices.Chunk([]byte(target.A()), 4) {
 		r.Reply.AddRaw(owner, wire.TypeA, wire.ClassIN, v.ttl, addr)
 	}

@@ -9,18 +9,18 @@ import (
 func (r *Request) explain(m *zones.Match) {
 	reply := &r.Reply
 	switch {
-	case m.Outcome == zones.Empty || m.Outcome == zones.Found && m.Node.Unit() != nil && m.Node.Empty():
+	case m.Outcome == zones.Empty || m.Outcome == zones.Found && m.Node.Service() != nil && m.Node.Empty():
 		reply.Explain(wire.Other, "the name exists, without records of its own")
 	case m.Outcome != zones.Missing:
 		reply.Explain(wire.Other, "the name exists, without records of this type")
 	case m.Why == zones.NoNames:
-		reply.Explain(wire.Other, m.Node.Unit().Absent())
+		reply.Explain(wire.Other, m.Node.Service().Why())
 	case m.Why == zones.PodsOff:
 		reply.Explain(wire.Other, "names of pods are disabled (kubernetes option pods)")
 	case m.Why == zones.NoAddress:
 		reply.Explain(wire.Other, "no service or endpoint has this address")
 	case m.Why == zones.NotAName:
-		reply.Explain(wire.Other, "no object of the cluster has a name of this form")
+		reply.Explain(wire.Other, "not a name the Kubernetes DNS schema defines")
 	default:
 		r.explainObject(m)
 	}
@@ -52,6 +52,6 @@ func (r *Request) explainObject(m *zones.Match) {
 	case zones.NoService:
 		reply.ExplainMore(": not found")
 	case zones.NoEndpoint:
-		reply.ExplainMore(": no endpoint or named port is called so")
+		reply.ExplainMore(": no such endpoint or named port")
 	}
 }

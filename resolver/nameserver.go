@@ -36,16 +36,16 @@ func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, limit int) []zo
 
 // frontsOf adds to servers the nodes of each service that has the address, once, by however many names it has it.
 func (r *Request) frontsOf(addr netip.Addr, snapshot *zones.Snapshot, limit int) {
-	r.forget()
+	r.clearSeen()
 	for p := snapshot.Reverse(&r.match, addr); p != nil && len(r.servers) < limit; p = p.Next() {
-		if r.meet(p.Service()) {
+		if r.firstSight(p.Service()) {
 			r.servers = snapshot.AppendFronts(r.servers, &r.match, p, limit)
 		}
 	}
 }
 
-// meet reports whether something is seen for the first time since forget.
-func (r *Request) meet(what string) bool {
+// firstSight reports whether something is seen for the first time since clearSeen.
+func (r *Request) firstSight(what string) bool {
 	if _, ok := r.seen[what]; ok {
 		return false
 	}
@@ -53,7 +53,7 @@ func (r *Request) meet(what string) bool {
 	return true
 }
 
-func (r *Request) forget() {
+func (r *Request) clearSeen() {
 	if r.seen == nil {
 		r.seen = map[string]struct{}{}
 	}
@@ -73,7 +73,7 @@ func (a *authority) nameServers(r *Request, q *question, snapshot *zones.Snapsho
 	r.targets = r.targets[:0]
 	for i := range servers {
 		n := &servers[i]
-		at, ok := r.Reply.AddName(q.owner, wire.TypeNS, a.ttl, nil, n.Name(), n.Unit().Owner(), z.servers)
+		at, ok := r.Reply.AddName(q.owner, wire.TypeNS, a.ttl, nil, n.Name(), n.Service().Owner(), z.servers)
 		if !ok {
 			return
 		}
@@ -119,7 +119,7 @@ func (a *authority) serverAddresses(r *Request, snapshot *zones.Snapshot, t wire
 		a.ownAddresses(r, t, yield)
 		return
 	}
-	r.forget()
+	r.clearSeen()
 	for i := range servers {
 		packed, size := servers[i].A(), 4
 		if t == wire.TypeAAAA {
@@ -127,7 +127,7 @@ func (a *authority) serverAddresses(r *Request, snapshot *zones.Snapshot, t wire
 		}
 		for ; packed != ""; packed = packed[size:] {
 			addr, _ := netip.AddrFromSlice([]byte(packed[:size]))
-			if r.meet(packed[:size]) && !yield(addr) {
+			if r.firstSight(packed[:size]) && !yield(addr) {
 				return
 			}
 		}

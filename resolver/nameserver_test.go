@@ -25,9 +25,9 @@ func crowded(hosts int) *Resolver {
 			host := b.Name(fmt.Sprintf("host-%03d", i))
 			b.Address(host, address(i))
 			b.Reverse(host, false)
-			b.Pair(self, 53, host)
+			b.SRV(self, 53, host)
 		}
-		tx.SetService(must(b.Unit()))
+		tx.SetService(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)
 	})
 	return must(New(Options{Blocks: []Block{{

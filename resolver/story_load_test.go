@@ -207,12 +207,12 @@ func addressOfReverse(name string) (netip.Addr, error) {
 }
 
 // build compiles one service.
-func (l *loader) build(k service, n *names) (*zones.Unit, error) {
+func (l *loader) build(k service, n *names) (*zones.ServiceRecords, error) {
 	var b zones.Builder
 	b.Start(k.namespace, k.name)
 	if n.absent != "" {
-		b.Absent(n.absent)
-		return b.Unit()
+		b.NoNames(n.absent)
+		return b.Build()
 	}
 	below := "." + k.name + "." + k.namespace + ".svc." + l.zone
 	for relative, r := range n.list {
@@ -236,13 +236,13 @@ func (l *loader) build(k service, n *names) (*zones.Unit, error) {
 			if !found {
 				return nil, fmt.Errorf("%s leads out of the service", srv.Target)
 			}
-			b.Pair(owner, srv.Port, b.Name(strings.TrimPrefix(target, ".")))
+			b.SRV(owner, srv.Port, b.Name(strings.TrimPrefix(target, ".")))
 		}
 		if err := weigh(&b, owner, r.srv); err != nil {
 			return nil, err
 		}
 	}
-	return b.Unit()
+	return b.Build()
 }
 
 // weigh adds to owner what has no record of its own and yet has a share of the weight, so that each record weighs what it should.
@@ -254,7 +254,7 @@ func weigh(b *zones.Builder, owner zones.Name, list []*dns.SRV) error {
 		if max(1, 100/total) == int(list[0].Weight) {
 			return nil
 		}
-		b.Portless(owner)
+		b.Endpoint(owner)
 	}
 	return fmt.Errorf("%d records of weight %d are no share of 100", len(list), list[0].Weight)
 }

@@ -163,7 +163,7 @@ func (t *transferring) apex() {
 	servers := t.view.fronts(t.r, snapshot, math.MaxInt)
 	for i := range servers {
 		n := &servers[i]
-		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Unit().Owner()+z.servers))
+		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Service().Owner()+z.servers))
 	}
 	if len(servers) == 0 {
 		t.add(apex, wire.TypeNS, []byte(z.ns))

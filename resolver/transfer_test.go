@@ -113,11 +113,11 @@ func TestTransferEndsWithItsSOA(t *testing.T) {
 }
 
 // addressOnly is a service with one address record.
-func addressOnly(name string) *zones.Unit {
+func addressOnly(name string) *zones.ServiceRecords {
 	var b zones.Builder
 	b.Start("prod", name)
 	b.Address(b.Name(""), netip.MustParseAddr("10.96.0.1"))
-	return must(b.Unit())
+	return must(b.Build())
 }
 
 // transferAll is the messages of a transfer of zone.

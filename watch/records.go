@@ -13,32 +13,32 @@ import (
 // records.
 
 // compile gives the records of a service with its slices, in the order of their names.
-func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Options) (*zones.Unit, error) {
+func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Options) (*zones.ServiceRecords, error) {
 	b.Start(s.Namespace, s.Name)
 	ready, total := count(slices)
 	switch {
 	case s.Flaw != object.Flawless:
-		b.Absent(why(s, s.Flaw.String()))
+		b.NoNames(why(s, s.Flaw.String()))
 	case s.ExternalName != "":
 		externalName(b, s)
 	case s.Headless && o.NoEndpoints:
-		b.Absent(why(s, "headless, and endpoints are not read (kubernetes option noendpoints)"))
+		b.NoNames(why(s, "headless, and endpoints are not read (kubernetes option noendpoints)"))
 	case s.Headless && ready == 0:
-		b.Absent(why(s, fmt.Sprintf("0 of %d endpoints ready", total)))
+		b.NoNames(why(s, fmt.Sprintf("0 of %d endpoints ready", total)))
 	case s.Headless:
 		headless(b, slices, o)
 		if o.Zonal {
 			zonal(b, slices, o)
 		}
 	case len(s.ClusterIPs) == 0:
-		b.Absent(why(s, "no cluster IP"))
+		b.NoNames(why(s, "no cluster IP"))
 	case o.IgnoreEmpty && ready == 0:
-		b.Absent(why(s, fmt.Sprintf("0 of %d endpoints ready (kubernetes option ignore empty_service)", total)))
+		b.NoNames(why(s, fmt.Sprintf("0 of %d endpoints ready (kubernetes option ignore empty_service)", total)))
 	default:
 		clusterIP(b, s)
 		endpoints(b, slices, o)
 	}
-	return b.Unit()
+	return b.Build()
 }
 
 // why is the reason of an absence, as a sentence.
@@ -63,7 +63,7 @@ func clusterIP(b *zones.Builder, s *object.Service) {
 	for _, addr := range s.ClusterIPs {
 		b.Address(self, addr)
 		for _, p := range s.Ports {
-			b.Pair(self, uint16(p.Number), self)
+			b.SRV(self, uint16(p.Number), self)
 		}
 	}
 	for _, p := range s.Ports {
@@ -73,7 +73,7 @@ func clusterIP(b *zones.Builder, s *object.Service) {
 		owner := b.Name(portName(p))
 		for _, addr := range s.ClusterIPs {
 			b.Address(owner, addr)
-			b.Pair(owner, uint16(p.Number), self)
+			b.SRV(owner, uint16(p.Number), self)
 		}
 	}
 }
@@ -137,13 +137,13 @@ func endpoints(b *zones.Builder, slices []*object.Slice, o Options) {
 func share(b *zones.Builder, owner zones.Name, e *object.Endpoint, ports []object.Port, host zones.Name) {
 	b.Address(owner, e.Addr)
 	if len(ports) == 0 {
-		b.Portless(owner)
+		b.Endpoint(owner)
 	}
 	for _, p := range ports {
 		if p.Number < 0 {
-			b.Portless(owner)
+			b.Endpoint(owner)
 		} else {
-			b.Pair(owner, uint16(p.Number), host)
+			b.SRV(owner, uint16(p.Number), host)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func dashed(e *object.Endpoint) string {
 func externalName(b *zones.Builder, s *object.Service) {
 	target, err := wire.ParseName(s.ExternalName)
 	if err != nil {
-		b.Absent(why(s, object.Misnamed.String()))
+		b.NoNames(why(s, object.Misnamed.String()))
 		return
 	}
 	b.Alias(b.Name(""), target)

@@ -8,14 +8,14 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Builder collects the records of one service after another and compiles each into a Unit. It is reused, and is for one goroutine.
+// Builder collects the records of one service after another and compiles each into ServiceRecords. It is reused, and is for one goroutine.
 // Names are relative to the service, in presentation form: "" is the service's own name, "_http._tcp" one below it. They are in lower
 // case: names that differ in case only would be one name twice.
 type Builder struct {
 	owner  []byte
 	drafts []draft
 	byName map[string]int
-	absent string
+	why    string
 	err    error
 	order  []int
 	offset []uint32
@@ -24,13 +24,13 @@ type Builder struct {
 
 // draft is one owner name while its service is built.
 type draft struct {
-	name   []byte // wire form, no root label
-	a      [][4]byte
-	aaaa   [][16]byte
-	srv    []draftSRV
-	tuples int // address and port pairs, duplicates counted: what SRV weights are shares of
-	cname  string
-	flags  byte
+	name      []byte // wire form, no root label
+	a         [][4]byte
+	aaaa      [][16]byte
+	srv       []draftSRV
+	endpoints int // address and port pairs, duplicates counted: what SRV weights are shares of
+	cname     string
+	flags     byte
 }
 
 type draftSRV struct {
@@ -43,7 +43,7 @@ type Name int
 
 // Start begins the service of that name.
 func (b *Builder) Start(namespace, service string) {
-	b.absent, b.err = "", nil
+	b.why, b.err = "", nil
 	b.drafts = b.drafts[:0]
 	if b.byName == nil {
 		b.byName = make(map[string]int)
@@ -105,16 +105,16 @@ func (b *Builder) Address(owner Name, addr netip.Addr) {
 	}
 }
 
-// Pair adds an SRV record that points at target, for one address of it. Its weight is 100 divided by the pairs of this owner, so
+// SRV adds an SRV record that points at target, for one address of it. Its weight is 100 divided by the endpoints of this owner, so
 // each address and port counts once, duplicates too.
-func (b *Builder) Pair(owner Name, port uint16, target Name) {
+func (b *Builder) SRV(owner Name, port uint16, target Name) {
 	d := &b.drafts[owner]
-	d.tuples++
+	d.endpoints++
 	d.srv = append(d.srv, draftSRV{port, int(target)})
 }
 
-// Portless counts an address without a port among the pairs of owner.
-func (b *Builder) Portless(owner Name) { b.drafts[owner].tuples++ }
+// Endpoint counts an endpoint without a port among those that the weights of owner's SRV records are shares of.
+func (b *Builder) Endpoint(owner Name) { b.drafts[owner].endpoints++ }
 
 // Alias adds a CNAME record to an absolute name in wire form. The owner has no other records.
 func (b *Builder) Alias(owner Name, target []byte) { b.drafts[owner].cname = string(target) }
@@ -127,17 +127,17 @@ func (b *Builder) Reverse(owner Name, cluster bool) {
 	}
 }
 
-// Absent says in words why the service has no names; names added before are forgotten.
-func (b *Builder) Absent(why string) { b.absent = why }
+// NoNames says in words why the service has no names; names added before are forgotten.
+func (b *Builder) NoNames(why string) { b.why = why }
 
-// Unit compiles what was collected. Records are sorted and duplicates dropped, so that equal clusters give equal units. The error
+// Build compiles what was collected. Records are sorted and duplicates dropped, so that equal clusters give equal results. The error
 // is that a name was no name.
-func (b *Builder) Unit() (*Unit, error) {
+func (b *Builder) Build() (*ServiceRecords, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	u := &Unit{owner: string(b.owner), absent: b.absent}
-	if b.absent != "" || len(b.drafts) == 0 {
+	u := &ServiceRecords{owner: string(b.owner), why: b.why}
+	if b.why != "" || len(b.drafts) == 0 {
 		return u, nil
 	}
 	b.sort()

@@ -6,7 +6,7 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 // false. Owners are absolute; owner and data are valid only during the call. What is synthesized has no records here.
 func (s *Snapshot) Contents(svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
 	var owner, data []byte
-	s.services.each(func(u *Unit) bool {
+	s.services.each(func(u *ServiceRecords) bool {
 		for n := range u.each {
 			owner = append(append(append(owner[:0], n.name...), u.owner...), svc...)
 			if len(owner) <= wire.MaxName && !n.contents(owner, &data, svc, yield) {
@@ -34,10 +34,10 @@ func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byt
 			}
 		}
 	}
-	for i := range n.Services() {
-		fixed, target := n.Service(i)
+	for i := range n.SRVs() {
+		fixed, target := n.SRV(i)
 		*data = append(append((*data)[:0], fixed[:]...), target.name...)
-		*data = append(append(*data, n.unit.owner...), svc...)
+		*data = append(append(*data, n.service.owner...), svc...)
 		if len(*data) > len(fixed)+wire.MaxName {
 			continue
 		}

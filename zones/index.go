@@ -29,7 +29,7 @@ func NewIndex() *Index {
 type Snapshot struct {
 	serial     uint32
 	synced     Kinds
-	services   trie[*Unit]
+	services   trie[*ServiceRecords]
 	namespaces trie[*namespace]
 	reverse    trie[*PTR]
 	pods       trie[*podAddress]
@@ -70,7 +70,7 @@ func (s *Snapshot) Reverse(m *Match, addr netip.Addr) *PTR {
 }
 
 // Service is the service whose labels "<service>.<namespace>" in wire form are owner, nil for none.
-func (s *Snapshot) Service(owner []byte) *Unit { return s.services.get(owner) }
+func (s *Snapshot) Service(owner []byte) *ServiceRecords { return s.services.get(owner) }
 
 // namespace is a name at <namespace>.svc.<zone>: it exists while there is such an object or a service in it.
 type namespace struct {
@@ -129,18 +129,18 @@ func (tx *Tx) SetSynced(kinds Kinds) {
 	}
 }
 
-// SetService puts u in the place of the service with its owner, and its PTR records with it. It takes u over.
-func (tx *Tx) SetService(u *Unit) {
+// SetService puts u in the place of the service with its owner, and its PTR records with it. SetService takes ownership of u.
+func (tx *Tx) SetService(u *ServiceRecords) {
 	old := tx.snap.services.get([]byte(u.owner))
 	if old != nil && old.equal(u) {
 		return
 	}
 	tx.changed = true
 	if old != nil {
-		u.owner, u.self = old.owner, old.self
+		u.owner, u.shared = old.owner, old.shared
 	} else {
 		self := u.owner
-		u.self = &self
+		u.shared = &self
 	}
 	tx.snap.services = tx.snap.services.put(u, tx.edit)
 	tx.repoint(old, u)

@@ -13,14 +13,14 @@ import (
 )
 
 // anyService draws one of few services with endpoints of few addresses, so that they share some.
-func anyService(t *rapid.T) *Unit {
+func anyService(t *rapid.T) *ServiceRecords {
 	var b Builder
 	b.Start(fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")), fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service")))
 	self := b.Name("")
 	if rapid.Bool().Draw(t, "clusterIP") {
 		b.Reverse(self, true)
 		b.Address(self, netip.AddrFrom4([4]byte{10, 96, 0, byte(rapid.IntRange(1, 5).Draw(t, "ip"))}))
-		b.Pair(self, 80, self)
+		b.SRV(self, 80, self)
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "endpoints") {
 		host := b.Name(fmt.Sprint("pod-", rapid.IntRange(0, 9).Draw(t, "host")))
@@ -30,13 +30,13 @@ func anyService(t *rapid.T) *Unit {
 			addr = netip.MustParseAddr(fmt.Sprint("fd00::", rapid.IntRange(1, 9).Draw(t, "address6")))
 		}
 		b.Address(host, addr)
-		b.Pair(host, 80, host)
-		b.Pair(b.Name("_http._tcp"), 80, host)
+		b.SRV(host, 80, host)
+		b.SRV(b.Name("_http._tcp"), 80, host)
 	}
 	if rapid.IntRange(0, 9).Draw(t, "absent") == 0 {
-		b.Absent("0 of 1 endpoints ready")
+		b.NoNames("0 of 1 endpoints ready")
 	}
-	u, err := b.Unit()
+	u, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func anyService(t *rapid.T) *Unit {
 func TestIndexEqualsRebuild(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := NewIndex()
-		held := map[string]*Unit{}
+		held := map[string]*ServiceRecords{}
 		objects := map[string]bool{}
 		serial := x.Snapshot().Serial()
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -107,21 +107,21 @@ func dump(s *Snapshot) string {
 // TestNothingChangedNothingPublished sets the same service twice.
 func TestNothingChangedNothingPublished(t *testing.T) {
 	x := NewIndex()
-	unit := func() *Unit {
+	service := func() *ServiceRecords {
 		var b Builder
 		b.Start("prod", "web")
 		b.Address(b.Name(""), netip.MustParseAddr("10.96.0.1"))
-		u, err := b.Unit()
+		u, err := b.Build()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return u
 	}
-	if !x.Update(time.Unix(9, 0), func(tx *Tx) { tx.SetService(unit()) }) {
+	if !x.Update(time.Unix(9, 0), func(tx *Tx) { tx.SetService(service()) }) {
 		t.Error("a new service was not published")
 	}
 	before := x.Snapshot()
-	if x.Update(time.Unix(99, 0), func(tx *Tx) { tx.SetService(unit()) }) || x.Snapshot() != before {
+	if x.Update(time.Unix(99, 0), func(tx *Tx) { tx.SetService(service()) }) || x.Snapshot() != before {
 		t.Error("an equal service was published")
 	}
 }
@@ -137,7 +137,7 @@ func TestReverseOfSharedAddress(t *testing.T) {
 			host := b.Name("pod")
 			b.Reverse(host, false)
 			b.Address(host, shared)
-			u, _ := b.Unit()
+			u, _ := b.Build()
 			tx.SetService(u)
 		}
 	})
@@ -149,7 +149,7 @@ func TestReverseOfSharedAddress(t *testing.T) {
 		b.Start("prod", "c")
 		b.Reverse(b.Name(""), true)
 		b.Address(b.Name(""), shared)
-		u, _ := b.Unit()
+		u, _ := b.Build()
 		tx.SetService(u)
 	})
 	if n := count(x, shared); n != 1 {

@@ -29,7 +29,7 @@ const (
 	NotAName     Why = iota // nothing of this form exists in a cluster zone
 	NoNamespace             // Match.Namespace
 	NoService               // Match.Namespace, Match.Service
-	NoNames                 // the service exists without names: Match.Node.Unit().Absent() says why
+	NoNames                 // the service exists without names: Match.Node.Service().Why() says why
 	NoEndpoint              // the service has no endpoint or port of that name
 	PodsOff                 // `pods disabled`
 	NoPod                   // no live pod has the address
@@ -98,18 +98,18 @@ func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
 		return
 	}
 	m.Service = name.Between(below-2, below-1)
-	unit := s.services.get(name.Between(below-2, below))
-	if unit == nil {
+	service := s.services.get(name.Between(below-2, below))
+	if service == nil {
 		if s.lookupNamespace(m); m.Outcome == Empty {
 			m.Outcome, m.Why = Missing, NoService
 		}
 		return
 	}
-	m.Node.unit = unit
+	m.Node.service = service
 	switch {
-	case unit.absent != "":
+	case service.why != "":
 		m.Why = NoNames
-	case unit.find(&m.Node, name.Between(0, below-2)) || unit.findPort(&m.Node, name, below-2) || unit.findZonal(m, name, below-2):
+	case service.find(&m.Node, name.Between(0, below-2)) || service.findPort(&m.Node, name, below-2) || service.findZonal(m, name, below-2):
 		m.Outcome = Found
 	default:
 		m.Why = NoEndpoint
@@ -126,7 +126,7 @@ func (s *Snapshot) lookupNamespace(m *Match) {
 
 // findPort finds port.protocol below a service without their underscores, which queries may leave out of either: the node is that
 // of _port._protocol. Its parent without the underscore exists with it.
-func (u *Unit) findPort(n *Node, name *wire.QName, below int) bool {
+func (u *ServiceRecords) findPort(n *Node, name *wire.QName, below int) bool {
 	if below > 2 {
 		return false
 	}
@@ -148,7 +148,7 @@ func (u *Unit) findPort(n *Node, name *wire.QName, below int) bool {
 
 // findZonal finds <zone>.pin._zone and <zone>.prefer._zone below a headless service that has zonal names, where the zone may be several
 // labels. A zone without endpoints exists and is empty under pin, and has all endpoints under prefer.
-func (u *Unit) findZonal(m *Match, name *wire.QName, below int) bool {
+func (u *ServiceRecords) findZonal(m *Match, name *wire.QName, below int) bool {
 	if below < 3 || string(name.Between(below-1, below)) != labelZone || !u.find(&m.Node, name.Between(below-1, below)) {
 		return false
 	}
@@ -166,7 +166,7 @@ func (u *Unit) findZonal(m *Match, name *wire.QName, below int) bool {
 	case directive == labelPrefer:
 		u.find(&m.Node, nil)
 	default:
-		m.Node = Node{unit: u}
+		m.Node = Node{service: u}
 	}
 	return true
 }

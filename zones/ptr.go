@@ -7,7 +7,7 @@ import (
 )
 
 // PTR is one PTR record of an address, and through next the others, cluster IPs first. The list is immutable. It holds nothing of
-// the Unit that it was made for: of a service that changes most records stay.
+// the ServiceRecords that it was made for: when a service that changes most records stay.
 type PTR struct {
 	record  string  // size of the address, with pointerCluster; the address; labels of the host in wire form, no root label
 	service *string // labels of the service and its namespace in wire form, no root label: one string for all records of the service
@@ -103,9 +103,9 @@ func (p *PTR) without(gone map[removal]struct{}) *PTR {
 	return head
 }
 
-// pointers walks the PTR records that a unit implies, in the order of name and address, without making them.
+// pointers walks the PTR records that a service implies, in the order of name and address, without making them.
 type pointers struct {
-	unit *Unit
+	service *ServiceRecords
 	at   int // offset of the next node
 	node Node
 	i    int // next address of node: those of its A records, then of its AAAA records
@@ -126,17 +126,17 @@ func (w *pointers) next() (addr netip.Addr, ok bool) {
 			w.i++
 			return netip.AddrFrom16([sizeAAAA]byte([]byte(w.node.aaaa[at : at+sizeAAAA]))), true
 		}
-		if w.unit == nil || w.at >= len(w.unit.blob) {
+		if w.service == nil || w.at >= len(w.service.blob) {
 			return addr, false
 		}
-		w.at = w.unit.read(&w.node, w.at)
+		w.at = w.service.read(&w.node, w.at)
 		w.i = 0
 	}
 }
 
 // repoint changes the PTR records from those of old to those of new, either of which may be nil. Records in both stay as they are.
-func (tx *Tx) repoint(old, new *Unit) {
-	o, n := pointers{unit: old}, pointers{unit: new}
+func (tx *Tx) repoint(old, new *ServiceRecords) {
+	o, n := pointers{service: old}, pointers{service: new}
 	oldAddr, oldOK := o.next()
 	newAddr, newOK := n.next()
 	for oldOK || newOK {
@@ -172,7 +172,7 @@ func compare(o *pointers, oldAddr netip.Addr, n *pointers, newAddr netip.Addr) i
 // point adds a PTR record. One that this change has taken away before stays where it is.
 func (tx *Tx) point(addr netip.Addr, n *Node) {
 	tx.record = appendPointer(tx.record[:0], addr, n)
-	add := &PTR{record: string(tx.record), service: n.unit.self}
+	add := &PTR{record: string(tx.record), service: n.service.shared}
 	back := removal{add.record, *add.service}
 	if _, ok := tx.gone[back]; ok {
 		delete(tx.gone, back)
@@ -189,7 +189,7 @@ func (tx *Tx) unpoint(addr netip.Addr, n *Node) {
 	if tx.gone == nil {
 		tx.gone = map[removal]struct{}{}
 	}
-	tx.gone[removal{string(tx.record), n.unit.owner}] = struct{}{}
+	tx.gone[removal{string(tx.record), n.service.owner}] = struct{}{}
 }
 
 // unlist takes the records that are gone out of their lists. The first of an address takes the others of it along.
@@ -208,13 +208,13 @@ func (tx *Tx) unlist() {
 // its own name when it has cluster IPs, else each of its hosts. A cluster IP is nobody's own address, even where kube-proxy gives all of
 // them to an interface of the node. m is scratch.
 func (s *Snapshot) AppendFronts(nodes []Node, m *Match, p *PTR, limit int) []Node {
-	unit := s.services.get(append(m.scratch[:0], p.Service()...))
-	if p.cluster() || unit == nil {
+	service := s.services.get(append(m.scratch[:0], p.Service()...))
+	if p.cluster() || service == nil {
 		return nodes
 	}
 	var n Node
-	for at := 0; at < len(unit.blob) && len(nodes) < limit; {
-		at = unit.read(&n, at)
+	for at := 0; at < len(service.blob) && len(nodes) < limit; {
+		at = service.read(&n, at)
 		if n.flags&flagPTR == 0 {
 			continue
 		}

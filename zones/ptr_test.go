@@ -8,15 +8,15 @@ import (
 )
 
 // sharing is n headless services whose one endpoint has the same address.
-func sharing(n int) []*Unit {
-	units := make([]*Unit, n)
+func sharing(n int) []*ServiceRecords {
+	units := make([]*ServiceRecords, n)
 	var b Builder
 	for i := range units {
 		b.Start("prod", fmt.Sprint("svc-", i))
 		host := b.Name("pod")
 		b.Reverse(host, false)
 		b.Address(host, netip.MustParseAddr("10.244.0.1"))
-		units[i], _ = b.Unit()
+		units[i], _ = b.Build()
 	}
 	return units
 }
@@ -30,7 +30,7 @@ func dropAll(x *Index, n int) {
 	})
 }
 
-func setAll(x *Index, units []*Unit) {
+func setAll(x *Index, units []*ServiceRecords) {
 	x.Update(time.Unix(1, 0), func(tx *Tx) {
 		for _, u := range units {
 			tx.SetService(u)

@@ -24,7 +24,7 @@ func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 		fmt.Fprintf(w, "; %s%s exists, without records\n", wire.NameString([]byte(name)), "svc."+zone)
 	}
 	for _, u := range s.sortedServices() {
-		w.unit(u)
+		w.service(u)
 	}
 	for _, p := range s.sortedPods() {
 		w.pod(p)
@@ -62,9 +62,9 @@ func (w *text) absolute(labels string) string {
 	return wire.NameString([]byte(labels)) + "svc." + w.zone
 }
 
-func (w *text) unit(u *Unit) {
-	if u.absent != "" {
-		fmt.Fprintf(w, "; %s has no names: %s\n", w.absolute(u.owner), u.absent)
+func (w *text) service(u *ServiceRecords) {
+	if u.why != "" {
+		fmt.Fprintf(w, "; %s has no names: %s\n", w.absolute(u.owner), u.why)
 	}
 	for n := range u.each {
 		w.node(n)
@@ -72,7 +72,7 @@ func (w *text) unit(u *Unit) {
 }
 
 func (w *text) node(n *Node) {
-	owner := w.absolute(n.name + n.unit.owner)
+	owner := w.absolute(n.name + n.service.owner)
 	if n.Empty() {
 		fmt.Fprintf(w, "; %s exists, without records\n", owner)
 	}
@@ -85,10 +85,10 @@ func (w *text) node(n *Node) {
 	for a := range slices.Chunk([]byte(n.aaaa), sizeAAAA) {
 		w.record(owner, "AAAA", address(a))
 	}
-	for i := range n.Services() {
-		fixed, target := n.Service(i)
+	for i := range n.SRVs() {
+		fixed, target := n.SRV(i)
 		weight, port := int(fixed[2])<<8|int(fixed[3]), int(fixed[4])<<8|int(fixed[5])
-		w.record(owner, "SRV", fmt.Sprintf("0 %d %d %s", weight, port, w.absolute(target.name+n.unit.owner)))
+		w.record(owner, "SRV", fmt.Sprintf("0 %d %d %s", weight, port, w.absolute(target.name+n.service.owner)))
 	}
 }
 
@@ -125,8 +125,8 @@ func address(packed []byte) string {
 // reverseName is the owner of an address's PTR records.
 func reverseName(addr netip.Addr) string { return wire.NameString(appendArpa(nil, addr)) }
 
-func (s *Snapshot) sortedServices() []*Unit {
-	return sorted(s.services, func(a, b *Unit) int {
+func (s *Snapshot) sortedServices() []*ServiceRecords {
+	return sorted(s.services, func(a, b *ServiceRecords) int {
 		nameA, spaceA := a.split()
 		nameB, spaceB := b.split()
 		return cmp.Or(cmp.Compare(spaceA, spaceB), cmp.Compare(nameA, nameB))
@@ -134,7 +134,7 @@ func (s *Snapshot) sortedServices() []*Unit {
 }
 
 // split is the labels of the service and of its namespace.
-func (u *Unit) split() (service, namespace string) {
+func (u *ServiceRecords) split() (service, namespace string) {
 	end := 1 + int(u.owner[0])
 	return u.owner[1:end], u.owner[end+1:]
 }

@@ -68,7 +68,7 @@ func TestPodsComeAndGo(t *testing.T) {
 			s.answers(t, "-x 10.244.2.9", "@ PTR 10-244-2-9.front.default.svc.cluster.local.",
 				"@ PTR 10-244-2-9.db.default.svc.cluster.local.", "@ PTR 10-244-2-9.all.default.svc.cluster.local.")
 			s.denies(t, "-x 10.244.2.1", nobody)
-			s.denies(t, front, "service default/front: no endpoint or named port is called so")
+			s.denies(t, front, "service default/front: no such endpoint or named port")
 			s.answers(t, "10-244-2-9.default.pod.cluster.local. A", "@ A 10.244.2.9")
 			s.denies(t, "10-244-2-1.default.pod.cluster.local. A", "namespace default: no live pod has this address")
 			changePodStatus(t, c, "db-0", func(status *corev1.PodStatus) {
@@ -82,7 +82,7 @@ func TestPodsComeAndGo(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.denies(t, db, "service default/db: 0 of 1 endpoints ready")
-			s.denies(t, front, "service default/front: no endpoint or named port is called so")
+			s.denies(t, front, "service default/front: no such endpoint or named port")
 			s.answers(t, all, "@ A 10.244.2.1")
 			s.denies(t, "10-244-2-1.default.pod.cluster.local. A", "namespace default: no live pod has this address")
 			deletePod(t, c, "db-0")

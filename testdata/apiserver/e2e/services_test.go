@@ -105,7 +105,7 @@ func clusterIPService(t *testing.T, c *cluster, s *server) {
 	})
 	s.answers(t, "_https._tcp.web.default.svc.cluster.local. SRV",
 		"@ SRV 0 100 443 web.default.svc.cluster.local.", "+ web.default.svc.cluster.local. A 10.96.1.1")
-	s.denies(t, "_http._tcp.web.default.svc.cluster.local. SRV", "service default/web: no endpoint or named port is called so")
+	s.denies(t, "_http._tcp.web.default.svc.cluster.local. SRV", "service default/web: no such endpoint or named port")
 
 	deleteService(t, c, "web")
 	s.denies(t, "web.default.svc.cluster.local. A", "service default/web: not found")
@@ -204,7 +204,7 @@ func serviceOfSeveralPorts(t *testing.T, c *cluster, s *server) {
 		"@ SRV 0 100 53 names.default.svc.cluster.local.", "+ names.default.svc.cluster.local. A 10.96.1.6")
 	s.answers(t, "_dns-tcp._tcp.names.default.svc.cluster.local. SRV",
 		"@ SRV 0 100 53 names.default.svc.cluster.local.", "+ names.default.svc.cluster.local. A 10.96.1.6")
-	s.denies(t, "_dns._tcp.names.default.svc.cluster.local. SRV", "service default/names: no endpoint or named port is called so")
+	s.denies(t, "_dns._tcp.names.default.svc.cluster.local. SRV", "service default/names: no such endpoint or named port")
 	// Without a port all of them; 53 is there twice, and is one record.
 	s.answers(t, "names.default.svc.cluster.local. SRV",
 		"@ SRV 0 33 53 names.default.svc.cluster.local.", "@ SRV 0 33 9153 names.default.svc.cluster.local.",
@@ -242,7 +242,7 @@ func serviceThatChangesItsType(t *testing.T, c *cluster, s *server) {
 		o.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "www.example.com"}
 	})
 	s.answers(t, "moody.default.svc.cluster.local. A", "@ CNAME www.example.com.", "www.example.com. 60 A 192.0.2.53")
-	s.denies(t, "_http._tcp.moody.default.svc.cluster.local. SRV", "service default/moody: no endpoint or named port is called so")
+	s.denies(t, "_http._tcp.moody.default.svc.cluster.local. SRV", "service default/moody: no such endpoint or named port")
 	s.denies(t, "-x 10.96.1.8", nobody)
 	changeService(t, c, "moody", func(o *corev1.Service) {
 		o.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.96.1.9",
@@ -318,8 +318,8 @@ func headlessServiceWithSlices(t *testing.T, c *cluster, s *server) {
 	s.answers(t, "db-0.db.default.svc.cluster.local. A", "@ A 10.3.0.10", "@ A 10.3.0.13")
 	s.answers(t, "db-0.db.default.svc.cluster.local. AAAA", "@ AAAA fd00:10:3::10")
 	s.answers(t, "10-3-0-11.db.default.svc.cluster.local. A", "@ A 10.3.0.11")
-	s.denies(t, "10-3-0-10.db.default.svc.cluster.local. A", "service default/db: no endpoint or named port is called so")
-	s.denies(t, "late.db.default.svc.cluster.local. A", "service default/db: no endpoint or named port is called so")
+	s.denies(t, "10-3-0-10.db.default.svc.cluster.local. A", "service default/db: no such endpoint or named port")
+	s.denies(t, "late.db.default.svc.cluster.local. A", "service default/db: no such endpoint or named port")
 	// Five addresses share the weight, of which one is there twice.
 	s.answers(t, "_http._tcp.db.default.svc.cluster.local. SRV",
 		"@ SRV 0 20 8080 db-0.db.default.svc.cluster.local.",

@@ -6,32 +6,32 @@ import (
 	"slices"
 )
 
-// Unit is the compiled records of one service: every owner name at and below it, with its rrsets. It is immutable and holds no
+// ServiceRecords is the compiled records of one service: every owner name at and below it, with its rrsets. It is immutable and holds no
 // pointers but its two blocks, so that hundreds of thousands of names cost the garbage collector nothing.
-type Unit struct {
+type ServiceRecords struct {
 	owner  string  // labels of "<service>.<namespace>" in wire form, lower case, no root label
-	self   *string // owner again, for PTR records; set when the unit becomes a part of an index, and the same for all units of the service
+	shared *string // owner again, for PTR records; set when an index takes the records, and one string for all versions of them
 	blob   string  // nodes, one behind another, in the order of their names
 	slots  []slot  // where each name's node is, by hash
-	absent string  // why there are no names, in words for people; "" when there are some
+	why    string  // why there are no names, in words for people; "" when there are some
 }
 
-// slot finds one node of a Unit.
+// slot finds one node of ServiceRecords.
 type slot struct{ hash, at uint32 }
 
-func (u *Unit) is(owner []byte) bool  { return u.owner == string(owner) }
-func (u *Unit) same(other *Unit) bool { return u.owner == other.owner }
-func (u *Unit) sum() uint64           { return hashString(u.owner) }
+func (u *ServiceRecords) is(owner []byte) bool            { return u.owner == string(owner) }
+func (u *ServiceRecords) same(other *ServiceRecords) bool { return u.owner == other.owner }
+func (u *ServiceRecords) sum() uint64                     { return hashString(u.owner) }
 
 // Owner is the labels of the service and its namespace in wire form, without a root label.
-func (u *Unit) Owner() string { return u.owner }
+func (u *ServiceRecords) Owner() string { return u.owner }
 
-// Absent is why the service has no names, "" when it has some.
-func (u *Unit) Absent() string { return u.absent }
+// Why is why the service has no names, "" when it has some.
+func (u *ServiceRecords) Why() string { return u.why }
 
 // equal reports whether u and other say the same.
-func (u *Unit) equal(other *Unit) bool {
-	return u.owner == other.owner && u.blob == other.blob && u.absent == other.absent
+func (u *ServiceRecords) equal(other *ServiceRecords) bool {
+	return u.owner == other.owner && u.blob == other.blob && u.why == other.why
 }
 
 // flags of a node.
@@ -48,22 +48,22 @@ const (
 	sizeSRV  = 8 // weight, port, offset of the target's node
 )
 
-// Node is one owner name and its rrsets, read from a Unit. The zero Node has nothing.
+// Node is one owner name and its rrsets, read from ServiceRecords. The zero Node has nothing.
 type Node struct {
-	unit  *Unit
-	name  string // labels below the service in wire form, no root label; "" for the service itself
-	flags byte
-	a     string // packed addresses
-	aaaa  string
-	srv   string
-	cname string // absolute, wire form
+	service *ServiceRecords
+	name    string // labels below the service in wire form, no root label; "" for the service itself
+	flags   byte
+	a       string // packed addresses
+	aaaa    string
+	srv     string
+	cname   string // absolute, wire form
 }
 
 // Name is the node's labels below its service, in wire form without a root label.
 func (n *Node) Name() string { return n.name }
 
-// Unit is the service that the node belongs to.
-func (n *Node) Unit() *Unit { return n.unit }
+// Service is the service that the node belongs to.
+func (n *Node) Service() *ServiceRecords { return n.service }
 
 // A is the IPv4 addresses, four octets each.
 func (n *Node) A() string { return n.a }
@@ -74,15 +74,15 @@ func (n *Node) AAAA() string { return n.aaaa }
 // CNAME is the absolute name that this one is an alias of, in wire form; "" for none.
 func (n *Node) CNAME() string { return n.cname }
 
-// Services is the number of SRV records.
-func (n *Node) Services() int { return len(n.srv) / sizeSRV }
+// SRVs is the number of SRV records.
+func (n *Node) SRVs() int { return len(n.srv) / sizeSRV }
 
-// Service is the i-th SRV record: weight and port in wire form behind a priority of 0, and the node it points at.
-func (n *Node) Service(i int) (fixed [6]byte, target Node) {
+// SRV is the i-th SRV record: weight and port in wire form behind a priority of 0, and the node it points at.
+func (n *Node) SRV(i int) (fixed [6]byte, target Node) {
 	srv := n.srv[i*sizeSRV : (i+1)*sizeSRV]
 	copy(fixed[2:], srv[:4])
 	at := uint32(srv[4])<<24 | uint32(srv[5])<<16 | uint32(srv[6])<<8 | uint32(srv[7])
-	n.unit.read(&target, int(at))
+	n.service.read(&target, int(at))
 	return fixed, target
 }
 
@@ -90,7 +90,7 @@ func (n *Node) Service(i int) (fixed [6]byte, target Node) {
 func (n *Node) Empty() bool { return n.a == "" && n.aaaa == "" && n.srv == "" && n.cname == "" }
 
 // find reads the node called name (labels below the service) into n.
-func (u *Unit) find(n *Node, name []byte) bool {
+func (u *ServiceRecords) find(n *Node, name []byte) bool {
 	h := uint32(hash(name))
 	low, high := 0, len(u.slots)
 	for low < high {
@@ -112,8 +112,8 @@ func (u *Unit) find(n *Node, name []byte) bool {
 }
 
 // read decodes the node at offset at of the blob into n, and returns the offset behind it.
-func (u *Unit) read(n *Node, at int) int {
-	n.unit = u
+func (u *ServiceRecords) read(n *Node, at int) int {
+	n.service = u
 	size := int(u.blob[at])
 	n.name = u.blob[at+1 : at+1+size]
 	at += 1 + size
@@ -133,7 +133,7 @@ func (u *Unit) read(n *Node, at int) int {
 }
 
 // packed reads a count and that many items of size octets.
-func (u *Unit) packed(at, size int) (string, int) {
+func (u *ServiceRecords) packed(at, size int) (string, int) {
 	count, shift := 0, 0
 	for {
 		c := u.blob[at]
@@ -149,7 +149,7 @@ func (u *Unit) packed(at, size int) (string, int) {
 }
 
 // each calls yield with every node in the order of their names, the service itself first. The node is reused.
-func (u *Unit) each(yield func(*Node) bool) {
+func (u *ServiceRecords) each(yield func(*Node) bool) {
 	var n Node
 	for at := 0; at < len(u.blob); {
 		at = u.read(&n, at)
@@ -177,8 +177,8 @@ func appendNode(blob []byte, n *draft, offset []uint32) []byte {
 	}
 	blob = binary.AppendUvarint(blob, uint64(len(n.srv)))
 	weight := uint16(1)
-	if n.tuples > 0 {
-		weight = uint16(max(1, 100/n.tuples))
+	if n.endpoints > 0 {
+		weight = uint16(max(1, 100/n.endpoints))
 	}
 	for _, s := range n.srv {
 		blob = binary.BigEndian.AppendUint16(blob, weight)
@@ -189,7 +189,7 @@ func appendNode(blob []byte, n *draft, offset []uint32) []byte {
 }
 
 // index makes the slots of a blob.
-func index(u *Unit, count int) []slot {
+func index(u *ServiceRecords, count int) []slot {
 	slots := make([]slot, 0, count)
 	var n Node
 	for at := 0; at < len(u.blob); {
