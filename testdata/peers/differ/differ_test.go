@@ -31,7 +31,7 @@ func TestSameAnswers(t *testing.T) {
 	c := startCluster(t)
 	client := c.client(t)
 	defineImports(t, client)
-	upstream := startUpstream(t)
+	upstream := startUpstream(t, upstreamRecords())
 	total := &result{used: map[string]int{}, groups: map[string]*group{}}
 	for _, text := range strings.Split(*seedsFlag, ",") {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -52,7 +52,7 @@ func TestSameAnswers(t *testing.T) {
 			}
 		})
 	}
-	total.report(t)
+	total.report(t, rules, 100000)
 }
 
 // trial starts the servers with the world's options, asks them, and ends them.
@@ -102,6 +102,7 @@ type result struct {
 	again       int            // questions that others led to
 	explained   int            // answered differently, and rules say why
 	used        map[string]int // by name of the rule
+	effects     map[string]int // of directives, where they are counted
 	unexplained int
 	groups      map[string]*group // by shape
 }
@@ -123,7 +124,7 @@ func (w *world) compare(t *testing.T, servers []*server, questions int) *result 
 			list = append(list, w.ask(bases))
 		}
 		for round := list; len(round) > 0; {
-			askAll(t, servers, round)
+			askAll(t, servers, round, func(s *server, list []*question) ([][]byte, error) { return exchange(s.address, list) })
 			var more []*question
 			for _, q := range round {
 				if q := q.again(); q != nil {
@@ -140,13 +141,13 @@ func (w *world) compare(t *testing.T, servers []*server, questions int) *result 
 }
 
 // askAll asks the servers at the same time.
-func askAll(t *testing.T, servers []*server, list []*question) {
+func askAll(t *testing.T, servers []*server, list []*question, send func(*server, []*question) ([][]byte, error)) {
 	var running sync.WaitGroup
 	replies := make([][][]byte, len(servers))
 	for i, s := range servers {
 		running.Go(func() {
 			var err error
-			if replies[i], err = exchange(s.address, list); err != nil {
+			if replies[i], err = send(s, list); err != nil {
 				t.Errorf("%s: %v", s.name, err)
 			}
 		})
@@ -194,9 +195,9 @@ func (q *question) judge() {
 	}
 	q.settled = q.theirs.clone()
 	q.cutOther(q.settled)
-	for i := range rules {
-		if rules[i].explains(q, q.ours, q.settled) {
-			q.rules = append(q.rules, &rules[i])
+	for i := range q.world.rules {
+		if rule := &q.world.rules[i]; rule.explains(q, q.ours, q.settled) {
+			q.rules = append(q.rules, rule)
 		}
 	}
 	q.left = diff(q.ours, q.settled)
@@ -265,6 +266,9 @@ func (r *result) add(more *result) {
 	for name, n := range more.used {
 		r.used[name] += n
 	}
+	for name, n := range more.effects {
+		r.effects[name] += n
+	}
 	for shape, g := range more.groups {
 		if r.groups[shape] == nil {
 			r.groups[shape] = &group{shape: shape}
@@ -275,8 +279,8 @@ func (r *result) add(more *result) {
 }
 
 // report prints what came of a run, and fails the test for what nobody
-// explained and for rules that explain nothing.
-func (r *result) report(t *testing.T) {
+// explained and, after enough questions, for rules that explain nothing.
+func (r *result) report(t *testing.T, rules []rule, enough int) {
 	var text strings.Builder
 	groups := slices.SortedFunc(maps.Values(r.groups), func(a, b *group) int { return cmp.Or(b.count-a.count, cmp.Compare(a.shape, b.shape)) })
 	for _, g := range groups {
@@ -290,7 +294,7 @@ func (r *result) report(t *testing.T) {
 	for i := range rules {
 		fmt.Fprintf(&text, "%8d  %s\n", r.used[rules[i].name], rules[i].name)
 		here := rules[i].here == nil || rules[i].here()
-		if r.used[rules[i].name] == 0 && r.questions >= 100000 && here {
+		if r.used[rules[i].name] == 0 && r.questions >= enough && here {
 			t.Errorf("rule %q explained nothing", rules[i].name)
 		}
 	}

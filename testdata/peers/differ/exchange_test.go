@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -39,7 +40,7 @@ func exchange(address string, questions []*question) (replies [][]byte, err erro
 						return
 					}
 					var e error
-					if share, e = pipeline(proto, address, questions, share, replies); e != nil && !errors.Is(e, os.ErrDeadlineExceeded) && !errors.Is(e, io.EOF) {
+					if share, e = pipeline(proto, address, questions, share, replies); !isSilence(e) {
 						mu.Lock()
 						err = errors.Join(err, e)
 						mu.Unlock()
@@ -55,6 +56,11 @@ func exchange(address string, questions []*question) (replies [][]byte, err erro
 // pipeline asks the questions of a share over one socket, several at a time,
 // and returns those that were not answered.
 func pipeline(proto, address string, questions []*question, share []int, replies [][]byte) (left []int, err error) {
+	return pipelineWithin(patience, proto, address, questions, share, replies)
+}
+
+// pipelineWithin is pipeline with another patience.
+func pipelineWithin(patience time.Duration, proto, address string, questions []*question, share []int, replies [][]byte) (left []int, err error) {
 	conn, err := net.Dial(proto, address)
 	if err != nil {
 		return share, err
@@ -64,7 +70,7 @@ func pipeline(proto, address string, questions []*question, share []int, replies
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err = collect(conn, proto, share, replies, room)
+		err = collect(conn, patience, proto, share, replies, room)
 	}()
 	for i, number := range share {
 		select {
@@ -92,7 +98,7 @@ func pipeline(proto, address string, questions []*question, share []int, replies
 
 // collect reads the replies to a share, whose places in it are their IDs, and
 // makes room for another question after each.
-func collect(conn net.Conn, proto string, share []int, replies [][]byte, room <-chan struct{}) error {
+func collect(conn net.Conn, patience time.Duration, proto string, share []int, replies [][]byte, room <-chan struct{}) error {
 	buf := make([]byte, 1<<16)
 	for got := 0; got < len(share); {
 		conn.SetReadDeadline(time.Now().Add(patience))
@@ -111,6 +117,11 @@ func collect(conn net.Conn, proto string, share []int, replies [][]byte, room <-
 		}
 	}
 	return nil
+}
+
+// isSilence reports whether an error says only that nothing came back.
+func isSilence(err error) bool {
+	return err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // readMessage reads one reply into buf.

@@ -137,7 +137,7 @@ func classes(q *question, ours, theirs *reply) bool {
 	if q.qclass() == dns.ClassINET || ours.rcode != dns.RcodeRefused || theirs.rcode == dns.RcodeRefused || ours.tc || len(ours.sections[answer]) > 0 {
 		return false
 	}
-	theirs.rcode, theirs.aa, theirs.tc, theirs.ra, theirs.sections = dns.RcodeRefused, false, false, ours.ra, [3][]record{}
+	theirs.rcode, theirs.aa, theirs.tc, theirs.ra, theirs.ad, theirs.sections = dns.RcodeRefused, false, false, ours.ra, false, [3][]record{}
 	return true
 }
 

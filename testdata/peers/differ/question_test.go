@@ -17,6 +17,7 @@ type question struct {
 	world *world
 	msg   dns.Msg
 	tcp   bool
+	six   bool   // over IPv6
 	what  string // how its name was made, for people
 	under string // which options
 

@@ -152,10 +152,19 @@ func diff(ours, theirs *reply) (aspects []string) {
 		add("OPT version", ours.opt.version, theirs.opt.version)
 		add("DO", ours.opt.do, theirs.opt.do)
 		add("OPT z", ours.opt.z, theirs.opt.z)
-		add("error", len(ours.opt.errors), len(theirs.opt.errors))
+		add("error", codes(ours.opt.errors), codes(theirs.opt.errors))
 		add("options", ours.opt.options, theirs.opt.options)
 	}
 	return aspects
+}
+
+// codes are what errors say without their texts.
+func codes(errors []string) (list []string) {
+	for _, e := range errors {
+		code, _, _ := strings.Cut(e, " ")
+		list = append(list, code)
+	}
+	return list
 }
 
 // shape is the types of the records that only one of two sections has.

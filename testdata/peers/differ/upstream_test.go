@@ -40,9 +40,8 @@ www.example.org. 300 IN A 192.0.2.20
 
 // startUpstream starts a server with fixed answers for what the servers under
 // test forward, and returns its address.
-func startUpstream(t *testing.T) string {
+func startUpstream(t *testing.T, u dns.Handler) string {
 	t.Helper()
-	u := upstreamRecords()
 	address := net.JoinHostPort("127.0.0.1", freePort(t))
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -65,18 +64,25 @@ func startUpstream(t *testing.T) string {
 // upstream has the records of each name.
 type upstream map[string][]dns.RR
 
-var upstreamRecords = sync.OnceValue(func() upstream {
+func (u upstream) add(rr dns.RR) { u[rr.Header().Name] = append(u[rr.Header().Name], rr) }
+
+// parseRecords reads records in zone-file form.
+func parseRecords(text string) upstream {
 	u := upstream{}
-	add := func(rr dns.RR) { u[rr.Header().Name] = append(u[rr.Header().Name], rr) }
-	parser := dns.NewZoneParser(strings.NewReader(records), ".", "")
+	parser := dns.NewZoneParser(strings.NewReader(text), ".", "")
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
-		add(rr)
+		u.add(rr)
 	}
 	if err := parser.Err(); err != nil {
 		panic(err)
 	}
+	return u
+}
+
+var upstreamRecords = sync.OnceValue(func() upstream {
+	u := parseRecords(records)
 	for i := range 60 {
-		add(&dns.A{Hdr: dns.RR_Header{Name: "big.example.com.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: net.IPv4(192, 0, 2, byte(i+1))})
+		u.add(&dns.A{Hdr: dns.RR_Header{Name: "big.example.com.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: net.IPv4(192, 0, 2, byte(i+1))})
 	}
 	return u
 })

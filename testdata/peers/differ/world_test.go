@@ -19,6 +19,7 @@ type world struct {
 	seed uint64
 	*rand.Rand
 	options
+	rules  []rule   // that explain differences
 	under  string   // the name of the options
 	apexes []string // of the zones that they have
 
@@ -61,6 +62,7 @@ func newWorld(seed uint64, local []netip.Addr) *world {
 		clusterIPs: map[netip.Addr]bool{},
 		reverse:    map[string]bool{},
 		local:      local,
+		rules:      rules,
 	}
 	w.options = newOptions(seed)
 	w.addNamespaces()
