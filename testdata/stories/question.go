@@ -21,6 +21,7 @@ type Question struct {
 	msg     dns.Msg
 	udpOnly bool
 	tcpOnly bool
+	apart   bool // the answer begins at another name than the question's
 	raw     bool // written in hexadecimal: the story alone judges what comes back
 	opts    int
 	edns    bool // it has one OPT, and that is well-formed
@@ -124,6 +125,8 @@ func (q *Question) option(r *request, text string) (err error) {
 		q.tcpOnly = true
 	case "udp":
 		q.udpOnly = true
+	case "apart":
+		q.apart = true
 	case "noedns":
 		r.opts = 0
 	case "bufsize":

@@ -40,6 +40,7 @@
 //	+optname=NAME      an owner of the OPT other than the root
 //	+opts=N            that many OPTs
 //	+optanswer         the OPT stands in the answer section
+//	+apart             a rewritten name is not put back: the answer has other names than the question
 //	+norec +cd +ad     header bits; recursion is desired unless it says +norec
 //	+opcode=N          another opcode
 //	+qdcount=N         that many questions, all the same

@@ -7,8 +7,8 @@ import (
 
 // What a seed makes of the directives rewrite, dns64 and acl. Each maker gives lines of a server block.
 
-// rewrites are up to six rules of the directive rewrite, so that each way to match a name stands before and behind each other. Most lists
-// end with one that matches many names.
+// rewrites are up to six rules of the directive rewrite, so that each way to match a name stands before and behind each
+// other. Most lists end with one that matches many names.
 func (w *world) rewrites() string {
 	var b strings.Builder
 	for range w.IntN(5) {
@@ -41,37 +41,54 @@ var rewriteRules = []rewriteKind{
 		answers: []string{""},
 	},
 	{
-		names: []string{"exact www.a.test www.b.test", "exact own.a.test alias.b.test", "exact chain.a.test away.b.test",
-			"exact v4.a.test v4.local.test", "exact _http._tcp.a.test _http._tcp.b.test", "exact www.c.test Some.B.test",
-			"exact 10.2.0.192.in-addr.arpa ptr.b.test", "exact big.a.test big.b.test", "exact mid.a.test nowhere.b.test",
-			"exact lost.a.test fail.b.test", "exact text.a.test text..b.test", "exact host.a.test host.b.test", "exact v4.c.test four.b.test"},
-		answers: []string{"", "", "", " answer auto", ` answer name (.*)\.b\.test {1}.c.test`, ` answer value (.*)\.b\.test {1}.c.test`},
+		names: []string{"exact www.a.test www.b.test", "exact own.a.test alias.b.test",
+			"exact chain.a.test away.b.test",
+			"exact v4.a.test v4.local.test", "exact _http._tcp.a.test _http._tcp.b.test",
+			"exact www.c.test Some.B.test",
+			"exact 10.2.0.192.in-addr.arpa ptr.b.test", "exact big.a.test big.b.test",
+			"exact mid.a.test nowhere.b.test",
+			"exact lost.a.test fail.b.test", "exact text.a.test text..b.test", "exact host.a.test host.b.test",
+			"exact v4.c.test four.b.test"},
+		answers: []string{"", "", "", " answer auto", ` answer name (.*)\.b\.test {1}.c.test`,
+			` answer value (.*)\.b\.test {1}.c.test`},
 	},
 	{
-		names: []string{"prefix www big", "prefix own. www.", "prefix x. mid.", "prefix mid x.mid", "prefix web prod.web", "prefix _http._tcp _http._tcp.www"},
+		names: []string{"prefix www big", "prefix own. www.", "prefix x. mid.", "prefix mid x.mid",
+			"prefix web prod.web", "prefix _http._tcp _http._tcp.www"},
 		answers: []string{"", "", " answer auto", ` answer name ^(big|mid)\.(.*)\.$ www.{2}`,
 			` answer name ^mid\.(.*)\.$ x.{1} answer value ^www\.(.*)\.$ own.{1}`},
 	},
 	{
-		names:   []string{"substring a.test b.test", "substring mid own", "substring www.a www.b", "substring test a.test", "substring c b"},
-		answers: []string{"", " answer auto", ` answer name (.*)\.b\.test {1}.a.test`, ` answer value (.*)b\.test {1}.a.test`},
+		names: []string{"substring a.test b.test", "substring mid own", "substring www.a www.b",
+			"substring test a.test", "substring c b"},
+		answers: []string{"", " answer auto", ` answer name (.*)\.b\.test {1}.a.test`,
+			` answer value (.*)b\.test {1}.a.test`},
 	},
 	{
-		names: []string{"suffix .a.test .b.test", "suffix .a.test .b.test.", "suffix a.test b.test", "suffix .c.test .b.test", "suffix .b.test .a.test",
-			"suffix .a.test .local.test", "suffix .c.test ." + strings.Repeat(strings.Repeat("l", 60)+".", 3) + "b.test"},
-		answers: []string{"", " answer auto", " answer auto", ` answer name (.*)\.b\.test {1}.a.test`, ` answer value (.*)\.b\.test {1}.a.test`,
-			` answer name (.*)\.b\.test {1}.c.test answer value (.*)\.b\.test {1}.d.test`, ` answer auto answer value (.*)\.a\.test {1}.c.test`},
+		names: []string{"suffix .a.test .b.test", "suffix .a.test .b.test.", "suffix a.test b.test",
+			"suffix .c.test .b.test", "suffix .b.test .a.test",
+			"suffix .a.test .local.test", "suffix .c.test ." + strings.Repeat(strings.Repeat("l", 60)+".",
+				3) + "b.test"},
+		answers: []string{"", " answer auto", " answer auto", ` answer name (.*)\.b\.test {1}.a.test`,
+			` answer value (.*)\.b\.test {1}.a.test`,
+			` answer name (.*)\.b\.test {1}.c.test answer value (.*)\.b\.test {1}.d.test`,
+			` answer auto answer value (.*)\.a\.test {1}.c.test`},
 	},
 	{
-		names: []string{`regex (.*)\.a\.test {1}.b.test`, `regex ^(.*)\.a\.test\.$ {1}.b.test`, `regex a\.test b.test`, `regex (.*)-(.*)\.a\.test {1}.{2}.b.test`,
-			`regex ([a-z]+)\.([a-z]+)\.a\.test {1}-{2}.b.test`, `regex (.*)\.c\.test ingress.b.test`, `regex ^(www|v4|own)\.a\.test {0}.b.test`,
-			`regex (.*)\.A\.test {1}.b.test`, `regex ^(.+)\.c\.test\.$ {1}..b.test`, `regex (.*)\.in-addr\.arpa ptr.b.test`},
-		answers: []string{"", " answer auto", " answer auto", ` answer name (.*)\.b\.test {1}.a.test`, ` answer value (.*)\.b\.test {1}.a.test`,
+		names: []string{`regex (.*)\.a\.test {1}.b.test`, `regex ^(.*)\.a\.test\.$ {1}.b.test`, `regex a\.test b.test`,
+			`regex (.*)-(.*)\.a\.test {1}.{2}.b.test`,
+			`regex ([a-z]+)\.([a-z]+)\.a\.test {1}-{2}.b.test`, `regex (.*)\.c\.test ingress.b.test`,
+			`regex ^(www|v4|own)\.a\.test {0}.b.test`,
+			`regex (.*)\.A\.test {1}.b.test`, `regex ^(.+)\.c\.test\.$ {1}..b.test`,
+			`regex (.*)\.in-addr\.arpa ptr.b.test`},
+		answers: []string{"", " answer auto", " answer auto", ` answer name (.*)\.b\.test {1}.a.test`,
+			` answer value (.*)\.b\.test {1}.a.test`,
 			` answer name (.*)-(.*)\.b\.test {1}.{2}.a.test answer value (.*)\.b\.test {1}.c.test`},
 	},
 }
 
-// dns64 is the directive dns64. With a prefix on its line it has no other option: CoreDNS passes over a block behind that.
+// dns64 is the directive dns64. With a prefix on its line it has no other option: CoreDNS passes over a block behind
+// that.
 func (w *world) dns64() string {
 	prefix := fmt.Sprintf("2001:db8:64:6464::/%d", pick(w, []int{32, 40, 48, 56, 64, 96, 96}))
 	switch w.IntN(8) {
@@ -100,7 +117,8 @@ func (w *world) acls() string {
 	for range 1 + w.IntN(3) {
 		b.WriteString("\tacl")
 		for range pick(w, []int{0, 0, 1, 1, 2}) {
-			b.WriteString(" " + pick(w, []string{".", "a.test", "b.test", "test", "www.b.test", "local.test", "else.test", "in-addr.arpa", "B.Test."}))
+			b.WriteString(" " + pick(w, []string{".", "a.test", "b.test", "test", "www.b.test", "local.test",
+				"else.test", "in-addr.arpa", "B.Test."}))
 		}
 		b.WriteString(" {\n")
 		for range w.IntN(5) {
@@ -132,7 +150,9 @@ func (w *world) aclRule() string {
 
 // The clients are 127.0.0.1 and ::1.
 var (
-	aclNets = []string{"127.0.0.0/8", "127.0.0.1", "127.0.0.1/32", "127.0.0.2/30", "127.0.0.2", "128.0.0.0/8", "0.0.0.0/0", "10.0.0.0/8", "::1", "::1/128",
+	aclNets = []string{"127.0.0.0/8", "127.0.0.1", "127.0.0.1/32", "127.0.0.2/30", "127.0.0.2", "128.0.0.0/8",
+		"0.0.0.0/0", "10.0.0.0/8", "::1", "::1/128",
 		"::/0", "::2/127", "::2/126", "::/96", "fd00::/8", "2001:db8::1", "*"}
-	aclTypes = []string{"A", "AAAA", "AAAA", "MX", "ANY", "TXT", "SRV", "PTR", "SOA", "NS", "CNAME", "HTTPS", "AXFR", "*"}
+	aclTypes = []string{"A", "AAAA", "AAAA", "MX", "ANY", "TXT", "SRV", "PTR", "SOA", "NS", "CNAME", "HTTPS", "AXFR",
+		"*"}
 )

@@ -10,9 +10,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The scripted upstream of the steps rewrite, dns64 and acl. The zones a.test and b.test have much the same names, so that a rewritten
-// question has an answer, and another one than the question had. TTLs are longer than the shortest that a cache of CoreDNS keeps, and an
-// SOA's TTL is its MINIMUM, so that what a cache makes of them is not what is compared here.
+// The scripted upstream of the steps rewrite, dns64 and acl. The zones a.test and b.test have much the same names, so
+// that a rewritten question has an answer, and another one than the question had. TTLs are longer than the shortest
+// that a cache of CoreDNS keeps, and an SOA's TTL is its MINIMUM, so that what a cache makes of them is not what is
+// compared here.
 const scriptedRecords = `
 cluster.local. 300 IN SOA ns.test. host.test. 1 7200 1800 86400 300
 test. 250 IN SOA ns.test. host.test. 1 7200 1800 86400 250
@@ -102,7 +103,8 @@ const localHosts = `
 		10.1.0.5 local.a.test x.local.a.test`
 
 // localNames are the names in localHosts.
-var localNames = []string{"v4.local.test.", "v6.local.test.", "dual.local.test.", "host.b.test.", "host.a.test.", "local.a.test.", "local.b.test.",
+var localNames = []string{"v4.local.test.", "v6.local.test.", "dual.local.test.", "host.b.test.", "host.a.test.",
+	"local.a.test.", "local.b.test.",
 	"x.local.a.test.", "local.test.", "1.0.1.10.in-addr.arpa."}
 
 // scripted answers as upstream does, but for names whose first label says otherwise.
@@ -111,11 +113,14 @@ type scripted struct{ upstream }
 var scriptedUpstream = sync.OnceValue(func() scripted {
 	u := parseRecords(scriptedRecords)
 	for i := range 60 {
-		u.add(&dns.A{Hdr: dns.RR_Header{Name: "big.b.test.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: net.IPv4(192, 0, 2, byte(i+1))})
+		u.add(&dns.A{Hdr: dns.RR_Header{Name: "big.b.test.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300},
+			A: net.IPv4(192, 0, 2, byte(i+1))})
 	}
 	for i := range 20 {
-		u.add(&dns.A{Hdr: dns.RR_Header{Name: "some.b.test.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: net.IPv4(192, 0, 2, byte(i+1))})
-		u.add(&dns.SRV{Hdr: dns.RR_Header{Name: "some.b.test.", Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: 300}, Port: uint16(i + 1), Target: "some.b.test."})
+		u.add(&dns.A{Hdr: dns.RR_Header{Name: "some.b.test.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300},
+			A: net.IPv4(192, 0, 2, byte(i+1))})
+		u.add(&dns.SRV{Hdr: dns.RR_Header{Name: "some.b.test.", Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: 300},
+			Port: uint16(i + 1), Target: "some.b.test."})
 	}
 	return scripted{u}
 })
@@ -175,7 +180,8 @@ func (s scripted) sign(reply *dns.Msg, do bool) {
 	for _, rr := range slices.Clone(reply.Answer) {
 		h := rr.Header()
 		for _, sig := range s.upstream[strings.ToLower(h.Name)] {
-			if sig, ok := sig.(*dns.RRSIG); ok && sig.TypeCovered == h.Rrtype && !slices.Contains(reply.Answer, dns.RR(sig)) {
+			if sig, ok := sig.(*dns.RRSIG); ok && sig.TypeCovered == h.Rrtype && !slices.Contains(reply.Answer,
+				dns.RR(sig)) {
 				sig := dns.Copy(sig).(*dns.RRSIG)
 				sig.Hdr.Name = h.Name
 				reply.Answer = append(reply.Answer, sig)
@@ -222,7 +228,8 @@ func TestScripted(t *testing.T) {
 		m := new(dns.Msg)
 		scriptedUpstream().answer(m, test.name, test.qtype)
 		if m.Rcode != test.rcode || len(m.Answer) != test.count {
-			t.Errorf("%s %s: got %s and %d records, want %s and %d", test.name, dns.Type(test.qtype), dns.RcodeToString[m.Rcode], len(m.Answer),
+			t.Errorf("%s %s: got %s and %d records, want %s and %d", test.name, dns.Type(test.qtype),
+				dns.RcodeToString[m.Rcode], len(m.Answer),
 				dns.RcodeToString[test.rcode], test.count)
 		}
 	}

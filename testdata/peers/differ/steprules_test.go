@@ -7,8 +7,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// stepRules explain the differences of TestSameSteps: some of the rules that the README lists, which are about every answer, and those of
-// the directives. The order is that of rules: what the answer is, how it is said, how much of it fits.
+// stepRules explain the differences of TestSameSteps: some of the rules that the README lists, which are about every
+// answer, and those of the directives. The order is that of rules: what the answer is, how it is said, how much of it
+// fits.
 var stepRules = slices.Concat(
 	[]rule{
 		{
@@ -20,52 +21,58 @@ var stepRules = slices.Concat(
 			explains: stepRefused,
 		},
 		{
-			name:     "OPT of acl is for clients that sent one",
-			reason:   "what acl answers has an OPT only for a client with EDNS, with our payload size and the client's DO bit; CoreDNS sends one to all, with DO",
+			name: "OPT of acl is for clients that sent one",
+			reason: "what acl answers has an OPT only for a client with EDNS, with our payload size and the " +
+				"client's DO bit; CoreDNS sends one to all, with DO",
 			see:      "RFC 6891 sections 6.1.1 and 7, RFC 3225 section 3",
 			story:    "spec/acl.txtar",
-			shows:    "blocked.example.com. A +noedns",
+			shows:    "x.blocked.example.com. A +noedns",
 			explains: stepOPT,
 		},
 		{
-			name:     "hosts answers all types",
-			reason:   "a name of hosts exists for every type, and ANY gets an rrset of it; CoreDNS says NODATA to ANY, and passes PTR on",
+			name: "hosts answers all types",
+			reason: "a name of hosts exists for every type, and ANY gets an rrset of it; CoreDNS says NODATA " +
+				"to ANY, and passes PTR on",
 			see:      "RFC 8482 section 4.1, RFC 2308 section 2.2",
 			story:    "spec/rewrite-exact.txtar",
 			shows:    "local.example.com. ANY",
 			explains: stepHosts,
 		},
 		{
-			name:     "an impossible answer is a failure",
-			reason:   "an answer with a name that rewriting made impossible, such as `a..test`, is SERVFAIL; CoreDNS cannot write it, and sends nothing",
+			name: "an impossible answer is a failure",
+			reason: "an answer with a name that rewriting made impossible, such as `a..test`, is SERVFAIL; " +
+				"CoreDNS cannot write it, and sends nothing",
 			see:      "RFC 1035 section 4.1.1",
 			story:    "spec/rewrite-regex.txtar",
-			shows:    "db.broken.example.com. A +noedns",
+			shows:    "web.broken.example.com. A +noedns",
 			explains: stepImpossible,
 		},
 		{
-			name:     "NXDOMAIN is for all types",
-			reason:   "a cached NXDOMAIN denies the name, whatever the type that was asked for; CoreDNS caches it for this type alone",
+			name: "NXDOMAIN is for all types",
+			reason: "a cached NXDOMAIN denies the name, whatever the type that was asked for; CoreDNS caches " +
+				"it for this type alone",
 			see:      "RFC 2308 section 5, RFC 8020 section 2",
 			story:    "rfc/dns64.txtar",
-			shows:    "nonesix.example.com. A",
+			shows:    "gone.example.com. A",
 			explains: stepDenied,
 		},
 	},
 	rulesNamed("only class IN", "transfers stay here"),
 	[]rule{
 		{
-			name:     "each record has its own TTL",
-			reason:   "a cached record keeps its own TTL; the cache of CoreDNS gives all records of a message the smallest one, and 5 s to an alias that leads to nothing",
+			name: "each record has its own TTL",
+			reason: "a cached record keeps its own TTL; the cache of CoreDNS gives all records of a message " +
+				"the smallest one, and 5 s to an alias that leads to nothing",
 			see:      "RFC 1035 section 3.2.1, RFC 2181 section 5.2",
 			story:    "rfc/dns64.txtar",
-			shows:    "chain.b.test. A",
+			shows:    "chain.example.com. A",
 			explains: stepTTL,
 		},
 		stepAge,
 		{
-			name:     "recursion is available, whatever the step",
-			reason:   "a block with `forward` offers recursion, and says so in every reply to a query that is well formed; CoreDNS says so only in what it forwarded",
+			name: "recursion is available, whatever the step",
+			reason: "a block with `forward` offers recursion, and says so in every reply to a query that is " +
+				"well formed; CoreDNS says so only in what it forwarded",
 			see:      "RFC 1035 section 4.1.1, item 4",
 			story:    "differences/04-recursion-available.txtar",
 			shows:    "web.prod.svc.cluster.local. A",
@@ -87,8 +94,9 @@ var stepRules = slices.Concat(
 
 // stepLetters is about what a cache keeps of the first client that asked, and so about the order of the questions too.
 var stepLetters = rule{
-	name:     "case of names is the query's",
-	reason:   "names keep the case of the query, or have none that matters; CoreDNS sends owners in lower case, or as the cache has them",
+	name: "case of names is the query's",
+	reason: "names keep the case of the query, or have none that matters; CoreDNS sends owners in lower case, " +
+		"or as the cache has them",
 	see:      "RFC 4343 sections 3 and 4.1, item 3",
 	story:    "rfc/rfc4343-case.txtar",
 	shows:    "wWw.eXample.cOm. A",
@@ -97,8 +105,9 @@ var stepLetters = rule{
 
 // stepAge is about the time of the questions, not about a server.
 var stepAge = rule{
-	name:     "age",
-	reason:   "of what a cache holds the TTLs count down, and the two servers cached and were asked at moments of their own",
+	name: "age",
+	reason: "of what a cache holds the TTLs count down, and the two servers cached and were asked at moments " +
+		"of their own",
 	see:      "RFC 1035 section 3.2.1",
 	story:    "differences/05-no-cache-in-front.txtar",
 	shows:    "www.example.com. A",
@@ -146,7 +155,8 @@ func stepRecursion(q *question, ours, theirs *reply) bool {
 }
 
 func stepAuthority(q *question, ours, theirs *reply) bool {
-	if ours.aa || !theirs.aa || !theirs.ra || len(theirs.sections[answer]) == 0 && len(theirs.sections[authority]) == 0 {
+	if ours.aa || !theirs.aa || !theirs.ra || len(theirs.sections[answer]) == 0 &&
+		len(theirs.sections[authority]) == 0 {
 		return false
 	}
 	theirs.aa = false
@@ -159,7 +169,8 @@ const shortest = 5
 // stepTTL explains a message in which all TTLs are the smallest one.
 func stepTTL(q *question, ours, theirs *reply) (changed bool) {
 	all, own := slices.Concat(theirs.sections[:]...), slices.Concat(ours.sections[:]...)
-	if !strings.Contains(q.under, "\tcache ") || len(all) == 0 || len(own) == 0 || slices.ContainsFunc(all, func(r record) bool { return r.ttl != all[0].ttl }) {
+	if !strings.Contains(q.under, "\tcache ") || len(all) == 0 || len(own) == 0 || slices.ContainsFunc(all,
+		func(r record) bool { return r.ttl != all[0].ttl }) {
 		return false
 	}
 	least := slices.MinFunc(own, func(a, b record) int { return int(a.ttl) - int(b.ttl) }).ttl
@@ -208,7 +219,8 @@ func (r *reply) ofACL() bool {
 }
 
 func stepRefused(q *question, ours, theirs *reply) bool {
-	if t := q.qtype(); q.qclass() == dns.ClassINET && t != dns.TypeAXFR && t != dns.TypeIXFR || ours.rcode != dns.RcodeRefused || !theirs.silent && !theirs.ofACL() {
+	if t := q.qtype(); q.qclass() == dns.ClassINET && t != dns.TypeAXFR && t != dns.TypeIXFR ||
+		ours.rcode != dns.RcodeRefused || !theirs.silent && !theirs.ofACL() {
 		return false
 	}
 	*theirs = *ours.clone()
@@ -228,7 +240,8 @@ func stepOPT(q *question, ours, theirs *reply) bool {
 }
 
 func stepHosts(q *question, ours, theirs *reply) bool {
-	if t := q.qtype(); t != dns.TypePTR && t != dns.TypeANY || !strings.Contains(q.under, "\thosts ") || !ours.aa || ours.rcode != dns.RcodeSuccess ||
+	if t := q.qtype(); t != dns.TypePTR && t != dns.TypeANY || !strings.Contains(q.under, "\thosts ") || !ours.aa ||
+		ours.rcode != dns.RcodeSuccess ||
 		theirs.aa && len(theirs.sections[answer]) > 0 {
 		return false
 	}
@@ -237,7 +250,8 @@ func stepHosts(q *question, ours, theirs *reply) bool {
 }
 
 func stepImpossible(q *question, ours, theirs *reply) bool {
-	if !theirs.silent || ours.rcode != dns.RcodeServerFailure || len(ours.sections[answer]) > 0 || !strings.Contains(q.under, "answer value (.*)b") {
+	if !theirs.silent || ours.rcode != dns.RcodeServerFailure || len(ours.sections[answer]) > 0 ||
+		!strings.Contains(q.under, "answer value (.*)b") {
 		return false
 	}
 	*theirs = *ours.clone()
@@ -247,7 +261,8 @@ func stepImpossible(q *question, ours, theirs *reply) bool {
 // stepDenied explains what a cache makes of an upstream that denies a name for one type only.
 func stepDenied(q *question, ours, theirs *reply) bool {
 	label, _, _ := strings.Cut(q.name(), ".")
-	if label != "nonesix" && label != "nonefour" || !strings.Contains(q.under, "\tcache ") || ours.rcode != dns.RcodeNameError ||
+	if label != "nonesix" && label != "nonefour" || !strings.Contains(q.under, "\tcache ") ||
+		ours.rcode != dns.RcodeNameError ||
 		theirs.rcode != dns.RcodeSuccess {
 		return false
 	}
