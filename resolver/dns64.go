@@ -65,17 +65,22 @@ func negativeTTL(reply *wire.Reply, w *wrapper) uint32 {
 	return ttl
 }
 
-// synthesize turns the A records of the answer into AAAA records and leaves the others as they are (RFC 6147 section 5.3). What is made here
-// is no authority's data, nor has anybody signed it.
+// synthesize turns the A records of the answer into AAAA records and leaves the others as they are (RFC 6147 section 5.3). Nobody has signed what
+// is made here, nor is it an authority's data: AA, which is about the first record, goes where that is one of them.
 func (d *dns64) synthesize(r *Request, w *wrapper) {
-	r.Reply.ClearFlags(wire.FlagAA | wire.FlagAD)
+	clear, first := uint16(wire.FlagAD), w.asked.before == 0
 	r.message = r.Reply.Rework(w.mark, 0, r.message, func(record *wire.Written) {
 		if record.Type != wire.TypeA || record.Section != wire.Answer {
+			first = false
 			return
+		}
+		if first {
+			clear |= wire.FlagAA
 		}
 		address := embed(d.options.Prefix, [4]byte(record.Data))
 		record.Type, record.TTL, record.Data = wire.TypeAAAA, min(record.TTL, w.ttl), address[:]
 	})
+	r.Reply.ClearFlags(clear)
 }
 
 // embed puts an IPv4 address behind a prefix, around the octet from bit 64 to 71, which is zero (RFC 6052 section 2.2).

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -128,31 +129,44 @@ func fill(text string, groups [][]byte) string {
 }
 
 // after writes the answer once more for the name that the client asked for: what the rules have done to names is undone in the reverse order, as
-// far as they say so.
+// far as they say so. An answer with a name that cannot be is none.
 func (w *rewrites) after(r *Request, wrapped *wrapper, _ result) (again bool) {
+	var broken error
 	r.message = r.Reply.Rework(wrapped.mark, wrapped.placed, r.message, func(record *wire.Written) {
-		record.Owner = restore(wrapped.undo, record.Owner, false)
-		record.SetTarget(func(name []byte) []byte { return restore(wrapped.undo, name, true) })
+		change := func(value bool) func([]byte) []byte {
+			return func(name []byte) []byte {
+				changed, err := restore(wrapped.undo, name, value)
+				broken = cmp.Or(broken, err)
+				return changed
+			}
+		}
+		record.Owner = change(false)(record.Owner)
+		record.SetTarget(change(true))
 	})
+	if broken != nil {
+		r.Reply.Rewind(wrapped.mark)
+		r.Reply.Rcode = wire.ServerFailure
+		r.Reply.Explain(wire.Other, "rewrite: a name in the answer is no domain name any more")
+	}
 	return false
 }
 
-// restore is a name of the answer, in wire form, as the client is to see it. value says that it stands in the data of a record. What would be no
-// name any more stays as it is.
-func restore(done []undo, name []byte, value bool) []byte {
+// restore is a name of the answer, in wire form, as the client is to see it. value says that it stands in the data of a record. The error is that
+// it is no name any more.
+func restore(done []undo, name []byte, value bool) ([]byte, error) {
 	text := string(wire.AppendName(nil, name))
 	changed := text
 	for _, u := range slices.Backward(done) {
 		changed = u.revert(changed, value)
 	}
 	if changed == text {
-		return name
+		return name, nil
 	}
 	restored, err := wire.ParseName(changed)
 	if err != nil {
-		return name
+		return name, err
 	}
-	return restored
+	return restored, nil
 }
 
 // revert undoes one rule: what it says of answers first, then, with `answer auto`, what it did to the name.
