@@ -25,8 +25,6 @@ func TestReadmeBounds(t *testing.T) {
 		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),
 		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |", o.IdleTimeout/time.Second, o.WriteTimeout/time.Second),
 		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),
-		fmt.Sprintf("| query log | %d lines for each worker |", logBound),
-		fmt.Sprintf("| the server's own log | %d lines |", queuedLines),
 		fmt.Sprintf("| connections of an admin endpoint | %d,", adminConns),
 		fmt.Sprintf("| zone transfers | %d under way |", maxTransfers),
 	} {

@@ -1,8 +1,11 @@
 package server
 
 import (
+	"fmt"
+
+	"github.com/miekg/dns"
+
 	"github.com/clusterdns/clusterdns/resolver"
-	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // gather emits the listener's counters, summed over its workers.
@@ -31,8 +34,8 @@ func (z *zoneCounts) gather(emit func(Sample), zone []string) {
 			}
 		}
 	}
-	for p := range resolver.Proto(protos) {
-		labels := with(zone, "proto", protoName(p))
+	for p := range transports {
+		labels := with(zone, "proto", transports[p].name)
 		z.size[p].gather(emit, "coredns_dns_request_size_bytes", "Size of the request in bytes, per zone and protocol.", labels)
 		z.replySize[p].gather(emit, "coredns_dns_response_size_bytes", "Size of the returned response in bytes.", labels)
 	}
@@ -48,7 +51,7 @@ func (z *zoneCounts) gatherRequests(emit func(Sample), zone []string) {
 			for typ, n := range z.requests[p][family] {
 				if n > 0 {
 					emit(Sample{Name: "coredns_dns_requests_total", Help: "Counter of DNS requests made per zone, protocol and family.", Value: float64(n),
-						Labels: with(zone, "proto", protoName(resolver.Proto(p)), "family", [...]string{"1", "2"}[family], "type", typeNames[typ])})
+						Labels: with(zone, "proto", transports[p].name, "family", [...]string{"1", "2"}[family], "type", typeNames[typ])})
 				}
 			}
 		}
@@ -64,7 +67,10 @@ func rcodeLabel(rcode int) string {
 	if rcode == otherRcode {
 		return "other"
 	}
-	return rcodeName(wire.Rcode(rcode), "RCODE")
+	if name, ok := dns.RcodeToString[rcode]; ok {
+		return name
+	}
+	return fmt.Sprintf("RCODE%d", rcode)
 }
 
 func (h *timeHistogram) gather(emit func(Sample), name, help string, labels []string) {
@@ -115,8 +121,8 @@ func (l *Listener) gatherOwn(emit func(Sample), server string, silent uint64) {
 	gauge("clusterdns_udp_engine_info", "The way UDP is read, batch or portable.", 1, "engine", l.engine.String())
 	count("clusterdns_dropped_packets_total", "Packets that got no answer: no queries, or dropped by a rule.", silent)
 	for p, m := range map[resolver.Proto]*misses{resolver.UDP: l.misses, resolver.TCP: l.streams.misses} {
-		gauge("clusterdns_upstream_waiting", "Queries that wait for upstream.", float64(m.running.Load()), "proto", protoName(p))
-		count("clusterdns_upstream_pool_full_total", "Queries answered SERVFAIL because too many waited for upstream.", m.refused.Load(), "proto", protoName(p))
+		gauge("clusterdns_upstream_waiting", "Queries that wait for upstream.", float64(m.running.Load()), "proto", transports[p].name)
+		count("clusterdns_upstream_pool_full_total", "Queries answered SERVFAIL because too many waited for upstream.", m.refused.Load(), "proto", transports[p].name)
 	}
 	tcp := l.streams.open.counts()
 	gauge("clusterdns_tcp_connections", "Open TCP connections.", float64(tcp.open))

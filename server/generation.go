@@ -13,6 +13,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 )
@@ -75,7 +76,7 @@ func (p *Program) openResolver(g *generation, c *config.Listener, previous *reso
 				return fmt.Errorf("%s: %w", b.Sources[j].At, err)
 			}
 		}
-		if failures := newErrorLog(b.Errors, p.log); failures != nil {
+		if failures := logs.NewErrorLog(b.Errors, p.log); failures != nil {
 			steps.Errors = slog.New(failures)
 			r.errors = append(r.errors, failures)
 		}

@@ -22,8 +22,9 @@ var rooms = map[string][]string{
 	"zones":            {"zones/wire"},
 	"resolver":         {"observe", "zones", "zones/wire"},
 	"watch":            {"observe", "zones", "zones/wire"},
-	"server/config":    {"resolver", "watch", "zones", "zones/wire"},
-	"server":           {"server/config", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
+	"server/logs":      {"resolver", "zones/wire"},
+	"server/config":    {"server/logs", "resolver", "watch", "zones", "zones/wire"},
+	"server":           {"server/config", "server/logs", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
 	"testdata/cluster": {},
 	"testdata/stories": {},
@@ -41,7 +42,7 @@ var doors = map[string][]string{
 	"github.com/coredns/caddy/":           {"server/config"},
 	"github.com/prometheus/client_golang": {"server"},
 	"golang.org/x/sys":                    {"server"},
-	"github.com/miekg/dns":                {"resolver", "watch", "server", "server/config", "testdata/stories"},
+	"github.com/miekg/dns":                {"resolver", "watch", "server", "server/config", "server/logs", "testdata/stories"},
 	"golang.org/x/tools/txtar":            {"testdata/stories"},
 }
 

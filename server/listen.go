@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/clusterdns/clusterdns/server/logs"
 )
 
 // Engine is a way to read and write UDP.
@@ -45,7 +47,7 @@ type Options struct {
 	IdleTimeout  time.Duration  // how long a TCP connection may take for its next query; default 10 s
 	WriteTimeout time.Duration  // how long a TCP client may take to read its replies; default 5 s
 	Drain        time.Duration  // how long, after the end, queries may go on to wait for upstream; default 5 s
-	Log          *QueryLog      // where Blocks' log lines go; nil for nowhere
+	Log          *logs.QueryLog // where Blocks' log lines go; nil for nowhere
 	Logger       *slog.Logger   // default slog.Default()
 }
 
@@ -97,7 +99,7 @@ type Listener struct {
 	zones   zoneTable
 	serving atomic.Pointer[serving]
 	slow    *tally // of queries that left their reader, and of TCP
-	slowLog *logBuffer
+	slowLog *logs.Buffer
 	panics  panics
 	closing sync.Once
 }
@@ -201,7 +203,7 @@ func listenWith(options Options, stream *net.TCPListener) (*Listener, error) {
 		address: netip.AddrPortFrom(options.Address.Addr(), port),
 		misses:  newMisses(options.Misses),
 		slow:    &tally{},
-		slowLog: options.Log.buffer(),
+		slowLog: options.Log.Buffer(),
 	}
 	l.streams = newStreams(l, stream)
 	l.SetResolver(options.Answerer, options.Blocks)
@@ -248,6 +250,6 @@ func (l *Listener) Close() {
 	l.closing.Do(func() {
 		l.engine.close()
 		l.streams.listener.Close()
-		l.slowLog.end()
+		l.slowLog.End()
 	})
 }

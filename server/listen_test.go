@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/clusterdns/clusterdns/resolver"
-	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -422,7 +422,7 @@ func TestSetResolver(t *testing.T) {
 		exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
 		second := newScripted()
 		second.address = [4]byte{192, 0, 2, 2}
-		l.SetResolver(second, []Block{{Zones: []string{"example.", "."}, Metrics: true, Log: []config.Log{}}})
+		l.SetResolver(second, []Block{{Zones: []string{"example.", "."}, Metrics: true, Log: []logs.Log{}}})
 		for _, network := range []string{"udp", "tcp"} {
 			reply := exchange(t, network, l.Address(), "hit.example.", dns.TypeA)
 			if got := reply.Answer[0].(*dns.A).A.String(); got != "192.0.2.2" {
@@ -437,17 +437,16 @@ func TestSetResolver(t *testing.T) {
 
 // The function that each packet goes through costs no allocation, with counters and the query log on.
 func TestServeAllocatesNothing(t *testing.T) {
-	l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Log: NewQueryLog(nil),
-		Blocks: []Block{{Zones: []string{"cluster.local.", "."}, Metrics: true, Log: []config.Log{{Zone: ".", Format: config.CommonLog, Classes: config.AllClasses}}}}})
+	l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Log: logs.NewQueryLog(nil),
+		Blocks: []Block{{Zones: []string{"cluster.local.", "."}, Metrics: true, Log: []logs.Log{{Zone: ".", Format: logs.CommonLog, Classes: logs.AllClasses}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	w := newWorker(l, &tally{}, l.options.Log.buffer())
+	w := newWorker(l, &tally{}, l.options.Log.Buffer())
 	packet, _ := new(dns.Msg).SetQuestion("a.cluster.local.", dns.TypeA).SetEdns0(1232, false).Pack()
 	buf := make([]byte, 0, replySize)
 	client := netip.MustParseAddrPort("127.0.0.1:4242")
-	w.log.records = make([]logRecord, 0, logBound)
 	n := testing.AllocsPerRun(2000, func() {
 		w.begin(time.Now(), resolver.UDP)
 		if reply, result := w.serve(packet, buf, client, client.Addr()); result != resolver.Send || len(reply) < 50 {

@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
 )
 
 // command is a word that clusterdns takes as its first argument.
@@ -235,10 +236,10 @@ func (c *console) run(loaded *config.Config, load func() (*config.Config, error)
 	if debugs(loaded) {
 		level = slog.LevelDebug
 	}
-	lines := newLineWriter(c.out)
-	writing := start(context.Background(), lines.run)
+	lines := logs.NewWriter(c.out)
+	writing := start(context.Background(), lines.Run)
 	defer writing.stopWithin(flushTimeout)
-	log := slog.New(NewLogHandler(lines, level))
+	log := slog.New(logs.NewHandler(lines, level))
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
 		if warning := fewDescriptors(loaded, uint64(files.Cur)); warning != "" {

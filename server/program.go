@@ -14,13 +14,14 @@ import (
 
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 )
 
 // Program is the running server: what one Config asks for, started, and exchanged by a reload for what another one asks for.
 type Program struct {
 	log     *slog.Logger
-	queries *QueryLog
+	queries *logs.QueryLog
 	metrics *Metrics
 	admin   *Admin
 	base    context.Context // of all that runs but the listeners, which end before the rest
@@ -95,14 +96,14 @@ type listening struct {
 type answering struct {
 	*resolver.Resolver
 	*task
-	errors []*errorLog // of its blocks
+	errors []*logs.ErrorLog // of its blocks
 }
 
 // run works in the background for the resolver, and then says what its blocks' failures came to.
 func (a *answering) run(ctx context.Context) {
 	var telling []*task
 	for _, e := range a.errors {
-		telling = append(telling, start(context.Background(), e.run))
+		telling = append(telling, start(context.Background(), e.Run))
 	}
 	a.Resolver.Run(ctx)
 	for _, t := range telling {
@@ -113,7 +114,7 @@ func (a *answering) run(ctx context.Context) {
 // NewProgram makes a program that serves nothing yet. Lines of the query log go to out.
 func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := version()
-	p := &Program{log: log, queries: NewQueryLog(out), metrics: NewMetrics(number, revision),
+	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: NewMetrics(number, revision),
 		listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.admin = NewAdmin(AdminOptions{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
 )
 
 // town is a cluster of one service.
@@ -56,7 +57,7 @@ func launch(t *testing.T, corefile string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Program = NewProgram(r.log, slog.New(NewLogHandler(r.log, slog.LevelInfo)))
+	r.Program = NewProgram(r.log, slog.New(logs.NewHandler(r.log, slog.LevelInfo)))
 	if err := r.Apply(t.Context(), loaded); err != nil {
 		r.Close()
 		t.Fatal(err)
@@ -552,4 +553,16 @@ func TestRunLeavesNothing(t *testing.T) {
 	r.reload(t, strings.Replace(corefile, "endpoint http://127.0.0.1:1", "manifests town\n  labels app=db", 1), reloaded)
 	r.stop()
 	goleak.VerifyNone(t, before)
+}
+
+// TestStopWithin: a task that is stuck is left behind, and can be waited for when it is free again.
+func TestStopWithin(t *testing.T) {
+	free := make(chan struct{})
+	stuck := start(t.Context(), func(context.Context) { <-free })
+	stuck.stopWithin(time.Millisecond)
+	if stuck.ended() {
+		t.Error("the task has ended")
+	}
+	close(free)
+	<-stuck.done
 }

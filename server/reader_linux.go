@@ -96,7 +96,7 @@ const lastBatches = 1024
 
 // run serves until stop is set and what had come before it is answered.
 func (r *reader) run() {
-	defer r.worker.log.end()
+	defer r.worker.lines.Buffer.End()
 	for !r.stop.Load() {
 		n, errno := r.wait()
 		switch errno {

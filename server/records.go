@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -52,7 +53,7 @@ func (c *console) records(arguments []string) error {
 	}
 	options := watch.Options{Manifests: *dir, VerifyPods: true}
 	index := zones.NewIndex()
-	source, err := watch.New(options, index, slog.New(NewLogHandler(c.err, slog.LevelWarn)))
+	source, err := watch.New(options, index, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/clusterdns/clusterdns/resolver"
-	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -24,17 +24,16 @@ type Answerer interface {
 
 // Block is what a listener does around the answers of one server block. Its index is the one in resolver.Options.Blocks.
 type Block struct {
-	Zones   []string     // as in resolver.Block
-	Metrics bool         // its queries are counted (directive prometheus)
-	Log     []config.Log // the first that matches a query writes its line (directive log)
-	Crash   bool         // a panic ends the process instead of one query (directive debug)
+	Zones   []string   // as in resolver.Block
+	Metrics bool       // its queries are counted (directive prometheus)
+	Log     []logs.Log // the first that matches a query writes its line (directive log)
+	Crash   bool       // a panic ends the process instead of one query (directive debug)
 }
 
 // serving is what packets are answered from, until a reload exchanges it whole.
 type serving struct {
 	answerer Answerer
 	blocks   []servedBlock
-	logs     bool // a block has log rules
 	crash    bool // a block wants panics to end the process
 	zones    int  // slots that a tally needs
 }
@@ -42,7 +41,7 @@ type serving struct {
 type servedBlock struct {
 	zones   []servedZone // the longest first, so that the first match is the closest
 	metrics bool
-	log     []logRule
+	log     logs.Rules
 }
 
 type servedZone struct {
@@ -89,7 +88,7 @@ func (t *zoneTable) all() []string {
 func (l *Listener) compile(answerer Answerer, blocks []Block) *serving {
 	s := &serving{answerer: answerer, zones: l.zones.slot(dropped) + 1}
 	for _, block := range blocks {
-		served := servedBlock{metrics: block.Metrics, log: compileLog(block.Log)}
+		served := servedBlock{metrics: block.Metrics, log: logs.Compile(block.Log)}
 		for _, zone := range block.Zones {
 			name, err := wire.ParseName(zone)
 			if err != nil {
@@ -101,7 +100,6 @@ func (l *Listener) compile(answerer Answerer, blocks []Block) *serving {
 		}
 		slices.SortStableFunc(served.zones, func(a, b servedZone) int { return wire.Labels(b.name) - wire.Labels(a.name) })
 		s.crash = s.crash || block.Crash
-		s.logs = s.logs || len(served.log) > 0
 		s.blocks = append(s.blocks, served)
 	}
 	return s

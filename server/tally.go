@@ -12,7 +12,6 @@ import (
 // Label values of metrics are numbers until a scrape. The families are CoreDNS's: 1 is IPv4, 2 is IPv6.
 const (
 	families   = 2
-	protos     = 2
 	rcodes     = 25 // 0 to 23 as IANA assigns them, and one for all others
 	sources    = 16
 	otherRcode = rcodes - 1
@@ -78,12 +77,12 @@ type tally struct {
 
 // zoneCounts are the counters of one zone.
 type zoneCounts struct {
-	requests  [protos][families][len(typeNames)]uint64
+	requests  [len(transports)][families][len(typeNames)]uint64
 	responses [rcodes][sources]uint64
 	do        uint64
 	duration  timeHistogram
-	size      [protos]sizeHistogram
-	replySize [protos]sizeHistogram
+	size      [len(transports)]sizeHistogram
+	replySize [len(transports)]sizeHistogram
 }
 
 type timeHistogram struct {

@@ -156,7 +156,7 @@ func (b *batch) run(ctx, late context.Context, l *Listener) {
 	var readers sync.WaitGroup
 	pool := newMissPool(l, replySize)
 	for _, r := range b.readers {
-		r.worker, r.misses, r.late = newWorker(l, &r.tally, l.options.Log.buffer()), pool, late
+		r.worker, r.misses, r.late = newWorker(l, &r.tally, l.options.Log.Buffer()), pool, late
 		readers.Go(r.run)
 	}
 	readers.Wait()

@@ -49,7 +49,7 @@ func (p *portable) run(ctx, late context.Context, l *Listener) {
 	var readers sync.WaitGroup
 	pool := newMissPool(l, replySize)
 	for i := range p.readers {
-		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.buffer()), pool) })
+		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.Buffer()), pool) })
 	}
 	readers.Wait()
 	l.misses.wait()
@@ -60,7 +60,7 @@ const lastLook = 20 * time.Millisecond
 
 // read serves one datagram after the other until ctx ends and there is none left.
 func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
-	defer w.log.end()
+	defer w.lines.Buffer.End()
 	in, out, control := make([]byte, querySize), make([]byte, 0, replySize), make([]byte, controlSize)
 	for {
 		n, controls, _, client, err := p.conn.ReadMsgUDPAddrPort(in, control)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -24,23 +25,22 @@ const (
 type worker struct {
 	listener *Listener
 	tally    *tally
-	log      *logBuffer
+	lines    logs.Batch // of the query log
 	serving  *serving
 	request  resolver.Request
 	facts    []fact
-	staged   []logRecord // lines of this batch
-	silent   int         // packets of this batch that got no answer
+	silent   int // packets of this batch that got no answer
 }
 
-func newWorker(l *Listener, tally *tally, log *logBuffer) *worker {
-	return &worker{listener: l, tally: tally, log: log}
+func newWorker(l *Listener, tally *tally, log *logs.Buffer) *worker {
+	return &worker{listener: l, tally: tally, lines: logs.Batch{Buffer: log}}
 }
 
 // begin starts a batch that arrived now.
 func (w *worker) begin(now time.Time, proto resolver.Proto) {
 	w.serving = w.listener.serving.Load()
 	w.request.Now, w.request.Proto = now, proto
-	w.facts, w.staged, w.silent = w.facts[:0], w.staged[:0], 0
+	w.facts, w.silent = w.facts[:0], 0
 }
 
 // serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed to misses.
@@ -69,11 +69,8 @@ func (w *worker) note(reply []byte, result resolver.Result) {
 	if slot := block.slot(&w.request); slot != noSlot {
 		w.facts = append(w.facts, makeFact(&w.request, slot, len(reply)))
 	}
-	if w.serving.logs && block != nil && w.log != nil {
-		if format := block.logFormat(&w.request, reply); format != nil {
-			w.staged = append(w.staged, logRecord{})
-			w.staged[len(w.staged)-1].fill(format, &w.request, reply)
-		}
+	if block != nil && len(block.log) > 0 {
+		w.lines.Add(block.log, &w.request, reply, transports[w.request.Proto].name, bufsize(&w.request))
 	}
 }
 
@@ -81,9 +78,7 @@ func (w *worker) note(reply []byte, result resolver.Result) {
 func (w *worker) end(now time.Time) {
 	elapsed := now.Sub(w.request.Now)
 	w.tally.add(w.facts, w.silent, elapsed, w.serving.zones)
-	if len(w.staged) > 0 {
-		w.log.add(w.staged, elapsed)
-	}
+	w.lines.End(elapsed)
 }
 
 // overflow answers the request when the bound of queries that wait for upstream is reached.
@@ -110,12 +105,13 @@ func (w *worker) recovered(cause any, buf []byte) ([]byte, resolver.Result) {
 
 // servfail writes a SERVFAIL with an Extended DNS Error (RFC 8914).
 func servfail(request *resolver.Request, buf []byte, why string) []byte {
-	limit, size := wire.MaxMessage, uint16(1232)
-	if request.Proto == resolver.UDP {
-		limit = int(min(request.Query.UDPSize, size))
+	const size = 1232 // RFC 9715 section 3
+	limit := bufsize(request)
+	if transports[request.Proto].datagram {
+		limit = min(limit, size)
 	}
 	request.Source = resolver.None
-	request.Reply.Start(&request.Query, buf, limit, size)
+	request.Reply.Start(&request.Query, buf, int(limit), size)
 	request.Reply.Rcode = wire.ServerFailure
 	request.Reply.SetFlags(wire.FlagRA)
 	request.Reply.Explain(wire.Other, why)

@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 )
@@ -222,8 +223,8 @@ func (b *Block) around() (lines []string) {
 	return lines
 }
 
-func classNames(set Classes) string {
-	if set == AllClasses {
+func classNames(set logs.Classes) string {
+	if set == logs.AllClasses {
 		return "all"
 	}
 	var all []string
@@ -237,9 +238,9 @@ func classNames(set Classes) string {
 
 func formatName(format string) string {
 	switch format {
-	case CommonLog:
+	case logs.CommonLog:
 		return "common"
-	case CombinedLog:
+	case logs.CombinedLog:
 		return "combined"
 	}
 	return fmt.Sprintf("%q", format)

@@ -1,4 +1,4 @@
-package server
+package logs
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 
 func TestLogHandler(t *testing.T) {
 	var out strings.Builder
-	logger := slog.New(NewLogHandler(&out, slog.LevelInfo))
+	logger := slog.New(NewHandler(&out, slog.LevelInfo))
 	logger.Debug("not shown")
 	logger.Info("plugin/reload: Running configuration SHA512 = abc")
 	logger.Warn("slow", "took", "2 s", "n", 3)

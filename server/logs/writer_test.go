@@ -1,4 +1,4 @@
-package server
+package logs
 
 import (
 	"context"
@@ -8,18 +8,25 @@ import (
 )
 
 // Nobody reads the log: who writes to it goes on, and so does the end of the program.
-func TestLineWriterNeverBlocks(t *testing.T) {
+func TestWriterNeverBlocks(t *testing.T) {
 	reader, stuck := io.Pipe()
 	defer reader.Close()
-	w := newLineWriter(stuck)
-	writing := start(context.Background(), w.run)
+	w := NewWriter(stuck)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
 	for range queuedLines + 10 {
 		w.Write([]byte("line\n"))
 	}
 	if w.dropped.Load() == 0 {
 		t.Error("no line was dropped, and none could be written")
 	}
-	writing.stopWithin(time.Millisecond) // run is in a write that never ends
+	cancel()
+	select {
+	case <-ended:
+		t.Error("Run has ended in a write that never ends")
+	case <-time.After(time.Millisecond):
+	}
 	reader.Close()
-	<-writing.done
+	<-ended
 }
