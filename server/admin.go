@@ -16,7 +16,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
 // adminConns is how many connections an admin endpoint has at a time, 16 KiB each; more wait in the kernel. Any pod can reach the endpoints.
@@ -307,38 +309,25 @@ func (a *Admin) notReady() []string {
 // healthTimes measures /health. CoreDNS asks its own endpoint every second to fill this metric; here the kubelet's probes do, which
 // costs an idle server nothing.
 type healthTimes struct {
-	mu      sync.Mutex
-	buckets [len(slimBounds) + 1]uint64
-	sum     time.Duration
+	mu        sync.Mutex
+	histogram observe.Histogram // by slimBounds
 }
 
-// slimBounds are CoreDNS's buckets, in seconds.
-var slimBounds = [...]float64{0.00025, 0.0025, 0.025, 0.25, 2.5}
+// slimBounds are CoreDNS's bounds, in nanoseconds: 0.25 ms, and ten times the one before, up to 2.5 s.
+var slimBounds = []int64{250e3, 2500e3, 25e6, 250e6, 2500e6}
 
 func (h *healthTimes) add(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i := 0
-	for i < len(slimBounds) && d.Seconds() > slimBounds[i] {
-		i++
-	}
-	h.buckets[i]++
-	h.sum += d
+	h.histogram.Observe(slimBounds, int64(d))
 }
 
-// Samples emits the metrics of the endpoints.
-func (a *Admin) Samples(emit func(Sample)) {
+// Gather emits the metrics of the endpoints.
+func (a *Admin) Gather(emit func(metrics.Sample)) {
 	h := &a.health
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Sample{Name: "coredns_health_request_duration_seconds", Help: "Histogram of the time (in seconds) each request took.",
-		Kind: Histogram, Value: h.sum.Seconds(), Buckets: map[float64]uint64{}}
-	for i, n := range h.buckets {
-		s.Count += n
-		if i < len(slimBounds) {
-			s.Buckets[slimBounds[i]] = s.Count
-		}
-	}
-	emit(s)
-	emit(Sample{Name: "coredns_health_request_failures_total", Help: "The number of times the health check failed."})
+	emit(metrics.Sample{Name: "coredns_health_request_duration_seconds", Help: "Histogram of the time (in seconds) each request took."}.
+		Histogram(&h.histogram, slimBounds, float64(time.Second)))
+	emit(metrics.Sample{Name: "coredns_health_request_failures_total", Help: "The number of times the health check failed."})
 }

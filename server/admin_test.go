@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
 // addresses are where the endpoints are served, by the address that was asked for: with port 0 they differ.
@@ -52,7 +54,7 @@ func newAdmin(t *testing.T, o AdminOptions) *Admin {
 
 func TestAdminEndpoints(t *testing.T) {
 	missing := []string{"kubernetes", "hosts"}
-	a := newAdmin(t, AdminOptions{NotReady: func() []string { return missing }, Metrics: NewMetrics("1", "2").Handler()})
+	a := newAdmin(t, AdminOptions{NotReady: func() []string { return missing }, Metrics: metrics.New("1", "2").Handler()})
 	const health, other = "127.0.0.1:0", "localhost:0"
 	if err := a.Set(Endpoints{Health: []string{health}, Ready: []string{health, other}, Prometheus: []string{other}, Pprof: []string{other}}); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/server/metrics"
 	"github.com/clusterdns/clusterdns/watch"
 )
 
@@ -22,7 +23,7 @@ import (
 type Program struct {
 	log     *slog.Logger
 	queries *logs.QueryLog
-	metrics *Metrics
+	metrics *metrics.Collector
 	admin   *Admin
 	base    context.Context // of all that runs but the listeners, which end before the rest
 	end     context.CancelFunc
@@ -114,14 +115,14 @@ func (a *answering) run(ctx context.Context) {
 // NewProgram makes a program that serves nothing yet. Lines of the query log go to out.
 func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := version()
-	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: NewMetrics(number, revision),
+	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
 		listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.admin = NewAdmin(AdminOptions{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)
 	p.serving = start(p.base, p.admin.Run)
 	p.metrics.Set("program", p.samples)
-	p.metrics.Set("admin", p.admin.Samples)
+	p.metrics.Set("admin", p.admin.Gather)
 	return p
 }
 
@@ -170,7 +171,6 @@ func (p *Program) take(g *generation, c *config.Config) {
 		}
 	}
 	runtime.GOMAXPROCS(Processors(all))
-	p.metrics.SetListeners(all, uses(c, g))
 	for address, l := range oldListeners {
 		if g.listeners[address] == nil {
 			p.leaving.Go(l.stop)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
 // town is a cluster of one service.
@@ -401,7 +402,7 @@ func TestProbesDoNotWait(t *testing.T) {
 	r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
 	w := lockWatcher{t, r.Program}
 	sources := 0
-	r.samples(func(s Sample) {
+	r.samples(func(s metrics.Sample) {
 		fmt.Fprintln(w, s.Name)
 		if s.Name == "clusterdns_index_services" {
 			sources++

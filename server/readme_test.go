@@ -353,7 +353,7 @@ func TestReadmeNames(t *testing.T) {
 			t.Errorf("README.md says that %s has %s, and it has not", pair[1], pair[2])
 		}
 	}
-	sources := sourcesOf(t, "server")
+	sources := sourcesOf(t, "server") + sourcesOf(t, "server/*")
 	for _, name := range regexp.MustCompile(`\b(?:coredns|clusterdns)_[a-z_]+\b`).FindAllString(text, -1) {
 		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name, "coredns_cache_")+`"`) {
 			t.Errorf("README.md names the metric %s, which no source has", name)
@@ -406,10 +406,10 @@ func paths(text string) (all []string) {
 	return all
 }
 
-// sourcesOf is the text of the Go files of a folder.
-func sourcesOf(t *testing.T, folder string) string {
+// sourcesOf is the text of the Go files of the folders that match a pattern.
+func sourcesOf(t *testing.T, folders string) string {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	names, err := filepath.Glob(filepath.Join(folders, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

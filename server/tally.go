@@ -1,21 +1,23 @@
 package server
 
 import (
-	"math/bits"
 	"sync"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Label values of metrics are numbers until a scrape. The families are CoreDNS's: 1 is IPv4, 2 is IPv6.
+// Label values of metrics are numbers until a scrape.
 const (
-	families   = 2
 	rcodes     = 25 // 0 to 23 as IANA assigns them, and one for all others
 	sources    = 16
 	otherRcode = rcodes - 1
 )
+
+// families are CoreDNS's names of the address families: IPv4 and IPv6.
+var families = [...]string{"1", "2"}
 
 // typeNames are the qtypes with a label of their own, as in CoreDNS; all others are "other", so that a client cannot make series.
 var typeNames = [...]string{"other", "A", "AAAA", "ANY", "AXFR", "CNAME", "DNSKEY", "DS", "HTTPS", "IXFR", "MX", "NS", "NSEC", "NSEC3",
@@ -25,14 +27,11 @@ var typeNames = [...]string{"other", "A", "AAAA", "ANY", "AXFR", "CNAME", "DNSKE
 var typeIndex = [256]uint8{1: 1, 28: 2, 255: 3, 252: 4, 5: 5, 48: 6, 43: 7, 65: 8, 251: 9, 15: 10, 2: 11, 47: 12, 50: 13,
 	12: 14, 46: 15, 6: 16, 33: 17, 64: 18, 16: 19}
 
-// sizeBounds are CoreDNS's buckets of message sizes.
-var sizeBounds = [...]float64{0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3}
+// sizeBounds are CoreDNS's bounds of message sizes, in octets.
+var sizeBounds = []int64{0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3}
 
-// timeBuckets is the number of CoreDNS's buckets of durations: 0.25 ms, doubled from one to the next, up to 8.192 s.
-const (
-	timeBuckets = 16
-	firstTime   = 250 * time.Microsecond
-)
+// timeBounds are CoreDNS's bounds of durations, in nanoseconds: 0.25 ms, doubled from one to the next, up to 8.192 s.
+var timeBounds = observe.Doubling(int64(250*time.Microsecond), 16)
 
 // fact is what metrics keep of one query until its batch is counted.
 type fact struct {
@@ -77,36 +76,12 @@ type tally struct {
 
 // zoneCounts are the counters of one zone.
 type zoneCounts struct {
-	requests  [len(transports)][families][len(typeNames)]uint64
+	requests  [len(transports)][len(families)][len(typeNames)]uint64
 	responses [rcodes][sources]uint64
 	do        uint64
-	duration  timeHistogram
-	size      [len(transports)]sizeHistogram
-	replySize [len(transports)]sizeHistogram
-}
-
-type timeHistogram struct {
-	buckets [timeBuckets + 1]uint64
-	sum     time.Duration
-}
-
-type sizeHistogram struct {
-	buckets [len(sizeBounds) + 1]uint64
-	sum     uint64
-}
-
-func (h *timeHistogram) add(d time.Duration) {
-	h.buckets[min(bits.Len64(uint64(max(d-1, 0)/firstTime)), timeBuckets)]++
-	h.sum += d
-}
-
-func (h *sizeHistogram) add(size uint16) {
-	i := 0
-	for i < len(sizeBounds) && float64(size) > sizeBounds[i] {
-		i++
-	}
-	h.buckets[i]++
-	h.sum += uint64(size)
+	duration  observe.Histogram                  // by timeBounds
+	size      [len(transports)]observe.Histogram // by sizeBounds
+	replySize [len(transports)]observe.Histogram // by sizeBounds
 }
 
 // add counts a batch whose queries took elapsed. zones is how many slots there may be.
@@ -125,9 +100,9 @@ func (t *tally) add(facts []fact, silent int, elapsed time.Duration, zones int) 
 		if f.do {
 			zone.do++
 		}
-		zone.duration.add(elapsed)
-		zone.size[f.proto].add(f.size)
-		zone.replySize[f.proto].add(f.replySize)
+		zone.duration.Observe(timeBounds, int64(elapsed))
+		zone.size[f.proto].Observe(sizeBounds, int64(f.size))
+		zone.replySize[f.proto].Observe(sizeBounds, int64(f.replySize))
 	}
 }
 
@@ -149,16 +124,13 @@ func (z *zoneCounts) addAll(o *zoneCounts) {
 		for f := range o.requests[p] {
 			addEach(z.requests[p][f][:], o.requests[p][f][:])
 		}
-		addEach(z.size[p].buckets[:], o.size[p].buckets[:])
-		addEach(z.replySize[p].buckets[:], o.replySize[p].buckets[:])
-		z.size[p].sum += o.size[p].sum
-		z.replySize[p].sum += o.replySize[p].sum
+		z.size[p].Add(&o.size[p])
+		z.replySize[p].Add(&o.replySize[p])
 	}
 	for r := range o.responses {
 		addEach(z.responses[r][:], o.responses[r][:])
 	}
-	addEach(z.duration.buckets[:], o.duration.buckets[:])
-	z.duration.sum += o.duration.sum
+	z.duration.Add(&o.duration)
 	z.do += o.do
 }
 
