@@ -18,6 +18,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
@@ -169,11 +170,11 @@ func (a *Admin) listen(address string, next map[string]*adminServer) (net.Listen
 	if !errors.Is(err, syscall.EADDRINUSE) || !a.lendTo(address, next) {
 		return listener, err
 	}
-	if listener, err = sharing().Listen(context.Background(), "tcp", address); err != nil {
+	if listener, err = listen.Reusing().Listen(context.Background(), "tcp", address); err != nil {
 		return nil, err
 	}
 	for _, s := range next {
-		if meet(bound(s.listener), bound(listener)) {
+		if listen.Overlaps(bound(s.listener), bound(listener)) {
 			listener.Close()
 			return nil, syscall.EADDRINUSE
 		}
@@ -194,8 +195,8 @@ func (a *Admin) lendTo(address string, next map[string]*adminServer) (lent bool)
 		to = netip.AddrPortFrom(ip, to.Port())
 	}
 	for other, s := range a.servers {
-		if next[other] == nil && meet(to, bound(s.listener)) {
-			lend(s.listener.Listener.(*net.TCPListener))
+		if next[other] == nil && listen.Overlaps(to, bound(s.listener)) {
+			listen.AllowReuse(s.listener.Listener.(*net.TCPListener))
 			lent = true
 		}
 	}
@@ -225,7 +226,10 @@ func (a *Admin) Lameduck(ctx context.Context, d time.Duration) {
 		return
 	}
 	a.options.Logger.Info("plugin/health: Going into lameduck mode for " + d.String())
-	wait(ctx, d)
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 func (s *adminServer) serve(logger *slog.Logger) {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
@@ -131,7 +132,7 @@ func TestAdminReload(t *testing.T) {
 
 // A socket of another process that would share its port, as CoreDNS's endpoints do, is refused, whatever of ours leaves meanwhile.
 func TestAdminSharesWithNobodyElse(t *testing.T) {
-	foreign, err := sharing().Listen(t.Context(), "tcp", "127.0.0.1:0")
+	foreign, err := listen.Reusing().Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
 )
 
 // someFiles is the descriptors that are not bounded by what clients do: logs, the watch, files that are read again.
@@ -12,10 +13,10 @@ const someFiles = 64
 // descriptors is how many a program that serves c has open when all its bounds are reached: a socket for each query that waits for
 // upstream, and the connections of clients.
 func descriptors(c *config.Config) int {
-	o := Options{}.withDefaults()
+	o := listen.Defaults()
 	n := someFiles
 	for i := range c.Listeners {
-		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Misses + o.StreamMiss + o.Streams)
+		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Pending + o.StreamPending + o.Streams)
 	}
 	e := EndpointsOf(c)
 	return n + adminConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))

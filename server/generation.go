@@ -13,6 +13,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
@@ -161,17 +162,18 @@ func (s *source) run(ctx context.Context) {
 }
 
 // openSocket finds or opens the sockets of an address.
-func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer Answerer, blocks []Block) error {
+func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer listen.Answerer, blocks []listen.Block) error {
 	if l := p.listeners[address]; l != nil {
 		g.listeners[address] = l
 		return nil
 	}
 	p.opened = slices.DeleteFunc(p.opened, func(l *listening) bool { return l.ended() })
-	var beside []*Listener
+	var siblings []*listen.Listener
 	for _, l := range p.opened {
-		beside = append(beside, l.Listener)
+		siblings = append(siblings, l.Listener)
 	}
-	l, err := Listen(Options{Address: address, Beside: beside, Answerer: answerer, Blocks: blocks, Log: p.queries, Logger: p.log})
+	l, err := listen.Open(listen.Options{
+		Address: address, Siblings: siblings, Answerer: answerer, Blocks: blocks, Log: p.queries, Logger: p.log})
 	if err != nil {
 		return err
 	}
@@ -199,11 +201,11 @@ func (s *source) waitForSync(ctx context.Context) error {
 	return s.Wait(ctx, s.required)
 }
 
-func blocksOf(c *config.Listener) []Block {
-	var blocks []Block
+func blocksOf(c *config.Listener) []listen.Block {
+	var blocks []listen.Block
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
-		blocks = append(blocks, Block{Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug})
+		blocks = append(blocks, listen.Block{Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug})
 	}
 	return blocks
 }

@@ -24,8 +24,9 @@ var rooms = map[string][]string{
 	"watch":            {"observe", "zones", "zones/wire"},
 	"server/logs":      {"resolver", "zones/wire"},
 	"server/metrics":   {"observe"},
+	"server/listen":    {"observe", "resolver", "server/logs", "server/metrics", "zones/wire"},
 	"server/config":    {"server/logs", "resolver", "watch", "zones", "zones/wire"},
-	"server":           {"server/config", "server/logs", "server/metrics", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
+	"server":           {"server/config", "server/listen", "server/logs", "server/metrics", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
 	"testdata/cluster": {},
 	"testdata/stories": {},
@@ -42,8 +43,8 @@ var doors = map[string][]string{
 	"github.com/spf13/viper":              {"server/config"},
 	"github.com/coredns/caddy/":           {"server/config"},
 	"github.com/prometheus/client_golang": {"server/metrics"},
-	"golang.org/x/sys":                    {"server"},
-	"github.com/miekg/dns":                {"resolver", "watch", "server", "server/config", "server/logs", "testdata/stories"},
+	"golang.org/x/sys":                    {"server/listen"},
+	"github.com/miekg/dns":                {"resolver", "watch", "server", "server/config", "server/listen", "server/logs", "testdata/stories"},
 	"golang.org/x/tools/txtar":            {"testdata/stories"},
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
 	"github.com/clusterdns/clusterdns/watch"
@@ -90,7 +91,7 @@ func (t *task) stopWithin(d time.Duration) {
 const flushTimeout = time.Second
 
 type listening struct {
-	*Listener
+	*listen.Listener
 	*task
 }
 
@@ -162,7 +163,7 @@ func (p *Program) take(g *generation, c *config.Config) {
 	p.mu.Lock()
 	p.config, p.listeners, p.sources, p.resolvers, p.awaited = c, g.listeners, g.sources, g.resolvers, g.awaited
 	p.mu.Unlock()
-	var all []*Listener
+	var all []*listen.Listener
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
 			l := g.listeners[address]
@@ -170,7 +171,7 @@ func (p *Program) take(g *generation, c *config.Config) {
 			all = append(all, l.Listener)
 		}
 	}
-	runtime.GOMAXPROCS(Processors(all))
+	runtime.GOMAXPROCS(listen.Processors(all))
 	for address, l := range oldListeners {
 		if g.listeners[address] == nil {
 			p.leaving.Go(l.stop)
@@ -178,7 +179,10 @@ func (p *Program) take(g *generation, c *config.Config) {
 	}
 	for _, r := range oldResolvers {
 		p.ending.Go(func() {
-			wait(p.base, drainTimeout)
+			select {
+			case <-p.base.Done():
+			case <-time.After(listen.Defaults().Drain):
+			}
 			r.stop()
 		})
 	}

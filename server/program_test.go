@@ -25,6 +25,26 @@ import (
 	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
+func exchange(t testing.TB, network string, to netip.AddrPort, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	client := dns.Client{Net: network, Timeout: 5 * time.Second}
+	reply, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), to.String())
+	if err != nil {
+		t.Fatalf("%s over %s: %v", name, network, err)
+	}
+	return reply
+}
+
+// until waits for what another goroutine is about to do.
+func until(t testing.TB, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("still waiting after ten seconds")
+		}
+	}
+}
+
 // town is a cluster of one service.
 const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}\n"
 

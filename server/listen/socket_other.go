@@ -1,6 +1,6 @@
 //go:build !linux
 
-package server
+package listen
 
 import (
 	"net"
@@ -9,7 +9,7 @@ import (
 )
 
 // controlSize is 0: without control messages the kernel's routing chooses the source of a reply. On a wildcard address of a host
-// with several addresses that may be another than the one that was asked.
+// with several addresses that may differ from the address that the query was sent to.
 const controlSize = 0
 
 func openEngine(address netip.AddrPort, options Options) (engine, error) {
@@ -29,15 +29,16 @@ func listenPacket(address netip.AddrPort, buffer int) (conn *net.UDPConn, contro
 	return conn, false, nil
 }
 
-// canShare says that sockets on one address and on all may stand side by side. Systems differ in whether, and whom they give a query.
-const canShare = false
+// canReuse is false: systems differ in whether a socket on one address and one on all may have the same port, and in which of them gets a
+// query.
+const canReuse = false
 
-func sharePort(syscall.RawConn) error { return nil }
+func allowReuse(syscall.RawConn) error { return nil }
 
 // queued is false: connections that wait to be accepted at the end are reset.
 func queued(*net.TCPListener) bool { return false }
 
-func deafenConn(*net.UDPConn, netip.AddrPort) {}
+func detachConn(*net.UDPConn, netip.AddrPort) {}
 
 func replyFrom([]byte) (netip.Addr, bool) { return netip.Addr{}, false }
 

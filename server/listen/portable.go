@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 // portable is the engine that runs everywhere: a few goroutines that read one net.UDPConn.
 type portable struct {
 	conn       *net.UDPConn
-	address    netip.AddrPort  // its host is the address of all queries, unless control messages tell
-	control    bool            // replies need a control message to leave from the address that was asked
-	late       context.Context // of misses
+	address    netip.AddrPort  // its host is where all queries were sent to, unless control messages say otherwise
+	control    bool            // replies need a control message to leave from the address that the query was sent to
+	late       context.Context // of pending queries
 	readers    int
 	counts     []*tally
 	sendErrors atomic.Uint64
@@ -43,23 +43,23 @@ func (p *portable) close()                 { p.conn.Close() }
 func (p *portable) run(ctx, late context.Context, l *Listener) {
 	p.late = late
 	defer context.AfterFunc(ctx, func() {
-		deafenConn(p.conn, p.address)
+		detachConn(p.conn, p.address)
 		p.conn.SetReadDeadline(time.Now().Add(lastLook))
 	})()
 	var readers sync.WaitGroup
-	pool := newMissPool(l, replySize)
+	pool := newPendingPool(l, replySize)
 	for i := range p.readers {
 		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.Buffer()), pool) })
 	}
 	readers.Wait()
-	l.misses.wait()
+	l.pending[resolver.UDP].wait()
 }
 
-// lastLook is how long what has come before the end is still read.
+// lastLook is how long datagrams that arrived before the end are still read.
 const lastLook = 20 * time.Millisecond
 
 // read serves one datagram after the other until ctx ends and there is none left.
-func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
+func (p *portable) read(ctx context.Context, w *worker, pool *pendingPool) {
 	defer w.lines.Buffer.End()
 	in, out, control := make([]byte, querySize), make([]byte, 0, replySize), make([]byte, controlSize)
 	for {
@@ -68,13 +68,13 @@ func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
 			if ctx.Err() != nil {
 				return
 			}
-			wait(ctx, 10*time.Millisecond) // a socket that fails at every call must not take a whole CPU
+			pause(ctx, 10*time.Millisecond) // a socket that fails at every call must not take a whole CPU
 			continue
 		}
 		from, local := p.source(control[:controls])
 		w.begin(time.Now(), resolver.UDP)
 		reply, result := w.serve(in[:n], out, unmap(client), local)
-		if result == resolver.Pending && !p.ask(w, pool, client, from) {
+		if result == resolver.Pending && !p.handOff(w, pool, client, from) {
 			reply, result = w.overflow(out), resolver.Send
 		}
 		if result == resolver.Send {
@@ -84,7 +84,7 @@ func (p *portable) read(ctx context.Context, w *worker, pool *missPool) {
 	}
 }
 
-// source is the control message that makes a reply leave from the address that was asked, and that address.
+// source is the control message that makes a reply leave from the address that the query was sent to, and that address.
 func (p *portable) source(control []byte) ([]byte, netip.Addr) {
 	if !p.control {
 		return nil, p.address.Addr()
@@ -96,17 +96,17 @@ func (p *portable) source(control []byte) ([]byte, netip.Addr) {
 	return control, local
 }
 
-// ask hands the query over to a goroutine that may wait. It reports whether there was one left.
-func (p *portable) ask(w *worker, pool *missPool, client netip.AddrPort, control []byte) bool {
-	m := pool.get()
-	m.take(w)
+// handOff gives the query just served to a goroutine that may wait for upstream. It reports whether there was one left.
+func (p *portable) handOff(w *worker, pool *pendingPool, client netip.AddrPort, control []byte) bool {
+	q := pool.get()
+	q.take(w)
 	from := append([]byte(nil), control...)
-	started := w.listener.misses.start(func() {
-		m.resolve(p.late, func(reply []byte) { p.send(reply, from, client) })
-		pool.put(m)
+	started := w.listener.pending[resolver.UDP].start(func() {
+		q.resolve(p.late, func(reply []byte) { p.send(reply, from, client) })
+		pool.put(q)
 	})
 	if !started {
-		pool.put(m)
+		pool.put(q)
 	}
 	return started
 }
@@ -117,5 +117,5 @@ func (p *portable) send(reply, control []byte, client netip.AddrPort) {
 	}
 }
 
-// unmap is the client's address without the form that IPv4 has on a socket for both families.
+// unmap turns the IPv4-mapped form that addresses have on a socket for both families into plain IPv4.
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

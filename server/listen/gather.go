@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"strconv"
@@ -14,7 +14,7 @@ import (
 // Gather emits the listener's counters, summed over its workers.
 func (l *Listener) Gather(emit func(metrics.Sample)) {
 	var sum tally
-	for _, t := range append(l.engine.tallies(), l.slow) {
+	for _, t := range append(l.engine.tallies(), l.shared) {
 		t.addTo(&sum)
 	}
 	server := []string{"server", l.Label()}
@@ -96,7 +96,7 @@ func (l *Listener) gatherOwn(emit func(metrics.Sample), server []string, silent 
 	gauge("clusterdns_udp_receive_buffer_bytes", "Receive buffer of the UDP sockets, as granted.", float64(buffer))
 	gauge("clusterdns_udp_engine_info", "The way UDP is read, batch or portable.", 1, "engine", l.engine.String())
 	count("clusterdns_dropped_packets_total", "Packets that got no answer: no queries, or dropped by a rule.", silent)
-	for p, pending := range map[resolver.Proto]*misses{resolver.UDP: l.misses, resolver.TCP: l.streams.misses} {
+	for p, pending := range l.pending {
 		proto := transports[p].name
 		gauge("clusterdns_upstream_waiting", "Queries that wait for upstream.", float64(pending.running.Load()), "proto", proto)
 		count("clusterdns_upstream_pool_full_total", "Queries answered SERVFAIL because too many waited for upstream.", pending.refused.Load(), "proto", proto)

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"bytes"
@@ -47,9 +47,9 @@ func logBlocks(rules ...logs.Log) []Block { return []Block{{Zones: []string{"."}
 
 // The line that parsers of CoreDNS's log know, for hits and for what waited, over both transports.
 func TestQueryLogLine(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
+	engines(t, func(t *testing.T, engine preference) {
 		out := &lines{}
-		l := serve(t, Options{Answerer: newScripted(), Engine: engine, Log: logTo(t, out),
+		l := serve(t, Options{Answerer: newScripted(), engine: engine, Log: logTo(t, out),
 			Blocks: logBlocks(logs.Log{Zone: ".", Format: logs.CommonLog, Classes: logs.AllClasses})})
 		for _, test := range []struct{ network, name, want string }{
 			{"udp", "HIT.example.", `[INFO] 127.0.0.1:PORT - 4711 "A IN hit.example. udp 40 true 4096" NOERROR qr,aa,rd 56 SECONDS`},

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"fmt"
@@ -8,20 +8,21 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Sizes of one datagram's buffers. Queries have hundreds of octets at most; what does not fit is malformed. A reply is no larger
-// than bufsize may be.
+// Sizes of one datagram's buffers. Queries have hundreds of octets at most; one that does not fit is malformed. No reply is larger than
+// the directive bufsize may be.
 const (
 	querySize = 2048
 	replySize = 4096
 )
 
-// worker answers packets for one goroutine: a reader of UDP, a TCP connection that has something to say, or a query that came back
-// from upstream. Work is done between begin and end; end counts and logs, after the replies are on their way.
+// worker answers packets for one goroutine: a reader of UDP, a connection with queries under way, or a pending query. Work is done between
+// begin and end; end counts and logs, after the replies are on their way.
 type worker struct {
 	listener *Listener
 	tally    *tally
@@ -43,7 +44,7 @@ func (w *worker) begin(now time.Time, proto resolver.Proto) {
 	w.facts, w.silent = w.facts[:0], 0
 }
 
-// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed to misses.
+// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed off.
 func (w *worker) serve(packet, buf []byte, client netip.AddrPort, local netip.Addr) (reply []byte, result resolver.Result) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -118,15 +119,15 @@ func servfail(request *resolver.Request, buf []byte, why string) []byte {
 	return request.Reply.Finish()
 }
 
-// panics counts panics, and logs one a second at most: the packet that caused one may come in floods.
+// panics counts panics, and logs at most one a second: the packet that causes them may come in floods.
 type panics struct {
 	total  atomic.Uint64
-	logged atomic.Int64 // Unix second
+	logged observe.Limiter
 }
 
 func (p *panics) count(logger *slog.Logger, cause any, now time.Time) {
 	p.total.Add(1)
-	if second := now.Unix(); p.logged.Swap(second) != second {
-		logger.Error("recovered from a panic: "+fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if omitted, ok := p.logged.Allow(now, time.Second); ok {
+		logger.Error("listen: recovered from a panic: "+fmt.Sprint(cause), "omitted", omitted, "stack", string(debug.Stack()))
 	}
 }

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func listenPacket(address netip.AddrPort, buffer int) (*net.UDPConn, bool, error
 		err := c.Control(func(fd uintptr) {
 			failed = setOptions(int(fd), network == "udp6", wildcard, buffer)
 		})
-		return errors.Join(err, failed, sharePort(c))
+		return errors.Join(err, failed, allowReuse(c))
 	}}
 	conn, err := lc.ListenPacket(context.Background(), network, address.String())
 	if err != nil {
@@ -36,12 +36,12 @@ func listenPacket(address netip.AddrPort, buffer int) (*net.UDPConn, bool, error
 	return conn.(*net.UDPConn), wildcard, nil
 }
 
-// canShare says that sockets on one address and on all may stand side by side.
-const canShare = true
+// canReuse says that a socket on one address and one on all addresses may have the same port.
+const canReuse = true
 
-// sharePort lets the socket, bound or not, share its port with others of this user that say so too. It cannot be taken back: the kernel
+// allowReuse lets the socket, bound or not, share its port with others of this user that allow it too. It cannot be taken back: the kernel
 // remembers it for the port.
-func sharePort(c syscall.RawConn) error {
+func allowReuse(c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 	return errors.Join(err, failed)
@@ -58,9 +58,9 @@ func queued(l *net.TCPListener) bool {
 	return n > 0
 }
 
-// deafen makes a UDP socket get nothing more: connected to itself, it is passed over for what others send, which goes to the sockets that
-// share its port, if there are any. What it has got can still be read, and answered to anybody.
-func deafen(fd int, address netip.AddrPort) {
+// detach makes the kernel deliver nothing more to a UDP socket. Connected to itself, it matches no sender but itself, so that datagrams go
+// to the sockets that share its port, if there are any. What it has received can still be read, and replies still go to anybody.
+func detach(fd int, address netip.AddrPort) {
 	switch address.Addr() {
 	case netip.IPv6Unspecified():
 		if unix.Connect(fd, sockaddr(netip.AddrPortFrom(netip.IPv6Loopback(), address.Port()))) == nil {
@@ -74,14 +74,14 @@ func deafen(fd int, address netip.AddrPort) {
 	unix.Connect(fd, sockaddr(address))
 }
 
-func deafenConn(conn *net.UDPConn, address netip.AddrPort) {
+func detachConn(conn *net.UDPConn, address netip.AddrPort) {
 	if raw, err := conn.SyscallConn(); err == nil {
-		raw.Control(func(fd uintptr) { deafen(int(fd), address) })
+		raw.Control(func(fd uintptr) { detach(int(fd), address) })
 	}
 }
 
-// setOptions prepares a UDP socket: a large receive buffer, and on a wildcard address the control message that tells which address
-// was asked.
+// setOptions prepares a UDP socket: a large receive buffer, and on a wildcard address the control message with the address that a
+// datagram was sent to.
 func setOptions(fd int, six, wildcard bool, buffer int) error {
 	// Only CAP_NET_ADMIN may go over net.core.rmem_max; without it, as much as is allowed is enough.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
@@ -96,9 +96,8 @@ func setOptions(fd int, six, wildcard bool, buffer int) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 }
 
-// openSocket makes a blocking UDP socket for address. The address [::] gets one for both families, or for IPv4 where the kernel has
-// no IPv6.
-func openSocket(address netip.AddrPort, share bool, buffer int) (int, error) {
+// openSocket makes a blocking UDP socket for address. For [::] it serves both families, or only IPv4 where the kernel has no IPv6.
+func openSocket(address netip.AddrPort, reuse bool, buffer int) (int, error) {
 	six := address.Addr().Is6()
 	wildcard := address.Addr().IsUnspecified()
 	family := unix.AF_INET
@@ -108,19 +107,19 @@ func openSocket(address netip.AddrPort, share bool, buffer int) (int, error) {
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		if six && wildcard && err == unix.EAFNOSUPPORT {
-			return openSocket(netip.AddrPortFrom(netip.IPv4Unspecified(), address.Port()), share, buffer)
+			return openSocket(netip.AddrPortFrom(netip.IPv4Unspecified(), address.Port()), reuse, buffer)
 		}
 		return -1, err
 	}
-	if err := bindSocket(fd, address, six, share, buffer); err != nil {
+	if err := bindSocket(fd, address, six, reuse, buffer); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-func bindSocket(fd int, address netip.AddrPort, six, share bool, buffer int) error {
-	if share {
+func bindSocket(fd int, address netip.AddrPort, six, reuse bool, buffer int) error {
+	if reuse {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 			return err
 		}
@@ -151,7 +150,7 @@ func sockaddr(address netip.AddrPort) unix.Sockaddr {
 	return to
 }
 
-// probe binds address without sharing it, which fails when any other socket has it, and gives it back.
+// probe binds address without reuse, which fails when any other socket has it, and gives it back.
 func probe(address netip.AddrPort) error {
 	fd, err := openSocket(address, false, 0)
 	if err == nil {
@@ -160,9 +159,9 @@ func probe(address netip.AddrPort) error {
 	return err
 }
 
-// replyFrom reads the address that was asked from the control message of a received datagram, and turns the message in place into
-// the one that makes the reply leave from there: only the interface is taken out, since routing knows the way back better, except for
-// link-local addresses, which have no meaning without theirs.
+// replyFrom reads the address that a datagram was sent to from its control message, and turns the message in place into the one that makes
+// the reply leave from there. The interface is cleared, since routing knows the way back better; link-local addresses keep theirs, because
+// they mean nothing without it.
 func replyFrom(control []byte) (netip.Addr, bool) {
 	const data = unix.SizeofCmsghdr // and the last eight octets before it are level and type
 	if len(control) < data+unix.SizeofInet4Pktinfo {
@@ -192,7 +191,7 @@ const (
 	meminfoDrops         = 8
 )
 
-// stateOf asks the kernel how the socket fares.
+// stateOf asks the kernel for the socket's counters.
 func stateOf(fd int) socketState {
 	var info meminfo
 	size := uint32(unsafe.Sizeof(info))

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clusterdns/clusterdns/resolver"
 )
 
 const (
@@ -18,52 +20,52 @@ const (
 	batchSize = 32
 	// idleTime is how long a reader waits in the kernel with its P before it parks.
 	idleTime = 20 * time.Millisecond
-	// A parked reader stays awake again when denseRun times one after the other it was woken within denseGap. Between a few and some
-	// fifty wakings a second parking is the cheaper way: each start of a thread with a P sends the runtime's sysmon through some sixty
-	// naps of 20 us and more.
+	// A parked reader stays awake once it has been woken denseRun times in a row, each within denseGap of the one before. Below some fifty
+	// wakings a second parking is cheaper: each time that a thread gets a P, the runtime's sysmon goes through some sixty naps of 20 us
+	// and more.
 	denseGap = 10 * time.Millisecond
 	denseRun = 4
 )
 
 // openEngine opens the sockets of UDP: of the batch engine where it can run, else of the portable one.
 func openEngine(address netip.AddrPort, options Options) (engine, error) {
-	if len(options.Beside) == 0 {
+	if len(options.Siblings) == 0 {
 		if err := probe(address); err != nil {
 			return nil, err
 		}
 	}
-	if options.Engine == Portable {
+	if options.engine == onlyPortable {
 		return openPortable(address, options)
 	}
 	b, err := openBatch(address, options)
 	if err != nil {
 		return nil, err
 	}
-	why := b.refused()
+	why := b.unusable()
 	if why == "" {
 		return b, nil
 	}
 	b.close()
-	if options.Engine == Batch {
+	if options.engine == onlyBatch {
 		return nil, errors.New("the batch engine cannot run here: " + why)
 	}
-	options.Logger.Info("UDP is served by the portable engine, at a higher cost", "reason", why)
+	options.Logger.Info("listen: UDP is served by the portable engine, at a higher cost", "reason", why)
 	return openPortable(address, options)
 }
 
 // batch is the engine for Linux: readers with a socket each, between which the kernel divides the clients (SO_REUSEPORT).
 //
 // A reader waits in recvmmsg without telling the scheduler (RawSyscall), because telling it is most of what a Go server's query costs
-// at the rates that clusters see. Three things make that sound. The socket has SO_RCVTIMEO, so the runtime's preemption signal ends the
+// at the rates that clusters see. Three things make that safe. The socket has SO_RCVTIMEO, so the runtime's preemption signal ends the
 // call with EINTR instead of restarting it, and the next function prologue lets a stop-the-world proceed. GOMAXPROCS counts each
 // reader on top of what the rest needs (Processors). And a reader that had nothing to do for idleTime is parked, so that an idle
-// server costs nothing. A reader is not locked to its thread: the preemption that sysmon asks for
-// every 10 ms would then take four switches between threads instead of none, a tenth of all CPU at 2,000 queries a second.
+// server costs nothing. A reader is not locked to its thread: the preemption that sysmon asks for every 10 ms would then take four
+// switches between threads instead of none, a tenth of all CPU at 2,000 queries a second.
 type batch struct {
 	address netip.AddrPort
 	readers []*reader
 	stop    atomic.Bool
-	mu      sync.Mutex // for closed: a scrape must not ask a descriptor that is somebody else's by now
+	mu      sync.Mutex // for closed: a scrape must not ask a descriptor that by now belongs to something else
 	closed  bool
 }
 
@@ -86,8 +88,8 @@ func openBatch(address netip.AddrPort, options Options) (*batch, error) {
 	return b, nil
 }
 
-// refused says why the engine cannot run here, "" when it can.
-func (b *batch) refused() string {
+// unusable is why the engine cannot run here, "" when it can.
+func (b *batch) unusable() string {
 	if strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1") {
 		return "GODEBUG=asyncpreemptoff=1"
 	}
@@ -154,19 +156,19 @@ func (b *batch) run(ctx, late context.Context, l *Listener) {
 	stop := context.AfterFunc(ctx, b.wake)
 	defer stop()
 	var readers sync.WaitGroup
-	pool := newMissPool(l, replySize)
+	pool := newPendingPool(l, replySize)
 	for _, r := range b.readers {
-		r.worker, r.misses, r.late = newWorker(l, &r.tally, l.options.Log.Buffer()), pool, late
+		r.worker, r.pool, r.late = newWorker(l, &r.tally, l.options.Log.Buffer()), pool, late
 		readers.Go(r.run)
 	}
 	readers.Wait()
-	l.misses.wait()
+	l.pending[resolver.UDP].wait()
 }
 
-// wake ends the readers, which have a last look at what has come: shutting down a UDP socket wakes who waits on it.
+// wake ends the readers after they have read what has arrived: shutting down a UDP socket wakes whoever waits on it.
 func (b *batch) wake() {
 	for _, r := range b.readers {
-		deafen(r.fd, b.address)
+		detach(r.fd, b.address)
 	}
 	b.stop.Store(true)
 	for _, r := range b.readers {

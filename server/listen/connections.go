@@ -1,13 +1,10 @@
-package server
+package listen
 
-import (
-	"net"
-	"sync"
-)
+import "sync"
 
-// openStreams bounds the TCP connections. When all places are taken, the connection that has been idle for longest makes room, and
-// when none is idle the new one is refused.
-type openStreams struct {
+// connections bounds the open connections. When all places are taken, the connection that has been idle for longest is closed, and when
+// none is idle the new one is refused.
+type connections struct {
 	mu       sync.Mutex
 	limit    int
 	all      map[*stream]struct{}
@@ -19,7 +16,7 @@ type openStreams struct {
 }
 
 // admit takes c, new and idle, or reports that there is no room.
-func (o *openStreams) admit(c *stream) bool {
+func (o *connections) admit(c *stream) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.accepted++
@@ -42,8 +39,8 @@ func (o *openStreams) admit(c *stream) bool {
 	return true
 }
 
-// busy says that c has one more query, or batch of them, in work. It reports false when c was closed in the meantime to make room.
-func (o *openStreams) busy(c *stream) bool {
+// busy notes that c has one more query, or batch of queries, under way. It reports false when c was closed in the meantime to make room.
+func (o *connections) busy(c *stream) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.work++
@@ -52,8 +49,8 @@ func (o *openStreams) busy(c *stream) bool {
 	return ok
 }
 
-// done ends what busy began. A connection with nothing in work is idle.
-func (o *openStreams) done(c *stream) {
+// done ends what busy began. A connection with nothing under way is idle.
+func (o *connections) done(c *stream) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.work--
@@ -63,7 +60,7 @@ func (o *openStreams) done(c *stream) {
 }
 
 // remove gives the place of c back.
-func (o *openStreams) remove(c *stream) {
+func (o *connections) remove(c *stream) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.unlink(c)
@@ -71,16 +68,16 @@ func (o *openStreams) remove(c *stream) {
 }
 
 // each calls do with all connections.
-func (o *openStreams) each(do func(*net.TCPConn) error) {
+func (o *connections) each(do func(*stream)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for c := range o.all {
-		do(c.conn)
+		do(c)
 	}
 }
 
-// link appends c to the idle.
-func (o *openStreams) link(c *stream) {
+// link appends c to the idle ones.
+func (o *connections) link(c *stream) {
 	if c.idle {
 		return
 	}
@@ -93,8 +90,8 @@ func (o *openStreams) link(c *stream) {
 	o.newest = c
 }
 
-// unlink takes c out of the idle, if it is among them.
-func (o *openStreams) unlink(c *stream) {
+// unlink removes c from the idle ones, if it is among them.
+func (o *connections) unlink(c *stream) {
 	if !c.idle {
 		return
 	}
@@ -111,14 +108,14 @@ func (o *openStreams) unlink(c *stream) {
 	c.idle, c.next, c.previous = false, nil, nil
 }
 
-// streamCounts is what metrics tell about connections.
-type streamCounts struct {
+// connectionCounts is what metrics tell about connections.
+type connectionCounts struct {
 	open                       int
 	accepted, evicted, refused uint64
 }
 
-func (o *openStreams) counts() streamCounts {
+func (o *connections) counts() connectionCounts {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return streamCounts{len(o.all), o.accepted, o.evicted, o.refused}
+	return connectionCounts{len(o.all), o.accepted, o.evicted, o.refused}
 }

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -24,12 +23,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// TestMain gives readers their processors, as the program does, and looks for goroutines that outlive their Run. Inside a process of
-// a test it is the server.
+// TestMain gives readers their processors, as the program does, and looks for goroutines that outlive their Run.
 func TestMain(m *testing.M) {
-	if os.Getenv(inside) != "" {
-		os.Exit(Main([]string{"clusterdns", "-conf", "stdin"}, os.Stdin, os.Stdout, os.Stderr))
-	}
 	runtime.GOMAXPROCS(8)
 	goleak.VerifyTestMain(m)
 }
@@ -41,6 +36,7 @@ type scripted struct {
 	release chan struct{}
 	holding atomic.Int64
 	address [4]byte
+	outside int // the Zone of names that are not in example.
 }
 
 func newScripted() *scripted {
@@ -61,8 +57,15 @@ func (s *scripted) Answer(r *resolver.Request, packet, buf []byte) ([]byte, reso
 	case "panic":
 		panic("scripted")
 	}
-	r.Block, r.Source = 0, resolver.FromKubernetes
+	r.Block, r.Zone, r.Source = 0, s.zone(r), resolver.FromKubernetes
 	return s.reply(r, buf), resolver.Send
+}
+
+func (s *scripted) zone(r *resolver.Request) int {
+	if string(r.Query.Label(r.Query.Labels()-1)) == "example" {
+		return 0
+	}
+	return s.outside
 }
 
 func (s *scripted) SendZone(r *resolver.Request, buf []byte, send func([]byte) error) error {
@@ -83,7 +86,7 @@ func (s *scripted) Resume(ctx context.Context, r *resolver.Request) ([]byte, res
 	if string(r.Query.Label(0)) == "upset" {
 		panic("scripted")
 	}
-	r.Block, r.Source = 0, resolver.FromForward
+	r.Block, r.Zone, r.Source = 0, s.zone(r), resolver.FromForward
 	return s.reply(r, make([]byte, 0, wire.MaxMessage)), resolver.Send
 }
 
@@ -120,7 +123,7 @@ func serve(t testing.TB, o Options) *Listener {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l, err := Listen(o)
+	l, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,18 +166,16 @@ func until(t testing.TB, done func() bool) {
 }
 
 // engines runs a test with each engine that this machine has.
-func engines(t *testing.T, test func(t *testing.T, engine Engine)) {
-	for _, e := range []Engine{Batch, Portable} {
-		if e == Batch && runtime.GOOS != "linux" {
-			continue
-		}
-		t.Run(e.String(), func(t *testing.T) { test(t, e) })
+func engines(t *testing.T, test func(t *testing.T, engine preference)) {
+	if runtime.GOOS == "linux" {
+		t.Run("batch", func(t *testing.T) { test(t, onlyBatch) })
 	}
+	t.Run("portable", func(t *testing.T) { test(t, onlyPortable) })
 }
 
 func TestAnswers(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
-		l := serve(t, Options{Answerer: newScripted(), Engine: engine})
+	engines(t, func(t *testing.T, engine preference) {
+		l := serve(t, Options{Answerer: newScripted(), engine: engine})
 		for _, network := range []string{"udp", "tcp"} {
 			for _, name := range []string{"hit.example.", "miss.example.", "HiT.eXample."} {
 				reply := exchange(t, network, l.Address(), name, dns.TypeA)
@@ -200,8 +201,8 @@ func TestAnswers(t *testing.T) {
 
 // Packets that are no valid queries: a reply where the header can be trusted, else silence.
 func TestMalformed(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
-		l := serve(t, Options{Answerer: newScripted(), Engine: engine})
+	engines(t, func(t *testing.T, engine preference) {
+		l := serve(t, Options{Answerer: newScripted(), engine: engine})
 		conn, err := net.Dial("udp", l.Address().String())
 		if err != nil {
 			t.Fatal(err)
@@ -237,10 +238,10 @@ func TestMalformed(t *testing.T) {
 }
 
 // The bound of queries that wait for upstream: what is over it is answered SERVFAIL at once, and hits go on.
-func TestMissesBounded(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
+func TestPendingBounded(t *testing.T) {
+	engines(t, func(t *testing.T, engine preference) {
 		s := newScripted()
-		l := serve(t, Options{Answerer: s, Engine: engine, Misses: 2, Readers: 1})
+		l := serve(t, Options{Answerer: s, engine: engine, Pending: 2, Readers: 1})
 		conn, err := dns.Dial("udp", l.Address().String())
 		if err != nil {
 			t.Fatal(err)
@@ -254,7 +255,7 @@ func TestMissesBounded(t *testing.T) {
 		if err != nil || reply.Rcode != dns.RcodeServerFailure {
 			t.Fatalf("third: %v %v", reply, err)
 		}
-		if n := l.misses.refused.Load(); n != 1 {
+		if n := l.pending[resolver.UDP].refused.Load(); n != 1 {
 			t.Errorf("%d refused, want 1", n)
 		}
 		exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
@@ -271,7 +272,7 @@ func TestMissesBounded(t *testing.T) {
 // when Run has returned.
 func hold(t *testing.T, s *scripted, o Options) (l *Listener, conns []*dns.Conn, end func(), done chan struct{}) {
 	o.Answerer, o.Blocks = s, testBlocks
-	l, err := Listen(o)
+	l, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,9 +301,9 @@ func TestDrain(t *testing.T) {
 }
 
 func testDrain(t *testing.T, address netip.AddrPort) {
-	engines(t, func(t *testing.T, engine Engine) {
+	engines(t, func(t *testing.T, engine preference) {
 		s := newScripted()
-		l, conns, end, done := hold(t, s, Options{Address: address, Engine: engine})
+		l, conns, end, done := hold(t, s, Options{Address: address, engine: engine})
 		idle := dialTCP(t, l)
 		until(t, func() bool { return l.streams.open.counts().open == 2 })
 		end()
@@ -327,13 +328,13 @@ func testDrain(t *testing.T, address netip.AddrPort) {
 }
 
 // Run ends while queries wait for upstream for too long, and leaves nothing behind (goleak).
-func TestRunEndsWithMissesUnderWay(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
+func TestRunEndsWithPendingQueries(t *testing.T) {
+	engines(t, func(t *testing.T, engine preference) {
 		s := newScripted()
-		l, _, end, done := hold(t, s, Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Engine: engine, Drain: time.Millisecond})
+		l, _, end, done := hold(t, s, Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), engine: engine, Drain: time.Millisecond})
 		end()
 		<-done
-		again, err := Listen(Options{Address: l.Address(), Answerer: s, Blocks: testBlocks, Engine: engine})
+		again, err := Open(Options{Address: l.Address(), Answerer: s, Blocks: testBlocks, engine: engine})
 		if err != nil {
 			t.Fatalf("the address was not given back: %v", err)
 		}
@@ -342,9 +343,9 @@ func TestRunEndsWithMissesUnderWay(t *testing.T) {
 }
 
 func TestSecondInstanceIsRefused(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
-		l := serve(t, Options{Answerer: newScripted(), Engine: engine})
-		other, err := Listen(Options{Address: l.Address(), Answerer: newScripted()})
+	engines(t, func(t *testing.T, engine preference) {
+		l := serve(t, Options{Answerer: newScripted(), engine: engine})
+		other, err := Open(Options{Address: l.Address(), Answerer: newScripted()})
 		if err == nil {
 			other.Close()
 			t.Fatal("two listeners share an address")
@@ -359,7 +360,7 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 func TestSharedUDPPortIsRefused(t *testing.T) {
 	l := serve(t, Options{Answerer: newScripted()})
 	l.streams.listener.Close()
-	if other, err := Listen(Options{Address: l.Address(), Answerer: newScripted()}); err == nil {
+	if other, err := Open(Options{Address: l.Address(), Answerer: newScripted()}); err == nil {
 		other.Close()
 		t.Fatal("two listeners share a UDP port")
 	}
@@ -367,14 +368,14 @@ func TestSharedUDPPortIsRefused(t *testing.T) {
 
 // On a wildcard address, replies leave from the address that was asked, for clients of both families.
 func TestReplySource(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
+	engines(t, func(t *testing.T, engine preference) {
 		for _, test := range []struct{ listen, ask string }{
 			{"[::]:0", "127.0.0.2"}, {"[::]:0", "127.0.0.1"}, {"[::]:0", "::1"}, {"0.0.0.0:0", "127.0.0.2"}, {"127.0.0.2:0", "127.0.0.2"}, {"[::1]:0", "::1"},
 		} {
 			if !isLocal(test.ask) {
 				continue // 127.0.0.2 is an address of Linux only, and a machine may be without IPv6
 			}
-			l := serve(t, Options{Answerer: newScripted(), Engine: engine, Address: netip.MustParseAddrPort(test.listen)})
+			l := serve(t, Options{Answerer: newScripted(), engine: engine, Address: netip.MustParseAddrPort(test.listen)})
 			to := netip.AddrPortFrom(netip.MustParseAddr(test.ask), l.Address().Port())
 			for _, name := range []string{"hit.example.", "miss.example."} {
 				askFrom(t, to, name)
@@ -417,8 +418,8 @@ func askFrom(t *testing.T, to netip.AddrPort, name string) {
 }
 
 func TestSetResolver(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
-		l := serve(t, Options{Answerer: newScripted(), Engine: engine})
+	engines(t, func(t *testing.T, engine preference) {
+		l := serve(t, Options{Answerer: newScripted(), engine: engine})
 		exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
 		second := newScripted()
 		second.address = [4]byte{192, 0, 2, 2}
@@ -437,7 +438,7 @@ func TestSetResolver(t *testing.T) {
 
 // The function that each packet goes through costs no allocation, with counters and the query log on.
 func TestServeAllocatesNothing(t *testing.T) {
-	l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Log: logs.NewQueryLog(nil),
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Log: logs.NewQueryLog(nil),
 		Blocks: []Block{{Zones: []string{"cluster.local.", "."}, Metrics: true, Log: []logs.Log{{Zone: ".", Format: logs.CommonLog, Classes: logs.AllClasses}}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -461,7 +462,7 @@ func TestServeAllocatesNothing(t *testing.T) {
 
 // BenchmarkServe is the share of a query's cost that is neither the kernel's nor the resolver's.
 func BenchmarkServe(b *testing.B) {
-	l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks})
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks})
 	if err != nil {
 		b.Fatal(err)
 	}

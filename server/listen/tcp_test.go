@@ -1,9 +1,11 @@
-package server
+package listen
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -66,7 +68,7 @@ func TestPipelineIsBounded(t *testing.T) {
 	names := slices.Repeat([]string{"hold.example."}, 2*streamPipeline)
 	conn.Conn.Write(framed(names...))
 	until(t, func() bool { return s.holding.Load() >= streamPipeline })
-	if n := l.streams.misses.running.Load(); n != streamPipeline {
+	if n := l.streams.pending.running.Load(); n != streamPipeline {
 		t.Errorf("%d queries of one connection wait, the bound is %d", n, streamPipeline)
 	}
 	close(s.release)
@@ -240,4 +242,36 @@ func TestWriteTimeout(t *testing.T) {
 	conn.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	conn.Conn.Write(framed(slices.Repeat([]string{"many.example."}, 64)...))
 	until(t, func() bool { c := l.streams.open.counts(); return c.accepted == 1 && c.open == 0 })
+}
+
+// A connection need not be TCP: what it asks is answered, what waits for upstream too, and at the end it is closed although it cannot be
+// shut down for reading alone.
+func TestStreamOverAnyConnection(t *testing.T) {
+	s := newScripted()
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: s, Blocks: testBlocks, IdleTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.streams.late = t.Context()
+	client, server := net.Pipe()
+	client.SetDeadline(time.Now().Add(10 * time.Second))
+	c := newStream(l.streams, server)
+	l.streams.open.admit(c)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); c.serve(ctx) }()
+	conn := &dns.Conn{Conn: client}
+	for _, name := range []string{"hit.example.", "miss.example."} {
+		client.Write(framed(name))
+		if reply, err := conn.ReadMsg(); err != nil || len(reply.Answer) != 1 {
+			t.Errorf("%s: %v %v", name, reply, err)
+		}
+	}
+	cancel()
+	l.streams.open.each((*stream).closeRead)
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection did not end: %v", err)
+	}
+	<-done
 }

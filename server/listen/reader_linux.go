@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"context"
@@ -20,16 +20,16 @@ type mmsghdr struct {
 	size   uint32
 }
 
-// mmsg is recvmmsg or sendmmsg without a word to the scheduler.
+// mmsg calls recvmmsg or sendmmsg without telling the scheduler, so that the thread keeps its P meanwhile.
 func mmsg(call uintptr, fd int, messages []mmsghdr, flags uintptr) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(messages))), uintptr(len(messages)), flags, 0, 0)
 	return int(n), errno
 }
 
-// nameSize is the room for a client's socket address, that of IPv6.
+// nameSize is the size of the largest socket address of a client, which is that of IPv6.
 const nameSize = unix.SizeofSockaddrInet6
 
-// slot is the room of one datagram and its reply. The odd size keeps the slots' first lines out of the same set of the CPU's cache.
+// slot is the memory of one datagram and its reply. The odd size keeps the first lines of slots out of the same set of the CPU's cache.
 type slot struct {
 	in  [querySize]byte
 	out [replySize]byte
@@ -39,18 +39,18 @@ type slot struct {
 // reader serves one socket on one thread.
 type reader struct {
 	fd       int
-	local    netip.Addr // the address of all queries, unless control messages tell
+	local    netip.Addr // where all queries were sent to, unless control messages say otherwise
 	wildcard bool
 	park     *park
 	awake    bool      // packets come fast enough to wait for them in the kernel
-	dense    int       // wakings in a row that came fast
+	dense    int       // how many wakings in a row came within denseGap of the one before
 	woken    time.Time // the last of them
 	stop     *atomic.Bool
 	failed   atomic.Uint64 // replies that the kernel did not take
 
-	late   context.Context // of misses
+	late   context.Context // of pending queries
 	worker *worker
-	misses *missPool
+	pool   *pendingPool
 	tally  tally
 
 	slots    [batchSize]slot
@@ -94,7 +94,7 @@ func (r *reader) rearm(n int) {
 // lastBatches is more than a receive buffer holds.
 const lastBatches = 1024
 
-// run serves until stop is set and what had come before it is answered.
+// run serves until stop is set and what has arrived before it is answered.
 func (r *reader) run() {
 	defer r.worker.lines.Buffer.End()
 	for !r.stop.Load() {
@@ -132,8 +132,8 @@ func (r *reader) wait() (int, unix.Errno) {
 	return r.receive(unix.MSG_DONTWAIT)
 }
 
-// receive receives datagrams; with MSG_WAITFORONE it waits for them, at most idleTime. It must have a prologue of its own, because
-// that is where a stop-the-world takes hold of the reader between two calls.
+// receive receives datagrams; with MSG_WAITFORONE it waits for them, at most idleTime. It must not be inlined, because its prologue is
+// where a stop-the-world can stop the reader between two calls.
 //
 //go:noinline
 func (r *reader) receive(flags uintptr) (int, unix.Errno) {
@@ -144,13 +144,13 @@ func (r *reader) receive(flags uintptr) (int, unix.Errno) {
 func (r *reader) serve(n int) {
 	w := r.worker
 	w.begin(time.Now(), resolver.UDP)
-	replies, misses := 0, 0
+	replies, pending := 0, 0
 	for i := range n {
-		local := r.asked(i)
+		local := r.localOf(i)
 		reply, result := w.serve(r.packet(i), r.slots[i].out[:0], clientOf(&r.names[i]), local)
 		if result == resolver.Pending {
-			if r.ask(i) {
-				misses++
+			if r.handOff(i) {
+				pending++
 				continue
 			}
 			reply, result = w.overflow(r.slots[i].out[:0]), resolver.Send
@@ -163,8 +163,8 @@ func (r *reader) serve(n int) {
 	r.send(replies)
 	w.end(time.Now())
 	r.rearm(n)
-	if misses > 0 {
-		runtime.Gosched() // their goroutines are in this P's queue: they start now and here, not when another thread has come to steal them
+	if pending > 0 {
+		runtime.Gosched() // their goroutines are in this P's queue, and start here and now instead of when another thread steals them
 	}
 }
 
@@ -173,8 +173,8 @@ func (r *reader) packet(i int) []byte {
 	return r.slots[i].in[:min(int(r.in[i].size), querySize)]
 }
 
-// asked is the address that the i-th datagram was sent to; its control message becomes the reply's.
-func (r *reader) asked(i int) netip.Addr {
+// localOf is the address that the i-th datagram was sent to; its control message becomes the reply's.
+func (r *reader) localOf(i int) netip.Addr {
 	if !r.wildcard {
 		return r.local
 	}
@@ -219,20 +219,20 @@ func (r *reader) send(n int) {
 	}
 }
 
-// ask hands the i-th query, just served, over to a goroutine that may wait. It reports whether there was one left.
-func (r *reader) ask(i int) bool {
-	m := r.misses.get()
-	m.take(r.worker)
+// handOff gives the i-th query, just served, to a goroutine that may wait for upstream. It reports whether there was one left.
+func (r *reader) handOff(i int) bool {
+	q := r.pool.get()
+	q.take(r.worker)
 	to := &envelope{name: r.names[i], header: r.in[i].header}
 	if r.wildcard {
 		to.control = r.controls[i]
 	}
-	started := r.worker.listener.misses.start(func() {
-		m.resolve(r.late, func(reply []byte) { r.reply(to, reply) })
-		r.misses.put(m)
+	started := r.worker.listener.pending[resolver.UDP].start(func() {
+		q.resolve(r.late, func(reply []byte) { r.reply(to, reply) })
+		r.pool.put(q)
 	})
 	if !started {
-		r.misses.put(m)
+		r.pool.put(q)
 	}
 	return started
 }
@@ -245,7 +245,7 @@ type envelope struct {
 	vec     unix.Iovec
 }
 
-// reply sends a late reply, from the goroutine that has waited for it. Not waiting, the call is too short to tell the scheduler.
+// reply sends a late reply, from the goroutine that has waited for it. The call does not block, so the scheduler need not be told.
 func (r *reader) reply(to *envelope, reply []byte) {
 	to.vec.Base = unsafe.SliceData(reply)
 	to.vec.SetLen(len(reply))

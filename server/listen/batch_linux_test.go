@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ import (
 // awake opens a listener whose readers wait in the kernel for an hour, with their Ps, and are never parked.
 func awake(t testing.TB, readers int) *Listener {
 	t.Helper()
-	l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks, Engine: Batch, Readers: readers})
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks, engine: onlyBatch, Readers: readers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestStopTheWorldWithBlockedReaders(t *testing.T) {
 
 // The same under load: packets are answered and collections end, while both go on.
 func TestCollectionsUnderLoad(t *testing.T) {
-	l := serve(t, Options{Answerer: newScripted(), Engine: Batch, Readers: 2})
+	l := serve(t, Options{Answerer: newScripted(), engine: onlyBatch, Readers: 2})
 	var asked sync.WaitGroup
 	var collected atomic.Bool
 	for range 2 {
@@ -87,7 +87,7 @@ func TestFallback(t *testing.T) {
 		t.Errorf("without asynchronous preemption the engine is %s", got)
 	}
 	exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
-	if l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Engine: Batch}); err == nil {
+	if l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), engine: onlyBatch}); err == nil {
 		l.Close()
 		t.Error("the batch engine was opened without asynchronous preemption")
 	}
@@ -95,7 +95,7 @@ func TestFallback(t *testing.T) {
 
 // Readers go to sleep and wake up again whatever the rate.
 func TestReaderParksAndWakes(t *testing.T) {
-	l := serve(t, Options{Answerer: newScripted(), Engine: Batch, Readers: 1})
+	l := serve(t, Options{Answerer: newScripted(), engine: onlyBatch, Readers: 1})
 	for _, burst := range []int{1, 50, 1, 50} {
 		for range burst {
 			exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
@@ -106,7 +106,7 @@ func TestReaderParksAndWakes(t *testing.T) {
 
 // What the kernel drops is counted.
 func TestKernelDrops(t *testing.T) {
-	l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks, Readers: 1, Buffer: 4096})
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks, Readers: 1, Buffer: 4096})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,8 +132,8 @@ func TestKernelDrops(t *testing.T) {
 
 // Many clients at once over both engines: every query is answered, each by its own reply.
 func TestManyClients(t *testing.T) {
-	engines(t, func(t *testing.T, engine Engine) {
-		l := serve(t, Options{Answerer: newScripted(), Engine: engine, Readers: 2})
+	engines(t, func(t *testing.T, engine preference) {
+		l := serve(t, Options{Answerer: newScripted(), engine: engine, Readers: 2})
 		var clients sync.WaitGroup
 		for i := range 8 {
 			clients.Go(func() {
