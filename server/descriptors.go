@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
 )
@@ -18,8 +19,8 @@ func descriptors(c *config.Config) int {
 	for i := range c.Listeners {
 		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Pending + o.StreamPending + o.Streams)
 	}
-	e := EndpointsOf(c)
-	return n + adminConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))
+	e := endpointsOf(c)
+	return n + admin.MaxConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))
 }
 
 // fewDescriptors warns when limit, that of the process, is less than c may need; "" when it is enough. Go has raised the soft limit to

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/logs"
@@ -208,6 +209,12 @@ func blocksOf(c *config.Listener) []listen.Block {
 		blocks = append(blocks, listen.Block{Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug})
 	}
 	return blocks
+}
+
+// endpointsOf are the admin endpoints that c asks for.
+func endpointsOf(c *config.Config) admin.Endpoints {
+	return admin.Endpoints{Health: c.Health.Addresses, Ready: c.Ready.Addresses, Prometheus: c.Prometheus.Addresses, Pprof: c.Pprof.Addresses,
+		Continuously: c.Ready.Continuously, At: c.EndpointAt}
 }
 
 // localAddresses are the addresses that clients may reach this server by: those it is bound to, else all of the machine's but loopback.

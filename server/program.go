@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/logs"
@@ -25,7 +26,7 @@ type Program struct {
 	log     *slog.Logger
 	queries *logs.QueryLog
 	metrics *metrics.Collector
-	admin   *Admin
+	admin   *admin.Server
 	base    context.Context // of all that runs but the listeners, which end before the rest
 	end     context.CancelFunc
 	logging *task
@@ -119,7 +120,7 @@ func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
 		listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
 	p.base, p.end = context.WithCancel(context.Background())
-	p.admin = NewAdmin(AdminOptions{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
+	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)
 	p.serving = start(p.base, p.admin.Run)
 	p.metrics.Set("program", p.samples)
@@ -142,7 +143,7 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 		err = p.listen(g, c)
 	}
 	if err == nil {
-		err = p.admin.Set(EndpointsOf(c))
+		err = p.admin.Set(endpointsOf(c))
 	}
 	if err != nil {
 		g.abandon()

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
@@ -45,14 +48,30 @@ func until(t testing.TB, done func() bool) {
 	}
 }
 
+// get asks an admin endpoint, over a connection of its own.
+func get(t *testing.T, a *admin.Server, asked, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	reply, err := client.Get("http://" + a.Addresses()[asked].String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply.StatusCode, string(body)
+}
+
 // town is a cluster of one service.
 const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}\n"
 
 // web is a name of the town.
 const web = "web.prod.svc.cluster.local."
 
-// admin is where test programs have their admin endpoints.
-const admin = "127.0.0.1:0"
+// adminAddress is where test programs have their admin endpoints.
+const adminAddress = "127.0.0.1:0"
 
 // running is a whole program that serves a Corefile of a folder of its own, as the command does.
 type running struct {
@@ -356,7 +375,7 @@ func TestReloadFails(t *testing.T) {
 
 // TestFailureIsSaidOnce: a file that stays bad is told once, and tried again at each look; so is the next mistake.
 func TestFailureIsSaidOnce(t *testing.T) {
-	const good = ".:0 {\n bind 127.0.0.1\n reload\n prometheus " + admin + "\n}\n"
+	const good = ".:0 {\n bind 127.0.0.1\n reload\n prometheus " + adminAddress + "\n}\n"
 	r := launch(t, good)
 	for i, bad := range []string{"forwrad", "erors", "forwrad"} {
 		r.write(t, "Corefile", ".:0 {\n "+bad+"\n}\n")
@@ -385,16 +404,16 @@ func TestReady(t *testing.T) {
 		name, first, second string
 		code                int
 	}{
-		{"the read one has it", here + "\n ready " + admin, away, 200},
-		{"the other one has it", here, away + "\n ready " + admin, 503},
-		{"both have it", here + "\n ready " + admin, away + "\n ready " + admin, 503},
-		{"one has it, with both sources", here + "\n " + away + "\n ready " + admin, "log", 503},
-		{"no source is its own", "ready " + admin, away + "\n " + here, 200},
+		{"the read one has it", here + "\n ready " + adminAddress, away, 200},
+		{"the other one has it", here, away + "\n ready " + adminAddress, 503},
+		{"both have it", here + "\n ready " + adminAddress, away + "\n ready " + adminAddress, 503},
+		{"one has it, with both sources", here + "\n " + away + "\n ready " + adminAddress, "log", 503},
+		{"no source is its own", "ready " + adminAddress, away + "\n " + here, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := launch(t, ".:0 {\n bind 127.0.0.1\n "+c.first+"\n}\naway.local:0 {\n bind 127.0.0.1\n "+c.second+"\n}\n")
 			until(t, func() bool { return r.answer(t, web) == "5 A 10.96.0.1" || !strings.Contains(c.first, "town") })
-			code, body := get(t, r.admin, admin, "/ready")
+			code, body := get(t, r.admin, adminAddress, "/ready")
 			if code != c.code || code == 503 && body != "kubernetes" {
 				t.Errorf("%d %q, want %d", code, body, c.code)
 			}
@@ -462,7 +481,7 @@ func TestEndWhileReloadWaits(t *testing.T) {
 
 // TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources come and go.
 func TestSourceIsShared(t *testing.T) {
-	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + admin + "\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
+	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + adminAddress + "\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
 	const shared = "in-addr.arpa:0 {\n bind 127.0.0.1\n kubernetes cluster.local in-addr.arpa {\n  manifests town\n  ttl 9\n }\n}\n"
 	other := strings.NewReplacer("in-addr", "ip6", "manifests town", "manifests town\n  labels app=db").Replace(shared)
 	r := launch(t, head+shared)
@@ -550,10 +569,10 @@ func TestQueryWaitsThroughEnd(t *testing.T) {
 		}
 		return err != nil
 	})
-	if code, _ := get(t, r.admin, admin, "/health"); code != 200 {
+	if code, _ := get(t, r.admin, adminAddress, "/health"); code != 200 {
 		t.Errorf("/health is %d", code)
 	}
-	if code, body := get(t, r.admin, admin, "/ready"); code != 503 || body != "Shutting down" {
+	if code, body := get(t, r.admin, adminAddress, "/ready"); code != 503 || body != "Shutting down" {
 		t.Errorf("/ready is %d %s", code, body)
 	}
 	upstream.release()
@@ -569,7 +588,7 @@ func TestRunLeavesNothing(t *testing.T) {
 		" kubernetes cluster.local {\n  manifests town\n }\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n }\n}\n"
 	r := launch(t, corefile)
 	r.answer(t, "somewhere.test.")
-	get(t, r.admin, admin, "/metrics")
+	get(t, r.admin, adminAddress, "/metrics")
 	r.reload(t, strings.Replace(corefile, "manifests town", "endpoint http://127.0.0.1:2\n  startup_timeout 1ms", 1), refused)
 	r.reload(t, strings.Replace(corefile, "endpoint http://127.0.0.1:1", "manifests town\n  labels app=db", 1), reloaded)
 	r.stop()

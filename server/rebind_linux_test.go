@@ -61,7 +61,7 @@ func TestRebindEndpoints(t *testing.T) {
 		return ".:0 {\n bind 127.0.0.1\n health " + health + "\n ready " + ready + "\n}\n"
 	}
 	r := launch(t, corefile("127.0.0.1:0", "127.0.0.1:0"))
-	_, port, _ := net.SplitHostPort(r.admin.addresses()["127.0.0.1:0"].String())
+	_, port, _ := net.SplitHostPort(r.admin.Addresses()["127.0.0.1:0"].String())
 	for _, address := range []string{":" + port, "localhost:" + port, "0.0.0.0:" + port, ":" + port} {
 		r.reload(t, corefile(address, address), reloaded)
 		for _, path := range []string{"/health", "/ready"} {

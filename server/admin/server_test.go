@@ -1,4 +1,4 @@
-package server
+package admin
 
 import (
 	"context"
@@ -16,22 +16,11 @@ import (
 	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
-// addresses are where the endpoints are served, by the address that was asked for: with port 0 they differ.
-func (a *Admin) addresses() map[string]net.Addr {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	addresses := map[string]net.Addr{}
-	for asked, s := range a.servers {
-		addresses[asked] = s.listener.Addr()
-	}
-	return addresses
-}
-
 // get asks an admin endpoint, over a connection of its own.
-func get(t *testing.T, a *Admin, asked, path string) (int, string) {
+func get(t *testing.T, a *Server, asked, path string) (int, string) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	reply, err := client.Get("http://" + a.addresses()[asked].String() + path)
+	reply, err := client.Get("http://" + a.Addresses()[asked].String() + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +32,9 @@ func get(t *testing.T, a *Admin, asked, path string) (int, string) {
 	return reply.StatusCode, string(body)
 }
 
-func newAdmin(t *testing.T, o AdminOptions) *Admin {
+func run(t *testing.T, o Options) *Server {
 	o.Logger = slog.New(slog.DiscardHandler)
-	a := NewAdmin(o)
+	a := New(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { a.Run(ctx); close(done) }()
@@ -53,9 +42,9 @@ func newAdmin(t *testing.T, o AdminOptions) *Admin {
 	return a
 }
 
-func TestAdminEndpoints(t *testing.T) {
+func TestEndpoints(t *testing.T) {
 	missing := []string{"kubernetes", "hosts"}
-	a := newAdmin(t, AdminOptions{NotReady: func() []string { return missing }, Metrics: metrics.New("1", "2").Handler()})
+	a := run(t, Options{NotReady: func() []string { return missing }, Metrics: metrics.New("1", "2").Handler()})
 	const health, other = "127.0.0.1:0", "localhost:0"
 	if err := a.Set(Endpoints{Health: []string{health}, Ready: []string{health, other}, Prometheus: []string{other}, Pprof: []string{other}}); err != nil {
 		t.Fatal(err)
@@ -84,7 +73,7 @@ func TestAdminEndpoints(t *testing.T) {
 
 func TestReadyContinuously(t *testing.T) {
 	missing := []string(nil)
-	a := newAdmin(t, AdminOptions{NotReady: func() []string { return missing }})
+	a := run(t, Options{NotReady: func() []string { return missing }})
 	if err := a.Set(Endpoints{Ready: []string{"127.0.0.1:0"}, Continuously: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -96,17 +85,17 @@ func TestReadyContinuously(t *testing.T) {
 }
 
 // A reload keeps the sockets that it can, opens new ones before it closes old ones, and changes nothing when it fails.
-func TestAdminReload(t *testing.T) {
-	a := newAdmin(t, AdminOptions{})
+func TestReload(t *testing.T) {
+	a := run(t, Options{})
 	const first, second = "127.0.0.1:0", "localhost:0"
 	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
 		t.Fatal(err)
 	}
-	kept := a.addresses()[first].String()
+	kept := a.Addresses()[first].String()
 	if err := a.Set(Endpoints{Health: []string{second}, Ready: []string{first}}); err != nil {
 		t.Fatal(err)
 	}
-	if now := a.addresses()[first].String(); now != kept {
+	if now := a.Addresses()[first].String(); now != kept {
 		t.Errorf("the socket moved from %s to %s", kept, now)
 	}
 	if code, _ := get(t, a, first, "/ready"); code != 200 {
@@ -115,30 +104,30 @@ func TestAdminReload(t *testing.T) {
 	if code, _ := get(t, a, first, "/health"); code != 404 {
 		t.Errorf("/health at the kept socket: %d", code)
 	}
-	taken := a.addresses()[second].String()
+	taken := a.Addresses()[second].String()
 	if err := a.Set(Endpoints{Health: []string{first, "127.0.0.1:00", taken, "host.invalid:80"}}); err == nil {
 		t.Error("a bad address was accepted")
 	}
-	if got := a.addresses(); len(got) != 2 {
+	if got := a.Addresses(); len(got) != 2 {
 		t.Errorf("after a failed reload: %v", got)
 	}
 	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.addresses(); len(got) != 1 {
+	if got := a.Addresses(); len(got) != 1 {
 		t.Errorf("after the second was dropped: %v", got)
 	}
 }
 
 // A socket of another process that would share its port, as CoreDNS's endpoints do, is refused, whatever of ours leaves meanwhile.
-func TestAdminSharesWithNobodyElse(t *testing.T) {
+func TestNobodyElseMayReuse(t *testing.T) {
 	foreign, err := listen.Reusing().Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer foreign.Close()
 	_, port, _ := net.SplitHostPort(foreign.Addr().String())
-	a := newAdmin(t, AdminOptions{})
+	a := run(t, Options{})
 	for _, before := range []Endpoints{{}, {Health: []string{"127.0.0.1:0"}}} {
 		if err := a.Set(before); err != nil {
 			t.Fatal(err)
@@ -160,7 +149,7 @@ func (pipes) Accept() (net.Conn, error) {
 }
 
 // No more connections are accepted than there are slots, and one that is closed, however often, makes room for one.
-func TestAdminConnectionsBounded(t *testing.T) {
+func TestConnectionsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &boundedListener{pipes{}, make(chan struct{}, 3)}
 		conns := make(chan net.Conn, 10)
@@ -183,11 +172,11 @@ func TestAdminConnectionsBounded(t *testing.T) {
 		}
 		(<-conns).Close() // room for the last
 	})
-	a := newAdmin(t, AdminOptions{})
-	if err := a.Set(Endpoints{Health: []string{admin}}); err != nil {
+	a := run(t, Options{})
+	if err := a.Set(Endpoints{Health: []string{"127.0.0.1:0"}}); err != nil {
 		t.Fatal(err)
 	}
-	if n := cap(a.servers[admin].listener.slots); n != adminConns {
-		t.Errorf("%d slots, want %d", n, adminConns)
+	if n := cap(a.sockets["127.0.0.1:0"].listener.slots); n != MaxConns {
+		t.Errorf("%d slots, want %d", n, MaxConns)
 	}
 }
