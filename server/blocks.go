@@ -71,7 +71,8 @@ func forwardSamples(c *resolver.ForwardCounts, emit func(metrics.Sample)) {
 	}
 }
 
-// upstreamSamples emits the metrics of one upstream, under the names of today and the older ones that many dashboards still query.
+// upstreamSamples emits the metrics of one upstream, under the names of today and the older ones that many dashboards
+// still query.
 func upstreamSamples(u *resolver.UpstreamCounts, emit func(metrics.Sample)) {
 	to := []string{"proxy_name", "forward", "to", u.To}
 	count := func(name, help string, value uint64, labels ...string) {

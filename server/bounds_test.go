@@ -30,7 +30,8 @@ const (
 	streamCost        = 106
 )
 
-// TestReadmeBoundsFull holds what all bounds cost when they are reached at once to the README, and to the memory of the deployment.
+// TestReadmeBoundsFull holds what all bounds cost when they are reached at once to the README, and to the memory of the
+// deployment.
 func TestReadmeBoundsFull(t *testing.T) {
 	t.Chdir("..")
 	o := listen.Defaults()

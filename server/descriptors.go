@@ -8,11 +8,11 @@ import (
 	"github.com/clusterdns/clusterdns/server/listen"
 )
 
-// someFiles is the descriptors that are not bounded by what clients do: logs, the watch, files that are read again.
+// someFiles is how many descriptors are open whatever clients do: logs, the watch, files that are read again.
 const someFiles = 64
 
-// descriptors is how many a program that serves c has open when all its bounds are reached: a socket for each query that waits for
-// upstream, and the connections of clients.
+// descriptors is how many descriptors a program that serves c has open when all its bounds are reached: a socket for
+// each query that waits for upstream, and the connections of clients.
 func descriptors(c *config.Config) int {
 	o := listen.Defaults()
 	n := someFiles
@@ -23,13 +23,13 @@ func descriptors(c *config.Config) int {
 	return n + admin.MaxConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))
 }
 
-// fewDescriptors warns when limit, that of the process, is less than c may need; "" when it is enough. Go has raised the soft limit to
-// the hard one by then.
+// fewDescriptors warns when limit, that of the process, is less than c may need; "" when it is enough. By then Go has
+// raised the soft limit to the hard one.
 func fewDescriptors(c *config.Config, limit uint64) string {
 	needed := descriptors(c)
 	if uint64(needed) <= limit {
 		return ""
 	}
-	return fmt.Sprintf("this process may open %d files and sockets (RLIMIT_NOFILE), and %d when all bounds are reached: queries would fail then; "+
+	return fmt.Sprintf("server: this process may open %d files and sockets (RLIMIT_NOFILE), and %d when all bounds are reached: queries would fail then; "+
 		"raise the hard limit (ulimit -Hn, LimitNOFILE of systemd, the container runtime)", limit, needed)
 }

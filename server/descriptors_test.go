@@ -9,7 +9,8 @@ import (
 	"github.com/clusterdns/clusterdns/server/listen"
 )
 
-// TestFewDescriptors: the warning comes exactly when the limit is below what the bounds add up to, for all addresses and endpoints.
+// TestFewDescriptors: the warning comes exactly when the limit is below what the bounds add up to, for all addresses
+// and endpoints.
 func TestFewDescriptors(t *testing.T) {
 	parse := func(corefile string) *config.Config {
 		c, err := config.Parse("Corefile", []byte(corefile), config.Settings{Port: 53})

@@ -10,7 +10,8 @@ import (
 // failuresShown is how many failures of a block are logged one by one in a second.
 const failuresShown = 10
 
-// The failures of a whole program: a flood is bounded, and what its block still has to say at the end, or when a reload replaces it, is said.
+// The failures of a whole program: a flood is bounded, and what its block still has to say at the end, or when a reload
+// replaces it, is said.
 func TestFailuresOfProgram(t *testing.T) {
 	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m ^2.lost\n }\n forward . 127.0.0.1:1 {\n  health_check 0s\n }\n}\n"
 	const pending = "[ERROR] plugin/errors: 3 errors like '^2.lost' occurred in last 5m0s"

@@ -20,14 +20,15 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// generation is what a Config needs beyond what runs already. It is either taken whole or given back.
+// generation is everything that a Config needs, of which some runs already. Either the program takes it as a whole, or
+// it is abandoned.
 type generation struct {
 	listeners map[netip.AddrPort]*listening
 	sources   map[watch.Options]*source
 	resolvers []*answering
 	awaited   []*source // those of blocks with `ready`
-	started   []*source // those that p had not
-	fresh     []func()  // give back what was opened for it
+	started   []*source // those that did not run before
+	fresh     []func()  // each ends something that was started for it
 }
 
 func (g *generation) abandon() {
@@ -36,7 +37,7 @@ func (g *generation) abandon() {
 	}
 }
 
-// open starts what c needs to answer: sources that p has not, and resolvers.
+// open starts what c needs to answer: resolvers, and the sources that do not run yet.
 func (p *Program) open(g *generation, c *config.Config) error {
 	for i := range c.Listeners {
 		if err := p.openResolver(g, &c.Listeners[i], p.like(i)); err != nil {
@@ -46,7 +47,8 @@ func (p *Program) open(g *generation, c *config.Config) error {
 	return nil
 }
 
-// listen opens the sockets that c needs and p has not. They serve at once, because they may take queries from sockets that p has.
+// listen opens the sockets that c needs and that are not open yet. They serve at once, because the kernel may give them
+// queries that the sockets of the old generation had until then.
 func (p *Program) listen(g *generation, c *config.Config) error {
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
@@ -121,7 +123,7 @@ func (g *generation) await(b *config.Block, s *source) {
 	}
 }
 
-// share is the source with these options, which are c's: one that runs already, or a new one.
+// share is the source with these options of c: one that runs already, or a new one.
 func (p *Program) share(g *generation, c *config.Source, options watch.Options) (*source, error) {
 	s := g.sources[options]
 	if s == nil {
@@ -143,7 +145,7 @@ func (p *Program) share(g *generation, c *config.Source, options watch.Options) 
 	return s, nil
 }
 
-// source is a watch.Source that runs, with what it keeps.
+// source is a watch.Source that runs, with the index that it writes.
 type source struct {
 	*watch.Source
 	*task
@@ -154,7 +156,7 @@ type source struct {
 	timeout  time.Duration
 }
 
-// run keeps the source's index equal to its cluster, in no more memory than that takes.
+// run keeps the source's index equal to its cluster, and memory small.
 func (s *source) run(ctx context.Context) {
 	var tidying sync.WaitGroup
 	tidying.Go(func() { keepSmall(ctx, s.Listed()) })
@@ -185,8 +187,9 @@ func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer lis
 	return nil
 }
 
-// waitForSync waits until the sources that g started have been read, each at most its startup timeout. What could not be read by then
-// must not take the place of what serves. A source that ran before serves already, read or not.
+// waitForSync waits until the sources that g started have been read, each at most for its startup timeout. Until then
+// they must not take the place of what serves. A source that ran before serves already, whether it has been read or
+// not.
 func (g *generation) waitForSync(ctx context.Context) error {
 	for _, s := range g.started {
 		if err := s.waitForSync(ctx); err != nil {
@@ -217,7 +220,8 @@ func endpointsOf(c *config.Config) admin.Endpoints {
 		Continuously: c.Ready.Continuously, At: c.EndpointAt}
 }
 
-// localAddresses are the addresses that clients may reach this server by: those it is bound to, else all of the machine's but loopback.
+// localAddresses are the addresses that clients may reach this server by: those it is bound to, else all of the
+// machine's but loopback.
 func localAddresses(bound []netip.AddrPort) []netip.Addr {
 	var local []netip.Addr
 	for _, a := range bound {

@@ -22,7 +22,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/logs"
 )
 
-// command is a word that clusterdns takes as its first argument.
+// command is a first argument that clusterdns knows.
 type command struct {
 	name  string
 	usage string // what follows the name
@@ -53,7 +53,8 @@ const (
 		"  -ttl TTL    TTL of the records, in seconds or such as 1m (default 5)\n"
 )
 
-// Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on stderr.
+// Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on
+// stderr.
 func Main(arguments []string, in io.Reader, out, errors io.Writer) int {
 	c := &console{in, out, errors}
 	if err := c.dispatch(arguments[1:]); err != nil {
@@ -83,7 +84,7 @@ func (c *console) dispatch(arguments []string) error {
 	return err
 }
 
-// unknownCommand names the command that may be meant, or all of them.
+// unknownCommand suggests the command that may be meant, or lists all of them.
 func unknownCommand(word string) error {
 	var names []string
 	for _, command := range commands() {
@@ -115,7 +116,9 @@ func (c *console) help(arguments []string) error {
 		fmt.Fprintf(c.out, "       clusterdns %-8s %-30s %s\n", command.name, command.usage, command.help)
 	}
 	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too; a command lists its own with -h:\n%s\n"+
-		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; SIGHUP and SIGUSR2 are ignored.\nCorefile.example explains each directive.\n", config.Flags())
+		"Try:   clusterdns demo\n"+
+		"SIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; SIGHUP and SIGUSR2 are ignored.\n"+
+		"Corefile.example explains each directive.\n", config.Flags())
 	return nil
 }
 
@@ -169,11 +172,14 @@ func (c *console) serve(arguments []string) error {
 			p.announce(c.out, number, revision)
 		}
 	}
-	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR2) // the end of a session must not end a name server, nor what makes CoreDNS start its binary anew
+	// SIGHUP is the end of a terminal session, and SIGUSR2 makes CoreDNS start its binary anew; neither may kill the
+	// process.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR2)
 	return c.run(loaded, load, announce)
 }
 
-// loader returns what reads the Corefile, again and again. Standard input ends, so its text is kept; what that imports may change.
+// loader returns a function that reads the Corefile, each time anew. Standard input can be read only once, so its text
+// is kept; files that it imports may change.
 func (c *console) loader(settings config.Settings) (load func() (*config.Config, error), err error) {
 	var text []byte
 	if settings.Conf == config.Stdin {
@@ -199,7 +205,7 @@ func parseFlags(flags *flag.FlagSet, arguments []string) error {
 	return nil
 }
 
-// orDemo adds to a missing Corefile where to begin without one.
+// orDemo adds to the error of a missing Corefile how to begin without one.
 func orDemo(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w; -conf FILE names another, and without any, try: clusterdns demo", err)
@@ -224,14 +230,15 @@ func (c *console) check(arguments []string) error {
 	return nil
 }
 
-// run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read again.
+// run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read
+// again.
 func (c *console) run(loaded *config.Config, load func() (*config.Config, error), started func(*Program)) error {
-	reloads := make(chan os.Signal, 1) // from here to the last: SIGUSR1 must not end a process that has no ear for it yet, or no longer
+	reloads := make(chan os.Signal, 1) // SIGUSR1 must not kill the process before or after it is read here
 	signal.Notify(reloads, syscall.SIGUSR1)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop)   // a second signal ends the process at once
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that went away must not end a name server
+	signal.Ignore(syscall.SIGPIPE) // when the reader of the log goes away, the name server must not end with it
 	level := slog.LevelInfo
 	if debugs(loaded) {
 		level = slog.LevelDebug

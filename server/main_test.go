@@ -13,7 +13,8 @@ import (
 	"github.com/clusterdns/clusterdns/server/config"
 )
 
-// TestMistakes: what is wrong at start is one line on stderr, with file:line where a Corefile is to be mended, and status 1.
+// TestMistakes: what is wrong at start is one line on stderr, with file:line where a Corefile is to be mended, and
+// status 1.
 func TestMistakes(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "") // not in a cluster
 	for _, c := range []struct{ name, arguments, corefile, want string }{
@@ -69,7 +70,8 @@ func TestTakenPort(t *testing.T) {
 	}
 }
 
-// TestLoaderKeepsStdin: a reload of what came from standard input has the same meaning, unless its imports have changed.
+// TestLoaderKeepsStdin: a reload of what came from standard input has the same meaning, unless its imports have
+// changed.
 func TestLoaderKeepsStdin(t *testing.T) {
 	imported := filepath.Join(t.TempDir(), "imported")
 	write := func(text string) {

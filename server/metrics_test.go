@@ -70,7 +70,8 @@ func oldAPI(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// What is asked of the API server for each of three kinds: a stream, which is refused, a list, a list of one object before the watch, the watch.
+// What is asked of the API server for each of three kinds: a stream, which is refused, a list, a list of one object
+// before the watch, the watch.
 func TestRequestMetrics(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(oldAPI))
 	defer api.Close()

@@ -55,7 +55,8 @@ endpoints: [{addresses: [10.2.0.1], hostname: db-0}]
 ports: [{name: sql, port: 3306, protocol: TCP}]
 `
 
-// TestMulticluster asks for names of a clusterset (the Multicluster Service DNS specification) beside those of the cluster.
+// TestMulticluster asks for names of a clusterset (the Multicluster Service DNS specification) beside those of the
+// cluster.
 func TestMulticluster(t *testing.T) {
 	folder := t.TempDir()
 	if err := os.WriteFile(filepath.Join(folder, "clusterset.yaml"), []byte(clusterset), 0o600); err != nil {

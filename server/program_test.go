@@ -161,7 +161,7 @@ func (r *running) reload(t *testing.T, corefile, outcome string) {
 // What the log says after a reload.
 const (
 	reloaded = "Reloading complete"
-	refused  = "reload failed"
+	refused  = "reload: failed"
 )
 
 // metric is the value of one series, "" when there is none.
@@ -188,7 +188,8 @@ func firstRecord(reply *dns.Msg) string {
 	return fmt.Sprint(header.Ttl, " ", dns.TypeToString[header.Rrtype], " ", strings.TrimPrefix(reply.Answer[0].String(), header.String()))
 }
 
-// outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only after release.
+// outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only after
+// release.
 type outside struct {
 	address netip.AddrPort
 	asked   atomic.Int64
@@ -228,7 +229,8 @@ func newOutside(t *testing.T) *outside {
 	return o
 }
 
-// interview asks the program one question after the other until the function that it returns is called. None may be lost or fail.
+// interview asks the program one question after the other until the function that it returns is called. None may be
+// lost or fail.
 func (r *running) interview(t *testing.T, to netip.AddrPort, names ...string) (end func() (asked int)) {
 	t.Helper()
 	stop := make(chan struct{})
@@ -272,8 +274,8 @@ func (r *running) interview(t *testing.T, to netip.AddrPort, names ...string) (e
 	}
 }
 
-// TestReload serves a new Corefile on the signal, and when it finds the file changed, while questions are asked without a pause. Sockets,
-// source and cache are the same in all of them.
+// TestReload serves a new Corefile on the signal, and when it finds the file changed, while questions are asked without
+// a pause. Sockets, source and cache are the same in all of them.
 func TestReload(t *testing.T) {
 	upstream := newOutside(t)
 	corefile := func(ttl int, more string) string {
@@ -436,7 +438,8 @@ func (w lockWatcher) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Whoever asks the parts of the program, which may take its time, or prints to a pipe that nobody reads, does not hold up probes.
+// Whoever asks the parts of the program, which may take its time, or prints to a pipe that nobody reads, does not hold
+// up probes.
 func TestProbesDoNotWait(t *testing.T) {
 	r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
 	w := lockWatcher{t, r.Program}
@@ -453,7 +456,8 @@ func TestProbesDoNotWait(t *testing.T) {
 	r.announce(w, "1", "2")
 }
 
-// TestReloadWhileClusterIsAway: a source that could not be read yet does not hold up what else has changed, a new one does.
+// TestReloadWhileClusterIsAway: a source that could not be read yet does not hold up what else has changed, a new one
+// does.
 func TestReloadWhileClusterIsAway(t *testing.T) {
 	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1ms\n }\n hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n}\n"
 	r := launch(t, corefile)
@@ -479,7 +483,8 @@ func TestEndWhileReloadWaits(t *testing.T) {
 	}
 }
 
-// TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources come and go.
+// TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources
+// come and go.
 func TestSourceIsShared(t *testing.T) {
 	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + adminAddress + "\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
 	const shared = "in-addr.arpa:0 {\n bind 127.0.0.1\n kubernetes cluster.local in-addr.arpa {\n  manifests town\n  ttl 9\n }\n}\n"
@@ -518,7 +523,8 @@ func TestSourceIsShared(t *testing.T) {
 	}
 }
 
-// askSlow asks a program that forwards to upstream, over each transport, what only comes when upstream is released. await checks that it came.
+// askSlow asks a program that forwards to upstream, over each transport, what only comes when upstream is released.
+// await checks that it came.
 func askSlow(t *testing.T, r *running, upstream *outside) (await func()) {
 	t.Helper()
 	var conns []*dns.Conn
@@ -580,7 +586,8 @@ func TestQueryWaitsThroughEnd(t *testing.T) {
 	<-r.ended
 }
 
-// TestRunLeavesNothing: when Run has returned, no goroutine of any part of the program is left, of what a reload has replaced neither.
+// TestRunLeavesNothing: when Run has returned, no goroutine of any part of the program is left, of what a reload has
+// replaced neither.
 func TestRunLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m .*\n }\n log\n reload\n health 127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n" +

@@ -21,9 +21,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestReadmeCommands runs each command of the README's console blocks as a reader would, and compares what it prints. The demo is the real
-// one, on another port. A dig is answered by a client made here that prints as dig does, so that the test needs nothing but Go; where there
-// is a dig of today it is run too, and must agree.
+// TestReadmeCommands runs each command of the README's console blocks as a reader would, and compares what it prints.
+// The demo is the real one, on another port. A dig is answered by a client made here that prints as dig does, so that
+// the test needs nothing but Go; where there is a dig of today it is run too, and must agree.
 func TestReadmeCommands(t *testing.T) {
 	t.Chdir("..")
 	commands := readmeCommands(t)
@@ -160,8 +160,8 @@ func (l *lockedBuffer) String() string {
 // digger answers the arguments of a dig command with what dig prints.
 type digger func(arguments []string) (string, error)
 
-// runPipe runs a shell line of the few programs that the README needs: clusterdns, dig, grep -E and printf, with pipes between them.
-// What goes to stderr is shown too, as on a terminal.
+// runPipe runs a shell line of the few programs that the README needs: clusterdns, dig, grep -E and printf, with pipes
+// between them. What goes to stderr is shown too, as on a terminal.
 func runPipe(t *testing.T, line, port string, dig digger) (text string) {
 	t.Helper()
 	for i, words := range shellWords(t, line) {
@@ -227,8 +227,8 @@ func grep(pattern, text string) (out string, err error) {
 	return out, nil
 }
 
-// normal is output without what differs from run to run or from machine to machine: columns, ids, the nameservers of /etc/resolv.conf
-// and whether there are any.
+// normal is output without what differs from run to run or from machine to machine: columns, ids, the nameservers of
+// /etc/resolv.conf and whether there are any.
 func normal(output string) (lines []string) {
 	for _, change := range []struct{ pattern, to string }{
 		{`\bid: \d+`, "id: ID"},
@@ -337,7 +337,8 @@ func digComments(out io.Writer, m *dns.Msg) {
 	}
 }
 
-// TestReadmeNames looks for what the README names: each path, the names it says are in a file, each metric, each anchor.
+// TestReadmeNames looks for what the README names: each path, the names it says are in a file, each metric, each
+// anchor.
 func TestReadmeNames(t *testing.T) {
 	t.Chdir("..")
 	text := readme(t)
@@ -394,7 +395,8 @@ func TestReadmeReasons(t *testing.T) {
 	}
 }
 
-// paths are the files and folders of this module that text names: targets of links, and words in backquotes that begin like one.
+// paths are the files and folders of this module that text names: targets of links, and words in backquotes that begin
+// like one.
 func paths(text string) (all []string) {
 	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(text, -1) {
 		all = append(all, link[1])

@@ -12,8 +12,8 @@ import (
 	"github.com/clusterdns/clusterdns/server/listen"
 )
 
-// TestRebind goes between one address and all of a port, and both, while questions are asked at that address. Another instance is refused
-// all the time.
+// TestRebind goes between one address and all of a port, and both, while questions are asked at that address. Another
+// instance is refused all the time.
 func TestRebind(t *testing.T) {
 	block := func(zone string, port uint16, bind string) string {
 		return fmt.Sprintf("%s:%d {\n %s\n hosts {\n  192.0.2.8 new.test\n }\n}\n", zone, port, bind)

@@ -23,7 +23,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// records prints every record that manifests imply. What is wrong with them goes to stderr.
+// records prints every record that manifests imply. Mistakes in them go to stderr.
 func (c *console) records(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns records", flag.ContinueOnError)
 	dir := flags.String("f", "", "directory of manifests")
@@ -74,7 +74,7 @@ func (c *console) records(arguments []string) error {
 	}
 	counters := source.Counters()
 	for _, kind := range slices.Sorted(maps.Keys(counters.PassedOver)) {
-		fmt.Fprintf(c.err, "passed over, as it makes no names: %s (%d)\n", kind, counters.PassedOver[kind])
+		fmt.Fprintf(c.err, "ignored (has no DNS names): %s (%d)\n", kind, counters.PassedOver[kind])
 	}
 	if n := counters.Problems; n > 0 {
 		return fmt.Errorf("clusterdns records: %d mistakes in the manifests; see above", n)
@@ -97,8 +97,8 @@ func parseTTL(written string) (time.Duration, error) {
 // manifestsTimeout is how long manifests may take to read.
 const manifestsTimeout = 30 * time.Second
 
-// ownRecords is the lines of a zone file for what the zone has of itself, as a server on this machine answers them: SOA, NS with its
-// address, dns-version. The serial is 1, so that equal manifests print equal files.
+// ownRecords is the zone-file lines of the records at and around the apex, as a server on this machine answers them:
+// SOA, NS with its address, dns-version. The serial is 1, so that equal manifests print equal files.
 func ownRecords(index *zones.Index, zone string, ttl time.Duration) (lines string, err error) {
 	view := resolver.Kubernetes{Zones: []string{zone}, Index: index, TTL: ttl}
 	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{{Zones: []string{zone}, Kubernetes: []resolver.Kubernetes{view}}}},

@@ -7,11 +7,12 @@ import (
 	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
-// To add a metric: add a plain counter to the room that counts it, and its sample to blocks.go for resolver, to sources.go for watch, and
-// to the method Gather of a listener or of the admin endpoints for those. All others are here.
+// To add a metric: add a plain counter to the room that counts it, and its sample to blocks.go for resolver, to
+// sources.go for watch, and to the method Gather of a listener or of the admin endpoints for those. All others are
+// here.
 
-// samples emits what the program and all that it runs count. It does not hold p.mu meanwhile: a source that publishes a large cluster takes
-// seconds to answer, and probes would wait as well.
+// samples emits what the program and all that it runs count. It does not hold p.mu meanwhile: a source that publishes a
+// large cluster takes seconds to answer, and probes would wait as well.
 func (p *Program) samples(emit func(metrics.Sample)) {
 	p.mu.Lock()
 	c, listeners, resolvers, sources := p.config, p.listeners, p.resolvers, p.sources

@@ -97,8 +97,8 @@ func (s *Server) notReady() []string {
 	return missing
 }
 
-// healthTimes measures /health. CoreDNS asks its own endpoint every second to fill this metric; here the kubelet's probes do, which costs an
-// idle server nothing.
+// healthTimes measures /health. CoreDNS asks its own endpoint every second to fill this metric; here the kubelet's
+// probes do, which costs an idle server nothing.
 type healthTimes struct {
 	mu        sync.Mutex
 	histogram observe.Histogram // by slimBounds

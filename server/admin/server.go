@@ -1,9 +1,10 @@
 // Package admin serves HTTP to those who run the server: /health, /ready, /metrics and /debug/pprof.
 //
-// Invariant: when an address of new endpoints cannot be had, the old ones go on unchanged. Sockets that both have stay open.
+// Invariant: when an address of new endpoints cannot be had, the old ones go on unchanged. Sockets that both have stay
+// open.
 //
-// Concurrency: Run owns every goroutine, and returns when its context has ended and no request is under way. Set and Lameduck may be
-// called by any goroutine.
+// Concurrency: Run owns every goroutine, and returns when its context has ended and no request is under way. Set and
+// Lameduck may be called by any goroutine.
 package admin
 
 import (
@@ -69,7 +70,8 @@ func (s *Server) Set(endpoints Endpoints) error {
 	return nil
 }
 
-// openAll is a socket for each address of muxes: one that is open, or a fresh one. After an error none is open that was not before.
+// openAll is a socket for each address of muxes: one that is open, or a fresh one. After an error none is open that was
+// not before.
 func (s *Server) openAll(endpoints Endpoints, muxes map[string]*http.ServeMux) (next map[string]*socket, fresh []*socket, err error) {
 	next = map[string]*socket{}
 	for address := range muxes {
@@ -113,8 +115,8 @@ func (s *Server) Run(ctx context.Context) {
 	s.running.Wait()
 }
 
-// Lameduck makes /ready say no, and returns after d or when ctx ends. Meanwhile everything is served as before, for clients that have not
-// yet learned that this server is about to end.
+// Lameduck makes /ready say no, and returns after d or when ctx ends. Meanwhile everything is served as before, for
+// clients that have not yet learned that this server is about to end.
 func (s *Server) Lameduck(ctx context.Context, d time.Duration) {
 	s.draining.Store(true)
 	if d <= 0 {

@@ -119,7 +119,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// A socket of another process that would share its port, as CoreDNS's endpoints do, is refused, whatever of ours leaves meanwhile.
+// A socket of another process that would share its port, as CoreDNS's endpoints do, is refused, whatever of ours leaves
+// meanwhile.
 func TestNobodyElseMayReuse(t *testing.T) {
 	foreign, err := listen.Reusing().Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

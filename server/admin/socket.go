@@ -15,7 +15,8 @@ import (
 	"github.com/clusterdns/clusterdns/server/listen"
 )
 
-// MaxConns is how many connections an address has at a time, 16 KiB each; more wait in the kernel. Any pod can reach the endpoints.
+// MaxConns is how many connections an address has at a time, 16 KiB each; more wait in the kernel. Any pod can reach
+// the endpoints.
 const MaxConns = 128
 
 // timeout bounds each request, and how long the end of an address waits for those under way.
@@ -28,9 +29,9 @@ type socket struct {
 	mux      atomic.Pointer[http.ServeMux]
 }
 
-// open opens the socket of address. A socket of ours that is about to close may overlap it, such as localhost:9153 when :9153 is asked
-// for: both may have the port until then. The sockets of next stay, and must not overlap; a foreign one that would share its port is
-// refused like any other.
+// open opens the socket of address. A socket of ours that is about to close may overlap it, such as localhost:9153 when
+// :9153 is asked for: both may have the port until then. The sockets of next stay, and must not overlap; a foreign one
+// that would share its port is refused like any other.
 func (s *Server) open(address string, next map[string]*socket) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if !errors.Is(err, syscall.EADDRINUSE) || !s.allowReuse(address, next) {
@@ -48,7 +49,8 @@ func (s *Server) open(address string, next map[string]*socket) (net.Listener, er
 	return listener, nil
 }
 
-// allowReuse lets address share the port of sockets that overlap it and are not in next, and reports whether there are any.
+// allowReuse lets address share the port of sockets that overlap it and are not in next, and reports whether there are
+// any.
 func (s *Server) allowReuse(address string, next map[string]*socket) (any bool) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {

@@ -20,9 +20,9 @@ const (
 	batchSize = 32
 	// idleTime is how long a reader waits in the kernel with its P before it parks.
 	idleTime = 20 * time.Millisecond
-	// A parked reader stays awake once it has been woken denseRun times in a row, each within denseGap of the one before. Below some fifty
-	// wakings a second parking is cheaper: each time that a thread gets a P, the runtime's sysmon goes through some sixty naps of 20 us
-	// and more.
+	// A parked reader stays awake once it has been woken denseRun times in a row, each within denseGap of the one
+	// before. Below some fifty wakings a second parking is cheaper: each time that a thread gets a P, the runtime's
+	// sysmon goes through some sixty naps of 20 us and more.
 	denseGap = 10 * time.Millisecond
 	denseRun = 4
 )
@@ -53,14 +53,16 @@ func openEngine(address netip.AddrPort, options Options) (engine, error) {
 	return openPortable(address, options)
 }
 
-// batch is the engine for Linux: readers with a socket each, between which the kernel divides the clients (SO_REUSEPORT).
+// batch is the engine for Linux: readers with a socket each, between which the kernel divides the clients
+// (SO_REUSEPORT).
 //
-// A reader waits in recvmmsg without telling the scheduler (RawSyscall), because telling it is most of what a Go server's query costs
-// at the rates that clusters see. Three things make that safe. The socket has SO_RCVTIMEO, so the runtime's preemption signal ends the
-// call with EINTR instead of restarting it, and the next function prologue lets a stop-the-world proceed. GOMAXPROCS counts each
-// reader on top of what the rest needs (Processors). And a reader that had nothing to do for idleTime is parked, so that an idle
-// server costs nothing. A reader is not locked to its thread: the preemption that sysmon asks for every 10 ms would then take four
-// switches between threads instead of none, a tenth of all CPU at 2,000 queries a second.
+// A reader waits in recvmmsg without telling the scheduler (RawSyscall), because telling it is most of what a Go
+// server's query costs at the rates that clusters see. Three things make that safe. The socket has SO_RCVTIMEO, so the
+// runtime's preemption signal ends the call with EINTR instead of restarting it, and the next function prologue lets a
+// stop-the-world proceed. GOMAXPROCS counts each reader on top of what the rest needs (Processors). And a reader that
+// had nothing to do for idleTime is parked, so that an idle server costs nothing. A reader is not locked to its thread:
+// the preemption that sysmon asks for every 10 ms would then take four switches between threads instead of none, a
+// tenth of all CPU at 2,000 queries a second.
 type batch struct {
 	address netip.AddrPort
 	readers []*reader

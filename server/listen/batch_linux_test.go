@@ -34,8 +34,8 @@ func awake(t testing.TB, readers int) *Listener {
 	return l
 }
 
-// A stop-the-world needs every P. Readers that wait in the kernel hold theirs; the collection below ends only if the runtime gets
-// them out of there. Nothing is measured: a reader that does not let go hangs the test.
+// A stop-the-world needs every P. Readers that wait in the kernel hold theirs; the collection below ends only if the
+// runtime gets them out of there. Nothing is measured: a reader that does not let go hangs the test.
 func TestStopTheWorldWithBlockedReaders(t *testing.T) {
 	l := awake(t, 2)
 	for range 8 { // different ports, so that both readers have been in the kernel

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestReadmeBounds holds the table of bounds in README.md to the defaults. What one of each costs, in KiB, is as measured.
+// TestReadmeBounds holds the table of bounds in README.md to the defaults. What one of each costs, in KiB, is as
+// measured.
 func TestReadmeBounds(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -2,8 +2,8 @@ package listen
 
 import "sync"
 
-// connections bounds the open connections. When all places are taken, the connection that has been idle for longest is closed, and when
-// none is idle the new one is refused.
+// connections bounds the open connections. When all places are taken, the connection that has been idle for longest is
+// closed, and when none is idle the new one is refused.
 type connections struct {
 	mu       sync.Mutex
 	limit    int
@@ -39,7 +39,8 @@ func (o *connections) admit(c *stream) bool {
 	return true
 }
 
-// busy notes that c has one more query, or batch of queries, under way. It reports false when c was closed in the meantime to make room.
+// busy notes that c has one more query, or batch of queries, under way. It reports false when c was closed in the
+// meantime to make room.
 func (o *connections) busy(c *stream) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

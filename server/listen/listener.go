@@ -15,8 +15,8 @@ import (
 	"github.com/clusterdns/clusterdns/server/logs"
 )
 
-// Listener serves DNS over UDP and TCP on one address. Its sockets are open from Open until Run returns or Close is called, across
-// reloads.
+// Listener serves DNS over UDP and TCP on one address. Its sockets are open from Open until Run returns or Close is
+// called, across reloads.
 type Listener struct {
 	options   Options
 	address   netip.AddrPort
@@ -33,7 +33,8 @@ type Listener struct {
 
 // engine is one way to serve UDP.
 type engine interface {
-	// run serves until ctx ends, and returns when no packet is in work any more. Queries wait for upstream until late ends.
+	// run serves until ctx ends, and returns when no packet is in work any more. Queries wait for upstream until late
+	// ends.
 	run(ctx, late context.Context, l *Listener)
 	close()
 	tallies() []*tally
@@ -48,9 +49,9 @@ type socketState struct {
 	buffer uint32 // octets of receive buffer
 }
 
-// Open opens the sockets of options.Address. It fails when another socket has the address, even one that would share it, unless it is
-// one of options.Siblings. Between siblings and the new sockets, the kernel gives a query to the most specific: a socket that is bound to
-// its address goes before one that is bound to all.
+// Open opens the sockets of options.Address. It fails when another socket has the address, even one that would share
+// it, unless it is one of options.Siblings. Between siblings and the new sockets, the kernel gives a query to the most
+// specific: a socket that is bound to its address goes before one that is bound to all.
 func Open(options Options) (*Listener, error) {
 	options = options.withDefaults()
 	for _, sibling := range options.Siblings {
@@ -79,8 +80,8 @@ func Open(options Options) (*Listener, error) {
 	}
 }
 
-// listenStream opens the TCP socket. It is also the lock on the address: unlike the UDP sockets of one server it allows reuse of its port
-// only if there are siblings, so that a second instance fails here.
+// listenStream opens the TCP socket. It is also the lock on the address: unlike the UDP sockets of one server it allows
+// reuse of its port only if there are siblings, so that a second instance fails here.
 func listenStream(options Options) (*net.TCPListener, error) {
 	network, address := "tcp", options.Address
 	if address.Addr().Is4() {
@@ -134,7 +135,8 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 // Address is where the listener listens, its port never 0.
 func (l *Listener) Address() netip.AddrPort { return l.address }
 
-// Label is the listener's name in metrics, as CoreDNS forms it: "dns://:53" for all addresses, "dns://127.0.0.1:53" for one.
+// Label is the listener's name in metrics, as CoreDNS forms it: "dns://:53" for all addresses, "dns://127.0.0.1:53" for
+// one.
 func (l *Listener) Label() string {
 	if l.options.Address.Addr() == netip.IPv6Unspecified() {
 		return fmt.Sprintf("dns://:%d", l.address.Port())
@@ -147,8 +149,8 @@ func (l *Listener) SetResolver(answerer Answerer, blocks []Block) {
 	l.serving.Store(l.compile(answerer, blocks))
 }
 
-// Run serves until ctx ends. Then it takes no more queries, answers those that wait for upstream, for Options.Drain at most, closes the
-// sockets and returns.
+// Run serves until ctx ends. Then it takes no more queries, answers those that wait for upstream, for Options.Drain at
+// most, closes the sockets and returns.
 func (l *Listener) Run(ctx context.Context) {
 	defer l.Close()
 	late, interrupt := context.WithCancel(context.WithoutCancel(ctx))

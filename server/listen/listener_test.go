@@ -29,9 +29,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// scripted answers by the first label of the qname: miss waits for upstream, hold too, until release is closed, drop is not
-// answered, panic panics, and upset does so while it waits for upstream; zone is transferred, in one message, after release is closed,
-// and all others have the address 192.0.2.1.
+// scripted answers by the first label of the qname: miss waits for upstream, hold too, until release is closed, drop is
+// not answered, panic panics, and upset does so while it waits for upstream; zone is transferred, in one message, after
+// release is closed, and all others have the address 192.0.2.1.
 type scripted struct {
 	release chan struct{}
 	holding atomic.Int64
@@ -268,8 +268,8 @@ func TestPendingBounded(t *testing.T) {
 	})
 }
 
-// hold runs a listener until end is called, with a query over each transport that waits for upstream, from a client of IPv4. done is closed
-// when Run has returned.
+// hold runs a listener until end is called, with a query over each transport that waits for upstream, from a client of
+// IPv4. done is closed when Run has returned.
 func hold(t *testing.T, s *scripted, o Options) (l *Listener, conns []*dns.Conn, end func(), done chan struct{}) {
 	o.Answerer, o.Blocks = s, testBlocks
 	l, err := Open(o)

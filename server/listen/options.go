@@ -84,7 +84,8 @@ type Answerer interface {
 	SendZone(request *resolver.Request, buf []byte, send func(message []byte) error) error
 }
 
-// Block is what a listener does around the answers of one server block. Its index is the one in resolver.Options.Blocks.
+// Block is what a listener does around the answers of one server block. Its index is the one in
+// resolver.Options.Blocks.
 type Block struct {
 	Zones   []string   // as in resolver.Block
 	Metrics bool       // its queries are counted (directive prometheus)

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// park lets a goroutine wait in Go's netpoller for a socket that the netpoller does not have, because a socket that it has wakes it
-// at every datagram. Between the two stands an epoll instance in which the socket is armed only while it is waited for
-// (EPOLLONESHOT); the netpoller has the instance.
+// park lets a goroutine wait in Go's netpoller for a socket that the netpoller does not have, because a socket that it
+// has wakes it at every datagram. Between the two stands an epoll instance in which the socket is armed only while it
+// is waited for (EPOLLONESHOT); the netpoller has the instance.
 type park struct {
 	fd    int // the socket
 	epoll int
@@ -44,7 +44,8 @@ func (p *park) wait() {
 		if armed {
 			return p.fired()
 		}
-		// The netpoller has forgotten older events before it called this, so what becomes readable from here on is not missed.
+		// The netpoller has forgotten older events before it called this, so what becomes readable from here on is not
+		// missed.
 		armed = true
 		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(p.fd)}
 		return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, p.fd, &event) != nil

@@ -38,7 +38,8 @@ func (p *pending) start(work func()) bool {
 // wait returns when nothing runs any more; start must not be called after it.
 func (p *pending) wait() { p.finished.Wait() }
 
-// pendingQuery is one query that waits for upstream: a copy of its packet, with buffers of its own, reused for later queries.
+// pendingQuery is one query that waits for upstream: a copy of its packet, with buffers of its own, reused for later
+// queries.
 type pendingQuery struct {
 	worker worker
 	packet []byte

@@ -29,7 +29,8 @@ func mmsg(call uintptr, fd int, messages []mmsghdr, flags uintptr) (int, unix.Er
 // nameSize is the size of the largest socket address of a client, which is that of IPv6.
 const nameSize = unix.SizeofSockaddrInet6
 
-// slot is the memory of one datagram and its reply. The odd size keeps the first lines of slots out of the same set of the CPU's cache.
+// slot is the memory of one datagram and its reply. The odd size keeps the first lines of slots out of the same set of
+// the CPU's cache.
 type slot struct {
 	in  [querySize]byte
 	out [replySize]byte
@@ -132,8 +133,8 @@ func (r *reader) wait() (int, unix.Errno) {
 	return r.receive(unix.MSG_DONTWAIT)
 }
 
-// receive receives datagrams; with MSG_WAITFORONE it waits for them, at most idleTime. It must not be inlined, because its prologue is
-// where a stop-the-world can stop the reader between two calls.
+// receive receives datagrams; with MSG_WAITFORONE it waits for them, at most idleTime. It must not be inlined, because
+// its prologue is where a stop-the-world can stop the reader between two calls.
 //
 //go:noinline
 func (r *reader) receive(flags uintptr) (int, unix.Errno) {
@@ -219,7 +220,8 @@ func (r *reader) send(n int) {
 	}
 }
 
-// handOff gives the i-th query, just served, to a goroutine that may wait for upstream. It reports whether there was one left.
+// handOff gives the i-th query, just served, to a goroutine that may wait for upstream. It reports whether there was
+// one left.
 func (r *reader) handOff(i int) bool {
 	q := r.pool.get()
 	q.take(r.worker)
@@ -245,7 +247,8 @@ type envelope struct {
 	vec     unix.Iovec
 }
 
-// reply sends a late reply, from the goroutine that has waited for it. The call does not block, so the scheduler need not be told.
+// reply sends a late reply, from the goroutine that has waited for it. The call does not block, so the scheduler need
+// not be told.
 func (r *reader) reply(to *envelope, reply []byte) {
 	to.vec.Base = unsafe.SliceData(reply)
 	to.vec.SetLen(len(reply))

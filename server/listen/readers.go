@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// maxReaders bounds the threads that read one address. Eight serve about a million queries a second; more would only make the batches
-// smaller, and each reader that is kept awake costs the runtime 6 ms of CPU a second.
+// maxReaders bounds the threads that read one address. Eight serve about a million queries a second; more would only
+// make the batches smaller, and each reader that is kept awake costs the runtime 6 ms of CPU a second.
 const maxReaders = 8
 
-// readers is how many threads should read UDP here: one for each CPU that this process may use, at least one. A CPU limit of the container
-// is rounded down, so that readers alone cannot exhaust it and be throttled.
+// readers is how many threads should read UDP here: one for each CPU that this process may use, at least one. A CPU
+// limit of the container is rounded down, so that readers alone cannot exhaust it and be throttled.
 func readers() int {
 	return min(max(min(runtime.NumCPU(), cpuLimit(os.DirFS("/"))), 1), maxReaders)
 }
 
-// Processors is what GOMAXPROCS must be in a process that runs these listeners. A reader that waits in the kernel keeps its P; the garbage
-// collector, pending queries, TCP, the watch and the admin endpoints need others. If readers held all Ps, everything else would wait
-// until one of them is preempted, for tens of milliseconds.
+// Processors is what GOMAXPROCS must be in a process that runs these listeners. A reader that waits in the kernel keeps
+// its P; the garbage collector, pending queries, TCP, the watch and the admin endpoints need others. If readers held
+// all Ps, everything else would wait until one of them is preempted, for tens of milliseconds.
 func Processors(listeners []*Listener) int {
 	reading := 0
 	for _, l := range listeners {
@@ -32,8 +32,8 @@ func Processors(listeners []*Listener) int {
 
 const noLimit = 1 << 20
 
-// cpuLimit is the number of whole CPUs that the cgroup limits of this process allow, noLimit without any. Limits of parents apply too, so
-// each level up to the root of the hierarchy is read.
+// cpuLimit is the number of whole CPUs that the cgroup limits of this process allow, noLimit without any. Limits of
+// parents apply too, so each level up to the root of the hierarchy is read.
 func cpuLimit(files fs.FS) int {
 	limit := noLimit
 	self, _ := fs.ReadFile(files, "proc/self/cgroup")

@@ -30,8 +30,8 @@ const droppedSlot = 0
 // noSlot marks queries that are not measured.
 const noSlot = -1
 
-// zoneTable gives each zone a slot in the tallies. Slots are never taken back, so that counters go on over a reload; their number is
-// bounded by the zones that were ever configured.
+// zoneTable gives each zone a slot in the tallies. Slots are never taken back, so that counters go on over a reload;
+// their number is bounded by the zones that were ever configured.
 type zoneTable struct {
 	mu    sync.Mutex
 	names []string

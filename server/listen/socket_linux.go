@@ -39,8 +39,8 @@ func listenPacket(address netip.AddrPort, buffer int) (*net.UDPConn, bool, error
 // canReuse says that a socket on one address and one on all addresses may have the same port.
 const canReuse = true
 
-// allowReuse lets the socket, bound or not, share its port with others of this user that allow it too. It cannot be taken back: the kernel
-// remembers it for the port.
+// allowReuse lets the socket, bound or not, share its port with others of this user that allow it too. It cannot be
+// taken back: the kernel remembers it for the port.
 func allowReuse(c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
@@ -58,8 +58,9 @@ func queued(l *net.TCPListener) bool {
 	return n > 0
 }
 
-// detach makes the kernel deliver nothing more to a UDP socket. Connected to itself, it matches no sender but itself, so that datagrams go
-// to the sockets that share its port, if there are any. What it has received can still be read, and replies still go to anybody.
+// detach makes the kernel deliver nothing more to a UDP socket. Connected to itself, it matches no sender but itself,
+// so that datagrams go to the sockets that share its port, if there are any. What it has received can still be read,
+// and replies still go to anybody.
 func detach(fd int, address netip.AddrPort) {
 	switch address.Addr() {
 	case netip.IPv6Unspecified():
@@ -80,8 +81,8 @@ func detachConn(conn *net.UDPConn, address netip.AddrPort) {
 	}
 }
 
-// setOptions prepares a UDP socket: a large receive buffer, and on a wildcard address the control message with the address that a
-// datagram was sent to.
+// setOptions prepares a UDP socket: a large receive buffer, and on a wildcard address the control message with the
+// address that a datagram was sent to.
 func setOptions(fd int, six, wildcard bool, buffer int) error {
 	// Only CAP_NET_ADMIN may go over net.core.rmem_max; without it, as much as is allowed is enough.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
@@ -96,7 +97,8 @@ func setOptions(fd int, six, wildcard bool, buffer int) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 }
 
-// openSocket makes a blocking UDP socket for address. For [::] it serves both families, or only IPv4 where the kernel has no IPv6.
+// openSocket makes a blocking UDP socket for address. For [::] it serves both families, or only IPv4 where the kernel
+// has no IPv6.
 func openSocket(address netip.AddrPort, reuse bool, buffer int) (int, error) {
 	six := address.Addr().Is6()
 	wildcard := address.Addr().IsUnspecified()
@@ -159,9 +161,9 @@ func probe(address netip.AddrPort) error {
 	return err
 }
 
-// replyFrom reads the address that a datagram was sent to from its control message, and turns the message in place into the one that makes
-// the reply leave from there. The interface is cleared, since routing knows the way back better; link-local addresses keep theirs, because
-// they mean nothing without it.
+// replyFrom reads the address that a datagram was sent to from its control message, and turns the message in place into
+// the one that makes the reply leave from there. The interface is cleared, since routing knows the way back better;
+// link-local addresses keep theirs, because they mean nothing without it.
 func replyFrom(control []byte) (netip.Addr, bool) {
 	const data = unix.SizeofCmsghdr // and the last eight octets before it are level and type
 	if len(control) < data+unix.SizeofInet4Pktinfo {

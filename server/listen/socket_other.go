@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// controlSize is 0: without control messages the kernel's routing chooses the source of a reply. On a wildcard address of a host
-// with several addresses that may differ from the address that the query was sent to.
+// controlSize is 0: without control messages the kernel's routing chooses the source of a reply. On a wildcard address
+// of a host with several addresses that may differ from the address that the query was sent to.
 const controlSize = 0
 
 func openEngine(address netip.AddrPort, options Options) (engine, error) {
@@ -29,8 +29,8 @@ func listenPacket(address netip.AddrPort, buffer int) (conn *net.UDPConn, contro
 	return conn, false, nil
 }
 
-// canReuse is false: systems differ in whether a socket on one address and one on all may have the same port, and in which of them gets a
-// query.
+// canReuse is false: systems differ in whether a socket on one address and one on all may have the same port, and in
+// which of them gets a query.
 const canReuse = false
 
 func allowReuse(syscall.RawConn) error { return nil }

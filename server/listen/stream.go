@@ -12,11 +12,12 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// streamPipeline is how many queries of one connection may wait for upstream; the connection is not read on until there are fewer.
+// streamPipeline is how many queries of one connection may wait for upstream; the connection is not read on until there
+// are fewer.
 const streamPipeline = 32
 
-// stream is one connection. Queries are answered as they come; replies of queries that had to wait for upstream follow when they are
-// there, in any order (RFC 7766 section 6.2.1.1).
+// stream is one connection. Queries are answered as they come; replies of queries that had to wait for upstream follow
+// when they are there, in any order (RFC 7766 section 6.2.1.1).
 type stream struct {
 	s       *streams
 	conn    net.Conn
@@ -51,8 +52,8 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// serve answers queries until the client ends the connection, is too slow, or ctx ends. What a client may have sent before the end is
-// still answered.
+// serve answers queries until the client ends the connection, is too slow, or ctx ends. What a client may have sent
+// before the end is still answered.
 func (c *stream) serve(ctx context.Context) {
 	defer c.conn.Close()
 	defer c.s.open.remove(c)
@@ -70,8 +71,8 @@ func (c *stream) serve(ctx context.Context) {
 	}
 }
 
-// closeRead ends what the client may send. A TCP connection delivers what has arrived by now, and then its end; one that cannot be shut
-// down for reading alone delivers nothing more.
+// closeRead ends what the client may send. A TCP connection delivers what has arrived by now, and then its end; one
+// that cannot be shut down for reading alone delivers nothing more.
 func (c *stream) closeRead() {
 	if half, ok := c.conn.(interface{ CloseRead() error }); ok {
 		half.CloseRead()
@@ -87,8 +88,8 @@ type answers struct {
 	out    []byte
 }
 
-// batch answers message and those that have arrived behind it, with one write if they are few. It reports whether the connection is
-// still good.
+// batch answers message and those that have arrived behind it, with one write if they are few. It reports whether the
+// connection is still good.
 func (c *stream) batch(message []byte) bool {
 	defer c.s.open.done(c)
 	if !c.s.open.busy(c) {
@@ -107,7 +108,8 @@ func (c *stream) batch(message []byte) bool {
 	return c.flush(a)
 }
 
-// answer answers one message into a.out. It reports false for a message that is not a query: the connection cannot be trusted then.
+// answer answers one message into a.out. It reports false for a message that is not a query: the connection cannot be
+// trusted then.
 func (c *stream) answer(a *answers, message []byte) bool {
 	start := len(a.out)
 	buf := a.out[start+lengthSize : start+lengthSize : start+lengthSize+wire.MaxMessage]
@@ -128,8 +130,8 @@ func (c *stream) answer(a *answers, message []byte) bool {
 	return a.worker.silent == 0
 }
 
-// transfer sends a zone, a write for each message: a secondary that reads slowly holds up nobody else. Few run at a time, since each
-// keeps a whole snapshot in memory.
+// transfer sends a zone, a write for each message: a secondary that reads slowly holds up nobody else. Few run at a
+// time, since each keeps a whole snapshot in memory.
 func (c *stream) transfer(a *answers, buf []byte) (ok bool) {
 	if !c.flush(a) {
 		return false
@@ -165,8 +167,8 @@ func (c *stream) flush(a *answers) bool {
 	return err == nil
 }
 
-// write sends whole messages; a net.Conn keeps concurrent writes apart. After an error the connection is closed, because a part of a
-// message may be on its way, and what follows it could not be understood.
+// write sends whole messages; a net.Conn keeps concurrent writes apart. After an error the connection is closed,
+// because a part of a message may be on its way, and what follows it could not be understood.
 func (c *stream) write(messages []byte) error {
 	c.conn.SetWriteDeadline(time.Now().Add(c.s.l.options.WriteTimeout))
 	_, err := c.conn.Write(messages)
@@ -179,8 +181,8 @@ func (c *stream) write(messages []byte) error {
 	return err
 }
 
-// handOff gives the query just served to a goroutine that may wait for upstream. It reports whether there was one left. When too many
-// queries of this connection wait already, it waits for one of them, and the client with it.
+// handOff gives the query just served to a goroutine that may wait for upstream. It reports whether there was one left.
+// When too many queries of this connection wait already, it waits for one of them, and the client with it.
 func (c *stream) handOff(a *answers) bool {
 	select {
 	case c.waiting <- struct{}{}:

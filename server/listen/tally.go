@@ -19,7 +19,8 @@ const (
 // families are CoreDNS's names of the address families: IPv4 and IPv6.
 var families = [...]string{"1", "2"}
 
-// typeNames are the qtypes with a label of their own, as in CoreDNS; all others are "other", so that a client cannot make series.
+// typeNames are the qtypes with a label of their own, as in CoreDNS; all others are "other", so that a client cannot
+// make series.
 var typeNames = [...]string{"other", "A", "AAAA", "ANY", "AXFR", "CNAME", "DNSKEY", "DS", "HTTPS", "IXFR", "MX", "NS", "NSEC", "NSEC3",
 	"PTR", "RRSIG", "SOA", "SRV", "SVCB", "TXT"}
 
@@ -65,8 +66,8 @@ func makeFact(r *resolver.Request, slot, replySize int) fact {
 	return f
 }
 
-// tally holds the counters of one worker. Its worker adds once for each batch, after the replies are sent, and only a scrape ever
-// contends for the lock: so the counters are plain, and share no cache line with another worker.
+// tally holds the counters of one worker. Its worker adds once for each batch, after the replies are sent, and only a
+// scrape ever contends for the lock: so the counters are plain, and share no cache line with another worker.
 type tally struct {
 	mu     sync.Mutex
 	zones  []zoneCounts // by slot

@@ -13,7 +13,8 @@ import (
 const (
 	// streamReplies is how much is collected for one write; there is always room for one more message of any size.
 	streamReplies = 32 << 10
-	// sendBuffer is the octets of replies that the kernel keeps for a client; it reserves twice as much, as memory of the pod.
+	// sendBuffer is the octets of replies that the kernel keeps for a client; it reserves twice as much, as memory of
+	// the pod.
 	sendBuffer = 16 << 10
 	// maxTransfers is how many zones are transferred at a time over one address; more wait.
 	maxTransfers = 4
@@ -43,8 +44,8 @@ func newStreams(l *Listener, listener *net.TCPListener, proto resolver.Proto) *s
 	return s
 }
 
-// run accepts connections and queries until ctx ends, then closes each connection when all its queries are answered, or when late ends,
-// and returns when they are closed.
+// run accepts connections and queries until ctx ends, then closes each connection when all its queries are answered, or
+// when late ends, and returns when they are closed.
 func (s *streams) run(ctx, late context.Context) {
 	s.late = late
 	told := make(chan struct{})
@@ -87,8 +88,8 @@ func (s *streams) accept(ctx context.Context, conns *sync.WaitGroup) bool {
 	return true
 }
 
-// acceptRest takes the connections that the kernel has made before the end and keeps for this server: to their clients they are open,
-// and closing the socket would reset them.
+// acceptRest takes the connections that the kernel has made before the end and keeps for this server: to their clients
+// they are open, and closing the socket would reset them.
 func (s *streams) acceptRest(ctx context.Context, conns *sync.WaitGroup) {
 	s.listener.SetDeadline(time.Time{})
 	for s.late.Err() == nil && queued(s.listener) && s.accept(ctx, conns) {

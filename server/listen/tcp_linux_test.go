@@ -9,7 +9,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Connections that the kernel has made, and nobody has accepted, when a listener ends: what they ask is answered, and they end in order.
+// Connections that the kernel has made, and nobody has accepted, when a listener ends: what they ask is answered, and
+// they end in order.
 func TestQueuedConnectionsAreServed(t *testing.T) {
 	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks})
 	if err != nil {

@@ -123,7 +123,8 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// When all places are taken, the connection that has been idle for longest makes room; when none is idle, the new one is refused.
+// When all places are taken, the connection that has been idle for longest makes room; when none is idle, the new one
+// is refused.
 func TestStreamsBounded(t *testing.T) {
 	s := newScripted()
 	l := serve(t, Options{Answerer: s, Streams: 2})
@@ -209,7 +210,8 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// Zone transfers over one address are bounded: those over it wait for their turn, with what the same client asked before answered.
+// Zone transfers over one address are bounded: those over it wait for their turn, with what the same client asked
+// before answered.
 func TestTransfersBounded(t *testing.T) {
 	s := newScripted()
 	l := serve(t, Options{Answerer: s})
@@ -244,8 +246,8 @@ func TestWriteTimeout(t *testing.T) {
 	until(t, func() bool { c := l.streams.open.counts(); return c.accepted == 1 && c.open == 0 })
 }
 
-// A connection need not be TCP: what it asks is answered, what waits for upstream too, and at the end it is closed although it cannot be
-// shut down for reading alone.
+// A connection need not be TCP: what it asks is answered, what waits for upstream too, and at the end it is closed
+// although it cannot be shut down for reading alone.
 func TestStreamOverAnyConnection(t *testing.T) {
 	s := newScripted()
 	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: s, Blocks: testBlocks, IdleTimeout: time.Hour})

@@ -14,15 +14,15 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Sizes of one datagram's buffers. Queries have hundreds of octets at most; one that does not fit is malformed. No reply is larger than
-// the directive bufsize may be.
+// Sizes of one datagram's buffers. Queries have hundreds of octets at most; one that does not fit is malformed. No
+// reply is larger than the directive bufsize may be.
 const (
 	querySize = 2048
 	replySize = 4096
 )
 
-// worker answers packets for one goroutine: a reader of UDP, a connection with queries under way, or a pending query. Work is done between
-// begin and end; end counts and logs, after the replies are on their way.
+// worker answers packets for one goroutine: a reader of UDP, a connection with queries under way, or a pending query.
+// Work is done between begin and end; end counts and logs, after the replies are on their way.
 type worker struct {
 	listener *Listener
 	tally    *tally
@@ -44,7 +44,8 @@ func (w *worker) begin(now time.Time, proto resolver.Proto) {
 	w.facts, w.silent = w.facts[:0], 0
 }
 
-// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed off.
+// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed
+// off.
 func (w *worker) serve(packet, buf []byte, client netip.AddrPort, local netip.Addr) (reply []byte, result resolver.Result) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -8,14 +8,15 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Batch collects the records of one batch of queries until it is known how long they took. It is used again for the next batch.
+// Batch collects the records of one batch of queries until it is known how long they took. It is used again for the
+// next batch.
 type Batch struct {
 	Buffer  *Buffer // where the records go; nil for nowhere
 	records []record
 }
 
-// Add notes a query and its reply if rules want a line for it. proto is the name of its transport, and bufsize the largest reply that the
-// client takes over it.
+// Add notes a query and its reply if rules want a line for it. proto is the name of its transport, and bufsize the
+// largest reply that the client takes over it.
 func (b *Batch) Add(rules Rules, request *resolver.Request, reply []byte, proto string, bufsize uint16) {
 	if b.Buffer == nil {
 		return

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// errorLimit is how many failures of a block are logged one by one in a second; of the others only their number is, because a client that
-// makes queries fail must not be able to fill a disk.
+// errorLimit is how many failures of a block are logged one by one in a second; of the others only their number is,
+// because a client that makes queries fail must not be able to fill a disk.
 const errorLimit = 10
 
-// ErrorLog writes the failures of a block (directive errors): each as it comes, or the sum of those that match a pattern. Any number of
-// goroutines may log to it; Run writes the sums.
+// ErrorLog writes the failures of a block (directive errors): each as it comes, or the sum of those that match a
+// pattern. Any number of goroutines may log to it; Run writes the sums.
 type ErrorLog struct {
 	slog.Handler
 	rules []*errorRule // one for each `consolidate`, and one for the rest

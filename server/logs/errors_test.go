@@ -29,7 +29,8 @@ func tell(t *testing.T, rules []Consolidate, want string, say func(log *slog.Log
 	})
 }
 
-// TestErrorLog holds the lines of the directive errors to CoreDNS's: alone, as a sum, and as a first one followed by the sum.
+// TestErrorLog holds the lines of the directive errors to CoreDNS's: alone, as a sum, and as a first one followed by
+// the sum.
 func TestErrorLog(t *testing.T) {
 	tell(t, []Consolidate{
 		{Period: 30 * time.Second, Pattern: regexp.MustCompile(`timeout$`), Level: slog.LevelWarn},

@@ -22,8 +22,8 @@ type part struct {
 // noValue stands in a line for a value that is missing.
 const noValue = "-"
 
-// parseFormat splits a format at its placeholders. Braces around other words are literal text. Metadata, {/…}, is what plugins of CoreDNS tell
-// each other; there is none here.
+// parseFormat splits a format at its placeholders. Braces around other words are literal text. Metadata, {/…}, is what
+// plugins of CoreDNS tell each other; there is none here.
 func parseFormat(written string) format {
 	var parts format
 	text := func(s string) {

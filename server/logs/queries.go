@@ -10,14 +10,15 @@ import (
 )
 
 const (
-	// bufferedLines is how many lines one Buffer may be ahead of the writer, 1.5 MB; further lines are dropped and counted.
+	// bufferedLines is how many lines one Buffer may be ahead of the writer, 1.5 MB; further lines are dropped and
+	// counted.
 	bufferedLines = 4096
 	// writePause is how long the writer collects lines before it writes again.
 	writePause = 10 * time.Millisecond
 )
 
-// QueryLog writes the lines of the directive log. Workers leave records in buffers of their own; one goroutine, Run, formats them. A slow
-// disk or terminal costs lines, never queries.
+// QueryLog writes the lines of the directive log. Workers leave records in buffers of their own; one goroutine, Run,
+// formats them. A slow disk or terminal costs lines, never queries.
 type QueryLog struct {
 	out      io.Writer
 	dropped  atomic.Uint64
@@ -59,7 +60,8 @@ func (l *QueryLog) Run(ctx context.Context) {
 	}
 }
 
-// write appends the lines of records to text, and writes it when it is long. It returns the text that is not yet written.
+// write appends the lines of records to text, and writes it when it is long. It returns the text that is not yet
+// written.
 func (l *QueryLog) write(text []byte, records []record) []byte {
 	const long = 1 << 16
 	for i := range records {
@@ -120,8 +122,8 @@ func (l *QueryLog) all() []*Buffer {
 	return l.buffers[:len(l.buffers):len(l.buffers)]
 }
 
-// Buffer holds the records of one worker, or of several that log rarely, until they are written: at most bufferedLines. The writer takes
-// them all at once by exchanging slices, so that the lock is held only for a moment.
+// Buffer holds the records of one worker, or of several that log rarely, until they are written: at most bufferedLines.
+// The writer takes them all at once by exchanging slices, so that the lock is held only for a moment.
 type Buffer struct {
 	log     *QueryLog
 	mu      sync.Mutex

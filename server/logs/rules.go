@@ -51,8 +51,8 @@ func (r *rule) covers(q *wire.Query) bool {
 	return r.labels == 0 || r.labels <= q.Labels() && bytes.Equal(q.Suffix(q.Labels()-r.labels), r.zone)
 }
 
-// classOf is the class of a reply as `log … class` defines it. A NOERROR without answers is a denial when the zone's SOA says so
-// (RFC 2308 section 2.2); otherwise it is a referral, or an answer with no records.
+// classOf is the class of a reply as `log … class` defines it. A NOERROR without answers is a denial when the zone's
+// SOA says so (RFC 2308 section 2.2); otherwise it is a referral, or an answer with no records.
 func classOf(request *resolver.Request, reply []byte) Classes {
 	answers := uint16(1)
 	if len(reply) >= wire.HeaderSize {

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// Writer passes lines on to a writer that may be slow or blocked, such as a pipe that nobody reads: whoever logs never waits for it. Lines
-// that do not fit in its queue are dropped and counted.
+// Writer passes lines on to a writer that may be slow or blocked, such as a pipe that nobody reads: whoever logs never
+// waits for it. Lines that do not fit in its queue are dropped and counted.
 type Writer struct {
 	out     io.Writer
 	lines   chan []byte

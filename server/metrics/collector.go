@@ -1,9 +1,11 @@
-// Package metrics has the one Prometheus collector. Rooms give it functions that gather their samples; it knows nothing of what they count.
+// Package metrics has the one Prometheus collector. Rooms give it functions that gather their samples; it knows nothing
+// of what they count.
 //
-// Invariant: nothing is counted here. A scrape reads the counters of the rooms, adds up samples of the same series, and keeps none of it.
+// Invariant: nothing is counted here. A scrape reads the counters of the rooms, adds up samples of the same series, and
+// keeps none of it.
 //
-// Concurrency: any number of goroutines may scrape, and set what is gathered, at the same time. No lock is held while a room gathers, so
-// a room may take its own locks, and may hold them when it calls Set.
+// Concurrency: any number of goroutines may scrape, and set what is gathered, at the same time. No lock is held while a
+// room gathers, so a room may take its own locks, and may hold them when it calls Set.
 package metrics
 
 import (
@@ -62,8 +64,8 @@ func (c *Collector) Handler() http.Handler {
 	return promhttp.HandlerFor(c.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
-// Set makes gather the source of a room's samples, in place of the one before; nil removes the room. gather calls emit with each sample.
-// It is called at each scrape, by any goroutine, and must not block.
+// Set makes gather the source of a room's samples, in place of the one before; nil removes the room. gather calls emit
+// with each sample. It is called at each scrape, by any goroutine, and must not block.
 func (c *Collector) Set(room string, gather func(emit func(Sample))) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -18,7 +18,8 @@ const (
 	histogram
 )
 
-// Sample is one series of a metric and its value. Labels are names and values in turn; a metric has the same names in all its samples.
+// Sample is one series of a metric and its value. Labels are names and values in turn; a metric has the same names in
+// all its samples.
 type Sample struct {
 	Name   string
 	Help   string
@@ -30,8 +31,8 @@ type Sample struct {
 	buckets map[float64]uint64 // of a histogram: how many values are at or below each bound
 }
 
-// Histogram is s with what h has counted by bounds. unit is how many units of the values and bounds make one of the metric's unit, such as
-// time.Second for nanoseconds in a metric of seconds.
+// Histogram is s with what h has counted by bounds. unit is how many units of the values and bounds make one of the
+// metric's unit, such as time.Second for nanoseconds in a metric of seconds.
 func (s Sample) Histogram(h *observe.Histogram, bounds []int64, unit float64) Sample {
 	s.Kind, s.Value, s.buckets = histogram, float64(h.Sum)/unit, make(map[float64]uint64, len(bounds))
 	for i, bound := range bounds {
@@ -47,7 +48,8 @@ func With(labels []string, more ...string) []string {
 	return append(append(make([]string, 0, len(labels)+len(more)), labels...), more...)
 }
 
-// merged are samples by name and labels. Two blocks that forward to the same upstream, say, report the same series: they are added up.
+// merged are samples by name and labels. Two blocks that forward to the same upstream, say, report the same series:
+// they are added up.
 type merged map[string]*Sample
 
 func (m merged) add(s Sample) {
