@@ -13,13 +13,13 @@ import (
 
 // samples emits what the program and all that it runs count. It does not hold p.mu meanwhile: a source that publishes a
 // large cluster takes seconds to answer, and probes would wait as well.
-func (p *Program) samples(emit func(metrics.Sample)) {
+func (p *Program) samples(emit metrics.Emit) {
 	p.mu.Lock()
 	c, listeners, resolvers, sources := p.config, p.listeners, p.resolvers, p.sources
 	p.mu.Unlock()
-	emit(metrics.Sample{Name: "coredns_reload_failed_total", Help: "Counter of the number of failed reload attempts.", Value: float64(p.reloads.failed.Load())})
-	emit(metrics.Sample{Name: "clusterdns_log_lines_dropped_total", Help: "Query log lines dropped because the writer could not keep up.",
-		Value: float64(p.queries.Dropped())})
+	emit.Counter("coredns_reload_failed_total", "Counter of the number of failed reload attempts.", p.reloads.failed.Load())
+	emit.Counter("clusterdns_log_lines_dropped_total",
+		"Query log lines dropped because the writer could not keep up.", p.queries.Dropped())
 	if c != nil {
 		configSamples(c, listeners, emit)
 	}
@@ -35,12 +35,13 @@ func (p *Program) samples(emit func(metrics.Sample)) {
 }
 
 // configSamples emits which configuration is served, and the directives that it has.
-func configSamples(c *config.Config, listeners map[netip.AddrPort]*listening, emit func(metrics.Sample)) {
-	emit(metrics.Sample{Name: "coredns_reload_version_info", Kind: metrics.Gauge, Value: 1, Labels: []string{"hash", "sha512", "value", c.Digest},
-		Help: "A metric with a constant '1' value labeled by hash, and value which type of hash generated."})
+func configSamples(c *config.Config, listeners map[netip.AddrPort]*listening, emit metrics.Emit) {
+	emit.Gauge("coredns_reload_version_info",
+		"A metric with a constant '1' value labeled by hash, and value which type of hash generated.", 1,
+		"hash", "sha512", "value", c.Digest)
 	for _, labels := range uses(c, listeners) {
-		emit(metrics.Sample{Name: "coredns_plugin_enabled", Kind: metrics.Gauge, Value: 1, Labels: labels,
-			Help: "A metric that indicates whether a plugin is enabled on per server and zone basis."})
+		emit.Gauge("coredns_plugin_enabled",
+			"A metric that indicates whether a plugin is enabled on per server and zone basis.", 1, labels...)
 	}
 }
 
@@ -67,9 +68,10 @@ func directivesOf(b *config.Block) (names []string) {
 		name string
 		used bool
 	}{
-		{"errors", b.Errors != nil}, {"log", len(b.Log) > 0}, {"prometheus", b.Prometheus != ""}, {"loadbalance", b.Steps.Rotate},
-		{"transfer", len(b.Steps.Transfers) > 0}, {"cache", b.Steps.Cache != nil}, {"hosts", b.Steps.Hosts != nil}, {"kubernetes", len(b.Steps.Kubernetes) > 0},
-		{"loop", b.Steps.Loop}, {"forward", len(b.Steps.Forwards) > 0}, {"ready", b.Ready}, {"debug", b.Debug},
+		{"errors", b.Errors != nil}, {"log", len(b.Log) > 0}, {"prometheus", b.Prometheus != ""},
+		{"loadbalance", b.Steps.Rotate}, {"transfer", len(b.Steps.Transfers) > 0}, {"cache", b.Steps.Cache != nil},
+		{"hosts", b.Steps.Hosts != nil}, {"kubernetes", len(b.Steps.Kubernetes) > 0}, {"loop", b.Steps.Loop},
+		{"forward", len(b.Steps.Forwards) > 0}, {"ready", b.Ready}, {"debug", b.Debug},
 	} {
 		if d.used {
 			names = append(names, d.name)

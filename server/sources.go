@@ -10,66 +10,64 @@ import (
 
 // The metrics of sources. Those that CoreDNS has too have its names and labels.
 
-func (s *source) samples(c watch.Counters, emit func(metrics.Sample)) {
-	label := []string{"source", s.id}
+func (s *source) samples(c watch.Counters, emit metrics.Emit) {
+	ours := emit.With("source", s.id)
+	for _, held := range []struct {
+		kind  string
+		count int
+	}{{"services", c.Services}, {"endpointslices", c.Slices}, {"namespaces", c.Namespaces}, {"pods", c.Pods}} {
+		ours.Gauge("clusterdns_kubernetes_objects", "Objects of Kubernetes that are held, stripped to what is read.",
+			float64(held.count), "kind", held.kind)
+	}
 	services, addresses := s.index.Snapshot().Size()
-	gauge := func(name, help string, value int, labels ...string) {
-		emit(metrics.Sample{Name: name, Help: help, Kind: metrics.Gauge, Value: float64(value), Labels: metrics.With(label, labels...)})
-	}
-	const held = "Objects of Kubernetes that are held, stripped to what is read."
-	gauge("clusterdns_kubernetes_objects", held, c.Services, "kind", "services")
-	gauge("clusterdns_kubernetes_objects", held, c.Slices, "kind", "endpointslices")
-	gauge("clusterdns_kubernetes_objects", held, c.Namespaces, "kind", "namespaces")
-	gauge("clusterdns_kubernetes_objects", held, c.Pods, "kind", "pods")
-	gauge("clusterdns_index_services", "Services in the index.", services)
-	gauge("clusterdns_index_addresses", "Addresses with PTR records in the index.", addresses)
-	count := func(name, help string, value uint64) {
-		emit(metrics.Sample{Name: name, Help: help, Value: float64(value), Labels: label})
-	}
-	count("clusterdns_kubernetes_object_problems_total",
-		"Mistakes found in objects; each was logged once. What cannot be right has no records, the rest is served.", c.Problems)
-	count("clusterdns_index_published_total", "Snapshots of the index published.", c.Published)
+	ours.Gauge("clusterdns_index_services", "Services in the index.", float64(services))
+	ours.Gauge("clusterdns_index_addresses", "Addresses with PTR records in the index.", float64(addresses))
+	ours.Counter("clusterdns_index_published_total", "Snapshots of the index published.", c.Published)
+	ours.Counter("clusterdns_kubernetes_object_problems_total", "Mistakes found in objects; each was logged once. "+
+		"What cannot be right has no records, the rest is served.", c.Problems)
 	for kind, n := range c.PassedOver {
-		gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", n, "kind", kind)
+		ours.Gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", float64(n), "kind", kind)
 	}
 	for _, k := range c.Stale {
-		emit(metrics.Sample{Name: "clusterdns_kubernetes_stale_seconds", Kind: metrics.Gauge, Value: k.For.Seconds(), Labels: metrics.With(label, "kind", k.Kind),
-			Help: "Time since the API server last said something of a kind: an event, a bookmark (one a minute) or a list."})
+		ours.Gauge("clusterdns_kubernetes_stale_seconds", "Time since the API server last said something of a kind: "+
+			"an event, a bookmark (one a minute) or a list.", k.For.Seconds(), "kind", k.Kind)
 	}
 	programmingSamples(&c, emit)
 	requestSamples(&c.Requests, emit)
 }
 
 // programmingSamples emits how long changes of endpoints took. Those of several sources are added up.
-func programmingSamples(c *watch.Counters, emit func(metrics.Sample)) {
+func programmingSamples(c *watch.Counters, emit metrics.Emit) {
 	for i, kind := range watch.ProgrammingKinds {
-		emitLatencies(&c.Programming[i], watch.ProgrammingBounds, emit, metrics.Sample{Name: "coredns_kubernetes_dns_programming_duration_seconds",
-			Help: "Histogram of the time (in seconds) it took to program a dns instance.", Labels: []string{"service_kind", kind}})
+		emitLatencies(emit.With("service_kind", kind), "coredns_kubernetes_dns_programming_duration_seconds",
+			"Histogram of the time (in seconds) it took to program a dns instance.",
+			&c.Programming[i], watch.ProgrammingBounds)
 	}
 }
 
 // requestSamples emits the requests to an API server.
-func requestSamples(r *watch.Requests, emit func(metrics.Sample)) {
+func requestSamples(r *watch.Requests, emit metrics.Emit) {
 	for code, n := range r.Answered {
-		emit(metrics.Sample{Name: "coredns_kubernetes_rest_client_requests_total", Value: float64(n), Labels: []string{"code", code, "method", "GET", "host", r.Host},
-			Help: "Number of HTTP requests, partitioned by status code, method, and host."})
+		emit.Counter("coredns_kubernetes_rest_client_requests_total",
+			"Number of HTTP requests, partitioned by status code, method, and host.", n,
+			"code", code, "method", "GET", "host", r.Host)
 	}
-	labels := []string{"verb", "GET", "host", r.Host}
-	emitLatencies(&r.Took, watch.RequestBounds, emit, metrics.Sample{Name: "coredns_kubernetes_rest_client_request_duration_seconds",
-		Help: "Request latency in seconds. Broken down by verb and host.", Labels: labels})
-	emitLatencies(&r.Waited, watch.RequestBounds, emit, metrics.Sample{Name: "coredns_kubernetes_rest_client_rate_limiter_duration_seconds",
-		Help: "Client side rate limiter latency in seconds. Broken down by verb and host.", Labels: labels})
+	of := emit.With("verb", "GET", "host", r.Host)
+	emitLatencies(of, "coredns_kubernetes_rest_client_request_duration_seconds",
+		"Request latency in seconds. Broken down by verb and host.", &r.Took, watch.RequestBounds)
+	emitLatencies(of, "coredns_kubernetes_rest_client_rate_limiter_duration_seconds",
+		"Client side rate limiter latency in seconds. Broken down by verb and host.", &r.Waited, watch.RequestBounds)
 }
 
-// emitLatencies emits s with a histogram of times, unless it is empty.
-func emitLatencies(l *watch.Latencies, bounds []time.Duration, emit func(metrics.Sample), s metrics.Sample) {
+// emitLatencies emits a histogram of times, unless it is empty.
+func emitLatencies(emit metrics.Emit, name, help string, l *watch.Latencies, bounds []time.Duration) {
 	h := observe.Histogram{Sum: int64(l.Sum)}
 	copy(h.Counts[:], l.Counts[:])
-	var in []int64
+	var nanoseconds []int64
 	for _, bound := range bounds {
-		in = append(in, int64(bound))
+		nanoseconds = append(nanoseconds, int64(bound))
 	}
 	if h.Total() > 0 {
-		emit(s.Histogram(&h, in, float64(time.Second)))
+		emit.Histogram(name, help, &h, nanoseconds, float64(time.Second))
 	}
 }

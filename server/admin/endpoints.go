@@ -114,11 +114,11 @@ func (h *healthTimes) add(took time.Duration) {
 }
 
 // Gather emits the metrics of the endpoints.
-func (s *Server) Gather(emit func(metrics.Sample)) {
+func (s *Server) Gather(emit metrics.Emit) {
 	s.health.mu.Lock()
 	h := s.health.histogram
 	s.health.mu.Unlock()
-	emit(metrics.Sample{Name: "coredns_health_request_duration_seconds", Help: "Histogram of the time (in seconds) each request took."}.
-		Histogram(&h, slimBounds, float64(time.Second)))
-	emit(metrics.Sample{Name: "coredns_health_request_failures_total", Help: "The number of times the health check failed."})
+	emit.Histogram("coredns_health_request_duration_seconds", "Histogram of the time (in seconds) each request took.",
+		&h, slimBounds, float64(time.Second))
+	emit.Counter("coredns_health_request_failures_total", "The number of times the health check failed.", 0)
 }

@@ -23,20 +23,18 @@ import (
 // Collector is the one Prometheus collector.
 type Collector struct {
 	registry *prometheus.Registry
-	build    Sample // coredns_build_info
+	build    []string // labels of coredns_build_info
 
 	mu       sync.Mutex
-	rooms    map[string]func(emit func(Sample))
+	rooms    map[string]func(Emit)
 	golang   prometheus.Collector // of the runtime
 	detailed bool
 }
 
 // New makes the collector. version and revision go into coredns_build_info.
 func New(version, revision string) *Collector {
-	c := &Collector{registry: prometheus.NewRegistry(), rooms: map[string]func(func(Sample)){}}
-	c.build = Sample{Name: "coredns_build_info", Kind: Gauge, Value: 1,
-		Help:   "A metric with a constant '1' value labeled by version, revision, and goversion from which the server was built.",
-		Labels: []string{"goversion", runtime.Version(), "revision", revision, "version", version}}
+	c := &Collector{registry: prometheus.NewRegistry(), rooms: map[string]func(Emit){}}
+	c.build = []string{"goversion", runtime.Version(), "revision", revision, "version", version}
 	c.registry.MustRegister(c, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	c.SetDetailed(false)
 	return c
@@ -66,7 +64,7 @@ func (c *Collector) Handler() http.Handler {
 
 // Set makes gather the source of a room's samples, in place of the one before; nil removes the room. gather calls emit
 // with each sample. It is called at each scrape, by any goroutine, and must not block.
-func (c *Collector) Set(room string, gather func(emit func(Sample))) {
+func (c *Collector) Set(room string, gather func(emit Emit)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if gather == nil {
@@ -85,9 +83,11 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	rooms := slices.Collect(maps.Values(c.rooms))
 	c.mu.Unlock()
 	samples := merged{}
-	samples.add(c.build)
+	emit := Emit(samples.add)
+	emit.Gauge("coredns_build_info", "A metric with a constant '1' value labeled by version, revision, and goversion "+
+		"from which the server was built.", 1, c.build...)
 	for _, gather := range rooms {
-		gather(samples.add)
+		gather(emit)
 	}
 	for _, s := range samples {
 		out <- s.metric()

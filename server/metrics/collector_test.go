@@ -29,11 +29,11 @@ func TestCollect(t *testing.T) {
 	h := observe.Histogram{Sum: int64(1500 * time.Millisecond)}
 	h.Counts[0], h.Counts[2] = 1, 1
 	for _, room := range []string{"one", "other"} {
-		c.Set(room, func(emit func(Sample)) {
-			emit(Sample{Name: "x_total", Help: "x", Value: 2, Labels: []string{"room", room}})
-			emit(Sample{Name: "y", Help: "y", Kind: Gauge, Value: 1.5})
-			emit(Sample{Name: "coredns_proxy_request_duration_seconds", Help: "x", Labels: []string{"to", "10.0.0.1:53"}}.
-				Histogram(&h, observe.Doubling(int64(time.Millisecond), 2), float64(time.Second)))
+		c.Set(room, func(emit Emit) {
+			emit.With("room", room).Counter("x_total", "x", 2)
+			emit.Gauge("y", "y", 1.5)
+			emit.Histogram("coredns_proxy_request_duration_seconds", "x",
+				&h, observe.Doubling(int64(time.Millisecond), 2), float64(time.Second), "to", "10.0.0.1:53")
 		})
 	}
 	got := scrape(t, c)
@@ -69,10 +69,10 @@ func TestDetailed(t *testing.T) {
 // A room may set its samples while it is asked for them.
 func TestMetricsHoldNoLock(t *testing.T) {
 	m := New("", "")
-	m.Set("room", func(func(Sample)) { m.Set("late", nil) })
+	m.Set("room", func(Emit) { m.Set("late", nil) })
 	scrape(t, m)
 	m.Set("room", nil)
-	m.Set("other", func(emit func(Sample)) { emit(Sample{Name: "x_total", Help: "x"}) })
+	m.Set("other", func(emit Emit) { emit.Counter("x_total", "x", 0) })
 	if got := scrape(t, m); !strings.Contains(got, "x_total 0") {
 		t.Error(got)
 	}
