@@ -50,9 +50,11 @@ func cacheSamples(c *resolver.CacheCounts, emit metrics.Emit) {
 	}
 	emit.Counter("coredns_cache_requests_total", "The count of cache requests.", c.Requests)
 	emit.Counter("coredns_cache_misses_total", "The count of cache misses.", c.Misses)
-	emit.Counter("coredns_cache_prefetch_total", "The number of times the cache has prefetched a cached item.", c.Prefetches)
+	emit.Counter("coredns_cache_prefetch_total", "The number of times the cache has prefetched a cached item.",
+		c.Prefetches)
 	emit.Counter("coredns_cache_drops_total", "The number of responses that are not cached.", c.Drops)
-	emit.Counter("coredns_cache_served_stale_total", "The number of requests served from stale cache entries.", c.ServedStale)
+	emit.Counter("coredns_cache_served_stale_total", "The number of requests served from stale cache entries.",
+		c.ServedStale)
 }
 
 func forwardSamples(c *resolver.ForwardCounts, emit metrics.Emit) {
@@ -69,14 +71,15 @@ func forwardSamples(c *resolver.ForwardCounts, emit metrics.Emit) {
 	}
 }
 
-// upstreamSamples emits the metrics of one upstream: to proxy those that have the names of today, and to emit the older ones
-// that many dashboards still query, and ours.
+// upstreamSamples emits the metrics of one upstream: to proxy those that have the names of today, and to emit the older
+// ones that many dashboards still query, and ours.
 func upstreamSamples(u *resolver.UpstreamCounts, emit, proxy metrics.Emit) {
 	requests := uint64(0)
 	for _, l := range u.Latencies {
 		n := latencySamples(l, emit.With("rcode", l.Rcode), proxy.With("rcode", l.Rcode))
 		requests += n
-		emit.Counter("coredns_forward_responses_total", "Counter of responses received per upstream.", n, "rcode", l.Rcode)
+		emit.Counter("coredns_forward_responses_total", "Counter of responses received per upstream.", n,
+			"rcode", l.Rcode)
 	}
 	emit.Counter("coredns_forward_requests_total", "Counter of requests made per upstream.", requests+u.Failed)
 	const failed = "Counter of the number of failed healthchecks."

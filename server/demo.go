@@ -87,7 +87,8 @@ func (c *console) propose(p *Program, folder string) {
 		return
 	}
 	address := p.Addresses()[0]
-	fmt.Fprintf(c.out, "Serving the sample cluster in %s on %s, UDP and TCP. Edit a file there and ask again.\nWorth trying:\n\n", folder, address)
+	fmt.Fprintf(c.out, "Serving the sample cluster in %s on %s, UDP and TCP. Edit a file there and ask again.\n"+
+		"Worth trying:\n\n", folder, address)
 	for _, t := range worthTrying {
 		fmt.Fprintf(c.out, "  dig @%s -p %d %-56s # %s\n", address.Addr(), address.Port(), t.question, t.shows)
 	}

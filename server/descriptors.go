@@ -30,6 +30,8 @@ func fewDescriptors(c *config.Config, limit uint64) string {
 	if uint64(needed) <= limit {
 		return ""
 	}
-	return fmt.Sprintf("server: this process may open %d files and sockets (RLIMIT_NOFILE), and %d when all bounds are reached: queries would fail then; "+
-		"raise the hard limit (ulimit -Hn, LimitNOFILE of systemd, the container runtime)", limit, needed)
+	return fmt.Sprintf("server: this process may open %d files and sockets (RLIMIT_NOFILE), and %d when all bounds "+
+		"are reached: queries would fail then; raise the hard limit (ulimit -Hn, LimitNOFILE of systemd, the container "+
+		"runtime)",
+		limit, needed)
 }

@@ -97,7 +97,9 @@ func (p *Program) openResolver(g *generation, c *config.Listener, previous *reso
 }
 
 // openSource finds or starts the source of one kubernetes directive and joins its index to the directive's view.
-func (p *Program) openSource(g *generation, b *config.Block, i int, view *resolver.Kubernetes, addresses []netip.AddrPort) error {
+func (p *Program) openSource(
+	g *generation, b *config.Block, i int, view *resolver.Kubernetes, addresses []netip.AddrPort,
+) error {
 	c := &b.Sources[i]
 	view.Local = localAddresses(addresses)
 	s, err := p.share(g, c, c.Objects)
@@ -135,7 +137,8 @@ func (p *Program) share(g *generation, c *config.Source, options watch.Options) 
 		if err != nil {
 			return nil, err
 		}
-		s = &source{Source: w, index: index, required: options.Required(), id: strconv.Itoa(p.nextID), at: c.At, timeout: c.StartupTimeout}
+		s = &source{Source: w, index: index, required: options.Required(), id: strconv.Itoa(p.nextID)}
+		s.at, s.timeout = c.At, c.StartupTimeout
 		p.nextID++
 		s.task = start(p.base, s.run)
 		g.started = append(g.started, s)
@@ -165,7 +168,9 @@ func (s *source) run(ctx context.Context) {
 }
 
 // openSocket finds or opens the sockets of an address.
-func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer listen.Answerer, blocks []listen.Block) error {
+func (p *Program) openSocket(
+	g *generation, address netip.AddrPort, answerer listen.Answerer, blocks []listen.Block,
+) error {
 	if l := p.listeners[address]; l != nil {
 		g.listeners[address] = l
 		return nil
@@ -193,7 +198,8 @@ func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer lis
 func (g *generation) waitForSync(ctx context.Context) error {
 	for _, s := range g.started {
 		if err := s.waitForSync(ctx); err != nil {
-			return fmt.Errorf("%s: kubernetes: the cluster could not be read within %v (option startup_timeout)", s.at, s.timeout)
+			return fmt.Errorf("%s: kubernetes: the cluster could not be read within %v (option startup_timeout)",
+				s.at, s.timeout)
 		}
 	}
 	return nil
@@ -209,15 +215,20 @@ func blocksOf(c *config.Listener) []listen.Block {
 	var blocks []listen.Block
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
-		blocks = append(blocks, listen.Block{Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug})
+		blocks = append(blocks, listen.Block{
+			Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug,
+		})
 	}
 	return blocks
 }
 
 // endpointsOf are the admin endpoints that c asks for.
 func endpointsOf(c *config.Config) admin.Endpoints {
-	return admin.Endpoints{Health: c.Health.Addresses, Ready: c.Ready.Addresses, Prometheus: c.Prometheus.Addresses, Pprof: c.Pprof.Addresses,
-		Continuously: c.Ready.Continuously, At: c.EndpointAt}
+	return admin.Endpoints{
+		Health: c.Health.Addresses, Ready: c.Ready.Addresses,
+		Prometheus: c.Prometheus.Addresses, Pprof: c.Pprof.Addresses,
+		Continuously: c.Ready.Continuously, At: c.EndpointAt,
+	}
 }
 
 // localAddresses are the addresses that clients may reach this server by: those it is bound to, else all of the
@@ -242,8 +253,9 @@ func interfaceAddresses() []netip.Addr {
 	}
 	var local []netip.Addr
 	for _, n := range networks {
-		if prefix, err := netip.ParsePrefix(n.String()); err == nil && !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
-			local = append(local, prefix.Addr().Unmap())
+		prefix, err := netip.ParsePrefix(n.String())
+		if a := prefix.Addr().Unmap(); err == nil && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+			local = append(local, a)
 		}
 	}
 	return local

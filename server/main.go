@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -39,9 +38,12 @@ type console struct {
 
 func commands() []command {
 	return []command{
-		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query", demoFlags, (*console).demo},
-		{"records", "-f DIR [-zone ZONE] [-ttl TTL]", "print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
-		{"check", "[-conf FILE] [-p PORT]", "read a Corefile, say what it means, or where it is wrong", config.Flags("conf", "port"), (*console).check},
+		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
+			demoFlags, (*console).demo},
+		{"records", "-f DIR [-zone ZONE] [-ttl TTL]",
+			"print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
+		{"check", "[-conf FILE] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
+			config.Flags("conf", "port"), (*console).check},
 		{"help", "", "print this text", "", (*console).help},
 	}
 }
@@ -92,7 +94,7 @@ func unknownCommand(word string) error {
 	}
 	hint := config.DidYouMean(word, append([]string{"-version", "-plugins"}, names...))
 	if hint == "" {
-		hint = fmt.Sprintf("; the commands are %s, and without a command the Corefile is served", strings.Join(names, ", "))
+		hint = "; the commands are " + strings.Join(names, ", ") + ", and without a command the Corefile is served"
 	}
 	return fmt.Errorf("unknown command %q%s", word, hint)
 }
@@ -110,14 +112,16 @@ func (c *console) help(arguments []string) error {
 	if len(arguments) > 0 && arguments[0] != "help" {
 		return c.dispatch([]string{arguments[0], "-h"})
 	}
-	fmt.Fprintf(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. It takes CoreDNS's place.\n\n"+
+	fmt.Fprintf(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. "+
+		"It takes CoreDNS's place.\n\n"+
 		"Usage: clusterdns %-39s serve the Corefile\n", "[FLAGS]")
 	for _, command := range commands() {
 		fmt.Fprintf(c.out, "       clusterdns %-8s %-30s %s\n", command.name, command.usage, command.help)
 	}
 	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too; a command lists its own with -h:\n%s\n"+
 		"Try:   clusterdns demo\n"+
-		"SIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; SIGHUP and SIGUSR2 are ignored.\n"+
+		"SIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; "+
+		"SIGHUP and SIGUSR2 are ignored.\n"+
 		"Corefile.example explains each directive.\n", config.Flags())
 	return nil
 }
@@ -147,7 +151,7 @@ func (c *console) serve(arguments []string) error {
 	number, revision := version()
 	switch {
 	case settings.Version:
-		fmt.Fprintf(c.out, "clusterdns-%s\n%s/%s, %s, %s\n", number, runtime.GOOS, runtime.GOARCH, runtime.Version(), revision)
+		fmt.Fprintf(c.out, "clusterdns-%s\n%s\n", number, platform(revision))
 		return nil
 	case settings.Plugins:
 		fmt.Fprintln(c.out, "directives:\n  "+strings.Join(config.Directives(), "\n  "))

@@ -101,8 +101,8 @@ const manifestsTimeout = 30 * time.Second
 // SOA, NS with its address, dns-version. The serial is 1, so that equal manifests print equal files.
 func ownRecords(index *zones.Index, zone string, ttl time.Duration) (lines string, err error) {
 	view := resolver.Kubernetes{Zones: []string{zone}, Index: index, TTL: ttl}
-	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{{Zones: []string{zone}, Kubernetes: []resolver.Kubernetes{view}}}},
-		nil, slog.New(slog.DiscardHandler))
+	block := resolver.Block{Zones: []string{zone}, Kubernetes: []resolver.Kubernetes{view}}
+	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{block}}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
 	}

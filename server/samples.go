@@ -17,7 +17,8 @@ func (p *Program) samples(emit metrics.Emit) {
 	p.mu.Lock()
 	c, listeners, resolvers, sources := p.config, p.listeners, p.resolvers, p.sources
 	p.mu.Unlock()
-	emit.Counter("coredns_reload_failed_total", "Counter of the number of failed reload attempts.", p.reloads.failed.Load())
+	emit.Counter("coredns_reload_failed_total", "Counter of the number of failed reload attempts.",
+		p.reloads.failed.Load())
 	emit.Counter("clusterdns_log_lines_dropped_total",
 		"Query log lines dropped because the writer could not keep up.", p.queries.Dropped())
 	if c != nil {

@@ -26,7 +26,8 @@ func (s *source) samples(c watch.Counters, emit metrics.Emit) {
 	ours.Counter("clusterdns_kubernetes_object_problems_total", "Mistakes found in objects; each was logged once. "+
 		"What cannot be right has no records, the rest is served.", c.Problems)
 	for kind, n := range c.PassedOver {
-		ours.Gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", float64(n), "kind", kind)
+		ours.Gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", float64(n),
+			"kind", kind)
 	}
 	for _, k := range c.Stale {
 		ours.Gauge("clusterdns_kubernetes_stale_seconds", "Time since the API server last said something of a kind: "+

@@ -72,7 +72,9 @@ func (s *Server) Set(endpoints Endpoints) error {
 
 // openAll is a socket for each address of muxes: one that is open, or a fresh one. After an error none is open that was
 // not before.
-func (s *Server) openAll(endpoints Endpoints, muxes map[string]*http.ServeMux) (next map[string]*socket, fresh []*socket, err error) {
+func (s *Server) openAll(
+	endpoints Endpoints, muxes map[string]*http.ServeMux,
+) (next map[string]*socket, fresh []*socket, err error) {
 	next = map[string]*socket{}
 	for address := range muxes {
 		if socket := s.sockets[address]; socket != nil {

@@ -58,7 +58,8 @@ func (z *zoneCounts) gather(emit metrics.Emit) {
 	}
 	if z.duration.Total() > 0 {
 		emit.Histogram("coredns_dns_request_duration_seconds",
-			"Histogram of the time (in seconds) each request took per zone.", &z.duration, timeBounds, float64(time.Second))
+			"Histogram of the time (in seconds) each request took per zone.",
+			&z.duration, timeBounds, float64(time.Second))
 	}
 }
 

@@ -56,7 +56,8 @@ func Open(options Options) (*Listener, error) {
 	options = options.withDefaults()
 	for _, sibling := range options.Siblings {
 		if !canReuse {
-			return nil, fmt.Errorf("listen on %s: this server listens on %s, and can go on there only after a restart", options.Address, sibling.address)
+			return nil, fmt.Errorf("listen on %s: this server listens on %s, and can go on there only after a restart",
+				options.Address, sibling.address)
 		}
 		AllowReuse(sibling.streams.listener)
 	}
@@ -102,9 +103,11 @@ func listenStream(options Options) (*net.TCPListener, error) {
 func listenError(proto string, address netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: another process, or another instance of this server, has the %s port: %w", address, proto, syscall.EADDRINUSE)
+		return fmt.Errorf("listen on %s: another process, or another instance of this server, has the %s port: %w",
+			address, proto, syscall.EADDRINUSE)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %s: not permitted; lower net.ipv4.ip_unprivileged_port_start or take a port above it: %w", address, syscall.EACCES)
+		return fmt.Errorf("listen on %s: not permitted; "+
+			"lower net.ipv4.ip_unprivileged_port_start or take a port above it: %w", address, syscall.EACCES)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("listen on %s: no interface has this address: %w", address, syscall.EADDRNOTAVAIL)
 	}

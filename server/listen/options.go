@@ -13,20 +13,27 @@ import (
 
 // Options is what one Listener needs. The zero value of a field is its default.
 type Options struct {
-	Address       netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
-	Siblings      []*Listener    // of the same program: Address may overlap theirs, such as [::] that of a sibling on 127.0.0.1
-	Answerer      Answerer       // what answers, until SetResolver
-	Blocks        []Block        // of Answerer
-	Readers       int            // threads that read UDP; default one for each CPU that this process may use, at most maxReaders
-	Buffer        int            // octets of receive buffer asked for each UDP socket; default 4 MiB
-	Pending       int            // UDP queries that may wait for upstream, 21 KiB each with the forward; default 2048
-	Streams       int            // TCP connections, at most, 106 KiB each while they are answered and 8 KiB else; default 512
-	StreamPending int            // TCP queries that may wait for upstream, 90 KiB each with the forward; default 256
-	IdleTimeout   time.Duration  // how long a TCP connection may take for its next query; default 10 s
-	WriteTimeout  time.Duration  // how long a TCP client may take to read its replies; default 5 s
-	Drain         time.Duration  // how long, after the end, queries may still wait for upstream; default 5 s, the longest that they do anyway
-	Log           *logs.QueryLog // where Blocks' log lines go; nil for nowhere
-	Logger        *slog.Logger   // default slog.Default()
+	Address  netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
+	Siblings []*Listener    // of the same program: Address may overlap theirs, such as [::] overlaps 127.0.0.1
+	Answerer Answerer       // what answers, until SetResolver
+	Blocks   []Block        // of Answerer
+
+	Readers int // threads that read UDP; default one for each CPU that this process may use, at most maxReaders
+	Buffer  int // octets of receive buffer asked for each UDP socket; default 4 MiB
+
+	// Pending is how many UDP queries may wait for upstream, 21 KiB each with the forward; default 2048.
+	Pending int
+	// Streams is how many TCP connections there may be, 106 KiB each while they are answered and 8 KiB else; default 512.
+	Streams int
+	// StreamPending is how many TCP queries may wait for upstream, 90 KiB each with the forward; default 256.
+	StreamPending int
+
+	IdleTimeout  time.Duration // how long a TCP connection may take for its next query; default 10 s
+	WriteTimeout time.Duration // how long a TCP client may take to read its replies; default 5 s
+	Drain        time.Duration // how long queries may go on to wait for upstream after the end; default 5 s
+
+	Log    *logs.QueryLog // where Blocks' log lines go; nil for nowhere
+	Logger *slog.Logger   // default slog.Default()
 
 	engine preference
 }
@@ -56,7 +63,8 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	o.Siblings = slices.DeleteFunc(slices.Clone(o.Siblings), func(l *Listener) bool { return !Overlaps(o.Address, l.address) })
+	apart := func(l *Listener) bool { return !Overlaps(o.Address, l.address) }
+	o.Siblings = slices.DeleteFunc(slices.Clone(o.Siblings), apart)
 	return o
 }
 

@@ -22,7 +22,8 @@ type mmsghdr struct {
 
 // mmsg calls recvmmsg or sendmmsg without telling the scheduler, so that the thread keeps its P meanwhile.
 func mmsg(call uintptr, fd int, messages []mmsghdr, flags uintptr) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(messages))), uintptr(len(messages)), flags, 0, 0)
+	n, _, errno := unix.RawSyscall6(call,
+		uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(messages))), uintptr(len(messages)), flags, 0, 0)
 	return int(n), errno
 }
 
@@ -165,7 +166,7 @@ func (r *reader) serve(n int) {
 	w.end(time.Now())
 	r.rearm(n)
 	if pending > 0 {
-		runtime.Gosched() // their goroutines are in this P's queue, and start here and now instead of when another thread steals them
+		runtime.Gosched() // their goroutines are in this P's queue: they start now, not when another thread steals them
 	}
 }
 

@@ -175,7 +175,8 @@ func replyFrom(control []byte) (netip.Addr, bool) {
 	case level == unix.IPPROTO_IP && kind == unix.IP_PKTINFO: // interface, source of replies, destination
 		clear(info[:4])
 		return netip.AddrFrom4([4]byte(info[4:8])), true
-	case level == unix.IPPROTO_IPV6 && kind == unix.IPV6_PKTINFO && len(info) >= unix.SizeofInet6Pktinfo: // destination, interface
+	case level == unix.IPPROTO_IPV6 && kind == unix.IPV6_PKTINFO && len(info) >= unix.SizeofInet6Pktinfo:
+		// destination, interface
 		local := netip.AddrFrom16([16]byte(info)).Unmap()
 		if local.Is4() || !local.IsLinkLocalUnicast() {
 			clear(info[16:20])

@@ -21,12 +21,12 @@ var families = [...]string{"1", "2"}
 
 // typeNames are the qtypes with a label of their own, as in CoreDNS; all others are "other", so that a client cannot
 // make series.
-var typeNames = [...]string{"other", "A", "AAAA", "ANY", "AXFR", "CNAME", "DNSKEY", "DS", "HTTPS", "IXFR", "MX", "NS", "NSEC", "NSEC3",
-	"PTR", "RRSIG", "SOA", "SRV", "SVCB", "TXT"}
+var typeNames = [...]string{"other", "A", "AAAA", "ANY", "AXFR", "CNAME", "DNSKEY", "DS", "HTTPS", "IXFR", "MX", "NS",
+	"NSEC", "NSEC3", "PTR", "RRSIG", "SOA", "SRV", "SVCB", "TXT"}
 
 // typeIndex is the index in typeNames of the qtypes below 256.
-var typeIndex = [256]uint8{1: 1, 28: 2, 255: 3, 252: 4, 5: 5, 48: 6, 43: 7, 65: 8, 251: 9, 15: 10, 2: 11, 47: 12, 50: 13,
-	12: 14, 46: 15, 6: 16, 33: 17, 64: 18, 16: 19}
+var typeIndex = [256]uint8{1: 1, 28: 2, 255: 3, 252: 4, 5: 5, 48: 6, 43: 7, 65: 8, 251: 9, 15: 10, 2: 11,
+	47: 12, 50: 13, 12: 14, 46: 15, 6: 16, 33: 17, 64: 18, 16: 19}
 
 // sizeBounds are CoreDNS's bounds of message sizes, in octets.
 var sizeBounds = []int64{0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3}

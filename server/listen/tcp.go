@@ -35,11 +35,13 @@ type streams struct {
 }
 
 func newStreams(l *Listener, listener *net.TCPListener, proto resolver.Proto) *streams {
-	s := &streams{l: l, listener: listener, proto: proto, pending: l.pending[proto], pool: newPendingPool(l, wire.MaxMessage)}
+	s := &streams{l: l, listener: listener, proto: proto, pending: l.pending[proto]}
+	s.pool = newPendingPool(l, wire.MaxMessage)
 	s.open.limit = l.options.Streams
 	s.transfers = make(chan struct{}, maxTransfers)
 	s.answers.New = func() any {
-		return &answers{worker: *newWorker(l, l.shared, l.sharedLog), out: make([]byte, 0, streamReplies+lengthSize+wire.MaxMessage)}
+		out := make([]byte, 0, streamReplies+lengthSize+wire.MaxMessage)
+		return &answers{worker: *newWorker(l, l.shared, l.sharedLog), out: out}
 	}
 	return s
 }

@@ -46,7 +46,9 @@ func (w *worker) begin(now time.Time, proto resolver.Proto) {
 
 // serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed
 // off.
-func (w *worker) serve(packet, buf []byte, client netip.AddrPort, local netip.Addr) (reply []byte, result resolver.Result) {
+func (w *worker) serve(
+	packet, buf []byte, client netip.AddrPort, local netip.Addr,
+) (reply []byte, result resolver.Result) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			reply, result = w.recovered(cause, buf)
@@ -129,6 +131,7 @@ type panics struct {
 func (p *panics) count(logger *slog.Logger, cause any, now time.Time) {
 	p.total.Add(1)
 	if omitted, ok := p.logged.Allow(now, time.Second); ok {
-		logger.Error("listen: recovered from a panic: "+fmt.Sprint(cause), "omitted", omitted, "stack", string(debug.Stack()))
+		text := "listen: recovered from a panic: " + fmt.Sprint(cause)
+		logger.Error(text, "omitted", omitted, "stack", string(debug.Stack()))
 	}
 }

@@ -15,7 +15,8 @@ type Log struct {
 
 // The two formats that have a name.
 const (
-	CommonLog   = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}`
+	CommonLog = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" ` +
+		`{rcode} {>rflags} {rsize} {duration}`
 	CombinedLog = CommonLog + ` "{>opcode}"`
 )
 

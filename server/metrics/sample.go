@@ -63,8 +63,8 @@ func (emit Emit) Histogram(name, help string, h *observe.Histogram, bounds []int
 	emit(s)
 }
 
-// merged are samples by name and labels. Two blocks that forward to the same upstream, say, report the same series: they
-// are added up.
+// merged are samples by name and labels. Two blocks that forward to the same upstream, say, report the same series:
+// they are added up.
 type merged map[string]*Sample
 
 func (m merged) add(s Sample) {
