@@ -17,7 +17,8 @@ import (
 func TestReadmeBounds(t *testing.T) {
 	t.Chdir("..")
 	text := readme(t)
-	row := fmt.Sprintf("| cache, each half | `success` and `denial`, %d entries each, and 1 KiB for each entry", standardCache(t))
+	row := fmt.Sprintf("| cache, each half | `success` and `denial`, %d entries each, and 1 KiB for each entry",
+		standardCache(t))
 	if !strings.Contains(text, row) {
 		t.Errorf("README.md has no %q", row)
 	}

@@ -4,6 +4,6 @@
 // Invariant: a generation, all that one Corefile asks for, is exchanged as a whole. Until the new one is ready the old
 // one serves, and when the new one cannot be had it goes on.
 //
-// Concurrency: every goroutine is a task that the Program started, and Close returns after all of them have ended. Only
-// Apply and Close change what runs, one at a time; others see it under a lock that is held for moments only.
+// Concurrency: the Program starts every goroutine, and Close returns after all of them have ended. Only Apply and Close
+// change what runs, one at a time; others see it under a lock that is held only for moments.
 package server

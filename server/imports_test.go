@@ -17,17 +17,18 @@ const module = "github.com/clusterdns/clusterdns"
 
 // rooms is what each room may import of the others. Imports point one way; resolver and watch never meet.
 var rooms = map[string][]string{
-	"observe":          {},
-	"zones/wire":       {},
-	"zones":            {"zones/wire"},
-	"resolver":         {"observe", "zones", "zones/wire"},
-	"watch":            {"observe", "zones", "zones/wire"},
-	"server/logs":      {"resolver", "zones/wire"},
-	"server/metrics":   {"observe"},
-	"server/listen":    {"observe", "resolver", "server/logs", "server/metrics", "zones/wire"},
-	"server/admin":     {"observe", "server/listen", "server/metrics"},
-	"server/config":    {"server/logs", "resolver", "watch", "zones", "zones/wire"},
-	"server":           {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
+	"observe":        {},
+	"zones/wire":     {},
+	"zones":          {"zones/wire"},
+	"resolver":       {"observe", "zones", "zones/wire"},
+	"watch":          {"observe", "zones", "zones/wire"},
+	"server/logs":    {"resolver", "zones/wire"},
+	"server/metrics": {"observe"},
+	"server/listen":  {"observe", "resolver", "server/logs", "server/metrics", "zones/wire"},
+	"server/admin":   {"observe", "server/listen", "server/metrics"},
+	"server/config":  {"server/logs", "resolver", "watch", "zones", "zones/wire"},
+	"server": {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe",
+		"resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
 	"testdata/cluster": {},
 	"testdata/stories": {},
@@ -45,8 +46,9 @@ var doors = map[string][]string{
 	"github.com/coredns/caddy/":           {"server/config"},
 	"github.com/prometheus/client_golang": {"server/metrics"},
 	"golang.org/x/sys":                    {"server/listen"},
-	"github.com/miekg/dns":                {"resolver", "watch", "server", "server/config", "server/listen", "server/logs", "testdata/stories"},
-	"golang.org/x/tools/txtar":            {"testdata/stories"},
+	"github.com/miekg/dns": {"resolver", "watch", "server", "server/config", "server/listen",
+		"server/logs", "testdata/stories"},
+	"golang.org/x/tools/txtar": {"testdata/stories"},
 }
 
 // TestImports holds the rooms to the picture of the house in README.md.
@@ -106,7 +108,8 @@ func mayImport(room, library string) bool {
 
 // TestTopLevel holds the top level to the rooms.
 func TestTopLevel(t *testing.T) {
-	want := []string{"Corefile.example", "LICENSE", "README.md", "deploy", "go.mod", "go.sum", "main.go", "observe", "resolver", "server", "testdata", "watch", "zones"}
+	want := []string{"Corefile.example", "LICENSE", "README.md", "deploy", "go.mod", "go.sum", "main.go", "observe",
+		"resolver", "server", "testdata", "watch", "zones"}
 	entries, err := os.ReadDir("..")
 	if err != nil {
 		t.Fatal(err)

@@ -57,11 +57,13 @@ func awaitLines(t *testing.T, m *metrics.Collector, want string) {
 // oldAPI is an API server that knows lists and watches, and no streams of all objects. Nothing happens in its cluster.
 func oldAPI(w http.ResponseWriter, r *http.Request) {
 	group := strings.TrimPrefix(path.Dir(strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/apis"), "/api")), "/")
-	kind := map[string]string{"services": "Service", "namespaces": "Namespace", "endpointslices": "EndpointSlice"}[path.Base(r.URL.Path)]
+	kind := map[string]string{"services": "Service", "namespaces": "Namespace",
+		"endpointslices": "EndpointSlice"}[path.Base(r.URL.Path)]
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case r.URL.Query().Has("sendInitialEvents"):
-		http.Error(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"BadRequest","code":400}`, http.StatusBadRequest)
+		http.Error(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"BadRequest","code":400}`,
+			http.StatusBadRequest)
 	case r.URL.Query().Has("watch"):
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
@@ -75,7 +77,8 @@ func oldAPI(w http.ResponseWriter, r *http.Request) {
 func TestRequestMetrics(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(oldAPI))
 	defer api.Close()
-	c, err := config.Parse("Corefile", []byte(". {\n kubernetes cluster.local {\n endpoint "+api.URL+"\n }\n}\n"), config.Settings{Port: 53})
+	c, err := config.Parse("Corefile", []byte(". {\n kubernetes cluster.local {\n endpoint "+api.URL+"\n }\n}\n"),
+		config.Settings{Port: 53})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +102,8 @@ coredns_kubernetes_rest_client_rate_limiter_duration_seconds_bucket{host="HOST",
 `, "HOST", strings.TrimPrefix(api.URL, "http://")))
 	api.CloseClientConnections()
 	api.Listener.Close()
-	for !strings.Contains(scrape(t, p.metrics), `coredns_kubernetes_rest_client_requests_total{code="<error>",host="127.0.0.1:`) {
+	for !strings.Contains(scrape(t, p.metrics),
+		`coredns_kubernetes_rest_client_requests_total{code="<error>",host="127.0.0.1:`) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -65,7 +65,8 @@ func get(t *testing.T, a *admin.Server, asked, path string) (int, string) {
 }
 
 // town is a cluster of one service.
-const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}\n"
+const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, " +
+	"ports: [{name: http, port: 80}]}\n"
 
 // web is a name of the town.
 const web = "web.prod.svc.cluster.local."
@@ -185,7 +186,8 @@ func firstRecord(reply *dns.Msg) string {
 		return dns.RcodeToString[reply.Rcode]
 	}
 	header := reply.Answer[0].Header()
-	return fmt.Sprint(header.Ttl, " ", dns.TypeToString[header.Rrtype], " ", strings.TrimPrefix(reply.Answer[0].String(), header.String()))
+	return fmt.Sprint(header.Ttl, " ", dns.TypeToString[header.Rrtype], " ",
+		strings.TrimPrefix(reply.Answer[0].String(), header.String()))
 }
 
 // outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only after
@@ -203,7 +205,8 @@ func (o *outside) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 		<-o.free
 	}
 	reply := new(dns.Msg).SetReply(question)
-	reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: net.IPv4(192, 0, 2, 7)}}
+	reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA,
+		Class: dns.ClassINET, Ttl: 3600}, A: net.IPv4(192, 0, 2, 7)}}
 	w.WriteMsg(reply)
 }
 
@@ -279,7 +282,8 @@ func (r *running) interview(t *testing.T, to netip.AddrPort, names ...string) (e
 func TestReload(t *testing.T) {
 	upstream := newOutside(t)
 	corefile := func(ttl int, more string) string {
-		return fmt.Sprintf(".:0 {\n bind 127.0.0.1\n cache 3600\n forward . %s\n kubernetes cluster.local {\n  manifests town\n  ttl %d\n }\n%s\n}\n", upstream.address, ttl, more)
+		return fmt.Sprintf(".:0 {\n bind 127.0.0.1\n cache 3600\n forward . %s\n kubernetes cluster.local {\n  "+
+			"manifests town\n  ttl %d\n }\n%s\n}\n", upstream.address, ttl, more)
 	}
 	r := launch(t, corefile(5, ""))
 	if err := r.Synced(t.Context()); err != nil {
@@ -350,8 +354,10 @@ func TestReloadFails(t *testing.T) {
 	end := r.interview(t, r.Addresses()[0], web)
 	for i, bad := range []struct{ corefile, want string }{
 		{".:0 {\n forwrad . 192.0.2.1\n}\n", `/Corefile:2: unknown directive "forwrad" (did you mean "forward"?)`},
-		{good + "other:" + port + " {\n bind 127.0.0.1\n}\n", "/Corefile:8: listen on 127.0.0.1:" + port + ": another process, or another instance of this server, has the TCP port: address already in use"},
-		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "/Corefile:3: prometheus: listen on 127.0.0.1:" + port + ": another process, or another directive, has the TCP port: address already in use"},
+		{good + "other:" + port + " {\n bind 127.0.0.1\n}\n", "/Corefile:8: listen on 127.0.0.1:" + port +
+			": another process, or another instance of this server, has the TCP port: address already in use"},
+		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "/Corefile:3: prometheus: listen on 127.0.0.1:" + port +
+			": another process, or another directive, has the TCP port: address already in use"},
 		{"", "/Corefile:1: the file has no server block"},
 	} {
 		r.reload(t, bad.corefile, refused)
@@ -459,11 +465,13 @@ func TestProbesDoNotWait(t *testing.T) {
 // TestReloadWhileClusterIsAway: a source that could not be read yet does not hold up what else has changed, a new one
 // does.
 func TestReloadWhileClusterIsAway(t *testing.T) {
-	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1ms\n }\n hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n}\n"
+	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  " +
+		"startup_timeout 1ms\n }\n hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n}\n"
 	r := launch(t, corefile)
 	r.reload(t, strings.Replace(corefile, ".8", ".9", 1), reloaded)
 	r.reload(t, strings.Replace(corefile, "127.0.0.1:1", "127.0.0.1:2", 1), refused)
-	if !strings.Contains(r.log.String(), "/Corefile:3: kubernetes: the cluster could not be read within 1ms (option startup_timeout)\n") {
+	if !strings.Contains(r.log.String(), "/Corefile:3: kubernetes: the cluster could not be read within 1ms (option "+
+		"startup_timeout)\n") {
 		t.Error(r.log)
 	}
 	if got := r.answer(t, "new.test."); got != "3600 A 192.0.2.9" {
@@ -473,7 +481,8 @@ func TestReloadWhileClusterIsAway(t *testing.T) {
 
 // TestEndWhileReloadWaits: a reload that the end interrupts has not failed.
 func TestEndWhileReloadWaits(t *testing.T) {
-	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1h\n }\n}\n"
+	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  " +
+		"startup_timeout 1h\n }\n}\n"
 	r := launch(t, corefile)
 	r.write(t, "Corefile", strings.Replace(corefile, "127.0.0.1:1", "127.0.0.1:2", 1))
 	r.signals <- syscall.SIGUSR1
@@ -486,8 +495,10 @@ func TestEndWhileReloadWaits(t *testing.T) {
 // TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources
 // come and go.
 func TestSourceIsShared(t *testing.T) {
-	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + adminAddress + "\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
-	const shared = "in-addr.arpa:0 {\n bind 127.0.0.1\n kubernetes cluster.local in-addr.arpa {\n  manifests town\n  ttl 9\n }\n}\n"
+	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + adminAddress +
+		"\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
+	const shared = "in-addr.arpa:0 {\n bind 127.0.0.1\n kubernetes cluster.local in-addr.arpa {\n  manifests town\n  " +
+		"ttl 9\n }\n}\n"
 	other := strings.NewReplacer("in-addr", "ip6", "manifests town", "manifests town\n  labels app=db").Replace(shared)
 	r := launch(t, head+shared)
 	services := func(label string) string {
@@ -565,7 +576,8 @@ func TestQueryWaitsThroughReload(t *testing.T) {
 // TestQueryWaitsThroughEnd: so does what waits when the program is told to end. Until it has, /health says so.
 func TestQueryWaitsThroughEnd(t *testing.T) {
 	upstream := newOutside(t)
-	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n health 127.0.0.1:0\n ready 127.0.0.1:0\n forward . %s {\n  prefer_udp\n }\n}\n", upstream.address))
+	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n health 127.0.0.1:0\n ready 127.0.0.1:0\n forward . %s {\n  "+
+		"prefer_udp\n }\n}\n", upstream.address))
 	await := askSlow(t, r, upstream)
 	r.end()
 	until(t, func() bool {
@@ -590,13 +602,16 @@ func TestQueryWaitsThroughEnd(t *testing.T) {
 // replaced neither.
 func TestRunLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m .*\n }\n log\n reload\n health 127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n" +
-		" hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n cache 30\n loop\n forward . 127.0.0.1:1\n transfer {\n  to *\n }\n" +
+	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m .*\n }\n log\n reload\n health " +
+		"127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n" +
+		" hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n cache 30\n loop\n forward . 127.0.0.1:1\n transfer {\n  " +
+		"to *\n }\n" +
 		" kubernetes cluster.local {\n  manifests town\n }\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n }\n}\n"
 	r := launch(t, corefile)
 	r.answer(t, "somewhere.test.")
 	get(t, r.admin, adminAddress, "/metrics")
-	r.reload(t, strings.Replace(corefile, "manifests town", "endpoint http://127.0.0.1:2\n  startup_timeout 1ms", 1), refused)
+	r.reload(t, strings.Replace(corefile, "manifests town", "endpoint http://127.0.0.1:2\n  startup_timeout 1ms", 1),
+		refused)
 	r.reload(t, strings.Replace(corefile, "endpoint http://127.0.0.1:1", "manifests town\n  labels app=db", 1), reloaded)
 	r.stop()
 	goleak.VerifyNone(t, before)

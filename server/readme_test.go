@@ -314,17 +314,20 @@ func digest(arguments []string) (string, error) {
 
 // digComments prints the header and the OPT as dig 9.18 does.
 func digComments(out io.Writer, m *dns.Msg) {
-	fmt.Fprintf(out, ";; Got answer:\n;; ->>HEADER<<- opcode: %s, status: %s, id: %d\n;; flags:", dns.OpcodeToString[m.Opcode], dns.RcodeToString[m.Rcode], m.Id)
+	fmt.Fprintf(out, ";; Got answer:\n;; ->>HEADER<<- opcode: %s, status: %s, id: %d\n;; flags:",
+		dns.OpcodeToString[m.Opcode], dns.RcodeToString[m.Rcode], m.Id)
 	for _, flag := range []struct {
 		name string
 		set  bool
-	}{{"qr", m.Response}, {"aa", m.Authoritative}, {"tc", m.Truncated}, {"rd", m.RecursionDesired}, {"ra", m.RecursionAvailable},
+	}{{"qr", m.Response}, {"aa", m.Authoritative}, {"tc", m.Truncated}, {"rd", m.RecursionDesired}, {"ra",
+		m.RecursionAvailable},
 		{"ad", m.AuthenticatedData}, {"cd", m.CheckingDisabled}} {
 		if flag.set {
 			fmt.Fprint(out, " "+flag.name)
 		}
 	}
-	fmt.Fprintf(out, "; QUERY: %d, ANSWER: %d, AUTHORITY: %d, ADDITIONAL: %d\n", len(m.Question), len(m.Answer), len(m.Ns), len(m.Extra))
+	fmt.Fprintf(out, "; QUERY: %d, ANSWER: %d, AUTHORITY: %d, ADDITIONAL: %d\n", len(m.Question), len(m.Answer),
+		len(m.Ns), len(m.Extra))
 	opt := m.IsEdns0()
 	if opt == nil {
 		return
@@ -356,7 +359,8 @@ func TestReadmeNames(t *testing.T) {
 	}
 	sources := sourcesOf(t, "server") + sourcesOf(t, "server/*")
 	for _, name := range regexp.MustCompile(`\b(?:coredns|clusterdns)_[a-z_]+\b`).FindAllString(text, -1) {
-		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name, "coredns_cache_")+`"`) {
+		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name,
+			"coredns_cache_")+`"`) {
 			t.Errorf("README.md names the metric %s, which no source has", name)
 		}
 	}

@@ -25,7 +25,8 @@ func TestRebind(t *testing.T) {
 	for i, step := range []struct {
 		bind    string
 		answers netip.AddrPort
-	}{{"", all}, {"bind 127.0.0.1", one}, {"bind 0.0.0.0", netip.AddrPortFrom(netip.IPv4Unspecified(), one.Port())}, {"", all}, {"bind 127.0.0.1", one}} {
+	}{{"", all}, {"bind 127.0.0.1", one}, {"bind 0.0.0.0", netip.AddrPortFrom(netip.IPv4Unspecified(), one.Port())},
+		{"", all}, {"bind 127.0.0.1", one}} {
 		old := r.opened[len(r.opened)-1]
 		r.reload(t, block(".", one.Port(), step.bind), reloaded)
 		<-old.done

@@ -117,7 +117,8 @@ func exchange(q *stories.Question, network, address string) ([]byte, error) {
 	switch {
 	case !q.Want.Silence():
 		return reply, err
-	case err == nil && binary.BigEndian.Uint16(reply) == 0xffff, stream && errors.Is(err, io.EOF), stream && errors.Is(err, syscall.ECONNRESET):
+	case err == nil && binary.BigEndian.Uint16(reply) == 0xffff, stream && errors.Is(err, io.EOF), stream &&
+		errors.Is(err, syscall.ECONNRESET):
 		return nil, nil // over TCP a closed connection is silence too
 	}
 	return reply, err

@@ -46,7 +46,8 @@ func TestEndpoints(t *testing.T) {
 	missing := []string{"kubernetes", "hosts"}
 	a := run(t, Options{NotReady: func() []string { return missing }, Metrics: metrics.New("1", "2").Handler()})
 	const health, other = "127.0.0.1:0", "localhost:0"
-	if err := a.Set(Endpoints{Health: []string{health}, Ready: []string{health, other}, Prometheus: []string{other}, Pprof: []string{other}}); err != nil {
+	if err := a.Set(Endpoints{Health: []string{health}, Ready: []string{health, other}, Prometheus: []string{other},
+		Pprof: []string{other}}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(asked, path string, code int, body string) {

@@ -20,7 +20,8 @@ import (
 // awake opens a listener whose readers wait in the kernel for an hour, with their Ps, and are never parked.
 func awake(t testing.TB, readers int) *Listener {
 	t.Helper()
-	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks, engine: onlyBatch, Readers: readers})
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks,
+		engine: onlyBatch, Readers: readers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,8 @@ func TestFallback(t *testing.T) {
 		t.Errorf("without asynchronous preemption the engine is %s", got)
 	}
 	exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
-	if l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), engine: onlyBatch}); err == nil {
+	if l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(),
+		engine: onlyBatch}); err == nil {
 		l.Close()
 		t.Error("the batch engine was opened without asynchronous preemption")
 	}
@@ -106,7 +108,8 @@ func TestReaderParksAndWakes(t *testing.T) {
 
 // What the kernel drops is counted.
 func TestKernelDrops(t *testing.T) {
-	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks, Readers: 1, Buffer: 4096})
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks,
+		Readers: 1, Buffer: 4096})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -331,7 +331,8 @@ func testDrain(t *testing.T, address netip.AddrPort) {
 func TestRunEndsWithPendingQueries(t *testing.T) {
 	engines(t, func(t *testing.T, engine preference) {
 		s := newScripted()
-		l, _, end, done := hold(t, s, Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), engine: engine, Drain: time.Millisecond})
+		l, _, end, done := hold(t, s, Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), engine: engine,
+			Drain: time.Millisecond})
 		end()
 		<-done
 		again, err := Open(Options{Address: l.Address(), Answerer: s, Blocks: testBlocks, engine: engine})
@@ -370,7 +371,8 @@ func TestSharedUDPPortIsRefused(t *testing.T) {
 func TestReplySource(t *testing.T) {
 	engines(t, func(t *testing.T, engine preference) {
 		for _, test := range []struct{ listen, ask string }{
-			{"[::]:0", "127.0.0.2"}, {"[::]:0", "127.0.0.1"}, {"[::]:0", "::1"}, {"0.0.0.0:0", "127.0.0.2"}, {"127.0.0.2:0", "127.0.0.2"}, {"[::1]:0", "::1"},
+			{"[::]:0", "127.0.0.2"}, {"[::]:0", "127.0.0.1"}, {"[::]:0", "::1"}, {"0.0.0.0:0", "127.0.0.2"},
+			{"127.0.0.2:0", "127.0.0.2"}, {"[::1]:0", "::1"},
 		} {
 			if !isLocal(test.ask) {
 				continue // 127.0.0.2 is an address of Linux only, and a machine may be without IPv6
@@ -438,8 +440,10 @@ func TestSetResolver(t *testing.T) {
 
 // The function that each packet goes through costs no allocation, with counters and the query log on.
 func TestServeAllocatesNothing(t *testing.T) {
-	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Log: logs.NewQueryLog(nil),
-		Blocks: []Block{{Zones: []string{"cluster.local.", "."}, Metrics: true, Log: []logs.Log{{Zone: ".", Format: logs.CommonLog, Classes: logs.AllClasses}}}}})
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(),
+		Log: logs.NewQueryLog(nil),
+		Blocks: []Block{{Zones: []string{"cluster.local.", "."}, Metrics: true, Log: []logs.Log{{Zone: ".",
+			Format: logs.CommonLog, Classes: logs.AllClasses}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,8 @@ func TestMetrics(t *testing.T) {
 		m := metrics.New("1.2.3", "abcdef")
 		s := newScripted()
 		s.outside = 1
-		l := serve(t, Options{Answerer: s, engine: engine, Blocks: []Block{{Zones: []string{"example.", "."}, Metrics: true}}})
+		l := serve(t, Options{Answerer: s, engine: engine, Blocks: []Block{{Zones: []string{"example.", "."},
+			Metrics: true}}})
 		m.Set("listener", l.Gather)
 		for _, network := range []string{"udp", "tcp"} {
 			exchange(t, network, l.Address(), "hit.example.", dns.TypeA)
@@ -108,7 +109,8 @@ func TestScrapeUnderLoad(t *testing.T) {
 func TestTimeBuckets(t *testing.T) {
 	first := 250 * time.Microsecond
 	for d, bucket := range map[time.Duration]int{
-		0: 0, first: 0, first + 1: 1, 2 * first: 1, 2*first + 1: 2, 8192 * time.Millisecond: 15, 8193 * time.Millisecond: 16, time.Hour: 16,
+		0: 0, first: 0, first + 1: 1, 2 * first: 1, 2*first + 1: 2, 8192 * time.Millisecond: 15,
+		8193 * time.Millisecond: 16, time.Hour: 16,
 	} {
 		var h observe.Histogram
 		if h.Observe(timeBounds, int64(d)); h.Counts[bucket] != 1 {

@@ -250,7 +250,8 @@ func TestWriteTimeout(t *testing.T) {
 // although it cannot be shut down for reading alone.
 func TestStreamOverAnyConnection(t *testing.T) {
 	s := newScripted()
-	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: s, Blocks: testBlocks, IdleTimeout: time.Hour})
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: s, Blocks: testBlocks,
+		IdleTimeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

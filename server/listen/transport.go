@@ -11,8 +11,8 @@ type transport struct {
 	datagram bool   // a reply is one packet, as large as the query permits; over a stream a message may have any size
 }
 
-// transports are those that are served, by resolver.Proto. To add one, add its row: labels and sizes of counters
-// follow.
+// transports are those that are served, by resolver.Proto. To add one, add its row: labels, counters and pools of pending
+// queries follow. Then something has to accept its connections, as streams does for TCP.
 var transports = [...]transport{
 	resolver.UDP: {name: "udp", datagram: true},
 	resolver.TCP: {name: "tcp"},

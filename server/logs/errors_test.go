@@ -84,7 +84,8 @@ func TestErrorLogIsBounded(t *testing.T) {
 		}
 		return text
 	}
-	tell(t, nil, lines(0)+"[ERROR] plugin/errors: 990 more errors occurred in last 1s\n"+lines(1000)+lines(2000)+"[ERROR] plugin/errors: 1 more errors occurred in last 1s\n",
+	tell(t, nil, lines(0)+"[ERROR] plugin/errors: 990 more errors occurred in last "+
+		"1s\n"+lines(1000)+lines(2000)+"[ERROR] plugin/errors: 1 more errors occurred in last 1s\n",
 		func(log *slog.Logger, _ func()) {
 			for _, flood := range []struct{ from, to int }{{0, 1000}, {1000, 1000 + errorLimit}, {2000, 2001 + errorLimit}} {
 				for i := flood.from; i < flood.to; i++ {

@@ -9,8 +9,10 @@ import (
 )
 
 func TestLogFormats(t *testing.T) {
-	r := record{client: netip.MustParseAddrPort("[2001:db8::1]:53"), local: netip.MustParseAddr("10.96.0.10"), elapsed: 1500 * time.Microsecond,
-		size: 40, replySize: 99, id: 7, replied: 0xffff, typ: wire.Type(65280), class: 255, rcode: 23, bufsize: 512, proto: "tcp"}
+	r := record{client: netip.MustParseAddrPort("[2001:db8::1]:53"), local: netip.MustParseAddr("10.96.0.10"),
+		elapsed: 1500 * time.Microsecond,
+		size:    40, replySize: 99, id: 7, replied: 0xffff, typ: wire.Type(65280), class: 255, rcode: 23, bufsize: 512,
+		proto: "tcp"}
 	r.nameSize = uint8(copy(r.name[:], "\x03a b\x00"))
 	for format, want := range map[string]string{
 		"{remote} {port} {local}":             "[2001:db8::1] 53 10.96.0.10",

@@ -13,7 +13,8 @@ func TestLogHandler(t *testing.T) {
 	logger.Debug("not shown")
 	logger.Info("plugin/reload: Running configuration SHA512 = abc")
 	logger.Warn("slow", "took", "2 s", "n", 3)
-	logger.With("zone", "cluster.local.").WithGroup("upstream").Error("no answer", "address", "10.0.0.1:53", "error", errors.New(`read "x"`), slog.Group("tls", "name", ""))
+	logger.With("zone", "cluster.local.").WithGroup("upstream").Error("no answer", "address", "10.0.0.1:53", "error",
+		errors.New(`read "x"`), slog.Group("tls", "name", ""))
 	want := `[INFO] plugin/reload: Running configuration SHA512 = abc
 [WARNING] slow took="2 s" n=3
 [ERROR] no answer zone=cluster.local. upstream.address=10.0.0.1:53 upstream.error="read \"x\"" upstream.tls.name=""

@@ -35,7 +35,7 @@ func Compile(logs []Log) Rules {
 func (r Rules) format(request *resolver.Request, reply []byte) format {
 	for i := range r {
 		rule := &r[i]
-		if !rule.covers(&request.Query) {
+		if !rule.matches(&request.Query) {
 			continue
 		}
 		if rule.classes == AllClasses || rule.classes&classOf(request, reply) != 0 {
@@ -46,8 +46,8 @@ func (r Rules) format(request *resolver.Request, reply []byte) format {
 	return nil
 }
 
-// covers reports whether the qname is at or below the rule's zone. `log .` compares no names.
-func (r *rule) covers(q *wire.Query) bool {
+// matches reports whether the qname is at or below the rule's zone. `log .` compares no names.
+func (r *rule) matches(q *wire.Query) bool {
 	return r.labels == 0 || r.labels <= q.Labels() && bytes.Equal(q.Suffix(q.Labels()-r.labels), r.zone)
 }
 
