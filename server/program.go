@@ -21,8 +21,7 @@ import (
 	"github.com/clusterdns/clusterdns/watch"
 )
 
-// Program is the running server. It runs what one Config asks for, until a reload exchanges that for what another one
-// asks for.
+// Program is the running server: everything that one Config needs, until a reload exchanges it for what another one needs.
 type Program struct {
 	log     *slog.Logger
 	queries *logs.QueryLog

@@ -47,12 +47,12 @@ func (p *Program) lookInterval() time.Duration {
 // reload reads the Corefile again and serves it. When it is bad the old one goes on, and the log says why. After a
 // signal it is served anew even when its meaning is the same, because a file that it names may have changed. An error
 // that repeats at each look is logged once.
-func (p *Program) reload(ctx context.Context, load func() (*config.Config, error), asked bool) {
+func (p *Program) reload(ctx context.Context, load func() (*config.Config, error), forced bool) {
 	if load == nil {
 		return
 	}
 	next, err := load()
-	if err == nil && next.Digest == p.config.Digest && !asked {
+	if err == nil && next.Digest == p.config.Digest && !forced {
 		p.reloads.logged = ""
 		return
 	}
@@ -64,7 +64,7 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 	}
 	if err != nil {
 		p.reloads.failed.Add(1)
-		if asked || p.reloads.logged != err.Error() {
+		if forced || p.reloads.logged != err.Error() {
 			p.log.Error("reload: failed, keeping the old configuration: " + err.Error())
 		}
 		p.reloads.logged = err.Error()

@@ -50,9 +50,9 @@ func newStreams(l *Listener, listener *net.TCPListener, proto resolver.Proto) *s
 // when late ends, and returns when they are closed.
 func (s *streams) run(ctx, late context.Context) {
 	s.late = late
-	told := make(chan struct{})
+	ended := make(chan struct{})
 	context.AfterFunc(ctx, func() {
-		defer close(told)
+		defer close(ended)
 		s.listener.SetDeadline(time.Now()) // accept no longer waits
 		s.open.each((*stream).closeRead)
 	})
@@ -63,7 +63,7 @@ func (s *streams) run(ctx, late context.Context) {
 			pause(ctx, 10*time.Millisecond) // out of descriptors, most likely: do not spin
 		}
 	}
-	<-told
+	<-ended
 	s.acceptRest(ctx, &conns)
 	s.listener.Close()
 	conns.Wait()
