@@ -31,8 +31,11 @@ var transports = [Protos]struct {
 // String is the transport's name in metrics and logs.
 func (p Proto) String() string { return transports[p].name }
 
-// limit is the most octets that a reply to q may have, where the server block lets datagrams have bufsize.
-func (p Proto) limit(q *wire.Query, bufsize uint16) int {
+// Datagram reports whether a query and its reply are a packet each. Over a stream there may be several messages, of any size.
+func (p Proto) Datagram() bool { return transports[p].datagram }
+
+// Limit is the most octets that a reply to q may have, where datagrams may have bufsize.
+func (p Proto) Limit(q *wire.Query, bufsize uint16) int {
 	if transports[p].datagram {
 		return int(min(q.UDPSize, max(bufsize, wire.MinUDPSize)))
 	}

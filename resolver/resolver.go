@@ -120,7 +120,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 		request.Block, request.Zone = s.home.block, s.home.zone
 		bufsize, request.rotate, flags = s.block.options.Bufsize, s.block.options.Rotate, s.block.flags
 	}
-	request.Reply.Start(query, buf, request.Proto.limit(query, bufsize), bufsize)
+	request.Reply.Start(query, buf, request.Proto.Limit(query, bufsize), bufsize)
 	request.Reply.SetFlags(flags)
 }
 

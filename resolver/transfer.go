@@ -50,7 +50,7 @@ func (b *block) transfer(r *Request, q *question) result {
 		return r.refuse(wire.Prohibited, "this client may not transfer this zone (directive transfer)")
 	}
 	snapshot := v.info.index.Snapshot()
-	datagram := transports[r.Proto].datagram
+	datagram := r.Proto.Datagram()
 	switch {
 	case !snapshot.Synced(zones.ServiceKinds):
 		return notReady

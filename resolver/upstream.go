@@ -41,7 +41,7 @@ type query struct {
 // newQuery is q as r asks it.
 func newQuery(r *Request, q *question) query {
 	return query{
-		name: string(q.name.Name()), typ: q.qtype, do: r.Query.DO, tcp: !transports[r.Proto].datagram,
+		name: string(q.name.Name()), typ: q.qtype, do: r.Query.DO, tcp: !r.Proto.Datagram(),
 		rd: r.Query.Flags&wire.FlagRD != 0, cd: r.Query.Flags&wire.FlagCD != 0,
 	}
 }

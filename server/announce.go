@@ -6,6 +6,11 @@ import (
 	"runtime"
 )
 
+// platform is the second line about a build, as CoreDNS prints it.
+func platform(revision string) string {
+	return fmt.Sprintf("%s/%s, %s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version(), revision)
+}
+
 // announce prints what is served and where, as CoreDNS does at its start.
 func (p *Program) announce(out io.Writer, number, revision string) {
 	p.mu.Lock()
@@ -25,5 +30,5 @@ func (p *Program) announce(out io.Writer, number, revision string) {
 			}
 		}
 	}
-	fmt.Fprintf(out, "clusterdns-%s\n%s/%s, %s, %s\n", number, runtime.GOOS, runtime.GOARCH, runtime.Version(), revision)
+	fmt.Fprintf(out, "clusterdns-%s\n%s\n", number, platform(revision))
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/testdata/cluster"
 )
 
-// demoPort is where the demo listens: above 1023, so that it needs no privilege, and beside mDNS and local resolvers.
+// demoPort is where the demo listens: above 1023, so that it needs no privilege, and not a port of mDNS or local
+// resolvers.
 const demoPort = "1053"
 
 // worthTrying are the questions that the demo proposes, with what each shows.
@@ -62,7 +63,8 @@ func (c *console) demo(arguments []string) error {
 	return err
 }
 
-// demoFolder is the sample cluster: that of the checkout, where edits are followed, else the program's own copy, unpacked.
+// demoFolder is the folder of the sample cluster: in a checkout its own, so that it can be edited, else a copy that is
+// unpacked here.
 func demoFolder() (folder string, remove func(), err error) {
 	folder = filepath.Join("testdata", "cluster")
 	if _, err := os.Stat(filepath.Join(folder, "Corefile")); err == nil {
@@ -85,7 +87,8 @@ func (c *console) propose(p *Program, folder string) {
 		return
 	}
 	address := p.Addresses()[0]
-	fmt.Fprintf(c.out, "Serving the sample cluster in %s on %s, UDP and TCP. Edit a file there and ask again.\nWorth trying:\n\n", folder, address)
+	fmt.Fprintf(c.out, "Serving the sample cluster in %s on %s, UDP and TCP. Edit a file there and ask again.\n"+
+		"Worth trying:\n\n", folder, address)
 	for _, t := range worthTrying {
 		fmt.Fprintf(c.out, "  dig @%s -p %d %-56s # %s\n", address.Addr(), address.Port(), t.question, t.shows)
 	}

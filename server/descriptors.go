@@ -3,31 +3,35 @@ package server
 import (
 	"fmt"
 
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
 )
 
-// someFiles is the descriptors that are not bounded by what clients do: logs, the watch, files that are read again.
+// someFiles is how many descriptors are open whatever clients do: logs, the watch, files that are read again.
 const someFiles = 64
 
-// descriptors is how many a program that serves c has open when all its bounds are reached: a socket for each query that waits for
-// upstream, and the connections of clients.
+// descriptors is how many descriptors a program that serves c has open when all its bounds are reached: a socket for
+// each query that waits for upstream, and the connections of clients.
 func descriptors(c *config.Config) int {
-	o := Options{}.withDefaults()
+	o := listen.Defaults()
 	n := someFiles
 	for i := range c.Listeners {
-		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Misses + o.StreamMiss + o.Streams)
+		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Pending + o.StreamPending + o.Streams)
 	}
-	e := EndpointsOf(c)
-	return n + adminConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))
+	e := endpointsOf(c)
+	return n + admin.MaxConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))
 }
 
-// fewDescriptors warns when limit, that of the process, is less than c may need; "" when it is enough. Go has raised the soft limit to
-// the hard one by then.
+// fewDescriptors warns when limit, that of the process, is less than c may need; "" when it is enough. By then Go has
+// raised the soft limit to the hard one.
 func fewDescriptors(c *config.Config, limit uint64) string {
 	needed := descriptors(c)
 	if uint64(needed) <= limit {
 		return ""
 	}
-	return fmt.Sprintf("this process may open %d files and sockets (RLIMIT_NOFILE), and %d when all bounds are reached: queries would fail then; "+
-		"raise the hard limit (ulimit -Hn, LimitNOFILE of systemd, the container runtime)", limit, needed)
+	return fmt.Sprintf("server: this process may open %d files and sockets (RLIMIT_NOFILE), and %d when all bounds "+
+		"are reached: queries would fail then; raise the hard limit (ulimit -Hn, LimitNOFILE of systemd, the container "+
+		"runtime)",
+		limit, needed)
 }

@@ -4,10 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
 )
 
-// TestFewDescriptors: the warning comes exactly when the limit is below what the bounds add up to, for all addresses and endpoints.
+// TestFewDescriptors: the warning comes exactly when the limit is below what the bounds add up to, for all addresses
+// and endpoints.
 func TestFewDescriptors(t *testing.T) {
 	parse := func(corefile string) *config.Config {
 		c, err := config.Parse("Corefile", []byte(corefile), config.Settings{Port: 53})
@@ -16,10 +19,10 @@ func TestFewDescriptors(t *testing.T) {
 		}
 		return c
 	}
-	o := Options{}.withDefaults()
+	o := listen.Defaults()
 	one, two := descriptors(parse(". {\n}\n")), descriptors(parse(". {\n bind 127.0.0.1 127.0.0.2\n health\n ready\n}\n"))
-	each := o.Misses + o.StreamMiss + o.Streams + o.Readers + 1
-	if one != someFiles+each || two != someFiles+2*each+2*adminConns {
+	each := o.Pending + o.StreamPending + o.Streams + o.Readers + 1
+	if one != someFiles+each || two != someFiles+2*each+2*admin.MaxConns {
 		t.Errorf("%d for one address, %d for two and two endpoints; one takes %d", one, two, each)
 	}
 	c := parse(". {\n}\n")

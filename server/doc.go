@@ -1,8 +1,9 @@
-// Package server takes packets in and sends answers out: listeners for UDP and TCP, the query log, metrics and the admin endpoints.
+// Package server is the program: its commands, and the life of what they run. Each trade has a folder below: config
+// reads the Corefile, listen serves DNS, logs and metrics tell what is going on, admin serves HTTP.
 //
-// Invariant: a query that can be answered from memory never leaves the thread that read it, and costs no allocation there. What may
-// wait is handed to a bounded pool of goroutines, and what is over the bound is answered SERVFAIL and counted.
+// Invariant: a generation, all that one Corefile asks for, is exchanged as a whole. Until the new one is ready the old
+// one serves, and when the new one cannot be had it goes on.
 //
-// Concurrency: every type with a Run method owns the goroutines it starts; Run returns when its context has ended and they have.
-// What a reload exchanges is one immutable value behind one atomic pointer, loaded once for each batch of packets.
+// Concurrency: the Program starts every goroutine, and Close returns after all of them have ended. Only Apply and Close
+// change what runs, one at a time; others see it under a lock that is held only for moments.
 package server

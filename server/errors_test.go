@@ -1,104 +1,20 @@
 package server
 
 import (
-	"bytes"
-	"context"
-	"fmt"
-	"log/slog"
-	"regexp"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/miekg/dns"
-
-	"github.com/clusterdns/clusterdns/server/config"
 )
 
-// tell hands an errorLog with these rules to say, in a bubble, ends it, and compares what was written.
-func tell(t *testing.T, rules []config.Consolidate, want string, say func(log *slog.Logger, end func())) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		h := newErrorLog(&config.Errors{Consolidate: rules}, slog.New(NewLogHandler(&out, slog.LevelInfo)))
-		running := start(context.Background(), h.run)
-		say(slog.New(h), running.stop)
-		running.stop()
-		if out.String() != want {
-			t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
-		}
-	})
-}
+// failuresShown is how many failures of a block are logged one by one in a second.
+const failuresShown = 10
 
-// TestErrorLog holds the lines of the directive errors to CoreDNS's: alone, as a sum, and as a first one followed by the sum.
-func TestErrorLog(t *testing.T) {
-	tell(t, []config.Consolidate{
-		{Period: 30 * time.Second, Pattern: regexp.MustCompile(`timeout$`), Level: slog.LevelWarn},
-		{Period: time.Minute, Pattern: regexp.MustCompile(`refused$`), Level: slog.LevelInfo, ShowFirst: true},
-		{Period: time.Minute, Pattern: regexp.MustCompile(`debug$`), Level: slog.LevelDebug, ShowFirst: true},
-	}, `[INFO] plugin/errors: 2 b.example. A: refused
-[ERROR] plugin/errors: 2 c.example. A: something else
-[WARNING] plugin/errors: 3 errors like 'timeout$' occurred in last 30s
-[INFO] plugin/errors: 2 d.example. A: refused
-[INFO] plugin/errors: 2 errors like 'refused$' occurred in last 1m0s
-`, func(log *slog.Logger, _ func()) {
-		for range 3 {
-			log.Error("2 a.example. A: timeout")
-		}
-		log.Error("2 b.example. A: refused")
-		log.Error("2 c.example. A: something else")
-		log.Error("2 c.example. A: debug")
-		time.Sleep(2 * time.Minute)
-		log.Error("2 d.example. A: refused")
-		log.Error("2 d.example. A: refused")
-		time.Sleep(2 * time.Minute)
-	})
-	if newErrorLog(nil, slog.Default()) != nil {
-		t.Error("failures are told without the directive")
-	}
-}
-
-// What is pending at the end is said then, and what comes later is not lost.
-func TestErrorLogEnds(t *testing.T) {
-	tell(t, []config.Consolidate{
-		{Period: 30 * time.Second, Pattern: regexp.MustCompile(`timeout$`), Level: slog.LevelWarn},
-		{Period: time.Minute, Pattern: regexp.MustCompile(`refused$`), Level: slog.LevelInfo},
-	}, `[WARNING] plugin/errors: 2 errors like 'timeout$' occurred in last 30s
-[WARNING] plugin/errors: 2 b.example. A: timeout
-[INFO] plugin/errors: 2 b.example. A: refused
-`, func(log *slog.Logger, end func()) {
-		for range 2 {
-			log.Error("2 a.example. A: timeout")
-		}
-		end()
-		log.Error("2 b.example. A: timeout")
-		log.Error("2 b.example. A: refused")
-	})
-}
-
-// A flood of failures is at most errorLimit lines in a second and one for all others.
-func TestErrorLogIsBounded(t *testing.T) {
-	lines := func(from int) (text string) {
-		for i := range errorLimit {
-			text += fmt.Sprintf("[ERROR] plugin/errors: 2 %d.example. A: timeout\n", from+i)
-		}
-		return text
-	}
-	tell(t, nil, lines(0)+"[ERROR] plugin/errors: 990 more errors occurred in last 1s\n"+lines(1000)+lines(2000)+"[ERROR] plugin/errors: 1 more errors occurred in last 1s\n",
-		func(log *slog.Logger, _ func()) {
-			for _, flood := range []struct{ from, to int }{{0, 1000}, {1000, 1000 + errorLimit}, {2000, 2001 + errorLimit}} {
-				for i := flood.from; i < flood.to; i++ {
-					log.Error(fmt.Sprintf("2 %d.example. A: timeout", i))
-				}
-				time.Sleep(2 * time.Second)
-			}
-		})
-}
-
-// The failures of a whole program: a flood is bounded, and what its block still has to say at the end, or when a reload replaces it, is said.
+// The failures of a whole program: a flood is bounded, and what its block still has to say at the end, or when a reload
+// replaces it, is said.
 func TestFailuresOfProgram(t *testing.T) {
-	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m ^2.lost\n }\n forward . 127.0.0.1:1 {\n  health_check 0s\n }\n}\n"
+	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m ^2.lost\n }\n forward . 127.0.0.1:1 {\n  " +
+		"health_check 0s\n }\n}\n"
 	const pending = "[ERROR] plugin/errors: 3 errors like '^2.lost' occurred in last 5m0s"
 	r := launch(t, corefile)
 	ask := func(times int, name string) {
@@ -109,14 +25,15 @@ func TestFailuresOfProgram(t *testing.T) {
 		}
 	}
 	ask(3, "lost.test.")
-	ask(10*errorLimit, "flood.test.")
+	ask(10*failuresShown, "flood.test.")
 	r.reload(t, corefile+"# another\n", reloaded)
 	ask(3, "lost.test.")
 	r.stop()
 	if n := r.said(pending); n != 2 {
 		t.Errorf("said %d times, want once for each configuration: %s\n%s", n, pending, r.log)
 	}
-	if n := r.said("flood.test"); n == 0 || n >= 10*errorLimit || !strings.Contains(r.log.String(), "more errors occurred in last 1s") {
-		t.Errorf("%d lines of a flood of %d", n, 10*errorLimit)
+	if n := r.said("flood.test"); n == 0 || n >= 10*failuresShown || !strings.Contains(r.log.String(),
+		"more errors occurred in last 1s") {
+		t.Errorf("%d lines of a flood of %d", n, 10*failuresShown)
 	}
 }

@@ -12,19 +12,23 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// generation is what a Config needs beyond what runs already. It is either taken whole or given back.
+// generation is everything that a Config needs, of which some runs already. Either the program takes it as a whole, or
+// it is abandoned.
 type generation struct {
 	listeners map[netip.AddrPort]*listening
 	sources   map[watch.Options]*source
 	resolvers []*answering
 	awaited   []*source // those of blocks with `ready`
-	started   []*source // those that p had not
-	fresh     []func()  // give back what was opened for it
+	started   []*source // those that did not run before
+	fresh     []func()  // each ends something that was started for it
 }
 
 func (g *generation) abandon() {
@@ -33,7 +37,7 @@ func (g *generation) abandon() {
 	}
 }
 
-// open starts what c needs to answer: sources that p has not, and resolvers.
+// open starts what c needs to answer: resolvers, and the sources that do not run yet.
 func (p *Program) open(g *generation, c *config.Config) error {
 	for i := range c.Listeners {
 		if err := p.openResolver(g, &c.Listeners[i]); err != nil {
@@ -43,7 +47,8 @@ func (p *Program) open(g *generation, c *config.Config) error {
 	return nil
 }
 
-// listen opens the sockets that c needs and p has not. They serve at once, because they may take queries from sockets that p has.
+// listen opens the sockets that c needs and that are not open yet. They serve at once, because the kernel may give them
+// queries that the sockets of the old generation had until then.
 func (p *Program) listen(g *generation, c *config.Config) error {
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
@@ -56,7 +61,7 @@ func (p *Program) listen(g *generation, c *config.Config) error {
 }
 
 func (p *Program) openResolver(g *generation, c *config.Listener) error {
-	options := resolver.Options{Server: label(c.Addresses[0])}
+	options := resolver.Options{Server: listen.Label(c.Addresses[0])}
 	r := &answering{}
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
@@ -67,7 +72,7 @@ func (p *Program) openResolver(g *generation, c *config.Listener) error {
 				return fmt.Errorf("%s: %w", b.Sources[j].At, err)
 			}
 		}
-		if failures := newErrorLog(b.Errors, p.log); failures != nil {
+		if failures := logs.NewErrorLog(b.Errors, p.log); failures != nil {
 			steps.Errors = slog.New(failures)
 			r.errors = append(r.errors, failures)
 		}
@@ -84,7 +89,9 @@ func (p *Program) openResolver(g *generation, c *config.Listener) error {
 }
 
 // openSource finds or starts the source of one kubernetes directive and joins its index to the directive's view.
-func (p *Program) openSource(g *generation, b *config.Block, i int, view *resolver.Kubernetes, addresses []netip.AddrPort) error {
+func (p *Program) openSource(
+	g *generation, b *config.Block, i int, view *resolver.Kubernetes, addresses []netip.AddrPort,
+) error {
 	c := &b.Sources[i]
 	view.Local = localAddresses(addresses)
 	s, err := p.share(g, c, c.Objects)
@@ -110,7 +117,7 @@ func (g *generation) await(b *config.Block, s *source) {
 	}
 }
 
-// share is the source with these options, which are c's: one that runs already, or a new one.
+// share is the source with these options of c: one that runs already, or a new one.
 func (p *Program) share(g *generation, c *config.Source, options watch.Options) (*source, error) {
 	s := g.sources[options]
 	if s == nil {
@@ -122,7 +129,8 @@ func (p *Program) share(g *generation, c *config.Source, options watch.Options) 
 		if err != nil {
 			return nil, err
 		}
-		s = &source{Source: w, index: index, required: options.Required(), id: strconv.Itoa(p.nextID), at: c.At, timeout: c.StartupTimeout}
+		s = &source{Source: w, index: index, required: options.Required(), id: strconv.Itoa(p.nextID)}
+		s.at, s.timeout = c.At, c.StartupTimeout
 		p.nextID++
 		s.task = start(p.base, s.run)
 		g.started = append(g.started, s)
@@ -132,7 +140,7 @@ func (p *Program) share(g *generation, c *config.Source, options watch.Options) 
 	return s, nil
 }
 
-// source is a watch.Source that runs, with what it keeps.
+// source is a watch.Source that runs, with the index that it writes.
 type source struct {
 	*watch.Source
 	*task
@@ -143,7 +151,7 @@ type source struct {
 	timeout  time.Duration
 }
 
-// run keeps the source's index equal to its cluster, in no more memory than that takes.
+// run keeps the source's index equal to its cluster, and memory small.
 func (s *source) run(ctx context.Context) {
 	var tidying sync.WaitGroup
 	tidying.Go(func() { keepSmall(ctx, s.Listed()) })
@@ -152,17 +160,20 @@ func (s *source) run(ctx context.Context) {
 }
 
 // openSocket finds or opens the sockets of an address.
-func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer Answerer, blocks []Block) error {
+func (p *Program) openSocket(
+	g *generation, address netip.AddrPort, answerer listen.Answerer, blocks []listen.Block,
+) error {
 	if l := p.listeners[address]; l != nil {
 		g.listeners[address] = l
 		return nil
 	}
 	p.opened = slices.DeleteFunc(p.opened, func(l *listening) bool { return l.ended() })
-	var beside []*Listener
+	var siblings []*listen.Listener
 	for _, l := range p.opened {
-		beside = append(beside, l.Listener)
+		siblings = append(siblings, l.Listener)
 	}
-	l, err := Listen(Options{Address: address, Beside: beside, Answerer: answerer, Blocks: blocks, Log: p.queries, Logger: p.log})
+	l, err := listen.Open(listen.Options{
+		Address: address, Siblings: siblings, Answerer: answerer, Blocks: blocks, Log: p.queries, Logger: p.log})
 	if err != nil {
 		return err
 	}
@@ -173,12 +184,14 @@ func (p *Program) openSocket(g *generation, address netip.AddrPort, answerer Ans
 	return nil
 }
 
-// waitForSync waits until the sources that g started have been read, each at most its startup timeout. What could not be read by then
-// must not take the place of what serves. A source that ran before serves already, read or not.
+// waitForSync waits until the sources that g started have been read, each at most for its startup timeout. Until then
+// they must not take the place of what serves. A source that ran before serves already, whether it has been read or
+// not.
 func (g *generation) waitForSync(ctx context.Context) error {
 	for _, s := range g.started {
 		if err := s.waitForSync(ctx); err != nil {
-			return fmt.Errorf("%s: kubernetes: the cluster could not be read within %v (option startup_timeout)", s.at, s.timeout)
+			return fmt.Errorf("%s: kubernetes: the cluster could not be read within %v (option startup_timeout)",
+				s.at, s.timeout)
 		}
 	}
 	return nil
@@ -190,16 +203,28 @@ func (s *source) waitForSync(ctx context.Context) error {
 	return s.Wait(ctx, s.required)
 }
 
-func blocksOf(c *config.Listener) []Block {
-	var blocks []Block
+func blocksOf(c *config.Listener) []listen.Block {
+	var blocks []listen.Block
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
-		blocks = append(blocks, Block{Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug})
+		blocks = append(blocks, listen.Block{
+			Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug,
+		})
 	}
 	return blocks
 }
 
-// localAddresses are the addresses that clients may reach this server by: those it is bound to, else all of the machine's but loopback.
+// endpointsOf are the admin endpoints that c asks for.
+func endpointsOf(c *config.Config) admin.Endpoints {
+	return admin.Endpoints{
+		Health: c.Health.Addresses, Ready: c.Ready.Addresses,
+		Prometheus: c.Prometheus.Addresses, Pprof: c.Pprof.Addresses,
+		Continuously: c.Ready.Continuously, At: c.EndpointAt,
+	}
+}
+
+// localAddresses are the addresses that clients may reach this server by: those it is bound to, else all of the
+// machine's but loopback.
 func localAddresses(bound []netip.AddrPort) []netip.Addr {
 	var local []netip.Addr
 	for _, a := range bound {
@@ -220,8 +245,9 @@ func interfaceAddresses() []netip.Addr {
 	}
 	var local []netip.Addr
 	for _, n := range networks {
-		if prefix, err := netip.ParsePrefix(n.String()); err == nil && !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
-			local = append(local, prefix.Addr().Unmap())
+		prefix, err := netip.ParsePrefix(n.String())
+		if a := prefix.Addr().Unmap(); err == nil && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+			local = append(local, a)
 		}
 	}
 	return local

@@ -17,15 +17,20 @@ const module = "github.com/clusterdns/clusterdns"
 
 // rooms is what each room may import of the others. Imports point one way; resolver and watch never meet.
 var rooms = map[string][]string{
-	"observe":          {},
-	"zones/wire":       {},
-	"zones":            {"zones/wire"},
-	"resolver":         {"observe", "zones", "zones/wire"},
-	"watch/object":     {"zones"},
-	"watch/manifests":  {"watch/object", "zones"},
-	"watch":            {"observe", "watch/manifests", "watch/object", "zones", "zones/wire"},
-	"server/config":    {"resolver", "watch", "zones", "zones/wire"},
-	"server":           {"server/config", "observe", "resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
+	"observe":         {},
+	"zones/wire":      {},
+	"zones":           {"zones/wire"},
+	"resolver":        {"observe", "zones", "zones/wire"},
+	"watch/object":    {"zones"},
+	"watch/manifests": {"watch/object", "zones"},
+	"watch":           {"observe", "watch/manifests", "watch/object", "zones", "zones/wire"},
+	"server/logs":     {"resolver", "zones/wire"},
+	"server/metrics":  {"observe"},
+	"server/listen":   {"observe", "resolver", "server/logs", "server/metrics", "zones/wire"},
+	"server/admin":    {"observe", "server/listen", "server/metrics"},
+	"server/config":   {"server/logs", "resolver", "watch", "zones", "zones/wire"},
+	"server": {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe",
+		"resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
 	"testdata/cluster": {},
 	"testdata/stories": {},
@@ -41,10 +46,11 @@ var doors = map[string][]string{
 	"github.com/hashicorp/golang-lru/":    {"resolver"},
 	"github.com/spf13/viper":              {"server/config"},
 	"github.com/coredns/caddy/":           {"server/config"},
-	"github.com/prometheus/client_golang": {"server"},
-	"golang.org/x/sys":                    {"server"},
-	"github.com/miekg/dns":                {"resolver", "server", "server/config", "testdata/stories"},
-	"golang.org/x/tools/txtar":            {"testdata/stories"},
+	"github.com/prometheus/client_golang": {"server/metrics"},
+	"golang.org/x/sys":                    {"server/listen"},
+	"github.com/miekg/dns": {"resolver", "server", "server/config", "server/listen", "server/logs",
+		"testdata/stories"},
+	"golang.org/x/tools/txtar": {"testdata/stories"},
 }
 
 // TestImports holds the rooms to the picture of the house in README.md.
@@ -104,7 +110,8 @@ func mayImport(room, library string) bool {
 
 // TestTopLevel holds the top level to the rooms.
 func TestTopLevel(t *testing.T) {
-	want := []string{"Corefile.example", "LICENSE", "README.md", "deploy", "go.mod", "go.sum", "main.go", "observe", "resolver", "server", "testdata", "watch", "zones"}
+	want := []string{"Corefile.example", "LICENSE", "README.md", "deploy", "go.mod", "go.sum", "main.go", "observe",
+		"resolver", "server", "testdata", "watch", "zones"}
 	entries, err := os.ReadDir("..")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -19,9 +18,10 @@ import (
 	"syscall"
 
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
 )
 
-// command is a word that clusterdns takes as its first argument.
+// command is a first argument that clusterdns knows.
 type command struct {
 	name  string
 	usage string // what follows the name
@@ -38,9 +38,12 @@ type console struct {
 
 func commands() []command {
 	return []command{
-		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query", demoFlags, (*console).demo},
-		{"records", "-f DIR [-zone ZONE] [-ttl TTL]", "print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
-		{"check", "[-conf FILE] [-p PORT]", "read a Corefile, say what it means, or where it is wrong", config.Flags("conf", "port"), (*console).check},
+		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
+			demoFlags, (*console).demo},
+		{"records", "-f DIR [-zone ZONE] [-ttl TTL]",
+			"print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
+		{"check", "[-conf FILE] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
+			config.Flags("conf", "port"), (*console).check},
 		{"help", "", "print this text", "", (*console).help},
 	}
 }
@@ -52,7 +55,8 @@ const (
 		"  -ttl TTL    TTL of the records, in seconds or such as 1m (default 5)\n"
 )
 
-// Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on stderr.
+// Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on
+// stderr.
 func Main(arguments []string, in io.Reader, out, errors io.Writer) int {
 	c := &console{in, out, errors}
 	if err := c.dispatch(arguments[1:]); err != nil {
@@ -82,7 +86,7 @@ func (c *console) dispatch(arguments []string) error {
 	return err
 }
 
-// unknownCommand names the command that may be meant, or all of them.
+// unknownCommand suggests the command that may be meant, or lists all of them.
 func unknownCommand(word string) error {
 	var names []string
 	for _, command := range commands() {
@@ -90,7 +94,7 @@ func unknownCommand(word string) error {
 	}
 	hint := config.DidYouMean(word, append([]string{"-version", "-plugins"}, names...))
 	if hint == "" {
-		hint = fmt.Sprintf("; the commands are %s, and without a command the Corefile is served", strings.Join(names, ", "))
+		hint = "; the commands are " + strings.Join(names, ", ") + ", and without a command the Corefile is served"
 	}
 	return fmt.Errorf("unknown command %q%s", word, hint)
 }
@@ -108,13 +112,17 @@ func (c *console) help(arguments []string) error {
 	if len(arguments) > 0 && arguments[0] != "help" {
 		return c.dispatch([]string{arguments[0], "-h"})
 	}
-	fmt.Fprintf(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. It takes CoreDNS's place.\n\n"+
+	fmt.Fprintf(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. "+
+		"It takes CoreDNS's place.\n\n"+
 		"Usage: clusterdns %-39s serve the Corefile\n", "[FLAGS]")
 	for _, command := range commands() {
 		fmt.Fprintf(c.out, "       clusterdns %-8s %-30s %s\n", command.name, command.usage, command.help)
 	}
 	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too; a command lists its own with -h:\n%s\n"+
-		"Try:   clusterdns demo\nSIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; SIGHUP and SIGUSR2 are ignored.\nCorefile.example explains each directive.\n", config.Flags())
+		"Try:   clusterdns demo\n"+
+		"SIGUSR1 reads the Corefile again; SIGTERM drains and ends, a second one ends at once; "+
+		"SIGHUP and SIGUSR2 are ignored.\n"+
+		"Corefile.example explains each directive.\n", config.Flags())
 	return nil
 }
 
@@ -143,7 +151,7 @@ func (c *console) serve(arguments []string) error {
 	number, revision := version()
 	switch {
 	case settings.Version:
-		fmt.Fprintf(c.out, "clusterdns-%s\n%s/%s, %s, %s\n", number, runtime.GOOS, runtime.GOARCH, runtime.Version(), revision)
+		fmt.Fprintf(c.out, "clusterdns-%s\n%s\n", number, platform(revision))
 		return nil
 	case settings.Plugins:
 		fmt.Fprintln(c.out, "directives:\n  "+strings.Join(config.Directives(), "\n  "))
@@ -168,11 +176,14 @@ func (c *console) serve(arguments []string) error {
 			p.announce(c.out, number, revision)
 		}
 	}
-	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR2) // the end of a session must not end a name server, nor what makes CoreDNS start its binary anew
+	// SIGHUP is the end of a terminal session, and SIGUSR2 makes CoreDNS start its binary anew; neither may kill the
+	// process.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR2)
 	return c.run(loaded, load, announce)
 }
 
-// loader returns what reads the Corefile, again and again. Standard input ends, so its text is kept; what that imports may change.
+// loader returns a function that reads the Corefile, each time anew. Standard input can be read only once, so its text
+// is kept; files that it imports may change.
 func (c *console) loader(settings config.Settings) (load func() (*config.Config, error), err error) {
 	var text []byte
 	if settings.Conf == config.Stdin {
@@ -198,7 +209,7 @@ func parseFlags(flags *flag.FlagSet, arguments []string) error {
 	return nil
 }
 
-// orDemo adds to a missing Corefile where to begin without one.
+// orDemo adds to the error of a missing Corefile how to begin without one.
 func orDemo(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w; -conf FILE names another, and without any, try: clusterdns demo", err)
@@ -223,22 +234,23 @@ func (c *console) check(arguments []string) error {
 	return nil
 }
 
-// run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read again.
+// run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read
+// again.
 func (c *console) run(loaded *config.Config, load func() (*config.Config, error), started func(*Program)) error {
-	reloads := make(chan os.Signal, 1) // from here to the last: SIGUSR1 must not end a process that has no ear for it yet, or no longer
+	reloads := make(chan os.Signal, 1) // SIGUSR1 must not kill the process before or after it is read here
 	signal.Notify(reloads, syscall.SIGUSR1)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop)   // a second signal ends the process at once
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that went away must not end a name server
+	signal.Ignore(syscall.SIGPIPE) // when the reader of the log goes away, the name server must not end with it
 	level := slog.LevelInfo
 	if debugs(loaded) {
 		level = slog.LevelDebug
 	}
-	lines := newLineWriter(c.out)
-	writing := start(context.Background(), lines.run)
+	lines := logs.NewWriter(c.out)
+	writing := start(context.Background(), lines.Run)
 	defer writing.stopWithin(flushTimeout)
-	log := slog.New(NewLogHandler(lines, level))
+	log := slog.New(logs.NewHandler(lines, level))
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
 		if warning := fewDescriptors(loaded, uint64(files.Cur)); warning != "" {

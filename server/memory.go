@@ -9,17 +9,19 @@ import (
 )
 
 const (
-	// settleTime is how long after a list the rest of a start or a relist is over: the lists of all kinds come within it.
+	// settleTime is how long to wait after a list until a start or a relist is over: the lists of all kinds come within
+	// it.
 	settleTime = time.Second
-	// garbage is how much may lie uncollected beside what lives. Go's default is as much again as lives, which with a large cluster
-	// is what most of the memory would be for. A smaller heap keeps the default, a larger one a fifth: the collector must not run
-	// all the time.
+	// garbage is how many bytes may wait to be collected. Go's default is as many as are in use, so that with a large
+	// cluster half of the memory would be garbage. A heap that is smaller than garbage keeps the default; a large one
+	// has at least a fifth of its size, because otherwise the collector would run all the time.
 	garbage                = 8 << 20
 	leastGarbagePercent    = 20
 	ordinaryGarbagePercent = 100
 )
 
-// keepSmall gives back to the system what reading a whole list left over, each time that one has been read, until ctx ends.
+// keepSmall returns memory to the system after each list of a whole cluster, which leaves much garbage. It returns when
+// ctx ends.
 func keepSmall(ctx context.Context, listed <-chan struct{}) {
 	for {
 		select {
@@ -33,13 +35,13 @@ func keepSmall(ctx context.Context, listed <-chan struct{}) {
 			return
 		}
 		debug.FreeOSMemory()
-		if os.Getenv("GOGC") == "" { // else somebody has decided
+		if os.Getenv("GOGC") == "" { // otherwise the operator has chosen a target
 			debug.SetGCPercent(garbagePercent(living()))
 		}
 	}
 }
 
-// garbagePercent is the collector's target for a heap of that many bytes.
+// garbagePercent is the collector's target for a heap of which live bytes are in use.
 func garbagePercent(live uint64) int {
 	if live <= garbage {
 		return ordinaryGarbagePercent
@@ -47,7 +49,7 @@ func garbagePercent(live uint64) int {
 	return max(leastGarbagePercent, int(garbage*100/live))
 }
 
-// living is what the last collection found in use.
+// living is how many bytes the last collection found in use.
 func living() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)

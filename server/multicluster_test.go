@@ -55,7 +55,8 @@ endpoints: [{addresses: [10.2.0.1], hostname: db-0}]
 ports: [{name: sql, port: 3306, protocol: TCP}]
 `
 
-// TestMulticluster asks for names of a clusterset (the Multicluster Service DNS specification) beside those of the cluster.
+// TestMulticluster asks for names of a clusterset (the Multicluster Service DNS specification) beside those of the
+// cluster.
 func TestMulticluster(t *testing.T) {
 	folder := t.TempDir()
 	if err := os.WriteFile(filepath.Join(folder, "clusterset.yaml"), []byte(clusterset), 0o600); err != nil {
@@ -84,18 +85,23 @@ func TestMulticluster(t *testing.T) {
 		want  []string
 	}{
 		{"web.prod.svc.clusterset.local.", dns.TypeA, 0, []string{"web.prod.svc.clusterset.local.\t5\tIN\tA\t10.42.0.1"}},
-		{"_http._tcp.web.prod.svc.clusterset.local.", dns.TypeSRV, 0, []string{"_http._tcp.web.prod.svc.clusterset.local.\t5\tIN\tSRV\t0 100 80 web.prod.svc.clusterset.local."}},
-		{"db.prod.svc.clusterset.local.", dns.TypeA, 0, []string{"db.prod.svc.clusterset.local.\t5\tIN\tA\t10.1.0.1", "db.prod.svc.clusterset.local.\t5\tIN\tA\t10.2.0.1"}},
-		{"db-0.east.db.prod.svc.clusterset.local.", dns.TypeA, 0, []string{"db-0.east.db.prod.svc.clusterset.local.\t5\tIN\tA\t10.1.0.1"}},
+		{"_http._tcp.web.prod.svc.clusterset.local.", dns.TypeSRV, 0,
+			[]string{"_http._tcp.web.prod.svc.clusterset.local.\t5\tIN\tSRV\t0 100 80 web.prod.svc.clusterset.local."}},
+		{"db.prod.svc.clusterset.local.", dns.TypeA, 0, []string{"db.prod.svc.clusterset.local.\t5\tIN\tA\t10.1.0.1",
+			"db.prod.svc.clusterset.local.\t5\tIN\tA\t10.2.0.1"}},
+		{"db-0.east.db.prod.svc.clusterset.local.", dns.TypeA, 0,
+			[]string{"db-0.east.db.prod.svc.clusterset.local.\t5\tIN\tA\t10.1.0.1"}},
 		{"east.db.prod.svc.clusterset.local.", dns.TypeA, 0, nil},
 		{"db-0.north.db.prod.svc.clusterset.local.", dns.TypeA, dns.RcodeNameError, nil},
 		{"db.prod.svc.clusterset.local.", dns.TypeSRV, 0, []string{
 			"db.prod.svc.clusterset.local.\t5\tIN\tSRV\t0 50 3306 db-0.east.db.prod.svc.clusterset.local.",
 			"db.prod.svc.clusterset.local.\t5\tIN\tSRV\t0 50 3306 db-0.west.db.prod.svc.clusterset.local."}},
 		{"local-only.prod.svc.clusterset.local.", dns.TypeA, dns.RcodeNameError, nil},
-		{"local-only.prod.svc.cluster.local.", dns.TypeA, 0, []string{"local-only.prod.svc.cluster.local.\t5\tIN\tA\t10.96.0.20"}},
+		{"local-only.prod.svc.cluster.local.", dns.TypeA, 0,
+			[]string{"local-only.prod.svc.cluster.local.\t5\tIN\tA\t10.96.0.20"}},
 		{"web.prod.svc.cluster.local.", dns.TypeA, dns.RcodeNameError, nil},
-		{"dns-version.clusterset.local.", dns.TypeTXT, 0, []string{"dns-version.clusterset.local.\t28800\tIN\tTXT\t\"1.0.0\""}},
+		{"dns-version.clusterset.local.", dns.TypeTXT, 0,
+			[]string{"dns-version.clusterset.local.\t28800\tIN\tTXT\t\"1.0.0\""}},
 	} {
 		reply, err := dns.Exchange(new(dns.Msg).SetQuestion(test.name, test.qtype), p.Addresses()[0].String())
 		if err != nil {
@@ -106,7 +112,8 @@ func TestMulticluster(t *testing.T) {
 			got = append(got, rr.String())
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" || reply.Rcode != test.rcode {
-			t.Errorf("%s %s: rcode %d, want %d; answers (-want +got):\n%s", test.name, dns.TypeToString[test.qtype], reply.Rcode, test.rcode, diff)
+			t.Errorf("%s %s: rcode %d, want %d; answers (-want +got):\n%s", test.name, dns.TypeToString[test.qtype],
+				reply.Rcode, test.rcode, diff)
 		}
 	}
 }

@@ -13,17 +13,21 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/listen"
+	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/server/metrics"
 	"github.com/clusterdns/clusterdns/watch"
 )
 
-// Program is the running server: what one Config asks for, started, and exchanged by a reload for what another one asks for.
+// Program is the running server: everything that one Config needs, until a reload exchanges it for what another one needs.
 type Program struct {
 	log     *slog.Logger
-	queries *QueryLog
-	metrics *Metrics
-	admin   *Admin
-	base    context.Context // of all that runs but the listeners, which end before the rest
+	queries *logs.QueryLog
+	metrics *metrics.Collector
+	admin   *admin.Server
+	base    context.Context // of everything that runs except the listeners, which end first
 	end     context.CancelFunc
 	logging *task
 	serving *task // the admin endpoints
@@ -32,11 +36,13 @@ type Program struct {
 
 	leaving  sync.WaitGroup // of listeners that a reload has dropped
 	ending   sync.WaitGroup // of resolvers that a reload has replaced
-	opened   []*listening   // all whose sockets may be open yet; changed by Apply
+	opened   []*listening   // all whose sockets may still be open; changed by Apply
 	nextID   int            // of sources; changed by Apply
 	applying sync.Mutex     // held by Apply and Close from begin to end: only they change what follows
 
-	mu        sync.Mutex // guards what follows, each exchanged as a whole and never changed; held for moments only: probes wait for it
+	// mu guards what follows. Each is exchanged as a whole and never changed. It is held only for moments, because
+	// probes wait for it.
+	mu        sync.Mutex
 	config    *config.Config
 	listeners map[netip.AddrPort]*listening
 	sources   map[watch.Options]*source
@@ -76,7 +82,7 @@ func (t *task) stop() {
 	<-t.done
 }
 
-// stopWithin is stop for a task that may be stuck in a write: it is left behind after d.
+// stopWithin is stop for a task that may be blocked in a write: after d it is left behind.
 func (t *task) stopWithin(d time.Duration) {
 	t.cancel()
 	select {
@@ -89,24 +95,24 @@ func (t *task) stopWithin(d time.Duration) {
 const flushTimeout = time.Second
 
 type listening struct {
-	*Listener
+	*listen.Listener
 	*task
 }
 
 type answering struct {
 	*resolver.Resolver
 	*task
-	errors []*errorLog // of its blocks
+	errors []*logs.ErrorLog // of its blocks
 }
 
-// run works in the background for the resolver, and then says what its blocks' failures came to.
+// run works in the background for the resolver, and then writes the sums of its blocks' failures.
 func (a *answering) run(ctx context.Context) {
-	var telling []*task
+	var summing []*task
 	for _, e := range a.errors {
-		telling = append(telling, start(context.Background(), e.run))
+		summing = append(summing, start(context.Background(), e.Run))
 	}
 	a.Resolver.Run(ctx)
-	for _, t := range telling {
+	for _, t := range summing {
 		t.stop()
 	}
 }
@@ -114,20 +120,21 @@ func (a *answering) run(ctx context.Context) {
 // NewProgram makes a program that serves nothing yet. Lines of the query log go to out.
 func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := version()
-	p := &Program{log: log, queries: NewQueryLog(out), metrics: NewMetrics(number, revision),
+	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
 		listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
 	p.base, p.end = context.WithCancel(context.Background())
-	p.admin = NewAdmin(AdminOptions{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
+	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)
 	p.serving = start(p.base, p.admin.Run)
 	p.metrics.Set("program", p.samples)
-	p.metrics.Set("admin", p.admin.Samples)
+	p.metrics.Set("admin", p.admin.Gather)
 	return p
 }
 
-// Apply makes the program serve c. Sockets, sources and caches that both the old and the new Config have go on as they are; the old
-// Config serves until the new one is ready, and after an error it goes on serving. At the first start nothing is waited for: what
-// has not been read yet answers SERVFAIL with the reason, and the rest is served.
+// Apply makes the program serve c. Sockets, sources and caches that both the old and the new Config have go on as they
+// are; the old Config serves until the new one is ready, and after an error it goes on serving. The first start waits
+// for nothing: names of a cluster that has not been read yet are answered SERVFAIL with the reason, and the rest is
+// served.
 func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -140,7 +147,7 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 		err = p.listen(g, c)
 	}
 	if err == nil {
-		err = p.admin.Set(EndpointsOf(c))
+		err = p.admin.Set(endpointsOf(c))
 	}
 	if err != nil {
 		g.abandon()
@@ -153,7 +160,7 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// take puts g in the place of what ran before, and ends what is not needed any more.
+// take puts g in the place of the generation before, and ends what only that one needed.
 func (p *Program) take(g *generation, c *config.Config) {
 	runtime.SetBlockProfileRate(c.Pprof.BlockRate)
 	p.metrics.SetDetailed(c.Prometheus.RuntimeMetrics)
@@ -161,7 +168,7 @@ func (p *Program) take(g *generation, c *config.Config) {
 	p.mu.Lock()
 	p.config, p.listeners, p.sources, p.resolvers, p.awaited = c, g.listeners, g.sources, g.resolvers, g.awaited
 	p.mu.Unlock()
-	var all []*Listener
+	var all []*listen.Listener
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
 			l := g.listeners[address]
@@ -169,8 +176,7 @@ func (p *Program) take(g *generation, c *config.Config) {
 			all = append(all, l.Listener)
 		}
 	}
-	runtime.GOMAXPROCS(Processors(all))
-	p.metrics.SetListeners(all, uses(c, g))
+	runtime.GOMAXPROCS(listen.Processors(all))
 	for address, l := range oldListeners {
 		if g.listeners[address] == nil {
 			p.leaving.Go(l.stop)
@@ -178,7 +184,10 @@ func (p *Program) take(g *generation, c *config.Config) {
 	}
 	for _, r := range oldResolvers {
 		p.ending.Go(func() {
-			wait(p.base, drainTimeout)
+			select {
+			case <-p.base.Done():
+			case <-time.After(listen.Defaults().Drain):
+			}
 			r.stop()
 		})
 	}
@@ -189,17 +198,17 @@ func (p *Program) take(g *generation, c *config.Config) {
 	}
 }
 
-// Run serves until ctx ends, then drains: it goes on answering for the lameduck time, and ends all that it started. A value on
-// reloads, or a change of the Corefile where `reload` asks to look for one, calls load.
+// Run serves until ctx ends, then drains: it goes on answering for the lameduck time, and ends everything that it
+// started. It calls load for each value on reloads, and where the directive reload is given, at its interval.
 func (p *Program) Run(ctx context.Context, load func() (*config.Config, error), reloads <-chan os.Signal) {
 	p.watchConfig(ctx, load, reloads)
-	p.log.Info("shutting down; a second SIGTERM or SIGINT ends at once")
+	p.log.Info("server: shutting down; a second SIGTERM or SIGINT ends at once")
 	p.admin.Lameduck(context.Background(), p.config.Health.Lameduck)
 	p.Close()
 }
 
-// Close ends all that runs, and returns after it has: first the listeners, at once, so that the queries that wait for upstream are
-// answered meanwhile, then what has answered them.
+// Close ends everything that runs, and returns after it has ended: first the listeners, all at the same time, while the
+// resolvers still answer the queries that wait for upstream, and then the resolvers and the rest.
 func (p *Program) Close() {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -219,7 +228,7 @@ func (p *Program) Close() {
 	p.logging.stopWithin(flushTimeout) // last: it writes what the listeners left
 }
 
-// notReady names what has not been read yet, for /ready.
+// notReady names the directives that wait for their first data, for /ready.
 func (p *Program) notReady() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,17 +22,57 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
+	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
+func exchange(t testing.TB, network string, to netip.AddrPort, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	client := dns.Client{Net: network, Timeout: 5 * time.Second}
+	reply, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), to.String())
+	if err != nil {
+		t.Fatalf("%s over %s: %v", name, network, err)
+	}
+	return reply
+}
+
+// until waits for what another goroutine is about to do.
+func until(t testing.TB, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("still waiting after ten seconds")
+		}
+	}
+}
+
+// get asks an admin endpoint, over a connection of its own.
+func get(t *testing.T, a *admin.Server, asked, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	reply, err := client.Get("http://" + a.Addresses()[asked].String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply.StatusCode, string(body)
+}
+
 // town is a cluster of one service.
-const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}\n"
+const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, " +
+	"ports: [{name: http, port: 80}]}\n"
 
 // web is a name of the town.
 const web = "web.prod.svc.cluster.local."
 
-// admin is where test programs have their admin endpoints.
-const admin = "127.0.0.1:0"
+// adminAddress is where test programs have their admin endpoints.
+const adminAddress = "127.0.0.1:0"
 
 // running is a whole program that serves a Corefile of a folder of its own, as the command does.
 type running struct {
@@ -56,7 +98,7 @@ func launch(t *testing.T, corefile string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Program = NewProgram(r.log, slog.New(NewLogHandler(r.log, slog.LevelInfo)))
+	r.Program = NewProgram(r.log, slog.New(logs.NewHandler(r.log, slog.LevelInfo)))
 	if err := r.Apply(t.Context(), loaded); err != nil {
 		r.Close()
 		t.Fatal(err)
@@ -120,7 +162,7 @@ func (r *running) reload(t *testing.T, corefile, outcome string) {
 // What the log says after a reload.
 const (
 	reloaded = "Reloading complete"
-	refused  = "reload failed"
+	refused  = "reload: failed"
 )
 
 // metric is the value of one series, "" when there is none.
@@ -144,10 +186,12 @@ func firstRecord(reply *dns.Msg) string {
 		return dns.RcodeToString[reply.Rcode]
 	}
 	header := reply.Answer[0].Header()
-	return fmt.Sprint(header.Ttl, " ", dns.TypeToString[header.Rrtype], " ", strings.TrimPrefix(reply.Answer[0].String(), header.String()))
+	return fmt.Sprint(header.Ttl, " ", dns.TypeToString[header.Rrtype], " ",
+		strings.TrimPrefix(reply.Answer[0].String(), header.String()))
 }
 
-// outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only after release.
+// outside is an upstream that answers every name with the address 192.0.2.7; names at and below slow.test. only after
+// release.
 type outside struct {
 	address netip.AddrPort
 	asked   atomic.Int64
@@ -161,7 +205,8 @@ func (o *outside) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 		<-o.free
 	}
 	reply := new(dns.Msg).SetReply(question)
-	reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: net.IPv4(192, 0, 2, 7)}}
+	reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: question.Question[0].Name, Rrtype: dns.TypeA,
+		Class: dns.ClassINET, Ttl: 3600}, A: net.IPv4(192, 0, 2, 7)}}
 	w.WriteMsg(reply)
 }
 
@@ -187,7 +232,8 @@ func newOutside(t *testing.T) *outside {
 	return o
 }
 
-// interview asks the program one question after the other until the function that it returns is called. None may be lost or fail.
+// interview asks the program one question after the other until the function that it returns is called. None may be
+// lost or fail.
 func (r *running) interview(t *testing.T, to netip.AddrPort, names ...string) (end func() (asked int)) {
 	t.Helper()
 	stop := make(chan struct{})
@@ -231,12 +277,13 @@ func (r *running) interview(t *testing.T, to netip.AddrPort, names ...string) (e
 	}
 }
 
-// TestReload serves a new Corefile on the signal, and when it finds the file changed, while questions are asked without a pause. Sockets,
-// source and cache are the same in all of them.
+// TestReload serves a new Corefile on the signal, and when it finds the file changed, while questions are asked without
+// a pause. Sockets, source and cache are the same in all of them.
 func TestReload(t *testing.T) {
 	upstream := newOutside(t)
 	corefile := func(ttl int, more string) string {
-		return fmt.Sprintf(".:0 {\n bind 127.0.0.1\n cache 3600\n forward . %s\n kubernetes cluster.local {\n  manifests town\n  ttl %d\n }\n%s\n}\n", upstream.address, ttl, more)
+		return fmt.Sprintf(".:0 {\n bind 127.0.0.1\n cache 3600\n forward . %s\n kubernetes cluster.local {\n  "+
+			"manifests town\n  ttl %d\n }\n%s\n}\n", upstream.address, ttl, more)
 	}
 	r := launch(t, corefile(5, ""))
 	if err := r.Synced(t.Context()); err != nil {
@@ -307,8 +354,10 @@ func TestReloadFails(t *testing.T) {
 	end := r.interview(t, r.Addresses()[0], web)
 	for i, bad := range []struct{ corefile, want string }{
 		{".:0 {\n forwrad . 192.0.2.1\n}\n", `/Corefile:2: unknown directive "forwrad" (did you mean "forward"?)`},
-		{good + "other:" + port + " {\n bind 127.0.0.1\n}\n", "/Corefile:8: listen on 127.0.0.1:" + port + ": another process, or another instance of this server, has the TCP port: address already in use"},
-		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "/Corefile:3: prometheus: listen on 127.0.0.1:" + port + ": another process, or another directive, has the TCP port: address already in use"},
+		{good + "other:" + port + " {\n bind 127.0.0.1\n}\n", "/Corefile:8: listen on 127.0.0.1:" + port +
+			": another process, or another instance of this server, has the TCP port: address already in use"},
+		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "/Corefile:3: prometheus: listen on 127.0.0.1:" + port +
+			": another process, or another directive, has the TCP port: address already in use"},
 		{"", "/Corefile:1: the file has no server block"},
 	} {
 		r.reload(t, bad.corefile, refused)
@@ -334,7 +383,7 @@ func TestReloadFails(t *testing.T) {
 
 // TestFailureIsSaidOnce: a file that stays bad is told once, and tried again at each look; so is the next mistake.
 func TestFailureIsSaidOnce(t *testing.T) {
-	const good = ".:0 {\n bind 127.0.0.1\n reload\n prometheus " + admin + "\n}\n"
+	const good = ".:0 {\n bind 127.0.0.1\n reload\n prometheus " + adminAddress + "\n}\n"
 	r := launch(t, good)
 	for i, bad := range []string{"forwrad", "erors", "forwrad"} {
 		r.write(t, "Corefile", ".:0 {\n "+bad+"\n}\n")
@@ -363,16 +412,16 @@ func TestReady(t *testing.T) {
 		name, first, second string
 		code                int
 	}{
-		{"the read one has it", here + "\n ready " + admin, away, 200},
-		{"the other one has it", here, away + "\n ready " + admin, 503},
-		{"both have it", here + "\n ready " + admin, away + "\n ready " + admin, 503},
-		{"one has it, with both sources", here + "\n " + away + "\n ready " + admin, "log", 503},
-		{"no source is its own", "ready " + admin, away + "\n " + here, 200},
+		{"the read one has it", here + "\n ready " + adminAddress, away, 200},
+		{"the other one has it", here, away + "\n ready " + adminAddress, 503},
+		{"both have it", here + "\n ready " + adminAddress, away + "\n ready " + adminAddress, 503},
+		{"one has it, with both sources", here + "\n " + away + "\n ready " + adminAddress, "log", 503},
+		{"no source is its own", "ready " + adminAddress, away + "\n " + here, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := launch(t, ".:0 {\n bind 127.0.0.1\n "+c.first+"\n}\naway.local:0 {\n bind 127.0.0.1\n "+c.second+"\n}\n")
 			until(t, func() bool { return r.answer(t, web) == "5 A 10.96.0.1" || !strings.Contains(c.first, "town") })
-			code, body := get(t, r.admin, admin, "/ready")
+			code, body := get(t, r.admin, adminAddress, "/ready")
 			if code != c.code || code == 503 && body != "kubernetes" {
 				t.Errorf("%d %q, want %d", code, body, c.code)
 			}
@@ -395,12 +444,13 @@ func (w lockWatcher) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Whoever asks the parts of the program, which may take its time, or prints to a pipe that nobody reads, does not hold up probes.
+// Whoever asks the parts of the program, which may take its time, or prints to a pipe that nobody reads, does not hold
+// up probes.
 func TestProbesDoNotWait(t *testing.T) {
 	r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
 	w := lockWatcher{t, r.Program}
 	sources := 0
-	r.samples(func(s Sample) {
+	r.samples(func(s metrics.Sample) {
 		fmt.Fprintln(w, s.Name)
 		if s.Name == "clusterdns_index_services" {
 			sources++
@@ -412,13 +462,16 @@ func TestProbesDoNotWait(t *testing.T) {
 	r.announce(w, "1", "2")
 }
 
-// TestReloadWhileClusterIsAway: a source that could not be read yet does not hold up what else has changed, a new one does.
+// TestReloadWhileClusterIsAway: a source that could not be read yet does not hold up what else has changed, a new one
+// does.
 func TestReloadWhileClusterIsAway(t *testing.T) {
-	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1ms\n }\n hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n}\n"
+	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  " +
+		"startup_timeout 1ms\n }\n hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n}\n"
 	r := launch(t, corefile)
 	r.reload(t, strings.Replace(corefile, ".8", ".9", 1), reloaded)
 	r.reload(t, strings.Replace(corefile, "127.0.0.1:1", "127.0.0.1:2", 1), refused)
-	if !strings.Contains(r.log.String(), "/Corefile:3: kubernetes: the cluster could not be read within 1ms (option startup_timeout)\n") {
+	if !strings.Contains(r.log.String(), "/Corefile:3: kubernetes: the cluster could not be read within 1ms (option "+
+		"startup_timeout)\n") {
 		t.Error(r.log)
 	}
 	if got := r.answer(t, "new.test."); got != "3600 A 192.0.2.9" {
@@ -428,7 +481,8 @@ func TestReloadWhileClusterIsAway(t *testing.T) {
 
 // TestEndWhileReloadWaits: a reload that the end interrupts has not failed.
 func TestEndWhileReloadWaits(t *testing.T) {
-	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  startup_timeout 1h\n }\n}\n"
+	const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n  " +
+		"startup_timeout 1h\n }\n}\n"
 	r := launch(t, corefile)
 	r.write(t, "Corefile", strings.Replace(corefile, "127.0.0.1:1", "127.0.0.1:2", 1))
 	r.signals <- syscall.SIGUSR1
@@ -438,10 +492,13 @@ func TestEndWhileReloadWaits(t *testing.T) {
 	}
 }
 
-// TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources come and go.
+// TestSourceIsShared: blocks with equal options have one source, and its metrics keep their label while other sources
+// come and go.
 func TestSourceIsShared(t *testing.T) {
-	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + admin + "\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
-	const shared = "in-addr.arpa:0 {\n bind 127.0.0.1\n kubernetes cluster.local in-addr.arpa {\n  manifests town\n  ttl 9\n }\n}\n"
+	const head = ".:0 {\n bind 127.0.0.1\n prometheus " + adminAddress +
+		"\n kubernetes cluster.local {\n  manifests town\n }\n}\n"
+	const shared = "in-addr.arpa:0 {\n bind 127.0.0.1\n kubernetes cluster.local in-addr.arpa {\n  manifests town\n  " +
+		"ttl 9\n }\n}\n"
 	other := strings.NewReplacer("in-addr", "ip6", "manifests town", "manifests town\n  labels app=db").Replace(shared)
 	r := launch(t, head+shared)
 	services := func(label string) string {
@@ -477,7 +534,8 @@ func TestSourceIsShared(t *testing.T) {
 	}
 }
 
-// askSlow asks a program that forwards to upstream, over each transport, what only comes when upstream is released. await checks that it came.
+// askSlow asks a program that forwards to upstream, over each transport, what only comes when upstream is released.
+// await checks that it came.
 func askSlow(t *testing.T, r *running, upstream *outside) (await func()) {
 	t.Helper()
 	var conns []*dns.Conn
@@ -518,7 +576,8 @@ func TestQueryWaitsThroughReload(t *testing.T) {
 // TestQueryWaitsThroughEnd: so does what waits when the program is told to end. Until it has, /health says so.
 func TestQueryWaitsThroughEnd(t *testing.T) {
 	upstream := newOutside(t)
-	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n health 127.0.0.1:0\n ready 127.0.0.1:0\n forward . %s {\n  prefer_udp\n }\n}\n", upstream.address))
+	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n health 127.0.0.1:0\n ready 127.0.0.1:0\n forward . %s {\n  "+
+		"prefer_udp\n }\n}\n", upstream.address))
 	await := askSlow(t, r, upstream)
 	r.end()
 	until(t, func() bool {
@@ -528,10 +587,10 @@ func TestQueryWaitsThroughEnd(t *testing.T) {
 		}
 		return err != nil
 	})
-	if code, _ := get(t, r.admin, admin, "/health"); code != 200 {
+	if code, _ := get(t, r.admin, adminAddress, "/health"); code != 200 {
 		t.Errorf("/health is %d", code)
 	}
-	if code, body := get(t, r.admin, admin, "/ready"); code != 503 || body != "Shutting down" {
+	if code, body := get(t, r.admin, adminAddress, "/ready"); code != 503 || body != "Shutting down" {
 		t.Errorf("/ready is %d %s", code, body)
 	}
 	upstream.release()
@@ -539,17 +598,33 @@ func TestQueryWaitsThroughEnd(t *testing.T) {
 	<-r.ended
 }
 
-// TestRunLeavesNothing: when Run has returned, no goroutine of any part of the program is left, of what a reload has replaced neither.
+// TestRunLeavesNothing: when Run has returned, no goroutine of any part of the program is left, of what a reload has
+// replaced neither.
 func TestRunLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m .*\n }\n log\n reload\n health 127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n" +
-		" hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n cache 30\n loop\n forward . 127.0.0.1:1\n transfer {\n  to *\n }\n" +
+	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m .*\n }\n log\n reload\n health " +
+		"127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n" +
+		" hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n cache 30\n loop\n forward . 127.0.0.1:1\n transfer {\n  " +
+		"to *\n }\n" +
 		" kubernetes cluster.local {\n  manifests town\n }\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n }\n}\n"
 	r := launch(t, corefile)
 	r.answer(t, "somewhere.test.")
-	get(t, r.admin, admin, "/metrics")
-	r.reload(t, strings.Replace(corefile, "manifests town", "endpoint http://127.0.0.1:2\n  startup_timeout 1ms", 1), refused)
+	get(t, r.admin, adminAddress, "/metrics")
+	r.reload(t, strings.Replace(corefile, "manifests town", "endpoint http://127.0.0.1:2\n  startup_timeout 1ms", 1),
+		refused)
 	r.reload(t, strings.Replace(corefile, "endpoint http://127.0.0.1:1", "manifests town\n  labels app=db", 1), reloaded)
 	r.stop()
 	goleak.VerifyNone(t, before)
+}
+
+// TestStopWithin: a task that is stuck is left behind, and can be waited for when it is free again.
+func TestStopWithin(t *testing.T) {
+	free := make(chan struct{})
+	stuck := start(t.Context(), func(context.Context) { <-free })
+	stuck.stopWithin(time.Millisecond)
+	if stuck.ended() {
+		t.Error("the task has ended")
+	}
+	close(free)
+	<-stuck.done
 }

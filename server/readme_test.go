@@ -21,9 +21,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestReadmeCommands runs each command of the README's console blocks as a reader would, and compares what it prints. The demo is the real
-// one, on another port. A dig is answered by a client made here that prints as dig does, so that the test needs nothing but Go; where there
-// is a dig of today it is run too, and must agree.
+// TestReadmeCommands runs each command of the README's console blocks as a reader would, and compares what it prints.
+// The demo is the real one, on another port. A dig is answered by a client made here that prints as dig does, so that
+// the test needs nothing but Go; where there is a dig of today it is run too, and must agree.
 func TestReadmeCommands(t *testing.T) {
 	t.Chdir("..")
 	commands := readmeCommands(t)
@@ -160,8 +160,8 @@ func (l *lockedBuffer) String() string {
 // digger answers the arguments of a dig command with what dig prints.
 type digger func(arguments []string) (string, error)
 
-// runPipe runs a shell line of the few programs that the README needs: clusterdns, dig, grep -E and printf, with pipes between them.
-// What goes to stderr is shown too, as on a terminal.
+// runPipe runs a shell line of the few programs that the README needs: clusterdns, dig, grep -E and printf, with pipes
+// between them. What goes to stderr is shown too, as on a terminal.
 func runPipe(t *testing.T, line, port string, dig digger) (text string) {
 	t.Helper()
 	for i, words := range shellWords(t, line) {
@@ -227,8 +227,8 @@ func grep(pattern, text string) (out string, err error) {
 	return out, nil
 }
 
-// normal is output without what differs from run to run or from machine to machine: columns, ids, the nameservers of /etc/resolv.conf
-// and whether there are any.
+// normal is output without what differs from run to run or from machine to machine: columns, ids, the nameservers of
+// /etc/resolv.conf and whether there are any.
 func normal(output string) (lines []string) {
 	for _, change := range []struct{ pattern, to string }{
 		{`\bid: \d+`, "id: ID"},
@@ -314,17 +314,20 @@ func digest(arguments []string) (string, error) {
 
 // digComments prints the header and the OPT as dig 9.18 does.
 func digComments(out io.Writer, m *dns.Msg) {
-	fmt.Fprintf(out, ";; Got answer:\n;; ->>HEADER<<- opcode: %s, status: %s, id: %d\n;; flags:", dns.OpcodeToString[m.Opcode], dns.RcodeToString[m.Rcode], m.Id)
+	fmt.Fprintf(out, ";; Got answer:\n;; ->>HEADER<<- opcode: %s, status: %s, id: %d\n;; flags:",
+		dns.OpcodeToString[m.Opcode], dns.RcodeToString[m.Rcode], m.Id)
 	for _, flag := range []struct {
 		name string
 		set  bool
-	}{{"qr", m.Response}, {"aa", m.Authoritative}, {"tc", m.Truncated}, {"rd", m.RecursionDesired}, {"ra", m.RecursionAvailable},
+	}{{"qr", m.Response}, {"aa", m.Authoritative}, {"tc", m.Truncated}, {"rd", m.RecursionDesired}, {"ra",
+		m.RecursionAvailable},
 		{"ad", m.AuthenticatedData}, {"cd", m.CheckingDisabled}} {
 		if flag.set {
 			fmt.Fprint(out, " "+flag.name)
 		}
 	}
-	fmt.Fprintf(out, "; QUERY: %d, ANSWER: %d, AUTHORITY: %d, ADDITIONAL: %d\n", len(m.Question), len(m.Answer), len(m.Ns), len(m.Extra))
+	fmt.Fprintf(out, "; QUERY: %d, ANSWER: %d, AUTHORITY: %d, ADDITIONAL: %d\n", len(m.Question), len(m.Answer),
+		len(m.Ns), len(m.Extra))
 	opt := m.IsEdns0()
 	if opt == nil {
 		return
@@ -337,7 +340,8 @@ func digComments(out io.Writer, m *dns.Msg) {
 	}
 }
 
-// TestReadmeNames looks for what the README names: each path, the names it says are in a file, each metric, each anchor.
+// TestReadmeNames looks for what the README names: each path, the names it says are in a file, each metric, each
+// anchor.
 func TestReadmeNames(t *testing.T) {
 	t.Chdir("..")
 	text := readme(t)
@@ -353,9 +357,10 @@ func TestReadmeNames(t *testing.T) {
 			t.Errorf("README.md says that %s has %s, and it has not", pair[1], pair[2])
 		}
 	}
-	sources := sourcesOf(t, "server")
+	sources := sourcesOf(t, "server") + sourcesOf(t, "server/*")
 	for _, name := range regexp.MustCompile(`\b(?:coredns|clusterdns)_[a-z_]+\b`).FindAllString(text, -1) {
-		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name, "coredns_cache_")+`"`) {
+		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name,
+			"coredns_cache_")+`"`) {
 			t.Errorf("README.md names the metric %s, which no source has", name)
 		}
 	}
@@ -394,7 +399,8 @@ func TestReadmeReasons(t *testing.T) {
 	}
 }
 
-// paths are the files and folders of this module that text names: targets of links, and words in backquotes that begin like one.
+// paths are the files and folders of this module that text names: targets of links, and words in backquotes that begin
+// like one.
 func paths(text string) (all []string) {
 	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(text, -1) {
 		all = append(all, link[1])
@@ -406,10 +412,10 @@ func paths(text string) (all []string) {
 	return all
 }
 
-// sourcesOf is the text of the Go files of a folder.
-func sourcesOf(t *testing.T, folder string) string {
+// sourcesOf is the text of the Go files of the folders that match a pattern.
+func sourcesOf(t *testing.T, folders string) string {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	names, err := filepath.Glob(filepath.Join(folders, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,19 +1,19 @@
 package server
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/server/listen"
 )
 
-// TestRebind goes between one address and all of a port, and both, while questions are asked at that address. Another instance is refused
-// all the time.
+// TestRebind goes between one address and all of a port, and both, while questions are asked at that address. Another
+// instance is refused all the time.
 func TestRebind(t *testing.T) {
 	block := func(zone string, port uint16, bind string) string {
 		return fmt.Sprintf("%s:%d {\n %s\n hosts {\n  192.0.2.8 new.test\n }\n}\n", zone, port, bind)
@@ -25,7 +25,8 @@ func TestRebind(t *testing.T) {
 	for i, step := range []struct {
 		bind    string
 		answers netip.AddrPort
-	}{{"", all}, {"bind 127.0.0.1", one}, {"bind 0.0.0.0", netip.AddrPortFrom(netip.IPv4Unspecified(), one.Port())}, {"", all}, {"bind 127.0.0.1", one}} {
+	}{{"", all}, {"bind 127.0.0.1", one}, {"bind 0.0.0.0", netip.AddrPortFrom(netip.IPv4Unspecified(), one.Port())},
+		{"", all}, {"bind 127.0.0.1", one}} {
 		old := r.opened[len(r.opened)-1]
 		r.reload(t, block(".", one.Port(), step.bind), reloaded)
 		<-old.done
@@ -36,7 +37,7 @@ func TestRebind(t *testing.T) {
 			t.Errorf("step %d: %s over TCP", i, got)
 		}
 		for _, address := range []netip.AddrPort{one, all} {
-			if other, err := Listen(Options{Address: address, Answerer: newScripted()}); err == nil {
+			if other, err := listen.Open(listen.Options{Address: address}); err == nil {
 				other.Close()
 				t.Errorf("step %d: another instance has %s", i, address)
 			}
@@ -61,7 +62,7 @@ func TestRebindEndpoints(t *testing.T) {
 		return ".:0 {\n bind 127.0.0.1\n health " + health + "\n ready " + ready + "\n}\n"
 	}
 	r := launch(t, corefile("127.0.0.1:0", "127.0.0.1:0"))
-	_, port, _ := net.SplitHostPort(r.admin.addresses()["127.0.0.1:0"].String())
+	_, port, _ := net.SplitHostPort(r.admin.Addresses()["127.0.0.1:0"].String())
 	for _, address := range []string{":" + port, "localhost:" + port, "0.0.0.0:" + port, ":" + port} {
 		r.reload(t, corefile(address, address), reloaded)
 		for _, path := range []string{"/health", "/ready"} {
@@ -77,33 +78,4 @@ func TestRebindEndpoints(t *testing.T) {
 	if code, _ := get(t, r.admin, ":"+port, "/health"); code != 200 {
 		t.Errorf("after a reload that failed: /health is %d", code)
 	}
-}
-
-// Connections that the kernel has made, and nobody has accepted, when a listener ends: what they ask is answered, and they end in order.
-func TestQueuedConnectionsAreServed(t *testing.T) {
-	l, err := Listen(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted(), Blocks: testBlocks})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slow, quick := dialTCP(t, l), dialTCP(t, l)
-	quick.Conn.Write(framed("hit.example.", "miss.example."))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	done := make(chan struct{})
-	go func() { l.Run(ctx); close(done) }()
-	answered := func(conn *dns.Conn, replies int) {
-		t.Helper()
-		for range replies {
-			if reply, err := conn.ReadMsg(); err != nil || len(reply.Answer) != 1 {
-				t.Errorf("%v %v", reply, err)
-			}
-		}
-		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("the connection did not end: %v", err)
-		}
-	}
-	answered(quick, 2)
-	slow.Conn.Write(framed("hit.example."))
-	answered(slow, 1)
-	<-done
 }

@@ -17,12 +17,13 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// records prints every record that manifests imply. What is wrong with them goes to stderr.
+// records prints every record that manifests imply. Mistakes in them go to stderr.
 func (c *console) records(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns records", flag.ContinueOnError)
 	dir := flags.String("f", "", "directory of manifests")
@@ -53,7 +54,7 @@ func (c *console) records(arguments []string) error {
 	options := watch.Options{Manifests: *dir}
 	options.VerifyPods = true
 	index := zones.NewIndex()
-	source, err := watch.New(options, index, slog.New(NewLogHandler(c.err, slog.LevelWarn)))
+	source, err := watch.New(options, index, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
 	if err != nil {
 		return err
 	}
@@ -97,12 +98,12 @@ func parseTTL(written string) (time.Duration, error) {
 // manifestsTimeout is how long manifests may take to read.
 const manifestsTimeout = 30 * time.Second
 
-// ownRecords is the lines of a zone file for what the zone has of itself, as a server on this machine answers them: SOA, NS with its
-// address, dns-version. The serial is 1, so that equal manifests print equal files.
+// ownRecords is the zone-file lines of the records at and around the apex, as a server on this machine answers them:
+// SOA, NS with its address, dns-version. The serial is 1, so that equal manifests print equal files.
 func ownRecords(index *zones.Index, zone string, ttl time.Duration) (lines string, err error) {
 	view := resolver.Kubernetes{Zones: []string{zone}, Index: index, TTL: ttl}
-	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{{Zones: []string{zone}, Kubernetes: []resolver.Kubernetes{view}}}},
-		nil, slog.New(slog.DiscardHandler))
+	block := resolver.Block{Zones: []string{zone}, Kubernetes: []resolver.Kubernetes{view}}
+	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{block}}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
 	}

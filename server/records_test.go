@@ -9,12 +9,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestRecordsZoneFile loads what `records` prints as a name server would: one SOA, first; name servers that have addresses; no record
-// twice; nothing beside an alias. Equal manifests print equal files, and the TTL may be a duration or seconds.
+// TestRecordsZoneFile loads what `records` prints as a name server would: one SOA, first; name servers that have
+// addresses; no record twice; nothing beside an alias. Equal manifests print equal files, and the TTL may be a duration
+// or seconds.
 func TestRecordsZoneFile(t *testing.T) {
 	print := func(ttl string) string {
 		var out, errors bytes.Buffer
-		if status := Main([]string{"clusterdns", "records", "-f", "../testdata/cluster", "-zone", "Cluster.Example", "-ttl", ttl}, nil, &out, &errors); status != 0 {
+		if status := Main([]string{"clusterdns", "records", "-f", "../testdata/cluster", "-zone", "Cluster.Example",
+			"-ttl", ttl}, nil, &out, &errors); status != 0 {
 			t.Fatalf("status %d\n%s", status, &errors)
 		}
 		return out.String()
@@ -64,13 +66,15 @@ func TestRecordsZoneFile(t *testing.T) {
 // TestRecordsIgnores: a kind that is misspelt has no names, which is printed.
 func TestRecordsIgnores(t *testing.T) {
 	folder := t.TempDir()
-	const manifests = "{apiVersion: v1, kind: Servce, metadata: {name: web}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n"
+	const manifests = "{apiVersion: v1, kind: Servce, metadata: {name: web}}\n---\n{apiVersion: v1, kind: ConfigMap, " +
+		"metadata: {name: a}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n"
 	if err := os.WriteFile(filepath.Join(folder, "web.yaml"), []byte(manifests), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var out, errors bytes.Buffer
 	status := Main([]string{"clusterdns", "records", "-f", folder}, nil, &out, &errors)
-	if want := "ignored (has no DNS names): ConfigMap (2)\nignored (has no DNS names): Servce (1)\n"; status != 0 || errors.String() != want {
+	if want := "ignored (has no DNS names): ConfigMap (2)\nignored (has no DNS names): Servce (1)\n"; status != 0 ||
+		errors.String() != want {
 		t.Errorf("status %d, said %q", status, &errors)
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/clusterdns/clusterdns/server/config"
 )
 
-// reloadCounts is what the metrics of reload tell.
+// reloadCounts is what reload remembers for metrics and the log.
 type reloadCounts struct {
 	failed atomic.Uint64
-	said   string // what is wrong with the files as they are; "" for nothing
+	logged string // the last error of the files as they are; "" when they are good
 }
 
-// watchConfig reloads on each signal, and when a look at the files finds that their meaning has changed, until ctx ends.
+// watchConfig reloads on each signal, and when a look at the files finds that their meaning has changed. It returns
+// when ctx ends.
 func (p *Program) watchConfig(ctx context.Context, load func() (*config.Config, error), signals <-chan os.Signal) {
 	for {
 		var look <-chan time.Time
@@ -43,32 +44,33 @@ func (p *Program) lookInterval() time.Duration {
 	return r.Interval + time.Duration((rand.Float64()-0.5)*float64(r.Jitter))
 }
 
-// reload reads the Corefile again and serves it. When it is bad the old one goes on, and the log says why. Asked for by signal
-// it is served anew even when it says the same: a file that it names may have changed. What goes wrong at each look is said once.
-func (p *Program) reload(ctx context.Context, load func() (*config.Config, error), asked bool) {
+// reload reads the Corefile again and serves it. When it is bad the old one goes on, and the log says why. After a
+// signal it is served anew even when its meaning is the same, because a file that it names may have changed. An error
+// that repeats at each look is logged once.
+func (p *Program) reload(ctx context.Context, load func() (*config.Config, error), forced bool) {
 	if load == nil {
 		return
 	}
 	next, err := load()
-	if err == nil && next.Digest == p.config.Digest && !asked {
-		p.reloads.said = ""
+	if err == nil && next.Digest == p.config.Digest && !forced {
+		p.reloads.logged = ""
 		return
 	}
 	if err == nil {
 		err = p.Apply(ctx, next)
 	}
 	if err != nil && ctx.Err() != nil {
-		return // the end came in between, and is no mistake of the files
+		return // the program ends, which is not an error of the files
 	}
 	if err != nil {
 		p.reloads.failed.Add(1)
-		if asked || p.reloads.said != err.Error() {
-			p.log.Error("reload failed, the old configuration goes on: " + err.Error())
+		if forced || p.reloads.logged != err.Error() {
+			p.log.Error("reload: failed, keeping the old configuration: " + err.Error())
 		}
-		p.reloads.said = err.Error()
+		p.reloads.logged = err.Error()
 		return
 	}
-	p.reloads.said = ""
+	p.reloads.logged = ""
 	p.log.Info("Running configuration SHA512 = " + next.Digest)
 	p.log.Info("Reloading complete")
 }

@@ -7,7 +7,19 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+// TestMain gives readers their processors, as the program does, and looks for goroutines that outlive what runs them.
+// Inside a process of a test it is the server.
+func TestMain(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		os.Exit(Main([]string{"clusterdns", "-conf", "stdin"}, os.Stdin, os.Stdout, os.Stderr))
+	}
+	runtime.GOMAXPROCS(8)
+	goleak.VerifyTestMain(m)
+}
 
 // process is the server in a process of its own, which signals may end.
 type process struct {
@@ -57,7 +69,8 @@ func (p *process) hasEnded() bool {
 	}
 }
 
-// TestSignals: the process lives through SIGHUP and SIGUSR2, reloads on SIGUSR1, ends on SIGTERM, and has no ear for SIGUSR1 then.
+// TestSignals: the process lives through SIGHUP and SIGUSR2, reloads on SIGUSR1, ends on SIGTERM, and ignores SIGUSR1
+// then.
 func TestSignals(t *testing.T) {
 	p := startProcess(t, "100ms")
 	p.Process.Signal(syscall.SIGHUP)

@@ -19,7 +19,8 @@ import (
 	"github.com/clusterdns/clusterdns/testdata/stories"
 )
 
-// TestStories tells the stories of testdata/stories from their cluster to their answers, over the sockets of a whole program.
+// TestStories tells the stories of testdata/stories from their cluster to their answers, over the sockets of a whole
+// program.
 func TestStories(t *testing.T) {
 	stories.Run(t, "../testdata/stories", func(s *stories.Story) bool { return !s.HalfRead() }, tell)
 }
@@ -36,7 +37,8 @@ func tell(t *testing.T, s *stories.Story) {
 	}
 }
 
-// serve runs a program for the story until the end of the test. It gives the program's address, and the zones of its clusters.
+// serve runs a program for the story until the end of the test. It gives the program's address, and the zones of its
+// clusters.
 func serve(t *testing.T, s *stories.Story, sync bool) (address string, ours []string) {
 	name, text := s.Lay(t, s.Upstream(t))
 	c, err := config.Parse(name, []byte(text), config.Settings{Port: 53})
@@ -84,7 +86,8 @@ func ask(t *testing.T, q *stories.Question, ours []string, network, address stri
 	}
 }
 
-// sentinel is a query that is answered whatever is served: what is met with silence has been passed over when its answer is there.
+// sentinel is a query that is answered whatever is served: what is met with silence has been passed over when its
+// answer is there.
 var sentinel = []byte("\xff\xff\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x03") // . TXT CH
 
 // exchange sends the question's packet and gives the reply, nil for silence.
@@ -114,7 +117,8 @@ func exchange(q *stories.Question, network, address string) ([]byte, error) {
 	switch {
 	case !q.Want.Silence():
 		return reply, err
-	case err == nil && binary.BigEndian.Uint16(reply) == 0xffff, stream && errors.Is(err, io.EOF), stream && errors.Is(err, syscall.ECONNRESET):
+	case err == nil && binary.BigEndian.Uint16(reply) == 0xffff, stream && errors.Is(err, io.EOF), stream &&
+		errors.Is(err, syscall.ECONNRESET):
 		return nil, nil // over TCP a closed connection is silence too
 	}
 	return reply, err

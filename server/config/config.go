@@ -5,12 +5,11 @@
 package config
 
 import (
-	"log/slog"
 	"net/netip"
-	"regexp"
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 )
 
@@ -43,8 +42,8 @@ type Block struct {
 	At         string         // file:line of its first zone
 	Steps      resolver.Block // Kubernetes[i].Index and MultiIndex are nil: the server fills them by Sources[i]
 	Sources    []Source       // one for each of Steps.Kubernetes
-	Errors     *Errors        // nil without `errors`
-	Log        []Log          // none without `log`; the first whose Zone the qname is in decides
+	Errors     *logs.Errors   // nil without `errors`
+	Log        []logs.Log     // none without `log`; the first whose Zone the qname is in decides
 	Bufsize    bool           // bufsize is given, be it the default
 	Debug      bool           // debug: a panic is not recovered, debug lines are logged
 	Prometheus string         // the endpoint that its metrics belong to; "" when it is not measured
@@ -58,46 +57,6 @@ type Source struct {
 	Imports        watch.Options // of Kubernetes.MultiIndex; zero without multicluster zones
 	StartupTimeout time.Duration // how long a reload waits for the first sync; default watch.StartupTimeout
 }
-
-// Errors is how failures are logged.
-type Errors struct {
-	Stacktrace  bool
-	Consolidate []Consolidate // the first that matches takes the line
-}
-
-// Consolidate counts like messages and logs their sum.
-type Consolidate struct {
-	Period    time.Duration
-	Pattern   *regexp.Regexp
-	Level     slog.Level // of the sum; default error
-	ShowFirst bool       // the first message of a period is logged at once
-}
-
-// Log is which queries are logged, and how.
-type Log struct {
-	Zone    string  // names at or below it; default "."
-	Format  string  // text with placeholders; default CommonLog; {common} and {combined} are already replaced
-	Classes Classes // default all
-}
-
-// The two formats that have a name.
-const (
-	CommonLog = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" ` +
-		`{rcode} {>rflags} {rsize} {duration}`
-	CombinedLog = CommonLog + ` "{>opcode}"`
-)
-
-// Classes is a set of classes of answers.
-type Classes uint8
-
-// The classes of `log`.
-const (
-	Success Classes = 1 << iota // an answer with records, or a referral
-	Denial                      // NXDOMAIN or NODATA
-	Failure                     // any other rcode (`class error`)
-
-	AllClasses = Success | Denial | Failure
-)
 
 // Health is the endpoint /health.
 type Health struct {

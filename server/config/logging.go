@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+
+	"github.com/clusterdns/clusterdns/server/logs"
 )
 
 // errors [stdout] { stacktrace; consolidate DURATION REGEXP [LEVEL] [show_first] }
 func (b *blockReader) errors(a *args) {
-	e := &Errors{}
+	e := &logs.Errors{}
 	b.Errors = e
 	if a.more() {
 		choose(a, map[string]bool{"stdout": true})
@@ -20,8 +22,8 @@ func (b *blockReader) errors(a *args) {
 	})
 }
 
-func consolidate(a *args) Consolidate {
-	c := Consolidate{Level: slog.LevelError, Period: a.duration(positive, forever), Pattern: a.pattern()}
+func consolidate(a *args) logs.Consolidate {
+	c := logs.Consolidate{Level: slog.LevelError, Period: a.duration(positive, forever), Pattern: a.pattern()}
 	if a.more() && a.peek() != "show_first" {
 		c.Level = choose(a, map[string]slog.Level{
 			"debug": slog.LevelDebug, "info": slog.LevelInfo, "warning": slog.LevelWarn, "error": slog.LevelError,
@@ -52,7 +54,7 @@ func (a *args) pattern() *regexp.Regexp {
 // log [NAMES…] [FORMAT] { class CLASSES… }
 func (b *blockReader) log(a *args) {
 	words := a.rest()
-	rule := Log{Format: CommonLog}
+	rule := logs.Log{Format: logs.CommonLog}
 	if last := len(words) - 1; last >= 0 && strings.Contains(words[last], "{") {
 		rule.Format, words = logFormat(words[last]), words[:last]
 	}
@@ -65,7 +67,7 @@ func (b *blockReader) log(a *args) {
 		"class": func(o *args) { rule.Classes |= classes(o) },
 	})
 	if rule.Classes == 0 {
-		rule.Classes = AllClasses
+		rule.Classes = logs.AllClasses
 	}
 	for _, rule.Zone = range zones {
 		b.Log = append(b.Log, rule)
@@ -73,12 +75,14 @@ func (b *blockReader) log(a *args) {
 }
 
 func logFormat(s string) string {
-	return strings.NewReplacer("{common}", CommonLog, "{combined}", CombinedLog).Replace(s)
+	return strings.NewReplacer("{common}", logs.CommonLog, "{combined}", logs.CombinedLog).Replace(s)
 }
 
-func classes(a *args) (set Classes) {
+func classes(a *args) (set logs.Classes) {
 	for ok := true; ok; ok = a.more() {
-		set |= choose(a, map[string]Classes{"all": AllClasses, "success": Success, "denial": Denial, "error": Failure})
+		set |= choose(a, map[string]logs.Classes{
+			"all": logs.AllClasses, "success": logs.Success, "denial": logs.Denial, "error": logs.Failure,
+		})
 	}
 	return set
 }
@@ -110,8 +114,8 @@ func summarizeLog(b *Block, s *summary) {
 	}
 }
 
-func classNames(set Classes) string {
-	if set == AllClasses {
+func classNames(set logs.Classes) string {
+	if set == logs.AllClasses {
 		return "all"
 	}
 	var all []string
@@ -125,9 +129,9 @@ func classNames(set Classes) string {
 
 func formatName(format string) string {
 	switch format {
-	case CommonLog:
+	case logs.CommonLog:
 		return "common"
-	case CombinedLog:
+	case logs.CombinedLog:
 		return "combined"
 	}
 	return fmt.Sprintf("%q", format)

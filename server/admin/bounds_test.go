@@ -1,0 +1,19 @@
+package admin
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestReadmeBounds holds the table of bounds in README.md to the bound here.
+func TestReadmeBounds(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := fmt.Sprintf("| connections of an admin endpoint | %d,", MaxConns); !strings.Contains(string(text), row) {
+		t.Errorf("README.md has no %q", row)
+	}
+}

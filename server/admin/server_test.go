@@ -1,0 +1,184 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/clusterdns/clusterdns/server/listen"
+	"github.com/clusterdns/clusterdns/server/metrics"
+)
+
+// get asks an admin endpoint, over a connection of its own.
+func get(t *testing.T, a *Server, asked, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	reply, err := client.Get("http://" + a.Addresses()[asked].String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply.StatusCode, string(body)
+}
+
+func run(t *testing.T, o Options) *Server {
+	o.Logger = slog.New(slog.DiscardHandler)
+	a := New(o)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { a.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return a
+}
+
+func TestEndpoints(t *testing.T) {
+	missing := []string{"kubernetes", "hosts"}
+	a := run(t, Options{NotReady: func() []string { return missing }, Metrics: metrics.New("1", "2").Handler()})
+	const health, other = "127.0.0.1:0", "localhost:0"
+	if err := a.Set(Endpoints{Health: []string{health}, Ready: []string{health, other}, Prometheus: []string{other},
+		Pprof: []string{other}}); err != nil {
+		t.Fatal(err)
+	}
+	check := func(asked, path string, code int, body string) {
+		t.Helper()
+		if gotCode, gotBody := get(t, a, asked, path); gotCode != code || body != "*" && gotBody != body {
+			t.Errorf("%s%s: %d %q, want %d %q", asked, path, gotCode, gotBody, code, body)
+		}
+	}
+	check(health, "/health", 200, "OK")
+	check(health, "/ready", 503, "kubernetes,hosts")
+	check(health, "/metrics", 404, "*")
+	check(other, "/metrics", 200, "*")
+	check(other, "/debug/pprof/cmdline", 200, "*")
+	check(other, "/health", 404, "*")
+	missing = nil
+	check(other, "/ready", 200, "OK")
+	missing = []string{"kubernetes"}
+	check(other, "/ready", 200, "OK") // once ready, always ready
+
+	a.Lameduck(t.Context(), time.Millisecond)
+	check(health, "/health", 200, "OK")
+	check(health, "/ready", 503, "Shutting down")
+}
+
+func TestReadyContinuously(t *testing.T) {
+	missing := []string(nil)
+	a := run(t, Options{NotReady: func() []string { return missing }})
+	if err := a.Set(Endpoints{Ready: []string{"127.0.0.1:0"}, Continuously: true}); err != nil {
+		t.Fatal(err)
+	}
+	get(t, a, "127.0.0.1:0", "/ready")
+	missing = []string{"kubernetes"}
+	if code, _ := get(t, a, "127.0.0.1:0", "/ready"); code != 503 {
+		t.Errorf("status %d after what was ready is not any more", code)
+	}
+}
+
+// A reload keeps the sockets that it can, opens new ones before it closes old ones, and changes nothing when it fails.
+func TestReload(t *testing.T) {
+	a := run(t, Options{})
+	const first, second = "127.0.0.1:0", "localhost:0"
+	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	kept := a.Addresses()[first].String()
+	if err := a.Set(Endpoints{Health: []string{second}, Ready: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	if now := a.Addresses()[first].String(); now != kept {
+		t.Errorf("the socket moved from %s to %s", kept, now)
+	}
+	if code, _ := get(t, a, first, "/ready"); code != 200 {
+		t.Errorf("/ready at the kept socket: %d", code)
+	}
+	if code, _ := get(t, a, first, "/health"); code != 404 {
+		t.Errorf("/health at the kept socket: %d", code)
+	}
+	taken := a.Addresses()[second].String()
+	if err := a.Set(Endpoints{Health: []string{first, "127.0.0.1:00", taken, "host.invalid:80"}}); err == nil {
+		t.Error("a bad address was accepted")
+	}
+	if got := a.Addresses(); len(got) != 2 {
+		t.Errorf("after a failed reload: %v", got)
+	}
+	if err := a.Set(Endpoints{Health: []string{first}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Addresses(); len(got) != 1 {
+		t.Errorf("after the second was dropped: %v", got)
+	}
+}
+
+// A socket of another process that would share its port, as CoreDNS's endpoints do, is refused, whatever of ours leaves
+// meanwhile.
+func TestNobodyElseMayReuse(t *testing.T) {
+	foreign, err := listen.Reusing().Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	_, port, _ := net.SplitHostPort(foreign.Addr().String())
+	a := run(t, Options{})
+	for _, before := range []Endpoints{{}, {Health: []string{"127.0.0.1:0"}}} {
+		if err := a.Set(before); err != nil {
+			t.Fatal(err)
+		}
+		for _, address := range []string{"127.0.0.1:" + port, "localhost:" + port, "0.0.0.0:" + port, ":" + port} {
+			if err := a.Set(Endpoints{Health: []string{address}}); !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("%s beside another process: %v", address, err)
+			}
+		}
+	}
+}
+
+// pipes is a listener that always has one more connection.
+type pipes struct{ net.Listener }
+
+func (pipes) Accept() (net.Conn, error) {
+	conn, _ := net.Pipe()
+	return conn, nil
+}
+
+// No more connections are accepted than there are slots, and one that is closed, however often, makes room for one.
+func TestConnectionsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &boundedListener{pipes{}, make(chan struct{}, 3)}
+		conns := make(chan net.Conn, 10)
+		go func() {
+			for range 5 {
+				conn, _ := l.Accept()
+				conns <- conn
+			}
+		}()
+		synctest.Wait()
+		if n := len(conns); n != 3 {
+			t.Errorf("%d connections, the bound is 3", n)
+		}
+		first := <-conns
+		first.Close()
+		first.Close()
+		synctest.Wait()
+		if n := len(conns); n != 3 || len(l.slots) != 3 {
+			t.Errorf("%d connections and %d slots taken after one was closed", n, len(l.slots))
+		}
+		(<-conns).Close() // room for the last
+	})
+	a := run(t, Options{})
+	if err := a.Set(Endpoints{Health: []string{"127.0.0.1:0"}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := cap(a.sockets["127.0.0.1:0"].listener.slots); n != MaxConns {
+		t.Errorf("%d slots, want %d", n, MaxConns)
+	}
+}

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/metrics"
+)
+
+// The metrics of server blocks, by CoreDNS's names and labels.
+
+// blockSamples emits what the blocks of one resolver have counted. server is the label of its first listener.
+func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emit) {
+	for i := range blocks {
+		b := &blocks[i]
+		ours := emit.With("server", server)
+		if b.Translated != nil {
+			ours.Counter("coredns_dns64_requests_translated_total", "Counter of DNS requests translated by dns64.",
+				*b.Translated)
+		}
+		if b.ACL != nil {
+			aclSamples(b.ACL, ours)
+		}
+		if b.Hosts != nil {
+			hostsSamples(b.Hosts, emit)
+		}
+		if b.Cache != nil {
+			cacheSamples(b.Cache, ours.With("zones", strings.Join(b.Zones, ","), "view", ""))
+		}
+		for j := range b.Forwards {
+			forwardSamples(&b.Forwards[j], emit)
+		}
+	}
+}
+
+func aclSamples(c *resolver.ACLCounts, emit metrics.Emit) {
+	emit.Counter("coredns_acl_allowed_requests_total", "Counter of DNS requests being allowed.", c.Allowed, "view", "")
+	for _, z := range c.Zones {
+		of := emit.With("zone", z.Zone, "view", "")
+		of.Counter("coredns_acl_blocked_requests_total", "Counter of DNS requests being blocked.", z.Blocked)
+		of.Counter("coredns_acl_filtered_requests_total", "Counter of DNS requests being filtered.", z.Filtered)
+		of.Counter("coredns_acl_dropped_requests_total", "Counter of DNS requests being dropped.", z.Dropped)
+	}
+}
+
+func hostsSamples(c *resolver.HostsCounts, emit metrics.Emit) {
+	emit.Gauge("coredns_hosts_entries", "The combined number of entries in hosts and Corefile.", float64(c.Entries))
+	reloaded := 0.0
+	if !c.Reloaded.IsZero() {
+		reloaded = float64(c.Reloaded.UnixNano()) / 1e9
+	}
+	emit.Gauge("coredns_hosts_reload_timestamp_seconds", "The timestamp of the last reload of hosts file.", reloaded)
+}
+
+// halves are the labels of the two halves of a cache.
+var halves = [2]string{"success", "denial"}
+
+func cacheSamples(c *resolver.CacheCounts, emit metrics.Emit) {
+	for i, half := range halves {
+		of := emit.With("type", half)
+		of.Gauge("coredns_cache_entries", "The number of elements in the cache.", float64(c.Entries[i]))
+		of.Gauge("clusterdns_cache_bytes", "Octets that the cache holds.", float64(c.Size[i]))
+		of.Counter("coredns_cache_hits_total", "The count of cache hits.", c.Hits[i])
+		of.Counter("coredns_cache_evictions_total", "The count of cache evictions.", c.Evictions[i])
+	}
+	emit.Counter("coredns_cache_requests_total", "The count of cache requests.", c.Requests)
+	emit.Counter("coredns_cache_misses_total", "The count of cache misses.", c.Misses)
+	emit.Counter("coredns_cache_prefetch_total", "The number of times the cache has prefetched a cached item.",
+		c.Prefetches)
+	emit.Counter("coredns_cache_drops_total", "The number of responses that are not cached.", c.Drops)
+	emit.Counter("coredns_cache_served_stale_total", "The number of requests served from stale cache entries.",
+		c.ServedStale)
+}
+
+func forwardSamples(c *resolver.ForwardCounts, emit metrics.Emit) {
+	emit.Counter("coredns_forward_max_concurrent_rejects_total",
+		"Counter of the number of queries rejected because the concurrent queries were at maximum.", c.Rejected)
+	emit.Counter("coredns_forward_healthcheck_broken_total",
+		"Counter of the number of complete failures of the healthchecks.", c.Broken)
+	emit.Counter("clusterdns_forward_coalesced_total",
+		"Queries that waited for the answer to an equal one under way.", c.Coalesced)
+	emit.Gauge("clusterdns_forward_waiting", "Queries that wait for upstream.", float64(c.Waiting))
+	for i := range c.Upstreams {
+		u := &c.Upstreams[i]
+		upstreamSamples(u, emit.With("to", u.To), emit.With("proxy_name", "forward", "to", u.To))
+	}
+}
+
+// upstreamSamples emits the metrics of one upstream: to proxy those that have the names of today, and to emit the older
+// ones that many dashboards still query, and ours.
+func upstreamSamples(u *resolver.UpstreamCounts, emit, proxy metrics.Emit) {
+	requests := uint64(0)
+	for _, l := range u.Latencies {
+		n := latencySamples(l, emit.With("rcode", l.Rcode), proxy.With("rcode", l.Rcode))
+		requests += n
+		emit.Counter("coredns_forward_responses_total", "Counter of responses received per upstream.", n,
+			"rcode", l.Rcode)
+	}
+	emit.Counter("coredns_forward_requests_total", "Counter of requests made per upstream.", requests+u.Failed)
+	const failed = "Counter of the number of failed healthchecks."
+	emit.Counter("coredns_forward_healthcheck_failures_total", failed, u.ChecksFailed)
+	proxy.Counter("coredns_proxy_healthcheck_failures_total", failed, u.ChecksFailed)
+	for _, conns := range u.Conns {
+		of := proxy.With("proto", conns.Proto)
+		of.Counter("coredns_proxy_conn_cache_hits_total",
+			"Counter of connection cache hits per upstream and protocol.", conns.Reused)
+		of.Counter("coredns_proxy_conn_cache_misses_total",
+			"Counter of connection cache misses per upstream and protocol.", conns.Connected)
+	}
+	emit.Counter("clusterdns_upstream_failures_total", "Queries to an upstream without a usable reply.", u.Failed)
+	emit.Counter("clusterdns_upstream_mismatches_total",
+		"Replies that answer another question than the one asked; ignored.", u.Mismatches)
+	emit.Gauge("clusterdns_upstream_down", "1 while an upstream is taken to be down.", truth(u.Down))
+	emit.Gauge("clusterdns_upstream_looping", "1 while an upstream asks us what we ask it.", truth(u.Looping))
+}
+
+// latencySamples emits one histogram under both names and returns how many observations it has.
+func latencySamples(l resolver.Latencies, emit, proxy metrics.Emit) (total uint64) {
+	const help = "Histogram of the time each request took."
+	emit.Histogram("coredns_forward_request_duration_seconds", help, &l.Histogram, resolver.LatencyBounds,
+		float64(time.Second))
+	proxy.Histogram("coredns_proxy_request_duration_seconds", help, &l.Histogram, resolver.LatencyBounds,
+		float64(time.Second))
+	return l.Total()
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

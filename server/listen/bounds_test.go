@@ -1,0 +1,36 @@
+package listen
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReadmeBounds holds the table of bounds in README.md to the defaults. What one of each costs, in KiB, is as
+// measured.
+func TestReadmeBounds(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Defaults()
+	for _, row := range []string{
+		fmt.Sprintf("| UDP queries that wait for upstream | %d, %d KiB each |", o.Pending, 21),
+		fmt.Sprintf("| TCP queries that wait for upstream | %d, %d KiB each; %d of one connection |", o.StreamPending,
+			90, streamPipeline),
+		fmt.Sprintf("| TCP connections | %d; %d KiB each while it is answered", o.Streams, 106),
+		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),
+		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |",
+			o.IdleTimeout/time.Second, o.WriteTimeout/time.Second),
+		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),
+		fmt.Sprintf("| zone transfers | %d under way |", maxTransfers),
+		fmt.Sprintf("| in the kernel: what TCP clients do not read, or have sent | %d | %d |", o.Streams,
+			(2*sendBuffer+2*sendBuffer/4)>>10),
+	} {
+		if !strings.Contains(string(text), row) {
+			t.Errorf("README.md has no %q", row)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package listen
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/metrics"
+)
+
+// Gather emits the listener's counters, summed over its workers.
+func (l *Listener) Gather(emit metrics.Emit) {
+	var sum tally
+	for _, t := range append(l.engine.tallies(), l.shared) {
+		t.addTo(&sum)
+	}
+	emit.Counter("coredns_panics_total", "A metrics that counts the number of panics.", l.panics.total.Load())
+	ours := emit.With("server", l.Label())
+	for slot, name := range l.zones.all() {
+		if slot < len(sum.zones) {
+			sum.zones[slot].gather(ours.With("zone", name, "view", ""))
+		}
+	}
+	ours.Counter("clusterdns_dropped_packets_total", "Packets that got no answer: no queries, or dropped by a rule.",
+		sum.silent)
+	l.gatherUDP(ours)
+	l.gatherStreams(ours)
+	for p, pending := range l.pending {
+		of := ours.With("proto", resolver.Proto(p).String())
+		of.Gauge("clusterdns_upstream_waiting", "Queries that wait for upstream.", float64(pending.running.Load()))
+		of.Counter("clusterdns_upstream_pool_full_total",
+			"Queries answered SERVFAIL because too many waited for upstream.", pending.refused.Load())
+	}
+}
+
+// gather emits CoreDNS's metrics for one zone. What was never counted has no series.
+func (z *zoneCounts) gather(emit metrics.Emit) {
+	z.gatherRequests(emit)
+	for rcode := range z.responses {
+		for source, n := range z.responses[rcode] {
+			if n > 0 {
+				emit.Counter("coredns_dns_responses_total", "Counter of response status codes.", n,
+					"rcode", rcodeLabel(rcode), "plugin", resolver.Source(source).String())
+			}
+		}
+	}
+	if z.do > 0 {
+		emit.Counter("coredns_dns_do_requests_total", "Counter of DNS requests with DO bit set per zone.", z.do)
+	}
+	for p := range resolver.Proto(resolver.Protos) {
+		gatherSizes(emit, "coredns_dns_request_size_bytes", "Size of the request in bytes, per zone and protocol.",
+			&z.size[p], p.String())
+		gatherSizes(emit, "coredns_dns_response_size_bytes", "Size of the returned response in bytes.",
+			&z.replySize[p], p.String())
+	}
+	if z.duration.Total() > 0 {
+		emit.Histogram("coredns_dns_request_duration_seconds",
+			"Histogram of the time (in seconds) each request took per zone.",
+			&z.duration, timeBounds, float64(time.Second))
+	}
+}
+
+func gatherSizes(emit metrics.Emit, name, help string, h *observe.Histogram, proto string) {
+	if h.Total() > 0 {
+		emit.Histogram(name, help, h, sizeBounds, 1, "proto", proto)
+	}
+}
+
+func (z *zoneCounts) gatherRequests(emit metrics.Emit) {
+	for p := range z.requests {
+		for family := range z.requests[p] {
+			for typ, n := range z.requests[p][family] {
+				if n > 0 {
+					emit.Counter("coredns_dns_requests_total",
+						"Counter of DNS requests made per zone, protocol and family.", n,
+						"proto", resolver.Proto(p).String(), "family", families[family], "type", typeNames[typ])
+				}
+			}
+		}
+	}
+}
+
+func rcodeLabel(rcode int) string {
+	if rcode == otherRcode {
+		return "other"
+	}
+	if name, ok := dns.RcodeToString[rcode]; ok {
+		return name
+	}
+	return "RCODE" + strconv.Itoa(rcode)
+}
+
+// gatherUDP emits what the kernel and the engine tell about the UDP sockets.
+func (l *Listener) gatherUDP(emit metrics.Emit) {
+	var drops uint64
+	var buffer uint32
+	for _, s := range l.engine.sockets() {
+		drops += uint64(s.drops)
+		buffer += s.buffer
+	}
+	emit.Counter("clusterdns_udp_kernel_drops_total",
+		"Datagrams that the kernel dropped because the receive buffer was full.", drops)
+	emit.Counter("clusterdns_udp_send_failures_total", "Replies that the kernel did not take.", l.engine.failures())
+	emit.Gauge("clusterdns_udp_receive_buffer_bytes", "Receive buffer of the UDP sockets, as granted.", float64(buffer))
+	emit.Gauge("clusterdns_udp_engine_info", "The way UDP is read, batch or portable.", 1, "engine", l.engine.String())
+}
+
+func (l *Listener) gatherStreams(emit metrics.Emit) {
+	tcp := l.streams.open.counts()
+	emit.Gauge("clusterdns_tcp_connections", "Open TCP connections.", float64(tcp.open))
+	emit.Counter("clusterdns_tcp_connections_total", "TCP connections that came.", tcp.accepted)
+	emit.Counter("clusterdns_tcp_connections_evicted_total", "Idle TCP connections closed to make room.", tcp.evicted)
+	emit.Counter("clusterdns_tcp_connections_refused_total",
+		"TCP connections closed at once because all places were busy.", tcp.refused)
+}

@@ -1,0 +1,180 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
+)
+
+// Listener serves DNS over UDP and TCP on one address. Its sockets are open from Open until Run returns or Close is
+// called, across reloads.
+type Listener struct {
+	options   Options
+	address   netip.AddrPort
+	engine    engine
+	streams   *streams
+	pending   [resolver.Protos]*pending
+	zones     zoneTable
+	serving   atomic.Pointer[serving]
+	shared    *tally       // of queries that left their reader, and of TCP
+	sharedLog *logs.Buffer // of the same
+	panics    panics
+	closing   sync.Once
+}
+
+// engine is one way to serve UDP.
+type engine interface {
+	// run serves until ctx ends, and returns when no packet is in work any more. Queries wait for upstream until late
+	// ends.
+	run(ctx, late context.Context, l *Listener)
+	close()
+	tallies() []*tally
+	sockets() []socketState
+	failures() uint64 // replies that the kernel did not take
+	String() string
+}
+
+// socketState is what the kernel tells about one UDP socket.
+type socketState struct {
+	drops  uint32 // datagrams that found the receive buffer full
+	buffer uint32 // octets of receive buffer
+}
+
+// Open opens the sockets of options.Address. It fails when another socket has the address, even one that would share
+// it, unless it is one of options.Siblings. Between siblings and the new sockets, the kernel gives a query to the most
+// specific: a socket that is bound to its address goes before one that is bound to all.
+func Open(options Options) (*Listener, error) {
+	options = options.withDefaults()
+	for _, sibling := range options.Siblings {
+		if !canReuse {
+			return nil, fmt.Errorf("listen on %s: this server listens on %s, and can go on there only after a restart",
+				options.Address, sibling.address)
+		}
+		AllowReuse(sibling.streams.listener)
+	}
+	stream, err := listenStream(options)
+	if err != nil {
+		return nil, err
+	}
+	const tries = 16 // with port 0, TCP's free port may be taken in UDP
+	for try := 1; ; try++ {
+		l, err := openWith(options, stream)
+		if err == nil {
+			return l, nil
+		}
+		stream.Close()
+		if options.Address.Port() != 0 || try == tries || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, err
+		}
+		if stream, err = listenStream(options); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// listenStream opens the TCP socket. It is also the lock on the address: unlike the UDP sockets of one server it allows
+// reuse of its port only if there are siblings, so that a second instance fails here.
+func listenStream(options Options) (*net.TCPListener, error) {
+	network, address := "tcp", options.Address
+	if address.Addr().Is4() {
+		network = "tcp4" // "tcp" would take 0.0.0.0 for both families
+	}
+	config := &net.ListenConfig{}
+	if len(options.Siblings) > 0 {
+		config = Reusing()
+	}
+	stream, err := config.Listen(context.Background(), network, address.String())
+	if err != nil {
+		return nil, listenError("TCP", address, err)
+	}
+	return stream.(*net.TCPListener), nil
+}
+
+// listenError explains why address cannot be had.
+func listenError(proto string, address netip.AddrPort, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen on %s: another process, or another instance of this server, has the %s port: %w",
+			address, proto, syscall.EADDRINUSE)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen on %s: not permitted; "+
+			"lower net.ipv4.ip_unprivileged_port_start or take a port above it: %w", address, syscall.EACCES)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen on %s: no interface has this address: %w", address, syscall.EADDRNOTAVAIL)
+	}
+	return fmt.Errorf("listen on %s, %s: %w", address, proto, err)
+}
+
+// openWith opens the UDP sockets that belong to stream.
+func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
+	port := stream.Addr().(*net.TCPAddr).AddrPort().Port()
+	l := &Listener{
+		options:   options,
+		address:   netip.AddrPortFrom(options.Address.Addr(), port),
+		shared:    &tally{},
+		sharedLog: options.Log.Buffer(),
+	}
+	for p := range resolver.Proto(resolver.Protos) {
+		l.pending[p] = newPending(options.pending(p))
+	}
+	l.streams = newStreams(l, stream, resolver.TCP)
+	l.SetResolver(options.Answerer, options.Blocks)
+	var err error
+	if l.engine, err = openEngine(l.address, options); err != nil {
+		return nil, listenError("UDP", l.address, err)
+	}
+	return l, nil
+}
+
+// Address is where the listener listens, its port never 0.
+func (l *Listener) Address() netip.AddrPort { return l.address }
+
+// Label is the listener's name in metrics, as CoreDNS forms it: "dns://:53" for all addresses, "dns://127.0.0.1:53" for
+// one.
+func (l *Listener) Label() string { return Label(l.address) }
+
+// Label is the name in metrics of a listener on address.
+func Label(address netip.AddrPort) string {
+	if address.Addr() == netip.IPv6Unspecified() {
+		return fmt.Sprintf("dns://:%d", address.Port())
+	}
+	return "dns://" + address.String()
+}
+
+// SetResolver exchanges what answers. The old one still answers batches under way, and queries that wait for upstream.
+func (l *Listener) SetResolver(answerer Answerer, blocks []Block) {
+	l.serving.Store(l.compile(answerer, blocks))
+}
+
+// Run serves until ctx ends. Then it takes no more queries, answers those that wait for upstream, for Options.Drain at
+// most, closes the sockets and returns.
+func (l *Listener) Run(ctx context.Context) {
+	defer l.Close()
+	late, interrupt := context.WithCancel(context.WithoutCancel(ctx))
+	defer interrupt()
+	l.options.Logger.Debug("listen: serving", "address", l.address, "engine", l.engine, "readers", l.options.Readers)
+	var parts sync.WaitGroup
+	parts.Go(func() { l.engine.run(ctx, late, l) })
+	parts.Go(func() { l.streams.run(ctx, late) })
+	<-ctx.Done()
+	defer time.AfterFunc(l.options.Drain, interrupt).Stop()
+	parts.Wait()
+}
+
+// Close gives the address back. Run calls it; only a Listener that is never run needs another call.
+func (l *Listener) Close() {
+	l.closing.Do(func() {
+		l.engine.close()
+		l.streams.listener.Close()
+		l.sharedLog.End()
+	})
+}

@@ -1,0 +1,102 @@
+package listen
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
+)
+
+// Options is what one Listener needs. The zero value of a field is its default.
+type Options struct {
+	Address  netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
+	Siblings []*Listener    // of the same program: Address may overlap theirs, such as [::] overlaps 127.0.0.1
+	Answerer Answerer       // what answers, until SetResolver
+	Blocks   []Block        // of Answerer
+
+	Readers int // threads that read UDP; default one for each CPU that this process may use, at most maxReaders
+	Buffer  int // octets of receive buffer asked for each UDP socket; default 4 MiB
+
+	// Pending is how many UDP queries may wait for upstream, 21 KiB each with the forward; default 2048.
+	Pending int
+	// Streams is how many TCP connections there may be, 106 KiB each while they are answered and 8 KiB else; default 512.
+	Streams int
+	// StreamPending is how many TCP queries may wait for upstream, 90 KiB each with the forward; default 256.
+	StreamPending int
+
+	IdleTimeout  time.Duration // how long a TCP connection may take for its next query; default 10 s
+	WriteTimeout time.Duration // how long a TCP client may take to read its replies; default 5 s
+	Drain        time.Duration // how long queries may go on to wait for upstream after the end; default 5 s
+
+	Log    *logs.QueryLog // where Blocks' log lines go; nil for nowhere
+	Logger *slog.Logger   // default slog.Default()
+
+	engine preference
+}
+
+// preference says which engine reads UDP. All serve the same function.
+type preference uint8
+
+const (
+	preferBatch  preference = iota // batch where it can run, else portable
+	onlyBatch                      // recvmmsg and sendmmsg on threads of their own; Linux
+	onlyPortable                   // net.UDPConn; everywhere
+)
+
+// Defaults is Options with nothing set.
+func Defaults() Options { return Options{}.withDefaults() }
+
+// withDefaults fills what is not set.
+func (o Options) withDefaults() Options {
+	orDefault(&o.Readers, readers())
+	orDefault(&o.Buffer, 4<<20)
+	orDefault(&o.Pending, 2048)
+	orDefault(&o.Streams, 512)
+	orDefault(&o.StreamPending, 256)
+	orDefault(&o.IdleTimeout, 10*time.Second)
+	orDefault(&o.WriteTimeout, 5*time.Second)
+	orDefault(&o.Drain, 5*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	apart := func(l *Listener) bool { return !Overlaps(o.Address, l.address) }
+	o.Siblings = slices.DeleteFunc(slices.Clone(o.Siblings), apart)
+	return o
+}
+
+func orDefault[T int | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+// pending is how many queries that came by p may wait for upstream.
+func (o *Options) pending(p resolver.Proto) int {
+	if p.Datagram() {
+		return o.Pending
+	}
+	return o.StreamPending
+}
+
+// Answerer turns queries into replies. *resolver.Resolver is one. Any number of goroutines call it.
+type Answerer interface {
+	// Answer answers a packet from memory. It must not block or allocate: a reader of packets waits for it.
+	Answer(request *resolver.Request, packet, buf []byte) ([]byte, resolver.Result)
+	// Resume goes on with a query that Answer has returned Pending for. It may block until ctx ends.
+	Resume(ctx context.Context, request *resolver.Request) ([]byte, resolver.Result)
+	// SendZone calls send with each message of a zone transfer that Answer has returned Transfer for.
+	SendZone(request *resolver.Request, buf []byte, send func(message []byte) error) error
+}
+
+// Block is what a listener does around the answers of one server block. Its index is the one in
+// resolver.Options.Blocks.
+type Block struct {
+	Zones   []string   // as in resolver.Block
+	Metrics bool       // its queries are counted (directive prometheus)
+	Log     []logs.Log // the first that matches a query writes its line (directive log)
+	Crash   bool       // a panic ends the process instead of one query (directive debug)
+}

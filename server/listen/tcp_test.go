@@ -1,0 +1,280 @@
+package listen
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+func dialTCP(t *testing.T, l *Listener) *dns.Conn {
+	t.Helper()
+	conn, err := dns.Dial("tcp", l.Address().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return conn
+}
+
+// framed packs queries with their lengths, ready for one write.
+func framed(names ...string) []byte {
+	var all []byte
+	for i, name := range names {
+		m := new(dns.Msg).SetQuestion(name, dns.TypeA)
+		m.Id = uint16(i)
+		packet, _ := m.Pack()
+		all = append(binary.BigEndian.AppendUint16(all, uint16(len(packet))), packet...)
+	}
+	return all
+}
+
+// Several queries in one segment: each is answered, and one that waits for upstream does not hold up those behind it.
+func TestPipelining(t *testing.T) {
+	s := newScripted()
+	l := serve(t, Options{Answerer: s})
+	conn := dialTCP(t, l)
+	conn.Conn.Write(framed("hold.example.", "a.example.", "miss.example.", "b.example."))
+	var order []uint16
+	for range 3 {
+		reply, err := conn.ReadMsg()
+		if err != nil {
+			t.Fatal(err)
+		}
+		order = append(order, reply.Id)
+	}
+	slices.Sort(order)
+	if !slices.Equal(order, []uint16{1, 2, 3}) {
+		t.Errorf("replies %v came before the one that is held", order)
+	}
+	close(s.release)
+	if reply, err := conn.ReadMsg(); err != nil || reply.Id != 0 {
+		t.Errorf("released: %v %v", reply, err)
+	}
+}
+
+// More queries that wait than a connection may have: they are all answered, in portions.
+func TestPipelineIsBounded(t *testing.T) {
+	s := newScripted()
+	l := serve(t, Options{Answerer: s})
+	conn := dialTCP(t, l)
+	names := slices.Repeat([]string{"hold.example."}, 2*streamPipeline)
+	conn.Conn.Write(framed(names...))
+	until(t, func() bool { return s.holding.Load() >= streamPipeline })
+	if n := l.streams.pending.running.Load(); n != streamPipeline {
+		t.Errorf("%d queries of one connection wait, the bound is %d", n, streamPipeline)
+	}
+	close(s.release)
+	for range names {
+		if _, err := conn.ReadMsg(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A client that has said its last word, and shut down its side, still gets its answers.
+func TestHalfClosed(t *testing.T) {
+	s := newScripted()
+	l := serve(t, Options{Answerer: s})
+	conn := dialTCP(t, l)
+	conn.Conn.Write(framed("hold.example."))
+	conn.Conn.(*net.TCPConn).CloseWrite()
+	until(t, func() bool { return s.holding.Load() == 1 })
+	close(s.release)
+	if reply, err := conn.ReadMsg(); err != nil || len(reply.Answer) != 1 {
+		t.Errorf("%v %v", reply, err)
+	}
+}
+
+// Octets that trickle in do not keep a connection open: the whole query must come within the idle timeout.
+func TestIdleTimeout(t *testing.T) {
+	l := serve(t, Options{Answerer: newScripted(), IdleTimeout: 100 * time.Millisecond})
+	for _, trickle := range []bool{false, true} {
+		conn := dialTCP(t, l)
+		closed := make(chan error, 1)
+		go func() {
+			_, err := io.ReadAll(conn.Conn)
+			closed <- err
+		}()
+		if trickle {
+			conn.Conn.Write([]byte{0xff, 0xff}) // the length of a message that has room for all octets that come
+		}
+		for i := 0; ; i++ {
+			select {
+			case <-closed:
+			case <-time.After(30 * time.Millisecond):
+				if i == 300 {
+					t.Fatal("the connection is still open")
+				}
+				if trickle {
+					conn.Conn.Write([]byte{0})
+				}
+				continue
+			}
+			break
+		}
+	}
+}
+
+// When all places are taken, the connection that has been idle for longest makes room; when none is idle, the new one
+// is refused.
+func TestStreamsBounded(t *testing.T) {
+	s := newScripted()
+	l := serve(t, Options{Answerer: s, Streams: 2})
+	resting := func() bool {
+		o := &l.streams.open
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		for c := range o.all {
+			if c.work > 0 {
+				return false
+			}
+		}
+		return true
+	}
+	ask := func(conn *dns.Conn) error {
+		conn.Conn.Write(framed("hit.example."))
+		_, err := conn.ReadMsg()
+		if s.holding.Load() == 0 {
+			until(t, resting) // the reply is there before the connection is idle
+		}
+		return err
+	}
+	first, second := dialTCP(t, l), dialTCP(t, l)
+	for _, conn := range []*dns.Conn{first, second, first} { // second is the one idle for longest
+		if err := ask(conn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	third := dialTCP(t, l)
+	if err := ask(third); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(second); err == nil {
+		t.Error("the oldest idle connection was not closed")
+	}
+	if err := ask(first); err != nil {
+		t.Errorf("the other was closed: %v", err)
+	}
+	for _, conn := range []*dns.Conn{first, third} {
+		conn.Conn.Write(framed("hold.example."))
+	}
+	until(t, func() bool { return s.holding.Load() >= 2 })
+	if err := ask(dialTCP(t, l)); err == nil {
+		t.Error("a third connection was served while both places were busy")
+	}
+	close(s.release)
+	if counts := l.streams.open.counts(); counts.evicted != 1 || counts.refused != 1 || counts.accepted != 4 {
+		t.Errorf("counted %+v", counts)
+	}
+}
+
+// A query larger than the buffer, a message that is none, and a connection that ends within one.
+func TestFraming(t *testing.T) {
+	l := serve(t, Options{Answerer: newScripted()})
+	conn := dialTCP(t, l)
+	long := new(dns.Msg).SetQuestion("long.example.", dns.TypeA).SetEdns0(4096, false)
+	long.IsEdns0().Option = append(long.IsEdns0().Option, &dns.EDNS0_PADDING{Padding: make([]byte, 5000)})
+	packet, _ := long.Pack()
+	stream := append(framed("a.example."), binary.BigEndian.AppendUint16(nil, uint16(len(packet)))...)
+	conn.Conn.Write(append(append(stream, packet...), framed("b.example.")...))
+	for range 3 {
+		if reply, err := conn.ReadMsg(); err != nil || len(reply.Answer) != 1 {
+			t.Fatalf("%v %v", reply, err)
+		}
+	}
+	for _, bad := range [][]byte{{0, 0}, {0, 5, 1, 2, 3, 4, 5}} {
+		conn := dialTCP(t, l)
+		conn.Conn.Write(bad)
+		if rest, err := io.ReadAll(conn.Conn); err != nil || len(rest) > 0 {
+			t.Errorf("% x was answered with % x, %v", bad, rest, err)
+		}
+	}
+	tooLong := dialTCP(t, serve(t, Options{Answerer: newScripted(), IdleTimeout: time.Hour}))
+	tooLong.Conn.Write(binary.BigEndian.AppendUint16(nil, longestQuery+1))
+	if rest, err := io.ReadAll(tooLong.Conn); err != nil || len(rest) > 0 {
+		t.Errorf("a query that is too long was answered with % x, %v", rest, err)
+	}
+	half := dialTCP(t, l)
+	half.Conn.Write([]byte{0x1f, 0xff, 1})
+	half.Conn.(*net.TCPConn).CloseWrite()
+	if rest, err := io.ReadAll(half.Conn); err != nil || len(rest) > 0 {
+		t.Errorf("half a message was answered with % x, %v", rest, err)
+	}
+}
+
+// Zone transfers over one address are bounded: those over it wait for their turn, with what the same client asked
+// before answered.
+func TestTransfersBounded(t *testing.T) {
+	s := newScripted()
+	l := serve(t, Options{Answerer: s})
+	var conns []*dns.Conn
+	for range maxTransfers + 1 {
+		conn := dialTCP(t, l)
+		conn.Conn.Write(framed("hit.example.", "zone.example."))
+		if _, err := conn.ReadMsg(); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	until(t, func() bool { return s.holding.Load() >= maxTransfers })
+	exchange(t, "tcp", l.Address(), "hit.example.", dns.TypeA)
+	if n := s.holding.Load(); n != maxTransfers {
+		t.Errorf("%d transfers are under way, the bound is %d", n, maxTransfers)
+	}
+	close(s.release)
+	for _, conn := range conns {
+		if reply, err := conn.ReadMsg(); err != nil || reply.Question[0].Name != "zone.example." {
+			t.Errorf("%v %v", reply, err)
+		}
+	}
+}
+
+// A client that asks and does not read loses its connection.
+func TestWriteTimeout(t *testing.T) {
+	l := serve(t, Options{Answerer: newScripted(), WriteTimeout: 50 * time.Millisecond})
+	conn := dialTCP(t, l)
+	conn.Conn.(*net.TCPConn).SetReadBuffer(4096)
+	conn.Conn.Write(framed(slices.Repeat([]string{"many.example."}, 64)...))
+	until(t, func() bool { c := l.streams.open.counts(); return c.accepted == 1 && c.open == 0 })
+}
+
+// A connection need not be TCP: what it asks is answered, what waits for upstream too, and at the end it is closed
+// although it cannot be shut down for reading alone.
+func TestStreamOverAnyConnection(t *testing.T) {
+	s := newScripted()
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: s, Blocks: testBlocks,
+		IdleTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.streams.late = t.Context()
+	client, server := net.Pipe()
+	client.SetDeadline(time.Now().Add(10 * time.Second))
+	c := newStream(l.streams, server)
+	l.streams.open.admit(c)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); c.serve(ctx) }()
+	conn := &dns.Conn{Conn: client}
+	for _, name := range []string{"hit.example.", "miss.example."} {
+		client.Write(framed(name))
+		if reply, err := conn.ReadMsg(); err != nil || len(reply.Answer) != 1 {
+			t.Errorf("%s: %v %v", name, reply, err)
+		}
+	}
+	cancel()
+	l.streams.open.each((*stream).closeRead)
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection did not end: %v", err)
+	}
+	<-done
+}

@@ -1,0 +1,137 @@
+package listen
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Sizes of one datagram's buffers. Queries have hundreds of octets at most; one that does not fit is malformed. No
+// reply is larger than the directive bufsize may be.
+const (
+	querySize = 2048
+	replySize = 4096
+)
+
+// worker answers packets for one goroutine: a reader of UDP, a connection with queries under way, or a pending query.
+// Work is done between begin and end; end counts and logs, after the replies are on their way.
+type worker struct {
+	listener *Listener
+	tally    *tally
+	lines    logs.Batch // of the query log
+	serving  *serving
+	request  resolver.Request
+	facts    []fact
+	silent   int  // packets of this batch that got no answer
+	foreign  bool // among them was one that is no query
+}
+
+func newWorker(l *Listener, tally *tally, log *logs.Buffer) *worker {
+	return &worker{listener: l, tally: tally, lines: logs.Batch{Buffer: log}}
+}
+
+// begin starts a batch that arrived now.
+func (w *worker) begin(now time.Time, proto resolver.Proto) {
+	w.serving = w.listener.serving.Load()
+	w.request.Now, w.request.Proto = now, proto
+	w.facts, w.silent, w.foreign = w.facts[:0], 0, false
+}
+
+// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed
+// off.
+func (w *worker) serve(
+	packet, buf []byte, client netip.AddrPort, local netip.Addr,
+) (reply []byte, result resolver.Result) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			reply, result = w.recovered(cause, buf)
+		}
+	}()
+	r := &w.request
+	r.Client, r.Local = client, local
+	reply, result = w.serving.answerer.Answer(r, packet, buf)
+	if result == resolver.Send || result == resolver.Drop {
+		w.note(reply, result)
+	}
+	return reply, result
+}
+
+// note records what became of the request, for end.
+func (w *worker) note(reply []byte, result resolver.Result) {
+	block := w.serving.block(&w.request)
+	if result == resolver.Drop {
+		w.silent++
+		if block == nil { // no rule of a server block has dropped it
+			w.foreign = true
+			return
+		}
+	}
+	if slot := block.slot(&w.request); slot != noSlot {
+		w.facts = append(w.facts, makeFact(&w.request, slot, len(reply)))
+	}
+	if block != nil && len(block.log) > 0 {
+		w.lines.Add(block.log, &w.request, reply, result == resolver.Drop)
+	}
+}
+
+// end counts and logs the batch.
+func (w *worker) end(now time.Time) {
+	elapsed := now.Sub(w.request.Now)
+	w.tally.add(w.facts, w.silent, elapsed, w.serving.zones)
+	w.lines.End(elapsed)
+}
+
+// overflow answers the request when the bound of queries that wait for upstream is reached.
+func (w *worker) overflow(buf []byte) []byte {
+	reply := servfail(&w.request, buf, "too many queries are waiting for upstream")
+	w.note(reply, resolver.Send)
+	return reply
+}
+
+// recovered answers after a panic: one query is lost, not the server.
+func (w *worker) recovered(cause any, buf []byte) ([]byte, resolver.Result) {
+	if w.serving.crash {
+		panic(cause)
+	}
+	w.listener.panics.count(w.listener.options.Logger, cause, w.request.Now)
+	if len(w.request.Query.Packet) < wire.HeaderSize {
+		return nil, resolver.Drop
+	}
+	w.request.Block = -1
+	reply := servfail(&w.request, buf, "internal error")
+	w.note(reply, resolver.Send)
+	return reply, resolver.Send
+}
+
+// servfail writes a SERVFAIL with an Extended DNS Error (RFC 8914).
+func servfail(request *resolver.Request, buf []byte, why string) []byte {
+	const size = resolver.DefaultBufsize
+	request.Source = resolver.None
+	request.Reply.Start(&request.Query, buf, request.Proto.Limit(&request.Query, size), size)
+	request.Reply.Rcode = wire.ServerFailure
+	request.Reply.SetFlags(wire.FlagRA)
+	request.Reply.Explain(wire.Other, why)
+	return request.Reply.Finish()
+}
+
+// panics counts panics, and logs at most one a second: the packet that causes them may come in floods.
+type panics struct {
+	total  atomic.Uint64
+	logged observe.Limiter
+}
+
+func (p *panics) count(logger *slog.Logger, cause any, now time.Time) {
+	p.total.Add(1)
+	if omitted, ok := p.logged.Allow(now, time.Second); ok {
+		text := "listen: recovered from a panic: " + fmt.Sprint(cause)
+		logger.Error(text, "omitted", omitted, "stack", string(debug.Stack()))
+	}
+}

@@ -1,0 +1,156 @@
+package logs
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// format is a format of the directive log, split into its parts.
+type format []part
+
+// part is literal text, or a value of the record when value is set.
+type part struct {
+	text  string
+	value func(text []byte, r *record) []byte
+}
+
+// noValue stands in a line for a value that is missing.
+const noValue = "-"
+
+// parseFormat splits a format at its placeholders. Braces around other words are literal text. Metadata, {/…}, is what
+// plugins of CoreDNS tell each other; there is none here.
+func parseFormat(written string) format {
+	var parts format
+	text := func(s string) {
+		if s != "" {
+			parts = append(parts, part{text: s})
+		}
+	}
+	rest := written
+	for {
+		end := strings.IndexByte(rest, '}')
+		if end < 0 {
+			break
+		}
+		start := strings.LastIndexByte(rest[:end], '{')
+		word := ""
+		if start >= 0 {
+			word = rest[start+1 : end]
+		}
+		value := valueOf(word)
+		switch {
+		case value != nil:
+			text(rest[:start])
+			parts = append(parts, part{value: value})
+		case strings.HasPrefix(word, "/"):
+			text(rest[:start] + noValue)
+		default:
+			text(rest[:end+1])
+		}
+		rest = rest[end+1:]
+	}
+	text(rest)
+	return parts
+}
+
+// append appends the line of r to text.
+func (f format) append(text []byte, r *record) []byte {
+	for _, part := range f {
+		if part.value != nil {
+			text = part.value(text, r)
+		} else {
+			text = append(text, part.text...)
+		}
+	}
+	return text
+}
+
+// valueOf is what the placeholder {word} stands for, nil when it is none.
+func valueOf(word string) func(text []byte, r *record) []byte {
+	switch word {
+	case "type":
+		return func(t []byte, r *record) []byte { return append(t, dns.Type(r.typ).String()...) }
+	case "name":
+		return func(t []byte, r *record) []byte { return wire.AppendName(t, r.name[:r.nameSize]) }
+	case "class":
+		return func(t []byte, r *record) []byte { return append(t, dns.Class(r.class).String()...) }
+	case "proto":
+		return func(t []byte, r *record) []byte { return append(t, r.proto.String()...) }
+	case "size":
+		return func(t []byte, r *record) []byte { return strconv.AppendInt(t, int64(r.size), 10) }
+	case "remote":
+		return func(t []byte, r *record) []byte { return appendHost(t, r.client.Addr()) }
+	case "port":
+		return func(t []byte, r *record) []byte { return strconv.AppendUint(t, uint64(r.client.Port()), 10) }
+	case "local":
+		return func(t []byte, r *record) []byte { return appendHost(t, r.local) }
+	case ">id":
+		return func(t []byte, r *record) []byte { return strconv.AppendUint(t, uint64(r.id), 10) }
+	case ">opcode":
+		return func(t []byte, r *record) []byte { return strconv.AppendUint(t, uint64(r.flags>>11&0xf), 10) }
+	case ">do":
+		return func(t []byte, r *record) []byte { return strconv.AppendBool(t, r.do) }
+	case ">bufsize":
+		return func(t []byte, r *record) []byte { return strconv.AppendUint(t, uint64(r.bufsize), 10) }
+	case "rcode":
+		return replied(func(t []byte, r *record) []byte { return append(t, rcodeName(r.rcode)...) })
+	case ">rflags":
+		return replied(func(t []byte, r *record) []byte { return appendFlags(t, r.replied) })
+	case "rsize":
+		return func(t []byte, r *record) []byte { return strconv.AppendInt(t, int64(r.replySize), 10) }
+	case "duration":
+		return func(t []byte, r *record) []byte {
+			return append(strconv.AppendFloat(t, r.elapsed.Seconds(), 'f', -1, 64), 's')
+		}
+	}
+	return nil
+}
+
+// replied is value where there is a reply.
+func replied(value func(text []byte, r *record) []byte) func(text []byte, r *record) []byte {
+	return func(text []byte, r *record) []byte {
+		if r.dropped {
+			return append(text, noValue...)
+		}
+		return value(text, r)
+	}
+}
+
+// rcodeName is the mnemonic of rcode, or its number.
+func rcodeName(rcode wire.Rcode) string {
+	if name, ok := dns.RcodeToString[int(rcode)]; ok {
+		return name
+	}
+	return strconv.Itoa(int(rcode))
+}
+
+// appendHost appends addr, an IPv6 address in brackets.
+func appendHost(text []byte, addr netip.Addr) []byte {
+	if addr = addr.Unmap(); addr.Is4() {
+		return addr.AppendTo(text)
+	}
+	return append(addr.AppendTo(append(text, '[')), ']')
+}
+
+// appendFlags appends the mnemonics of the header flags that are set, RFC 1035 section 4.1.1 and RFC 4035 section 3.
+func appendFlags(text []byte, flags uint16) []byte {
+	start := len(text)
+	for _, f := range [...]struct {
+		bit  uint16
+		name string
+	}{{wire.FlagQR, "qr,"}, {wire.FlagAA, "aa,"}, {wire.FlagTC, "tc,"}, {wire.FlagRD, "rd,"}, {wire.FlagRA, "ra,"},
+		{1 << 6, "z,"}, {wire.FlagAD, "ad,"}, {wire.FlagCD, "cd,"}} {
+		if flags&f.bit != 0 {
+			text = append(text, f.name...)
+		}
+	}
+	if len(text) > start {
+		text = text[:len(text)-1]
+	}
+	return text
+}

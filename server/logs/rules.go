@@ -1,0 +1,89 @@
+package logs
+
+import (
+	"bytes"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Rules are the compiled `log` rules of one server block. The first whose zone the qname is in decides.
+type Rules []rule
+
+// rule is a compiled Log.
+type rule struct {
+	zone    []byte // wire form
+	labels  int    // of zone; 0 for the root, which every name is in
+	format  format
+	classes Classes
+}
+
+// Compile prepares logs for packets.
+func Compile(logs []Log) Rules {
+	var rules Rules
+	for _, log := range logs {
+		zone, err := wire.ParseName(log.Zone)
+		if err != nil {
+			continue // config accepts only names
+		}
+		rules = append(rules, rule{zone, wire.Labels(zone), parseFormat(log.Format), log.Classes})
+	}
+	return rules
+}
+
+// format is the format of the line for request, nil when it gets none.
+func (r Rules) format(request *resolver.Request, reply []byte) format {
+	for i := range r {
+		rule := &r[i]
+		if !rule.matches(&request.Query) {
+			continue
+		}
+		if rule.classes == AllClasses || rule.classes&classOf(request, reply) != 0 {
+			return rule.format
+		}
+		return nil
+	}
+	return nil
+}
+
+// matches reports whether the qname is at or below the rule's zone. `log .` compares no names.
+func (r *rule) matches(q *wire.Query) bool {
+	return r.labels == 0 || r.labels <= q.Labels() && bytes.Equal(q.Suffix(q.Labels()-r.labels), r.zone)
+}
+
+// classOf is the class of a reply as `log … class` defines it. A NOERROR without answers is a denial when the zone's
+// SOA says so (RFC 2308 section 2.2); otherwise it is a referral, or an answer with no records.
+func classOf(request *resolver.Request, reply []byte) Classes {
+	answers := uint16(1)
+	if len(reply) >= wire.HeaderSize {
+		answers = uint16(reply[6])<<8 | uint16(reply[7])
+	}
+	switch {
+	case request.Reply.Rcode == wire.NameError && answers == 0:
+		return Denial
+	case request.Reply.Rcode != wire.NoError:
+		return Failure
+	case answers == 0 && hasSOA(reply):
+		return Denial
+	}
+	return Success
+}
+
+// hasSOA reports whether the authority section of a reply without answers has an SOA record.
+func hasSOA(reply []byte) bool {
+	at, ok := wire.SkipName(reply, wire.HeaderSize)
+	if !ok {
+		return false
+	}
+	at += 4 // QTYPE and QCLASS
+	var record wire.Record
+	for range uint16(reply[8])<<8 | uint16(reply[9]) {
+		if at, ok = record.Read(reply, at); !ok {
+			return false
+		}
+		if record.Type == wire.TypeSOA {
+			return true
+		}
+	}
+	return false
+}
