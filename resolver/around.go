@@ -7,7 +7,7 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 type wrapper struct {
 	step  wrapping
 	mark  wire.Mark // the reply before the question
-	asked question  // as it was, without the name, which stands in the reply at its owner
+	asked question  // as it was, but for the name: that is the client's, or stands in the reply at its owner
 	links int       // aliases that had been followed
 
 	placed int    // octets of the name that stands behind the mark instead of a record
@@ -24,7 +24,9 @@ type wrapping interface {
 
 // wrap remembers the question as it is for step.
 func (r *Request) wrap(step wrapping, q *question) *wrapper {
-	r.around = append(r.around, wrapper{step: step, mark: r.Reply.Mark(), asked: *q, links: r.links})
+	asked := *q
+	asked.name = nil // it may be another request's by then
+	r.around = append(r.around, wrapper{step: step, mark: r.Reply.Mark(), asked: asked, links: r.links})
 	return &r.around[len(r.around)-1]
 }
 
@@ -45,7 +47,9 @@ func (r *Request) repeat(w *wrapper) *question {
 	r.links, r.stale = w.links, nil
 	q := &r.question
 	*q = w.asked
-	if !q.asked {
+	if q.asked {
+		q.name = &r.Query.QName
+	} else {
 		q.name = &r.name
 		r.Reply.ReadName(q.owner, q.name)
 	}
