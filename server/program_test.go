@@ -359,6 +359,12 @@ func TestReloadFails(t *testing.T) {
 		{strings.Replace(good, ":0\n", ":"+port+"\n", 1), "/Corefile:3: prometheus: listen on 127.0.0.1:" + port +
 			": another process, or another directive, has the TCP port: address already in use"},
 		{"", "/Corefile:1: the file has no server block"},
+		{".:0 {\n rewrite name regex (a b\n}\n",
+			`/Corefile:2: rewrite: got "(a", wants a regular expression: error parsing regexp: missing closing ): ` + "`(a`"},
+		{".:0 {\n dns64 64:ff9b::/95\n}\n", `/Corefile:2: dns64: got "64:ff9b::/95", ` +
+			`wants an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits such as 64:ff9b::/96`},
+		{".:0 {\n acl {\n  block net 10.0.0.0/33\n }\n}\n", `/Corefile:3: acl: block: got "10.0.0.0/33", ` +
+			`wants an address, a network such as 10.0.0.0/8, or *`},
 	} {
 		r.reload(t, bad.corefile, refused)
 		if !strings.HasSuffix(r.log.String(), bad.want+"\n") {

@@ -54,6 +54,7 @@ func (s *scripted) Answer(r *resolver.Request, packet, buf []byte) ([]byte, reso
 	case "zone":
 		return nil, resolver.Transfer
 	case "drop":
+		r.Block, r.Zone = 0, s.zone(r)
 		return nil, resolver.Drop
 	case "panic":
 		panic("scripted")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/server/logs"
 )
 
 func dialTCP(t *testing.T, l *Listener) *dns.Conn {
@@ -57,6 +59,31 @@ func TestPipelining(t *testing.T) {
 	close(s.release)
 	if reply, err := conn.ReadMsg(); err != nil || reply.Id != 0 {
 		t.Errorf("released: %v %v", reply, err)
+	}
+}
+
+// A query that a rule drops gets no reply and one line in the log; its connection goes on, unlike that of a client that
+// sends what is no query.
+func TestDroppedByRule(t *testing.T) {
+	out := &lines{}
+	l := serve(t, Options{Answerer: newScripted(), Log: logTo(t, out),
+		Blocks: logBlocks(logs.Log{Zone: ".", Format: "{name} {rcode} {>rflags} {rsize}", Classes: logs.AllClasses})})
+	conn := dialTCP(t, l)
+	conn.Conn.Write(framed("drop.example.", "a.example."))
+	if reply, err := conn.ReadMsg(); err != nil || reply.Id != 1 {
+		t.Fatalf("behind a query that is dropped: %v %v", reply, err)
+	}
+	conn.Conn.Write(framed("b.example."))
+	if _, err := conn.ReadMsg(); err != nil {
+		t.Errorf("the connection ended: %v", err)
+	}
+	conn.Conn.Write([]byte{0, 1, 0})
+	if _, err := conn.ReadMsg(); err == nil {
+		t.Error("a connection goes on after what is no query")
+	}
+	until(t, func() bool { return len(out.all()) == 3 })
+	if got := out.all()[0]; got != "[INFO] drop.example. - - 0\n" {
+		t.Errorf("logged %q", got)
 	}
 }
 
