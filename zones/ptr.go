@@ -106,9 +106,9 @@ func (p *PTR) without(gone map[removal]struct{}) *PTR {
 // pointers walks the PTR records that a service implies, in the order of name and address, without making them.
 type pointers struct {
 	service *ServiceRecords
-	at   int // offset of the next node
-	node Node
-	i    int // next address of node: those of its A records, then of its AAAA records
+	at      int // offset of the next node
+	node    Node
+	i       int // next address of node: those of its A records, then of its AAAA records
 }
 
 // next is the next address with a PTR record to node; ok is false at the end.
