@@ -88,8 +88,16 @@ var stepRules = slices.Concat(
 		},
 		stepLetters,
 	},
-	rulesNamed("EDNS of another version", "payload size is our own", "absence says why", "1232 octets",
-		"additional data needs no TC", "cut elsewhere"),
+	rulesNamed("EDNS of another version", "payload size is our own"),
+	[]rule{{
+		name:     "absence says why, if acl does not",
+		reason:   "what is no answer, or an empty one, says why in an Extended DNS Error",
+		see:      "RFC 8914 section 3, item 9",
+		story:    "differences/09-extended-errors.txtar",
+		shows:    "wbe.prod.svc.cluster.local. A",
+		explains: stepReason,
+	}},
+	rulesNamed("1232 octets", "additional data needs no TC", "cut elsewhere"),
 )
 
 // stepLetters is about what a cache keeps of the first client that asked, and so about the order of the questions too.
@@ -240,13 +248,26 @@ func stepOPT(q *question, ours, theirs *reply) bool {
 }
 
 func stepHosts(q *question, ours, theirs *reply) bool {
-	if t := q.qtype(); t != dns.TypePTR && t != dns.TypeANY || !strings.Contains(q.under, "\thosts ") || !ours.aa ||
-		ours.rcode != dns.RcodeSuccess ||
-		theirs.aa && len(theirs.sections[answer]) > 0 {
+	t := q.qtype()
+	if t != dns.TypePTR && t != dns.TypeANY || !strings.Contains(q.under, "\thosts ") || !ours.aa ||
+		ours.rcode != dns.RcodeSuccess || theirs.aa && len(theirs.sections[answer]) > 0 {
+		return false
+	}
+	entries := strings.Fields(localHosts)
+	if t == dns.TypePTR && len(ours.sections[answer]) > 0 || slices.ContainsFunc(ours.sections[answer], func(r record) bool {
+		return !slices.Contains(entries, r.data)
+	}) {
 		return false
 	}
 	theirs.like(ours)
 	return true
+}
+
+// stepReason is the README's rule, but that what acl says is for acl alone to say.
+func stepReason(q *question, ours, theirs *reply) bool {
+	return (ours.opt == nil || !slices.ContainsFunc(codes(ours.opt.errors), func(code string) bool {
+		return code == "15" || code == "17"
+	})) && extendedError(q, ours, theirs)
 }
 
 func stepImpossible(q *question, ours, theirs *reply) bool {
