@@ -1,6 +1,7 @@
 package differ
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,8 +14,27 @@ import (
 var stepRules = slices.Concat(
 	[]rule{
 		{
-			name:     "what is not answered at all is refused before acl",
-			reason:   "other classes than IN, and transfers, are refused whatever an acl says of them",
+			name: "dns64 is around rewrite",
+			reason: "the AAAA records that dns64 makes are those of the A records that the client would get, " +
+				"names put back; CoreDNS asks for A records of the new name, which is rewritten once more, and " +
+				"puts nothing back, not even the question",
+			see:      "RFC 6147 section 5.1.6, RFC 5452 section 9.1",
+			story:    "rfc/dns64.txtar",
+			shows:    "door.example.com. AAAA",
+			explains: stepTwice,
+		},
+		{
+			name: "the question comes back",
+			reason: "the question of a reply is that of the query; with `continue` and no rule for answers " +
+				"CoreDNS sends the new name",
+			see:      "RFC 5452 section 9.1",
+			story:    "spec/rewrite-exact.txtar",
+			shows:    "third.example.com. A +apart",
+			explains: stepQuestionBack,
+		},
+		{
+			name:     "what is not answered at all is refused first",
+			reason:   "other classes than IN, and transfers, are refused whatever acl or hosts says of them",
 			see:      "RFC 1035 section 3.2.4, RFC 5936 section 2, item 12",
 			story:    "spec/acl.txtar",
 			shows:    "dropped.example.com. A CH",
@@ -97,7 +117,7 @@ var stepRules = slices.Concat(
 		shows:    "wbe.prod.svc.cluster.local. A",
 		explains: stepReason,
 	}},
-	rulesNamed("1232 octets", "additional data needs no TC", "cut elsewhere"),
+	rulesNamed("1232 octets", "cut elsewhere"),
 )
 
 // stepLetters is about what a cache keeps of the first client that asked, and so about the order of the questions too.
@@ -119,6 +139,7 @@ var stepAge = rule{
 	see:      "RFC 1035 section 3.2.1",
 	story:    "differences/05-no-cache-in-front.txtar",
 	shows:    "www.example.com. A",
+	here:     func() bool { return false }, // a matter of seconds
 	explains: aged,
 }
 
@@ -227,11 +248,89 @@ func (r *reply) ofACL() bool {
 }
 
 func stepRefused(q *question, ours, theirs *reply) bool {
-	if t := q.qtype(); q.qclass() == dns.ClassINET && t != dns.TypeAXFR && t != dns.TypeIXFR ||
-		ours.rcode != dns.RcodeRefused || !theirs.silent && !theirs.ofACL() {
+	t := q.qtype()
+	if q.qclass() == dns.ClassINET && t != dns.TypeAXFR && t != dns.TypeIXFR || ours.rcode != dns.RcodeRefused ||
+		!theirs.silent && !theirs.ofACL() && !empty(theirs) {
 		return false
 	}
 	*theirs = *ours.clone()
+	return true
+}
+
+// stepAgain is q.again, or the question for the A records of a name whose AAAA records dns64 made in CoreDNS behind rewrite.
+func (q *question) stepAgain() *question {
+	if next := q.again(); next != nil {
+		return next
+	}
+	theirs := q.theirs // what dns64 makes has neither AA nor RA
+	if q.qtype() == dns.TypeAAAA && strings.Contains(q.under, "\tdns64") && theirs.question != q.ours.question &&
+		!theirs.silent && !theirs.aa && !theirs.ra && (q.six || strings.Contains(q.under, "allow_ipv4")) {
+		q.other = q.over("four", q.msg.Question[0].Name, dns.TypeA)
+	}
+	return q.other
+}
+
+// stepTwice gives theirs the AAAA records of the answer for A records.
+func stepTwice(q *question, ours, theirs *reply) bool {
+	if q.other == nil || q.other.how != "four" {
+		return false
+	}
+	four := q.other.settled
+	if four.silent {
+		*theirs = *ours.clone()
+		return ours.silent
+	}
+	asked, size := theirs.opt, theirs.size
+	*theirs = *four.clone()
+	theirs.question, theirs.ad, theirs.size = ours.question, false, size
+	if theirs.opt == nil {
+		theirs.opt = asked
+	}
+	for i := range theirs.sections[answer] {
+		r := &theirs.sections[answer][i]
+		if r.rrtype != "A" {
+			continue
+		}
+		ttl := min(r.ttl, 600)
+		r.rrtype, r.data, theirs.aa = "AAAA", q.embed(netip.MustParseAddr(r.data)).String(), false
+		for _, our := range ours.sections[answer] {
+			if our.same(*r) && our.ttl <= ttl {
+				ttl = our.ttl // the denial's, which only ours has seen
+			}
+		}
+		r.ttl = ttl
+	}
+	sortRecords(theirs.sections[answer])
+	return true
+}
+
+// embed is an address in the prefix of dns64, RFC 6052 section 2.2: bits 64 to 71 are zero, and the address goes around them.
+func (q *question) embed(addr netip.Addr) netip.Addr {
+	_, after, _ := strings.Cut(q.under, "\tdns64")
+	prefix := netip.MustParsePrefix("64:ff9b::/96")
+	for _, word := range strings.Fields(after) {
+		if p, err := netip.ParsePrefix(word); err == nil {
+			prefix = p.Masked()
+			break
+		}
+	}
+	six, at := prefix.Addr().As16(), prefix.Bits()/8
+	for i, octet := range addr.As4() {
+		if to := at + i; at <= 8 && to >= 8 {
+			six[to+1] = octet
+		} else {
+			six[to] = octet
+		}
+	}
+	return netip.AddrFrom16(six)
+}
+
+func stepQuestionBack(q *question, ours, theirs *reply) bool {
+	if !strings.Contains(q.under, "rewrite continue ") || theirs.question == ours.question || theirs.silent ||
+		ours.question != read(q.packet).question {
+		return false
+	}
+	theirs.question = ours.question
 	return true
 }
 

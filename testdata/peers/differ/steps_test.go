@@ -103,7 +103,7 @@ func (w *world) stepTrial(t *testing.T, directives string, names []string, upstr
 		askSteps(t, servers, round, strings.Contains(directives, "drop") || strings.Contains(directives, "rewrite"))
 		var more []*question
 		for _, q := range round {
-			if next := q.again(); next != nil {
+			if next := q.stepAgain(); next != nil {
 				next.six = q.six
 				more = append(more, next)
 			}
