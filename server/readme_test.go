@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
 	"os"
 	"os/exec"
@@ -16,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
@@ -345,32 +348,12 @@ func digComments(out io.Writer, m *dns.Msg) {
 func TestReadmeNames(t *testing.T) {
 	t.Chdir("..")
 	text := readme(t)
-	for _, path := range paths(text) {
-		if _, err := os.Stat(path); err != nil {
-			t.Errorf("README.md names %s: %v", path, errors.Unwrap(err))
-		}
-	}
-	inFile := regexp.MustCompile("`([a-z_/]+\\.go)`(?: above)? `(\\w+)`")
-	for _, pair := range inFile.FindAllStringSubmatch(text, -1) {
-		content, _ := os.ReadFile(pair[1]) // a missing file is reported above
-		if !regexp.MustCompile(`\b` + pair[2] + `\b`).Match(content) {
-			t.Errorf("README.md says that %s has %s, and it has not", pair[1], pair[2])
-		}
-	}
+	checkNames(t, "README.md", text)
 	sources := sourcesOf(t, "server") + sourcesOf(t, "server/*")
 	for _, name := range regexp.MustCompile(`\b(?:coredns|clusterdns)_[a-z_]+\b`).FindAllString(text, -1) {
 		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name,
 			"coredns_cache_")+`"`) {
 			t.Errorf("README.md names the metric %s, which no source has", name)
-		}
-	}
-	headings := map[string]bool{}
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
-		headings[strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
-	}
-	for _, link := range regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(text, -1) {
-		if !headings[link[1]] {
-			t.Errorf("README.md links to #%s, and has no such heading", link[1])
 		}
 	}
 	for _, block := range []string{"differences", "figures"} {
@@ -381,19 +364,144 @@ func TestReadmeNames(t *testing.T) {
 	}
 }
 
+// checkNames looks for the paths, the names in files and the headings that a document names.
+func checkNames(t *testing.T, document, text string) {
+	t.Helper()
+	for _, path := range paths(text) {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s names %s: %v", document, path, errors.Unwrap(err))
+		}
+	}
+	inFile := regexp.MustCompile("`([a-z0-9_/]+\\.go)`(?: above)?((?:,? `\\w+`)+)")
+	for _, found := range inFile.FindAllStringSubmatch(text, -1) {
+		content, _ := os.ReadFile(found[1]) // a missing file is reported above
+		for _, name := range regexp.MustCompile(`\w+`).FindAllString(found[2], -1) {
+			if !regexp.MustCompile(`\b` + name + `\b`).Match(content) {
+				t.Errorf("%s says that %s has %s, and it has not", document, found[1], name)
+			}
+		}
+	}
+	headings := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		headings[strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
+	}
+	for _, link := range regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(text, -1) {
+		if !headings[link[1]] {
+			t.Errorf("%s links to #%s, and has no such heading", document, link[1])
+		}
+	}
+}
+
+// TestReadmeCorefiles checks each Corefile that README.md shows.
+func TestReadmeCorefiles(t *testing.T) {
+	t.Chdir("..")
+	blocks := regexp.MustCompile("(?s)```corefile\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
+	if len(blocks) == 0 {
+		t.Error("README.md shows no Corefile")
+	}
+	for _, block := range blocks {
+		var out bytes.Buffer
+		arguments := []string{"clusterdns", "check", "-conf", "stdin"}
+		if status := Main(arguments, strings.NewReader(block[1]), &out, &out); status != 0 {
+			t.Errorf("status %d for\n%s%s", status, block[1], &out)
+		}
+	}
+}
+
+// TestReadmeStepRules holds the table about rewrite, dns64 and acl to the rules that the differential test explains
+// answers by. The age of what is cached is no difference between the servers, and so is not in the table.
+func TestReadmeStepRules(t *testing.T) {
+	t.Chdir("..")
+	text := readme(t)
+	source, err := os.ReadFile("testdata/peers/differ/steprules_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`(?m)^\s+name:\s+"(.*)",$`).FindAllStringSubmatch(string(source), -1)
+	if len(names) < 5 {
+		t.Errorf("only %d rules", len(names))
+	}
+	for _, name := range names {
+		if name[1] != "age" && !strings.Contains(text, "\n| "+name[1]+" |") {
+			t.Errorf("README.md has no row for the rule %q", name[1])
+		}
+	}
+}
+
+// TestArchitecture holds ARCHITECTURE.md to the tree: what it names, and its picture of the imports.
+func TestArchitecture(t *testing.T) {
+	t.Chdir("..")
+	content, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(content)
+	checkNames(t, "ARCHITECTURE.md", text)
+	for i, line := range strings.Split(text, "\n") {
+		if !strings.HasPrefix(line, "|") && utf8.RuneCountInString(line) > 120 {
+			t.Errorf("ARCHITECTURE.md:%d is longer than 120 columns", i+1)
+		}
+	}
+	_, after, _ := strings.Cut(text, "<!-- after -->")
+	picture, _, _ := strings.Cut(after, "\n```\n")
+	var drawn []string
+	for _, line := range regexp.MustCompile(`(?m)^ *(\S+) --> (.*)$`).FindAllStringSubmatch(picture, -1) {
+		for to := range strings.SplitSeq(line[2], " & ") {
+			drawn = append(drawn, line[1]+" --> "+to)
+		}
+	}
+	slices.Sort(drawn)
+	if diff := cmp.Diff(importArrows(t), drawn); diff != "" {
+		t.Errorf("the picture of the imports (-tree +ARCHITECTURE.md):\n%s", diff)
+	}
+}
+
+// importArrows are the imports between the rooms that are a part of the program, "from --> to".
+func importArrows(t *testing.T) (arrows []string) {
+	t.Helper()
+	for room := range rooms {
+		names, err := filepath.Glob(filepath.Join(room, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(room, "testdata") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, spec := range file.Imports {
+				other, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"/")
+				if ours && !strings.HasPrefix(other, "testdata") {
+					arrows = append(arrows, strings.Replace(room, ".", "main", 1)+" --> "+other)
+				}
+			}
+		}
+	}
+	slices.Sort(arrows)
+	return slices.Compact(arrows)
+}
+
 // TestReadmeReasons: each text of an Extended DNS Error that README.md explains is one that the sources have.
 func TestReadmeReasons(t *testing.T) {
 	t.Chdir("..")
-	sources := sourcesOf(t, "resolver") + sourcesOf(t, "watch") + sourcesOf(t, "watch/object")
+	sources := ""
+	for _, folder := range []string{"resolver", "watch", "watch/object", "server/listen"} {
+		sources += sourcesOf(t, folder)
+	}
 	varying := regexp.MustCompile(`NS/NAME|NS|ADDRESS|…|\b0 of 2\b`)
-	rows := regexp.MustCompile("(?m)^\\| [0-9, ]+ `(.*?)` \\|").FindAllStringSubmatch(readme(t), -1)
+	rows := regexp.MustCompile("(?m)^\\| [0-9, ]+ (`.*?`) \\|").FindAllStringSubmatch(readme(t), -1)
 	if len(rows) < 10 {
 		t.Errorf("only %d rows", len(rows))
 	}
 	for _, row := range rows {
-		for _, words := range varying.Split(row[1], -1) {
-			if !strings.Contains(sources, words) {
-				t.Errorf("README.md explains %q, and no source says %q", row[1], words)
+		for _, text := range regexp.MustCompile("`(.*?)`").FindAllStringSubmatch(row[1], -1) {
+			for _, words := range varying.Split(text[1], -1) {
+				if !strings.Contains(sources, words) {
+					t.Errorf("README.md explains %q, and no source says %q", text[1], words)
+				}
 			}
 		}
 	}
@@ -405,7 +513,7 @@ func paths(text string) (all []string) {
 	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(text, -1) {
 		all = append(all, link[1])
 	}
-	quoted := regexp.MustCompile("`((?:\\.ci|deploy|resolver|server|testdata|watch|zones)/[^` ]*)")
+	quoted := regexp.MustCompile("`((?:\\.ci|deploy|observe|resolver|server|testdata|watch|zones)/[^` ]*)")
 	for _, word := range quoted.FindAllStringSubmatch(text, -1) {
 		all = append(all, word[1])
 	}
