@@ -408,26 +408,6 @@ func TestReadmeCorefiles(t *testing.T) {
 	}
 }
 
-// TestReadmeStepRules holds the table about rewrite, dns64 and acl to the rules that the differential test explains
-// answers by. The age of what is cached is no difference between the servers, and so is not in the table.
-func TestReadmeStepRules(t *testing.T) {
-	t.Chdir("..")
-	text := readme(t)
-	source, err := os.ReadFile("testdata/peers/differ/steprules_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`(?m)^\s+name:\s+"(.*)",$`).FindAllStringSubmatch(string(source), -1)
-	if len(names) < 5 {
-		t.Errorf("only %d rules", len(names))
-	}
-	for _, name := range names {
-		if name[1] != "age" && !strings.Contains(text, "\n| "+name[1]+" |") {
-			t.Errorf("README.md has no row for the rule %q", name[1])
-		}
-	}
-}
-
 // TestArchitecture holds ARCHITECTURE.md to the tree: what it names, and its picture of the imports.
 func TestArchitecture(t *testing.T) {
 	t.Chdir("..")

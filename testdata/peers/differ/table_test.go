@@ -4,27 +4,36 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-var updateFlag = flag.Bool("update", false, "write the table of rules in the README anew")
+var updateFlag = flag.Bool("update", false, "write the tables of rules in the README anew")
 
-// The table is in the README, between two markers.
-const (
-	readme     = "../../../README.md"
-	tableBegin = "<!-- rules:begin -->\n"
-	tableEnd   = "<!-- rules:end -->\n"
-)
+const readme = "../../../README.md"
 
-// table is the rules in Markdown.
-func table() string {
+// tables are those of the README: each stands between markers of its own.
+var tables = map[string]func() []rule{
+	"rules": func() []rule { return rules },
+	"steps": func() []rule { return slices.DeleteFunc(slices.Clone(stepRules), isListed) },
+}
+
+// isListed reports whether a rule needs no row in the table of steps: it stands in that of rules, or is about the
+// moment of a question and no difference between the servers.
+func isListed(r rule) bool {
+	return r.name == stepAge.name || slices.ContainsFunc(rules, func(other rule) bool { return other.name == r.name })
+}
+
+// table is rules in Markdown.
+func table(rules []rule) string {
 	var b strings.Builder
 	b.WriteString("| Difference from CoreDNS | Why | See | Story |\n|---|---|---|---|\n")
 	for i := range rules {
 		r := &rules[i]
 		name := strings.TrimSuffix(filepath.Base(r.story), ".txtar")
-		b.WriteString("| " + r.name + " | " + r.reason + " | " + r.see + " | [" + name + "](testdata/stories/" + r.story + ") `" + r.shows + "` |\n")
+		b.WriteString("| " + r.name + " | " + r.reason + " | " + r.see + " | [" + name + "](testdata/stories/" + r.story +
+			") `" + r.shows + "` |\n")
 	}
 	return b.String()
 }
@@ -60,21 +69,26 @@ func checkRules(t *testing.T, rules []rule) {
 // README.
 func TestTable(t *testing.T) {
 	checkRules(t, rules)
+	checkRules(t, stepRules)
 	text, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok := strings.Cut(string(text), tableBegin)
-	_, after, found := strings.Cut(rest, tableEnd)
-	if !ok || !found {
-		t.Fatalf("%s has no markers; add these lines:\n%s%s", readme, tableBegin, tableEnd)
+	now := string(text)
+	for name, rules := range tables {
+		begin, end := "<!-- "+name+":begin -->\n", "<!-- "+name+":end -->\n"
+		before, rest, ok := strings.Cut(now, begin)
+		_, after, found := strings.Cut(rest, end)
+		if !ok || !found {
+			t.Fatalf("%s has no markers; add these lines:\n%s%s", readme, begin, end)
+		}
+		now = before + begin + table(rules()) + end + after
 	}
-	now := before + tableBegin + table() + tableEnd + after
 	if now == string(text) {
 		return
 	}
 	if !*updateFlag {
-		t.Fatalf("the table in %s is not that of the rules: write it with go test ./differ -run Table -update", readme)
+		t.Fatalf("the tables in %s are not those of the rules: write them with go test ./differ -run Table -update", readme)
 	}
 	if err := os.WriteFile(readme, []byte(now), 0o644); err != nil {
 		t.Fatal(err)
