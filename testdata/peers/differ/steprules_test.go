@@ -24,6 +24,25 @@ var stepRules = slices.Concat(
 			explains: stepTwice,
 		},
 		{
+			name: "NXDOMAIN behind an alias is NXDOMAIN",
+			reason: "dns64 passes on that the target of an alias does not exist; CoreDNS asks for A records then, " +
+				"which acl may judge otherwise",
+			see:      "RFC 6147 section 5.1.2",
+			story:    "rfc/dns64.txtar",
+			shows:    "lost.example.com. AAAA",
+			here:     func() bool { return false }, // it takes more questions than there are by default
+			explains: stepLost,
+		},
+		{
+			name: "what dns64 leaves is ours",
+			reason: "an answer of our own zones that dns64 has made no records of has AA; CoreDNS clears it " +
+				"wherever it has asked for A records",
+			see:      "RFC 1035 section 4.1.1",
+			story:    "rfc/dns64.txtar",
+			shows:    "out.prod.svc.cluster.local. AAAA",
+			explains: stepOwn,
+		},
+		{
 			name: "the question comes back",
 			reason: "the question of a reply is that of the query; with `continue` and no rule for answers " +
 				"CoreDNS sends the new name",
@@ -272,6 +291,11 @@ func (q *question) stepAgain() *question {
 
 // stepTwice gives theirs the AAAA records of the answer for A records.
 func stepTwice(q *question, ours, theirs *reply) bool {
+	if w := q.whole; w != nil && w.other != nil && w.other.how == "four" && len(w.left) == 0 &&
+		cutOf(ours, w.ours, min(q.offered(), 1232)) {
+		*theirs = *ours.clone()
+		return true
+	}
 	if q.other == nil || q.other.how != "four" {
 		return false
 	}
@@ -323,6 +347,24 @@ func (q *question) embed(addr netip.Addr) netip.Addr {
 		}
 	}
 	return netip.AddrFrom16(six)
+}
+
+func stepLost(q *question, ours, theirs *reply) bool {
+	if q.qtype() != dns.TypeAAAA || !strings.Contains(q.under, "\tdns64") || ours.rcode != dns.RcodeNameError ||
+		len(ours.sections[answer]) == 0 || !theirs.ofACL() {
+		return false
+	}
+	*theirs = *ours.clone()
+	return true
+}
+
+func stepOwn(q *question, ours, theirs *reply) bool {
+	if q.qtype() != dns.TypeAAAA || !strings.Contains(q.under, "\tdns64") || !strings.Contains(q.under, "\thosts ") ||
+		!ours.aa || theirs.aa || theirs.ra || theirs.silent || len(ours.sections[answer]) > 0 {
+		return false
+	}
+	theirs.aa = true
+	return true
 }
 
 func stepQuestionBack(q *question, ours, theirs *reply) bool {

@@ -111,6 +111,9 @@ func (w *world) stepTrial(t *testing.T, directives string, names []string, upstr
 		round = more
 		got.again += len(more)
 	}
+	for _, q := range list {
+		q.level()
+	}
 	got.judge(list)
 	for _, q := range list {
 		got.effects[q.effect()]++
@@ -118,6 +121,26 @@ func (w *world) stepTrial(t *testing.T, directives string, names []string, upstr
 	t.Logf("seed %d: started in %v, asked in %v", w.seed, started.Round(time.Millisecond),
 		(time.Since(began) - started).Round(time.Millisecond))
 	return got
+}
+
+// level gives records of a reply that was cut the TTLs that they had a moment later in the whole one.
+func (q *question) level() {
+	if q.whole == nil {
+		return
+	}
+	for _, pair := range [][2]*reply{{q.ours, q.whole.ours}, {q.theirs, q.whole.theirs}} {
+		for i := range pair[0].sections {
+			for j := range pair[0].sections[i] {
+				r := &pair[0].sections[i][j]
+				for _, later := range pair[1].sections[i] {
+					if r.same(later) && r.ttl-later.ttl <= longest {
+						r.ttl = later.ttl
+					}
+				}
+			}
+			sortRecords(pair[0].sections[i])
+		}
+	}
 }
 
 // stepCorefile is what both servers run on. The block of cluster.local is there so that there is something to be
@@ -136,6 +159,8 @@ func (w *world) stepCorefile(directives, upstream string) string {
 
 // stepQuestion makes a question: mostly for a name that means something to the upstream.
 func (w *world) stepQuestion(directives string, names []string) *question {
+	// The cache of CoreDNS keeps the case of the first client, which the patterns for the answers to others do not match.
+	mixesBadly := strings.Contains(directives, "rewrite") && strings.Contains(w.under, "\tcache ")
 	for {
 		name, qtype := pick(w, names), pick(w, stepTypes)
 		switch n := w.IntN(10); {
@@ -153,7 +178,7 @@ func (w *world) stepQuestion(directives string, names []string) *question {
 				what += ", " + how
 			}
 		}
-		if w.chance(15) {
+		if w.chance(15) && !mixesBadly {
 			name = w.mixCase(name)
 		}
 		q := &question{world: w, under: w.under, what: what, six: w.chance(50), tcp: w.chance(20)}
@@ -181,7 +206,8 @@ var fourNames = []string{"v4.b.test.", "v4.b.test.", "four.b.test.", "fours.b.te
 	"bare.b.test.", "brief.b.test.",
 	"failsix.b.test.", "refusesix.b.test.", "nonesix.b.test.", "nonefour.b.test.", "emptysix.b.test.", "signed.b.test.",
 	"both.b.test.",
-	"mapped.b.test.", "v4.local.test.", "local.a.test.", "dual.local.test.", "host.b.test.", "www.else.test.",
+	"mapped.b.test.", "v4.local.test.", "v6.local.test.", "v6.local.test.", "local.a.test.", "dual.local.test.",
+	"host.b.test.", "www.else.test.",
 	"away.b.test.", "mid.b.test."}
 
 // stepTypes are the types that a rewritten answer or an address has to do with.
