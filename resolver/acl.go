@@ -28,7 +28,7 @@ type acl struct {
 type aclZone [ACLDrop + 1]atomic.Uint64
 
 // aclView is a directive as it is responsible for the names of one scope.
-type aclView struct {
+type aclRules struct {
 	rules  []ACLRule
 	counts *aclZone
 }
@@ -47,11 +47,11 @@ func newACLs(options []ACL) (*acls, error) {
 }
 
 // views are the directives for names in zone, in the order of the file.
-func (a *acls) views(zone *wire.QName) (all []*aclView) {
+func (a *acls) rules(zone *wire.QName) (all []*aclRules) {
 	for i := range a.lists {
 		list := &a.lists[i]
 		if at, _, ok := list.zones.Match(zone); ok {
-			all = append(all, &aclView{list.rules, &list.zone[at]})
+			all = append(all, &aclRules{list.rules, &list.zone[at]})
 		}
 	}
 	return all
@@ -88,33 +88,7 @@ func (rule *ACLRule) matches(client netip.Addr, t wire.Type) bool {
 
 // aclResults are what becomes of questions that a rule keeps from the next step, RFC 8914 sections 4.16 and 4.18.
 var aclResults = [...]result{
-	ACLBlock:  failure(FromACL, wire.Refused, wire.Blocked, "this client may not ask for this name (directive acl)"),
-	ACLFilter: failure(FromACL, wire.NoError, wire.Filtered, "records of this name are kept from this client (directive acl)"),
+	ACLBlock:  failure(FromACL, wire.Refused, wire.Blocked, edeBlocked),
+	ACLFilter: failure(FromACL, wire.NoError, wire.Filtered, edeFiltered),
 	ACLDrop:   {outcome: drop, source: FromACL},
-}
-
-// ACLCounts is what coredns_acl_* metrics have.
-type ACLCounts struct {
-	Allowed uint64
-	Zones   []ACLZoneCounts // of those in which something was kept from a client
-}
-
-// ACLZoneCounts are the questions for names of one zone that were kept from clients.
-type ACLZoneCounts struct {
-	Zone                       string
-	Blocked, Filtered, Dropped uint64
-}
-
-func (a *acls) count() ACLCounts {
-	counts := ACLCounts{Allowed: a.allowed.Load()}
-	for i := range a.lists {
-		for j, zone := range a.lists[i].names {
-			n := &a.lists[i].zone[j]
-			c := ACLZoneCounts{zone, n[ACLBlock].Load(), n[ACLFilter].Load(), n[ACLDrop].Load()}
-			if c.Blocked+c.Filtered+c.Dropped > 0 {
-				counts.Zones = append(counts.Zones, c)
-			}
-		}
-	}
-	return counts
 }

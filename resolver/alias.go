@@ -10,14 +10,14 @@ const maxLinks = 10
 // long ends with the links found so far and SERVFAIL.
 func (r *Request) follow(q *question, ttl uint32, target string) result {
 	if r.links == maxLinks {
-		return r.lost()
+		return r.brokenChain()
 	}
 	at, ok := r.Reply.AddName(q.owner, wire.TypeCNAME, ttl, nil, target)
 	if !ok || q.qtype == wire.TypeCNAME || q.qtype == wire.TypeANY {
 		return result{outcome: answered, source: FromKubernetes, authoritative: true}
 	}
-	if r.visitedBefore(target) {
-		return r.lost()
+	if r.visitedAlready(target) {
+		return r.brokenChain()
 	}
 	r.visited[r.links] = target
 	r.links++
@@ -29,14 +29,14 @@ func (r *Request) follow(q *question, ttl uint32, target string) result {
 }
 
 // lost ends a chain of aliases that leads nowhere.
-func (r *Request) lost() result {
-	res := failure(FromKubernetes, wire.ServerFailure, wire.Other, "the chain of aliases is a loop or has more than 10 links")
+func (r *Request) brokenChain() result {
+	res := failure(FromKubernetes, wire.ServerFailure, wire.Other, edeAliases)
 	res.authoritative = true
 	return res
 }
 
 // visitedBefore reports whether target was asked for on the way here.
-func (r *Request) visitedBefore(target string) bool {
+func (r *Request) visitedAlready(target string) bool {
 	for _, name := range r.visited[:r.links] {
 		if name == target {
 			return true

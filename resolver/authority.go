@@ -38,14 +38,14 @@ type authority struct {
 
 // zoneInfo is what an authority knows of one of its zones.
 type zoneInfo struct {
-	name    string // in wire form
-	reverse bool
-	index   *zones.Index // of the cluster, or of the clusterset
-	version string       // of the specification that the zone follows
-	pods    zones.Pods
-	svc     string // "svc.<cluster zone>" in wire form
-	servers string // the same, of the zone in which the service that fronts this server has its name
-	ns      string // "ns.dns.<cluster zone>" in wire form
+	name     string // in wire form
+	reverse  bool
+	index    *zones.Index // of the cluster, or of the clusterset
+	version  string       // of the specification that the zone follows
+	pods     zones.Pods
+	svc      string // "svc.<cluster zone>" in wire form
+	frontSVC string // the same, of the zone in which the service that fronts this server has its name
+	ns       string // "ns.dns.<cluster zone>" in wire form
 }
 
 // newAuthority compiles the options of one directive.
@@ -75,19 +75,19 @@ func newAuthority(o Kubernetes) (*authority, error) {
 		}
 		a.infos = append(a.infos, z)
 	}
-	home := slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse && z.index == o.Index })
-	if home < 0 {
-		home = slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse })
+	first := slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse && z.index == o.Index })
+	if first < 0 {
+		first = slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse })
 	}
-	if home < 0 {
+	if first < 0 {
 		return nil, fmt.Errorf("kubernetes: %s: one zone must not be a reverse zone, for PTR records to point into", strings.Join(o.Zones, " "))
 	}
-	a.svc, a.index = a.infos[home].svc, a.infos[home].index
+	a.svc, a.index = a.infos[first].svc, a.infos[first].index
 	for i := range a.infos {
 		z := &a.infos[i]
-		z.servers = z.svc
+		z.frontSVC = z.svc
 		if z.reverse || z.index != a.index {
-			z.servers = a.svc
+			z.frontSVC = a.svc
 		}
 		if z.reverse { // nothing but addresses has names there
 			z.ns = labelsNS + strings.TrimPrefix(a.svc, labelsSvc)
@@ -120,7 +120,7 @@ func CheckZone(name string) error {
 }
 
 // view is an authority as it is responsible for the names of one scope.
-type view struct {
+type servedZone struct {
 	*authority
 	info    *zoneInfo
 	labels  int  // of the zone
@@ -128,7 +128,7 @@ type view struct {
 }
 
 // answer answers q from the index of its zone.
-func (v *view) answer(r *Request, q *question) result {
+func (v *servedZone) answer(r *Request, q *question) result {
 	snapshot := v.info.index.Snapshot()
 	if v.info.reverse {
 		return v.answerReverse(r, q, snapshot)
@@ -162,7 +162,7 @@ func (v *view) answer(r *Request, q *question) result {
 }
 
 // missing is the result for a name that does not exist.
-func (v *view) missing(snapshot *zones.Snapshot) result {
+func (v *servedZone) missing(snapshot *zones.Snapshot) result {
 	if v.through {
 		return result{}
 	}
@@ -170,7 +170,7 @@ func (v *view) missing(snapshot *zones.Snapshot) result {
 }
 
 // found is the result for a name that exists. An answer that was cut has records all the same.
-func (v *view) found(r *Request, q *question, snapshot *zones.Snapshot) result {
+func (v *servedZone) found(r *Request, q *question, snapshot *zones.Snapshot) result {
 	if q.empty(&r.Reply) && !r.Reply.Truncated() {
 		return result{outcome: nodata, source: FromKubernetes, authoritative: true, lookup: true, soa: v.soa(snapshot)}
 	}
@@ -178,14 +178,14 @@ func (v *view) found(r *Request, q *question, snapshot *zones.Snapshot) result {
 }
 
 // notReady is the result while the cluster has not been read.
-var notReady = failure(FromKubernetes, wire.ServerFailure, wire.NotReady, "the cluster has not been read yet")
+var notReady = failure(FromKubernetes, wire.ServerFailure, wire.NotReady, edeUnsynced)
 
-func (v *view) soa(snapshot *zones.Snapshot) soa {
+func (v *servedZone) soa(snapshot *zones.Snapshot) soa {
 	return soa{labels: v.labels, serial: snapshot.Serial(), ttl: min(v.ttl, maxSOATTL), negative: v.ttl, exists: true}
 }
 
 // records adds the rrset of a node that the qtype asks for.
-func (v *view) records(r *Request, q *question) {
+func (v *servedZone) records(r *Request, q *question) {
 	n := &r.match.Node
 	if q.wants(&r.Reply, wire.TypeA) {
 		r.rotated(q, wire.TypeA, v.ttl, n.A(), 4)
@@ -199,7 +199,7 @@ func (v *view) records(r *Request, q *question) {
 }
 
 // services adds the SRV records of n and, as additional data, the addresses of their targets (RFC 2782).
-func (v *view) services(r *Request, q *question, n *zones.Node) {
+func (v *servedZone) services(r *Request, q *question, n *zones.Node) {
 	r.targets = r.targets[:0]
 	for i := range n.SRVs() {
 		fixed, target := n.SRV(i)
@@ -228,7 +228,7 @@ func (v *view) services(r *Request, q *question, n *zones.Node) {
 
 // farAddresses adds the addresses of a target that stands where no pointer reaches, behind the first 16 KiB of a reply over TCP (RFC 1035
 // section 4.1.4), with its name written again. A target whose name is too long is in no record.
-func (v *view) farAddresses(r *Request, target *zones.Node) {
+func (v *servedZone) farAddresses(r *Request, target *zones.Node) {
 	if len(target.Name())+len(target.Service().Owner())+len(v.info.svc) > wire.MaxName {
 		return
 	}
@@ -242,7 +242,7 @@ func (v *view) farAddresses(r *Request, target *zones.Node) {
 }
 
 // apexRecords answers for the zone's own name: SOA and NS.
-func (v *view) apexRecords(r *Request, q *question, snapshot *zones.Snapshot) {
+func (v *servedZone) apexRecords(r *Request, q *question, snapshot *zones.Snapshot) {
 	if q.wants(&r.Reply, wire.TypeSOA) {
 		soa := v.soa(snapshot)
 		soa.write(&r.Reply, q)
@@ -253,7 +253,7 @@ func (v *view) apexRecords(r *Request, q *question, snapshot *zones.Snapshot) {
 }
 
 // answerReverse answers a name of a reverse zone: the owners of PTR records exist there and nothing else does.
-func (v *view) answerReverse(r *Request, q *question, snapshot *zones.Snapshot) result {
+func (v *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snapshot) result {
 	r.match = zones.Match{}
 	if q.name.Labels() == v.labels {
 		r.match.Outcome = zones.Apex

@@ -36,11 +36,11 @@ type block struct {
 func (b *block) steps(ctx context.Context, r *Request, q *question) result {
 	switch {
 	case r.Query.Class != wire.ClassIN:
-		return r.refuse(wire.Other, "only class IN is served")
+		return r.refuse(wire.Other, edeClass)
 	case q.qtype == wire.TypeAXFR || q.qtype == wire.TypeIXFR:
 		return b.transfer(r, q)
 	case b.loop != nil && b.loop.caught(q):
-		return looped
+		return loopAnswer
 	}
 	if b.dns64 != nil {
 		b.dns64.wrap(r, q)
@@ -60,8 +60,8 @@ func (b *block) steps(ctx context.Context, r *Request, q *question) result {
 			return res
 		}
 	}
-	for i := range q.scope.views {
-		if res := q.scope.views[i].answer(r, q); res.outcome != pass {
+	for i := range q.scope.served {
+		if res := q.scope.served[i].answer(r, q); res.outcome != pass {
 			return res
 		}
 	}

@@ -40,17 +40,17 @@ func newTestCache(t testing.TB, options Cache) *cache {
 func (c *cache) keep(t testing.TB, text, rcode, records string, now time.Time) {
 	t.Helper()
 	r := asking(t, text, now)
-	c.add(newQuery(r, c.whole(r)), r.question.scope.cached, upstreamSays(t, text, rcode, records), now)
+	c.add(newQuery(r, c.whole(r)), r.question.scope.caching, upstreamReply(t, text, rcode, records), now)
 }
 
 // everything is what a cache keeps without options.
-var everything = cached{here: true, success: true, denial: true}
+var everything = cachePolicy{enabled: true, success: true, denial: true}
 
 // whole is the question that r's client asks, in c's scope.
 func (c *cache) whole(r *Request) *question {
 	q := r.whole()
 	f := &forwarder{}
-	q.scope = &scope{cached: c.scope(q.name), forwards: []*forwarder{f}, forwardsZone: []*forwarder{f}}
+	q.scope = &scope{caching: c.scope(q.name), forwards: []*forwarder{f}, forwardsZone: []*forwarder{f}}
 	return q
 }
 
@@ -61,7 +61,7 @@ func (c *cache) found(t testing.TB, text string, now time.Time) string {
 	q := c.whole(r)
 	res := c.answer(r, q)
 	switch {
-	case r.stale != nil:
+	case r.fallback != nil:
 		return "ask first"
 	case res.outcome == pass:
 		return "miss"
@@ -276,7 +276,7 @@ func TestVerifyRestsAfterFailure(t *testing.T) {
 func TestCutAndTransientMessagesAreNotKept(t *testing.T) {
 	c := newTestCache(t, Cache{})
 	r := asking(t, "www.example.org. A", noon)
-	cut := upstreamSays(t, "www.example.org. A", "NOERROR", address)
+	cut := upstreamReply(t, "www.example.org. A", "NOERROR", address)
 	cut.flags |= wire.FlagTC
 	c.add(newQuery(r, r.whole()), everything, cut, noon)
 	c.add(newQuery(r, r.whole()), everything, interrupted(), noon)
@@ -288,7 +288,7 @@ func TestCutAndTransientMessagesAreNotKept(t *testing.T) {
 func TestAgeIsCountedFromArrival(t *testing.T) {
 	c := newTestCache(t, Cache{})
 	r := asking(t, "www.example.org. A", noon)
-	m := upstreamSays(t, "www.example.org. A", "SERVFAIL", "")
+	m := upstreamReply(t, "www.example.org. A", "SERVFAIL", "")
 	m.received = noon.Add(4 * time.Second)
 	for range 3 {
 		c.add(newQuery(r, r.whole()), everything, m, noon)
@@ -363,7 +363,7 @@ func TestPrefetch(t *testing.T) {
 		asked := 0
 		c.fetch = func(_ context.Context, q query) *message {
 			asked++
-			return upstreamSays(t, "www.example.org. A", "NOERROR", address)
+			return upstreamReply(t, "www.example.org. A", "NOERROR", address)
 		}
 		go c.run(ctx)
 		c.keep(t, "www.example.org. A", "NOERROR", address, time.Now())
@@ -396,7 +396,7 @@ func TestPopularityOutlivesARefresh(t *testing.T) {
 		asked := 0
 		c.fetch = func(_ context.Context, q query) *message {
 			asked++
-			return upstreamSays(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1")
+			return upstreamReply(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1")
 		}
 		go c.run(ctx)
 		c.keep(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1", time.Now())
@@ -437,7 +437,7 @@ func TestStaleIsRefreshedOnce(t *testing.T) {
 			t.Errorf("asked %d times within %s of a failure", asked, staleRecheck)
 		}
 		time.Sleep(20 * time.Second)
-		answer = upstreamSays(t, "www.example.org. A", "NOERROR", address)
+		answer = upstreamReply(t, "www.example.org. A", "NOERROR", address)
 		c.found(t, "www.example.org. A", time.Now())
 		time.Sleep(2 * time.Second)
 		if got := c.found(t, "www.example.org. A", time.Now()); got != "NOERROR, A 299" || asked != 2 {

@@ -1,5 +1,14 @@
 package resolver
 
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
 // BlockCounts is what one server block has counted. What several blocks share, of one resolver or another, is in the first one's only.
 type BlockCounts struct {
 	Zones      []string
@@ -54,4 +63,189 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		}
 	}
 	return counts
+}
+
+// ACLCounts is what coredns_acl_* metrics have.
+type ACLCounts struct {
+	Allowed uint64
+	Zones   []ACLZoneCounts // of those in which something was kept from a client
+}
+
+// ACLZoneCounts are the questions for names of one zone that were kept from clients.
+type ACLZoneCounts struct {
+	Zone                       string
+	Blocked, Filtered, Dropped uint64
+}
+
+func (a *acls) count() ACLCounts {
+	counts := ACLCounts{Allowed: a.allowed.Load()}
+	for i := range a.lists {
+		for j, zone := range a.lists[i].names {
+			n := &a.lists[i].zone[j]
+			c := ACLZoneCounts{zone, n[ACLBlock].Load(), n[ACLFilter].Load(), n[ACLDrop].Load()}
+			if c.Blocked+c.Filtered+c.Dropped > 0 {
+				counts.Zones = append(counts.Zones, c)
+			}
+		}
+	}
+	return counts
+}
+
+// HostsCounts is what coredns_hosts_* metrics have.
+type HostsCounts struct {
+	Entries  int
+	Reloaded time.Time // modification time of the file in use; zero without one
+}
+
+func (h *hosts) count() HostsCounts {
+	counts := HostsCounts{Entries: h.table.Load().entries}
+	if changed := h.reloaded.Load(); changed != nil {
+		counts.Reloaded = *changed
+	}
+	return counts
+}
+
+// CacheCounts is what a cache has done, as coredns_cache_* metrics have it; pairs are success and denial.
+type CacheCounts struct {
+	Entries     [2]int
+	Size        [2]int // octets
+	Hits        [2]uint64
+	Evictions   [2]uint64
+	Requests    uint64
+	Misses      uint64
+	Prefetches  uint64
+	Drops       uint64
+	ServedStale uint64
+}
+
+// count sums the shards up.
+func (c *cache) count() CacheCounts {
+	sum := CacheCounts{ServedStale: c.servedStale.Load()}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		counts := s.counts
+		for k := range s.halves {
+			sum.Entries[k] += s.halves[k].lru.Len()
+			sum.Size[k] += s.halves[k].size
+		}
+		s.mu.Unlock()
+		for k := range sum.Hits {
+			sum.Hits[k] += counts.Hits[k]
+			sum.Evictions[k] += counts.Evictions[k]
+		}
+		sum.Requests += counts.Requests
+		sum.Misses += counts.Misses
+		sum.Prefetches += counts.Prefetches
+		sum.Drops += counts.Drops
+	}
+	return sum
+}
+
+// ForwardCounts is what one `forward` has done, as coredns_forward_* metrics have it.
+type ForwardCounts struct {
+	Rejected  uint64 // queries above max_concurrent
+	Broken    uint64 // queries for which all upstreams were down
+	Coalesced uint64 // queries that waited for another one's answer
+	Waiting   int64  // queries under way
+	Upstreams []UpstreamCounts
+}
+
+// UpstreamCounts is what one upstream has done, as coredns_proxy_* metrics have it.
+type UpstreamCounts struct {
+	To           string // "10.0.0.1:53"
+	Latencies    []Latencies
+	Conns        []ConnCounts
+	ChecksFailed uint64
+	Failed       uint64 // queries without a usable reply
+	Mismatches   uint64 // replies to other questions, ignored
+	Down         bool
+	Looping      bool
+}
+
+// Latencies is how long the replies with one rcode took, by LatencyBounds.
+type Latencies struct {
+	Rcode string // "NOERROR"; "OTHER" for all above REFUSED
+	observe.Histogram
+}
+
+// ConnCounts is how often a connection was there to be used again.
+type ConnCounts struct {
+	Proto     string // "udp", "tcp" or "tcp-tls"
+	Reused    uint64
+	Connected uint64
+}
+
+// count is what u has done so far.
+func (u *upstream) count(maxFails int) UpstreamCounts {
+	c := &u.counts
+	sum := UpstreamCounts{
+		To: u.address.String(), ChecksFailed: c.checksFailed.Load(), Failed: c.queriesFailed.Load(),
+		Mismatches: c.mismatches.Load(), Down: u.down(maxFails), Looping: u.looping.Load(),
+	}
+	names := [countedRcodes]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "OTHER"}
+	c.mu.Lock()
+	latencies := c.latencies
+	c.mu.Unlock()
+	for i := range latencies {
+		if latencies[i].Sum > 0 {
+			sum.Latencies = append(sum.Latencies, Latencies{names[i], latencies[i]})
+		}
+	}
+	for i, proto := range [upstreamTransports]string{"udp", "tcp", "tcp-tls"} {
+		if conns := (ConnCounts{proto, c.reused[i].Load(), c.connected[i].Load()}); conns.Reused+conns.Connected > 0 {
+			sum.Conns = append(sum.Conns, conns)
+		}
+	}
+	return sum
+}
+
+// count is what f has done so far.
+func (f *forwarder) count() ForwardCounts {
+	counts := ForwardCounts{Rejected: f.rejected.Load(), Broken: f.allDown.Load(), Coalesced: f.coalesced.Load(), Waiting: f.active.Load()}
+	for _, u := range f.upstreams {
+		counts.Upstreams = append(counts.Upstreams, u.count(f.options.MaxFails))
+	}
+	return counts
+}
+
+// transport is how an upstream is asked.
+type transport uint8
+
+const (
+	viaUDP transport = iota
+	viaTCP
+	viaTLS
+	upstreamTransports
+)
+
+// LatencyBounds are the bounds of the buckets of latencies, in nanoseconds. They are CoreDNS's: 0.25 ms, doubled from one to the next, up to 8 s.
+var LatencyBounds = observe.Doubling(int64(250*time.Microsecond), 16)
+
+// countedRcodes is how many rcodes have latencies of their own; those above REFUSED are counted as one.
+const countedRcodes = 7
+
+type upstreamCounts struct {
+	mu        sync.Mutex // guards latencies
+	latencies [countedRcodes]observe.Histogram
+
+	reused        [upstreamTransports]atomic.Uint64
+	connected     [upstreamTransports]atomic.Uint64
+	checksFailed  atomic.Uint64
+	queriesFailed atomic.Uint64
+	mismatches    atomic.Uint64
+}
+
+func (c *upstreamCounts) observe(rcode wire.Rcode, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.latencies[min(int(rcode), countedRcodes-1)].Observe(LatencyBounds, int64(took))
+}
+
+func (c *upstreamCounts) dialled(t transport, reused bool) {
+	if reused {
+		c.reused[t].Add(1)
+	} else {
+		c.connected[t].Add(1)
+	}
 }

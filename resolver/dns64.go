@@ -27,7 +27,7 @@ func (d *dns64) wrap(r *Request, q *question) {
 
 // after asks for A records once the answer has no AAAA records, and makes those of them. A name that does not exist has neither (RFC 6147
 // section 5.1.2), and when no upstream can be asked, asking for A would only fail once more.
-func (d *dns64) after(r *Request, w *wrapper, res result) (again bool) {
+func (d *dns64) after(r *Request, w *wrapped, res result) (again bool) {
 	switch {
 	case w.again:
 		d.synthesize(r, w)
@@ -45,7 +45,7 @@ func (d *dns64) after(r *Request, w *wrapper, res result) (again bool) {
 }
 
 // hasAAAA reports whether the answer has what was asked for.
-func hasAAAA(reply *wire.Reply, w *wrapper) (found bool) {
+func hasAAAA(reply *wire.Reply, w *wrapped) (found bool) {
 	reply.Each(w.mark, 0, func(record *wire.Written) bool {
 		found = record.Type == wire.TypeAAAA && record.Section == wire.Answer
 		return !found
@@ -54,7 +54,7 @@ func hasAAAA(reply *wire.Reply, w *wrapper) (found bool) {
 }
 
 // negativeTTL is how long there are no AAAA records, by the SOA of the answer.
-func negativeTTL(reply *wire.Reply, w *wrapper) uint32 {
+func negativeTTL(reply *wire.Reply, w *wrapped) uint32 {
 	ttl := uint32(withoutSOA)
 	reply.Each(w.mark, 0, func(record *wire.Written) bool {
 		if record.Type == wire.TypeSOA && record.Section == wire.Authority {
@@ -67,7 +67,7 @@ func negativeTTL(reply *wire.Reply, w *wrapper) uint32 {
 
 // synthesize turns the A records of the answer into AAAA records and leaves the others as they are (RFC 6147 section 5.3). Nobody has signed what
 // is made here, nor is it an authority's data: AA, which is about the first record, goes where that is one of them.
-func (d *dns64) synthesize(r *Request, w *wrapper) {
+func (d *dns64) synthesize(r *Request, w *wrapped) {
 	clear, first := uint16(wire.FlagAD), w.asked.before == 0
 	r.message = r.Reply.Rework(w.mark, 0, r.message, func(record *wire.Written) {
 		if record.Type != wire.TypeA || record.Section != wire.Answer {

@@ -13,29 +13,29 @@ import (
 
 // forward asks upstream. A question that may not wait here is left pending, and goes on here in Resume.
 func (b *block) forward(ctx context.Context, r *Request, q *question) result {
-	through := q.forwarders()
+	forwarders := q.forwarders()
 	switch {
-	case len(through) == 0:
-		return r.refuse(wire.NotAuthoritative, "no zone here has this name, and the server block does not forward it")
+	case len(forwarders) == 0:
+		return r.refuse(wire.NotAuthoritative, edeNoForward)
 	case !r.mayBlock:
 		return result{outcome: pending}
-	case !through[0].admit():
-		return rejection().result(FromForward, asItCame)
+	case !forwarders[0].admit():
+		return rejection().result(FromForward, unchangedTTLs)
 	}
-	defer through[0].leave()
+	defer forwarders[0].leave()
 	query := newQuery(r, q)
-	f, kept := through[0].join(query, through, b.cacheOf(q), r)
-	if kept != nil {
-		return b.cache.result(r, kept, fresh)
+	f, hit := forwarders[0].join(query, forwarders, b.cacheOf(q), r)
+	if hit != nil {
+		return b.cache.result(r, hit, fresh)
 	}
 	m := f.wait(ctx)
-	if old := r.stale; old != nil && m.outcome == wire.Failed {
+	if old := r.fallback; old != nil && m.outcome == wire.Failed {
 		return b.cache.result(r, old, stale)
 	}
 	if m.outcome == wire.Failed && m.packet == nil && b.options.Errors != nil {
 		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", m.rcode, wire.NameString(q.name.Name()), dns.Type(q.qtype), m.text))
 	}
-	return m.result(FromForward, b.keep(f, query, q.scope.cached, m, r.Now))
+	return m.result(FromForward, b.store(f, query, q.scope.caching, m, r.Now))
 }
 
 // A flight is one question under way, and those who wait for its answer. Equal questions are asked once, which also takes away an attacker's
@@ -55,11 +55,11 @@ type flightKey struct {
 
 // join is the flight of q through forwarders, of which f is the first: the one under way, or a new one, whose answer c keeps for r. When an
 // equal flight has just ended, its answer is in c: kept is that entry. c is nil for none, and with it r.
-func (f *forwarder) join(q query, through []*forwarder, c *cache, r *Request) (under *flight, kept *entry) {
+func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request) (under *flight, hit *entry) {
 	key := flightKey{query: q}
 	key.tcp = false
-	if len(through) > 1 && len(f.options.Next) > 0 {
-		key.second = through[1]
+	if len(forwarders) > 1 && len(f.options.Next) > 0 {
+		key.second = forwarders[1]
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,12 +67,12 @@ func (f *forwarder) join(q query, through []*forwarder, c *cache, r *Request) (u
 		f.coalesced.Add(1)
 		return under, nil
 	}
-	keep := cached{}
+	policy := cachePolicy{}
 	if c != nil {
-		if kept = c.look(r, &r.question); kept != nil && r.stale == nil {
-			return nil, kept
+		if hit = c.look(r, &r.question); hit != nil && r.fallback == nil {
+			return nil, hit
 		}
-		keep = r.question.scope.cached
+		policy = r.question.scope.caching
 	}
 	under = &flight{done: make(chan struct{}), cache: c}
 	if f.stopped {
@@ -82,10 +82,10 @@ func (f *forwarder) join(q query, through []*forwarder, c *cache, r *Request) (u
 	}
 	f.flights[key] = under
 	f.wg.Go(func() {
-		under.message = exchange(f.ctx, through, q)
+		under.message = exchange(f.ctx, forwarders, q)
 		under.message.received = time.Now()
 		if c != nil {
-			c.add(q, keep, under.message, under.message.received)
+			c.add(q, policy, under.message, under.message.received)
 		}
 		f.mu.Lock()
 		delete(f.flights, key)
@@ -107,28 +107,28 @@ func (f *flight) wait(ctx context.Context) *message {
 
 // cacheOf is the cache of the question's name, nil for none.
 func (b *block) cacheOf(q *question) *cache {
-	if b.cache == nil || !q.scope.cached.here {
+	if b.cache == nil || !q.scope.caching.enabled {
 		return nil
 	}
 	return b.cache
 }
 
 // keep puts m, the answer to q, into the block's cache, unless its flight has, and says how TTLs are shown.
-func (b *block) keep(f *flight, q query, keep cached, m *message, now time.Time) aging {
-	if b.cache == nil || !keep.here {
-		return asItCame
+func (b *block) store(f *flight, q query, policy cachePolicy, m *message, now time.Time) aging {
+	if b.cache == nil || !policy.enabled {
+		return unchangedTTLs
 	}
 	if f.cache != b.cache {
-		b.cache.add(q, keep, m, now)
+		b.cache.add(q, policy, m, now)
 	}
-	return b.cache.shown(q, keep, m)
+	return b.cache.agingOf(q, policy, m)
 }
 
 // exchange asks one `forward` after the other while their option next passes on what upstream said.
-func exchange(ctx context.Context, through []*forwarder, q query) *message {
-	m := through[0].exchange(ctx, q)
-	for i, f := range through[1:] {
-		if !through[i].passes(m) {
+func exchange(ctx context.Context, forwarders []*forwarder, q query) *message {
+	m := forwarders[0].exchange(ctx, q)
+	for i, f := range forwarders[1:] {
+		if !forwarders[i].passesOn(m) {
 			break
 		}
 		if !f.admit() {
@@ -144,21 +144,21 @@ func exchange(ctx context.Context, through []*forwarder, q query) *message {
 func refetch(ctx context.Context, forwarders []*forwarder, q query) *message {
 	var name wire.QName
 	name.SetString(q.name)
-	var through []*forwarder
+	var takers []*forwarder
 	for _, f := range forwarders {
 		if f.takes(&name) {
-			through = append(through, f)
+			takers = append(takers, f)
 		}
 	}
-	if len(through) == 0 {
+	if len(takers) == 0 {
 		return interrupted()
 	}
-	f, _ := through[0].join(q, through, nil, nil)
+	f, _ := takers[0].join(q, takers, nil, nil)
 	return f.wait(ctx)
 }
 
 // errStopped is why what was under way has no answer.
-var errStopped = errors.New("shutting down")
+var errStopped = errors.New(edeShutdown)
 
 // interrupted stands for an answer that was not waited for.
 func interrupted() *message {

@@ -45,7 +45,7 @@ type forwarder struct {
 
 	active    atomic.Int64
 	rejected  atomic.Uint64
-	broken    atomic.Uint64
+	allDown   atomic.Uint64
 	coalesced atomic.Uint64
 }
 
@@ -174,7 +174,7 @@ func (f *forwarder) leave() { f.active.Add(-1) }
 
 // rejection is the message for a query that was not admitted.
 func rejection() *message {
-	m := unanswered(wire.Refused, wire.Other, "too many queries are being forwarded (forward option max_concurrent)")
+	m := unanswered(wire.Refused, wire.Other, edeMaxConcurrent)
 	m.transient = true
 	return m
 }
@@ -190,14 +190,16 @@ func (f *forwarder) exchange(ctx context.Context, q query) *message {
 }
 
 // passes reports whether the option next hands m's rcode to the next `forward`.
-func (f *forwarder) passes(m *message) bool { return slices.Contains(f.options.Next, uint16(m.rcode)) }
+func (f *forwarder) passesOn(m *message) bool {
+	return slices.Contains(f.options.Next, uint16(m.rcode))
+}
 
 // resolve asks one upstream after the other until one answers. Those that are down are passed over; when all are, the checks are taken
 // to be wrong and a random one is tried.
 func (f *forwarder) resolve(ctx context.Context, q query) *message {
 	order := f.order()
 	if len(order) == 0 {
-		return unanswered(wire.ServerFailure, wire.Other, "forwarding loop: what is forwarded comes back to this server (see its log)")
+		return unanswered(wire.ServerFailure, wire.Other, edeForwardLoop)
 	}
 	var last *message // in case nothing better comes
 	var why error
@@ -212,7 +214,7 @@ func (f *forwarder) resolve(ctx context.Context, q query) *message {
 			if down++; down < len(order) {
 				continue
 			}
-			f.broken.Add(1)
+			f.allDown.Add(1)
 			if f.options.FailFast {
 				return f.unhealthy(last)
 			}
@@ -243,7 +245,7 @@ func (f *forwarder) unhealthy(last *message) *message {
 	if last != nil {
 		return last
 	}
-	return unanswered(wire.ServerFailure, wire.NoReachableAuthority, "all upstreams are down by their health checks")
+	return unanswered(wire.ServerFailure, wire.NoReachableAuthority, edeUpstreamsDown)
 }
 
 // order is the upstreams in the order of the policy, without those that lead back here.
@@ -323,13 +325,4 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
-}
-
-// count is what f has done so far.
-func (f *forwarder) count() ForwardCounts {
-	counts := ForwardCounts{Rejected: f.rejected.Load(), Broken: f.broken.Load(), Coalesced: f.coalesced.Load(), Waiting: f.active.Load()}
-	for _, u := range f.upstreams {
-		counts.Upstreams = append(counts.Upstreams, u.count(f.options.MaxFails))
-	}
-	return counts
 }

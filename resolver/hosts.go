@@ -18,7 +18,7 @@ import (
 )
 
 // maxComplaints is how many bad lines of one reading are logged one by one.
-const maxComplaints = 10
+const maxWarnings = 10
 
 // hosts answers from tables like /etc/hosts. Readers load an immutable table; run, the one writer, replaces it.
 type hosts struct {
@@ -37,10 +37,10 @@ type hosts struct {
 
 // hostTable is what the lines say. Names are in wire form and lower case.
 type hostTable struct {
-	names    map[string]host
-	wild     map[string]host // by the name that the asterisk stands below
-	pointers map[netip.Addr][]string
-	entries  int // addresses and pointers
+	names   map[string]host
+	wild    map[string]host // by the name that the asterisk stands below
+	ptrs    map[netip.Addr][]string
+	entries int // addresses and pointers
 }
 
 // host is the addresses of a name, packed.
@@ -119,26 +119,26 @@ func (h *hosts) read() error {
 // compile publishes the table of the file's content and the inline lines.
 func (h *hosts) compile(content []byte) {
 	p := hostParser{zones: &h.zones, reverse: !h.options.NoReverse, seen: make(map[hostPair]struct{})}
-	p.table = &hostTable{names: make(map[string]host), wild: make(map[string]host), pointers: make(map[netip.Addr][]string)}
+	p.table = &hostTable{names: make(map[string]host), wild: make(map[string]host), ptrs: make(map[netip.Addr][]string)}
 	p.lines(h.options.File, content)
 	p.lines("inline hosts entry", []byte(strings.Join(h.options.Inline, "\n")))
-	for _, complaint := range p.complaints {
-		h.log.Warn("hosts: " + complaint)
+	for _, warning := range p.warnings {
+		h.log.Warn("hosts: " + warning)
 	}
-	if p.bad > len(p.complaints) {
-		h.log.Warn("hosts: more bad lines", "count", p.bad-len(p.complaints))
+	if p.bad > len(p.warnings) {
+		h.log.Warn("hosts: more bad lines", "count", p.bad-len(p.warnings))
 	}
 	h.table.Store(p.table)
 }
 
 // hostParser adds lines to a table.
 type hostParser struct {
-	zones      *zones.Set
-	reverse    bool
-	table      *hostTable
-	seen       map[hostPair]struct{}
-	bad        int
-	complaints []string // the first of the bad lines, as "file:line: what is wrong"
+	zones    *zones.Set
+	reverse  bool
+	table    *hostTable
+	seen     map[hostPair]struct{}
+	bad      int
+	warnings []string // the first of the bad lines, as "file:line: what is wrong"
 }
 
 type hostPair struct {
@@ -147,7 +147,7 @@ type hostPair struct {
 }
 
 // lines reads "address name name… # comment" lines. A bad line, or a bad name in a line, is passed over.
-func (p *hostParser) lines(source string, content []byte) {
+func (p *hostParser) lines(file string, content []byte) {
 	number := 0
 	for line := range bytes.Lines(content) {
 		number++
@@ -159,14 +159,14 @@ func (p *hostParser) lines(source string, content []byte) {
 		addr, err := netip.ParseAddr(fields[0])
 		switch {
 		case err != nil:
-			p.complain(source, number, fmt.Sprintf("%.60q is not an IP address", fields[0]))
+			p.warn(file, number, fmt.Sprintf("%.60q is not an IP address", fields[0]))
 			continue
 		case len(fields) == 1:
-			p.complain(source, number, "no name after the address")
+			p.warn(file, number, "no name after the address")
 		}
 		for _, field := range fields[1:] {
 			if name, err := wire.ParseName(field); err != nil || len(name) == 1 {
-				p.complain(source, number, fmt.Sprintf("%.60q is not a name", field))
+				p.warn(file, number, fmt.Sprintf("%.60q is not a name", field))
 			} else {
 				p.add(addr.Unmap().WithZone(""), string(name))
 			}
@@ -174,9 +174,9 @@ func (p *hostParser) lines(source string, content []byte) {
 	}
 }
 
-func (p *hostParser) complain(source string, line int, what string) {
-	if p.bad++; len(p.complaints) < maxComplaints {
-		p.complaints = append(p.complaints, fmt.Sprintf("%s:%d: %s", source, line, what))
+func (p *hostParser) warn(file string, line int, what string) {
+	if p.bad++; len(p.warnings) < maxWarnings {
+		p.warnings = append(p.warnings, fmt.Sprintf("%s:%d: %s", file, line, what))
 	}
 }
 
@@ -206,7 +206,7 @@ func (p *hostParser) add(addr netip.Addr, name string) {
 	table[name] = entry
 	if p.reverse && !isWild {
 		p.table.entries++
-		p.table.pointers[addr] = append(p.table.pointers[addr], name)
+		p.table.ptrs[addr] = append(p.table.ptrs[addr], name)
 	}
 }
 
@@ -224,8 +224,8 @@ func (t *hostTable) find(name *wire.QName) (host, bool) {
 func (h *hosts) answer(r *Request, q *question) result {
 	table := h.table.Load()
 	if q.qtype == wire.TypePTR {
-		if addr, ok := zones.ParseArpa(q.name); ok && len(table.pointers[addr]) > 0 {
-			return h.pointers(r, q, table.pointers[addr])
+		if addr, ok := zones.ParseArpa(q.name); ok && len(table.ptrs[addr]) > 0 {
+			return h.answerPTR(r, q, table.ptrs[addr])
 		}
 	}
 	if !q.scope.hosts {
@@ -236,7 +236,7 @@ func (h *hosts) answer(r *Request, q *question) result {
 		if q.qtype == wire.TypePTR || q.scope.hostsThrough {
 			return result{}
 		}
-		return failure(FromHosts, wire.ServerFailure, wire.Other, "hosts: no entry has this name, and without fallthrough nothing else is asked")
+		return failure(FromHosts, wire.ServerFailure, wire.Other, edeHostsNoName)
 	}
 	if q.wants(&r.Reply, wire.TypeA) {
 		r.rotated(q, wire.TypeA, h.ttl, entry.a, 4)
@@ -245,31 +245,17 @@ func (h *hosts) answer(r *Request, q *question) result {
 		r.rotated(q, wire.TypeAAAA, h.ttl, entry.aaaa, 16)
 	}
 	if q.empty(&r.Reply) && !r.Reply.Truncated() {
-		return result{outcome: nodata, source: FromHosts, authoritative: true, words: "hosts: the name has no records of this type"}
+		return result{outcome: nodata, source: FromHosts, authoritative: true, words: edeHostsNoData}
 	}
 	return result{outcome: answered, source: FromHosts, authoritative: true}
 }
 
 // pointers answers a reverse name.
-func (h *hosts) pointers(r *Request, q *question, names []string) result {
+func (h *hosts) answerPTR(r *Request, q *question, names []string) result {
 	for _, name := range names {
 		if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, h.ttl, nil, name); !ok {
 			break
 		}
 	}
 	return result{outcome: answered, source: FromHosts, authoritative: true}
-}
-
-// HostsCounts is what coredns_hosts_* metrics have.
-type HostsCounts struct {
-	Entries  int
-	Reloaded time.Time // modification time of the file in use; zero without one
-}
-
-func (h *hosts) count() HostsCounts {
-	counts := HostsCounts{Entries: h.table.Load().entries}
-	if changed := h.reloaded.Load(); changed != nil {
-		counts.Reloaded = *changed
-	}
-	return counts
 }

@@ -54,7 +54,7 @@ func (h *hosts) whole(r *Request) *question {
 }
 
 // says is what h answers: rcode and records, or "next step".
-func (h *hosts) says(t testing.TB, text string) string {
+func (h *hosts) answerOf(t testing.TB, text string) string {
 	t.Helper()
 	r := asking(t, text, time.Time{})
 	res := h.answer(r, h.whole(r))
@@ -111,12 +111,12 @@ func TestHosts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.options.Inline = inline
 			h, log := newTestHosts(t, tt.options, ".")
-			expect(t, h.says(t, tt.question), tt.want)
+			expect(t, h.answerOf(t, tt.question), tt.want)
 			expect(t, log.String(), "")
 		})
 	}
 	h, _ := newTestHosts(t, Hosts{Inline: inline}, "example.org.")
-	expect(t, h.says(t, "www.example.net. A"), "next step")
+	expect(t, h.answerOf(t, "www.example.net. A"), "next step")
 	if got := h.count().Entries; got != 13 {
 		t.Errorf("%d entries", got)
 	}
@@ -135,10 +135,10 @@ func TestBadLinesOfHosts(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"good": "NOERROR 192.0.2.1", "also": "NOERROR 192.0.2.3", "inline": "NOERROR 192.0.2.4"} {
-		expect(t, h.says(t, name+".example. A"), want)
+		expect(t, h.answerOf(t, name+".example. A"), want)
 	}
 	_, log = newTestHosts(t, Hosts{Inline: strings.Split(strings.Repeat("x y\n", 500), "\n")}, ".")
-	if n := strings.Count(log.String(), "\n"); n != maxComplaints+1 || !strings.Contains(log.String(), "count=490") {
+	if n := strings.Count(log.String(), "\n"); n != maxWarnings+1 || !strings.Contains(log.String(), "count=490") {
 		t.Errorf("%d lines are logged\n%s", n, log)
 	}
 }
@@ -164,7 +164,7 @@ func TestHostsFollowsItsFile(t *testing.T) {
 			t.Helper()
 			time.Sleep(5*time.Second + 1)
 			synctest.Wait()
-			if got := h.says(t, question); got != want {
+			if got := h.answerOf(t, question); got != want {
 				t.Errorf("%s: %q, want %q", what, got, want)
 			}
 		}

@@ -75,7 +75,7 @@ func (l *loop) caught(q *question) bool {
 }
 
 // looped is the answer to a probe that came back, which must not go round.
-var looped = failure(None, wire.ServerFailure, wire.Other, "forwarding loop: this query was sent by this server itself")
+var loopAnswer = failure(None, wire.ServerFailure, wire.Other, edeLoopProbe)
 
 // run probes until ctx ends. What it has found is forgotten then: nobody would find out when a loop ends.
 func (l *loop) run(ctx context.Context) {

@@ -42,7 +42,7 @@ func (g *ring) serve(t testing.TB) *dnsServer {
 		if g.loop != nil && g.loop.caught(r.whole()) {
 			g.caught.Add(1)
 			start(r)
-			res := looped
+			res := loopAnswer
 			r.finish(r.whole(), &res)
 			if reply.Unpack(r.Reply.Finish()) != nil {
 				return nil

@@ -11,17 +11,17 @@ import (
 
 // message is what an upstream said, or that none said anything. It never changes, so those who wait for it and the cache share it.
 type message struct {
-	packet  []byte    // header, question and sections as they came, without the OPT; nil in a message made here
-	start   int       // where the sections start in packet
-	ends    [3]int    // and end
-	counts  [3]uint16 // records of each section
-	ttls    []uint16  // where the TTLs are in packet
-	rcode   wire.Rcode
-	flags   uint16
-	outcome wire.Outcome
-	ttl     time.Duration // how long the outcome holds, if timed
-	timed   bool
-	spread  spread
+	packet     []byte    // header, question and sections as they came, without the OPT; nil in a message made here
+	start      int       // where the sections start in packet
+	ends       [3]int    // and end
+	counts     [3]uint16 // records of each section
+	ttls       []uint16  // where the TTLs are in packet
+	rcode      wire.Rcode
+	flags      uint16
+	outcome    wire.Outcome
+	ttl        time.Duration // how long the outcome holds, if timed
+	timed      bool
+	addressRun addressRun
 
 	received time.Time // zero when it was not asked for
 
@@ -32,7 +32,7 @@ type message struct {
 }
 
 // spread is the run of address records in the answer section whose order may change.
-type spread struct{ first, count, size int } // the run in message.ttls, and the octets of an address
+type addressRun struct{ first, count, size int } // the run in message.ttls, and the octets of an address
 
 // unanswered is the message that stands for an answer that could not be had.
 func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
@@ -41,26 +41,26 @@ func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 
 // newMessage keeps packet, which read was read from. It returns nil in the rare case that the sections cannot be taken out as they are
 // and the message cannot be packed anew.
-func newMessage(packet []byte, read *wire.Message) *message {
-	if read.Split {
+func newMessage(packet []byte, parsed *wire.Message) *message {
+	if parsed.Split {
 		if packet = withoutOPT(packet); packet == nil {
 			return nil
 		}
-		opt := *read
-		if !read.Read(packet) {
+		opt := *parsed
+		if !parsed.Read(packet) {
 			return nil
 		}
-		read.Rcode, read.EDNS, read.Error, read.Info, read.Text = opt.Rcode, opt.EDNS, opt.Error, opt.Info, opt.Text
+		parsed.Rcode, parsed.EDNS, parsed.Error, parsed.Info, parsed.Text = opt.Rcode, opt.EDNS, opt.Error, opt.Info, opt.Text
 	}
 	m := &message{
-		start: read.Start, ends: read.Ends, counts: read.Counts,
-		rcode: read.Rcode, flags: read.Flags, outcome: read.Outcome,
-		ttl: time.Duration(read.TTL) * time.Second, timed: read.Timed,
-		explained: read.Error, info: read.Info, text: string(read.Text),
+		start: parsed.Start, ends: parsed.Ends, counts: parsed.Counts,
+		rcode: parsed.Rcode, flags: parsed.Flags, outcome: parsed.Outcome,
+		ttl: time.Duration(parsed.TTL) * time.Second, timed: parsed.Timed,
+		explained: parsed.Error, info: parsed.Info, text: string(parsed.Text),
 	}
 	m.text = m.text[:min(len(m.text), maxReason)]
-	m.packet = append(make([]byte, 0, read.Ends[wire.Additional]), packet[:read.Ends[wire.Additional]]...)
-	m.index()
+	m.packet = append(make([]byte, 0, parsed.Ends[wire.Additional]), packet[:parsed.Ends[wire.Additional]]...)
+	m.findTTLs()
 	return m
 }
 
@@ -88,7 +88,7 @@ func withoutOPT(packet []byte) []byte {
 }
 
 // index finds the TTLs and the run of address records.
-func (m *message) index() {
+func (m *message) findTTLs() {
 	records := int(m.counts[0]) + int(m.counts[1]) + int(m.counts[2])
 	m.ttls = make([]uint16, 0, records)
 	var last wire.Type
@@ -101,13 +101,13 @@ func (m *message) index() {
 			continue
 		}
 		if record.Type != last {
-			m.spread = spread{first: i, size: len(record.Data)}
+			m.addressRun = addressRun{first: i, size: len(record.Data)}
 		}
 		last = record.Type
-		m.spread.count++
+		m.addressRun.count++
 	}
-	if m.spread.first+m.spread.count != int(m.counts[wire.Answer]) || m.outcome != wire.Answered {
-		m.spread = spread{} // other records between or behind: left as they are
+	if m.addressRun.first+m.addressRun.count != int(m.counts[wire.Answer]) || m.outcome != wire.Answered {
+		m.addressRun = addressRun{} // other records between or behind: left as they are
 	}
 }
 
@@ -128,7 +128,7 @@ func (m *message) size() int { return cap(m.packet) + 2*cap(m.ttls) + len(m.text
 type aging struct{ floor, limit, age uint32 }
 
 // asItCame leaves TTLs as they are.
-var asItCame = aging{limit: 1<<31 - 1}
+var unchangedTTLs = aging{limit: 1<<31 - 1}
 
 func (a aging) apply(ttl uint32) uint32 {
 	if ttl > 1<<31-1 {
@@ -155,15 +155,15 @@ func (m *message) write(r *Request, q *question, a aging) {
 	if m.packet == nil {
 		return
 	}
-	turn := 0
-	if r.rotate && m.spread.count > 1 {
+	rotation := 0
+	if r.rotate && m.addressRun.count > 1 {
 		r.rotation++
-		turn = int(r.rotation % uint32(m.spread.count))
+		rotation = int(r.rotation % uint32(m.addressRun.count))
 	}
 	if q.owner == wire.AtQName && r.Reply.Fits(m.ends[m.needed()]-m.start) {
-		m.copy(&r.Reply, a, turn)
+		m.copy(&r.Reply, a, rotation)
 	} else {
-		m.unpack(&r.Reply, q, a, turn)
+		m.unpack(&r.Reply, q, a, rotation)
 	}
 }
 
@@ -177,7 +177,7 @@ func (m *message) needed() int {
 
 // copy puts the sections behind the question they belong to. Sections that only help are left out when there is no room for them
 // (RFC 2181 section 9); there is room for the rest.
-func (m *message) copy(reply *wire.Reply, a aging, turn int) {
+func (m *message) copy(reply *wire.Reply, a aging, rotation int) {
 	keep, needed, counts := wire.Additional, m.needed(), m.counts
 	for keep > needed && !reply.Fits(m.ends[keep]-m.start) {
 		counts[keep] = 0
@@ -189,24 +189,24 @@ func (m *message) copy(reply *wire.Reply, a aging, turn int) {
 		ttlAt := int(m.ttls[i])
 		place := body[ttlAt-m.start:]
 		binary.BigEndian.PutUint32(place, a.apply(binary.BigEndian.Uint32(m.packet[ttlAt:])))
-		if turn > 0 && m.spread.has(i) {
-			copy(place[6:], m.address(i, turn))
+		if rotation > 0 && m.addressRun.has(i) {
+			copy(place[6:], m.address(i, rotation))
 		}
 	}
 }
 
-func (s spread) has(i int) bool { return i >= s.first && i < s.first+s.count }
+func (s addressRun) has(i int) bool { return i >= s.first && i < s.first+s.count }
 
 // address is the data of the i-th record when the run of address records begins turn records later.
-func (m *message) address(i, turn int) []byte {
-	i = m.spread.first + (i-m.spread.first+turn)%m.spread.count
+func (m *message) address(i, rotation int) []byte {
+	i = m.addressRun.first + (i-m.addressRun.first+rotation)%m.addressRun.count
 	at := int(m.ttls[i]) + 6
-	return m.packet[at : at+m.spread.size]
+	return m.packet[at : at+m.addressRun.size]
 }
 
 // unpack adds the answers, and the authority of a denial, one by one with their names whole, until the reply is full: they do not fit as they
 // came, or q is the end of a chain of aliases, so that the names in them point at a question that is not the reply's.
-func (m *message) unpack(reply *wire.Reply, q *question, a aging, turn int) {
+func (m *message) unpack(reply *wire.Reply, q *question, a aging, rotation int) {
 	var owner [wire.MaxName + 1]byte
 	var scratch [1024]byte
 	at := m.start
@@ -226,8 +226,8 @@ func (m *message) unpack(reply *wire.Reply, q *question, a aging, turn int) {
 		var record wire.Record
 		at, _ = record.Read(m.packet, at)
 		data := record.Unpack(scratch[:0], m.packet, at)
-		if turn > 0 && m.spread.has(i) {
-			data = m.address(i, turn)
+		if rotation > 0 && m.addressRun.has(i) {
+			data = m.address(i, rotation)
 		}
 		if !reply.AddRaw(name, record.Type, record.Class, a.apply(record.TTL), data) {
 			return

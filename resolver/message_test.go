@@ -64,7 +64,7 @@ func finished(t testing.TB, r *Request) *dns.Msg {
 }
 
 // upstreamSays is the message that a reply with these records makes. The sections are separated by "--".
-func upstreamSays(t testing.TB, q, rcode, records string) *message {
+func upstreamReply(t testing.TB, q, rcode, records string) *message {
 	t.Helper()
 	_, m := parsed(t, q, rcode, records)
 	return m
@@ -134,7 +134,7 @@ const chain = `
 	ns.example.net. 800 IN A 192.0.2.53`
 
 func TestMessageBehindItsQuestion(t *testing.T) {
-	m := upstreamSays(t, "www.example.org. A", "NOERROR", chain)
+	m := upstreamReply(t, "www.example.org. A", "NOERROR", chain)
 	r := asking(t, "WWW.Example.ORG. A", time.Time{})
 	m.write(r, r.whole(), aging{floor: 100, limit: 600, age: 50})
 	got := finished(t, r)
@@ -151,7 +151,7 @@ func TestMessageBehindItsQuestion(t *testing.T) {
 }
 
 func TestMessageAtTheEndOfAnAlias(t *testing.T) {
-	m := upstreamSays(t, "www.example.org. A", "NOERROR", chain)
+	m := upstreamReply(t, "www.example.org. A", "NOERROR", chain)
 	r := asking(t, "ext.prod.svc.cluster.local. A", time.Time{})
 	target, err := wire.ParseName("www.example.org.")
 	if err != nil {
@@ -163,7 +163,7 @@ func TestMessageAtTheEndOfAnAlias(t *testing.T) {
 	for _, owner := range []wire.Offset{at, 0} { // 0: no pointer reaches it
 		start(r)
 		r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
-		m.write(r, &question{name: &name, owner: owner}, asItCame)
+		m.write(r, &question{name: &name, owner: owner}, unchangedTTLs)
 		wantChain(t, finished(t, r))
 	}
 }
@@ -178,13 +178,13 @@ func wantChain(t *testing.T, got *dns.Msg) {
 }
 
 func TestDenialAtTheEndOfAnAlias(t *testing.T) {
-	m := upstreamSays(t, "www.example.org. A", "NXDOMAIN", "--\nexample.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5")
+	m := upstreamReply(t, "www.example.org. A", "NXDOMAIN", "--\nexample.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5")
 	r := asking(t, "ext.prod.svc.cluster.local. A", time.Time{})
 	var name wire.QName
 	target, _ := wire.ParseName("www.example.org.")
 	name.Set(target)
 	at, _ := r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
-	m.write(r, &question{name: &name, owner: at}, asItCame)
+	m.write(r, &question{name: &name, owner: at}, unchangedTTLs)
 	got := finished(t, r)
 	if got.Rcode != dns.RcodeNameError || len(got.Answer) != 1 || lines(got.Ns) != "example.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5\n" {
 		t.Errorf("%v", got)
@@ -209,9 +209,9 @@ func TestMessageThatDoesNotFit(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := upstreamSays(t, "www.example.org. A", "NOERROR", tt.records)
+			m := upstreamReply(t, "www.example.org. A", "NOERROR", tt.records)
 			r := asking(t, "www.example.org. A noedns", time.Time{})
-			m.write(r, r.whole(), asItCame)
+			m.write(r, r.whole(), unchangedTTLs)
 			packet := r.Reply.Bytes()
 			got := finished(t, r)
 			if len(got.Answer) != tt.answers || len(got.Ns)+len(got.Extra) != tt.more || got.Truncated != tt.cut || len(packet) > 512 {
@@ -234,7 +234,7 @@ func TestTopBitOfTTL(t *testing.T) {
 		aging aging
 		want  [2]uint32
 	}{
-		{asItCame, [2]uint32{0, 1<<31 - 1}},
+		{unchangedTTLs, [2]uint32{0, 1<<31 - 1}},
 		{aging{floor: 30, limit: 600, age: 10}, [2]uint32{20, 590}},
 	} {
 		for _, owner := range []wire.Offset{wire.AtQName, 0} { // as one piece, and record by record
@@ -258,7 +258,7 @@ func TestFlagsOfMessage(t *testing.T) {
 	}
 	for text, want := range map[string]bool{"www.example.org. A": false, "www.example.org. A do": true, "www.example.org. A ad": true} {
 		r := asking(t, text, time.Time{})
-		m.write(r, r.whole(), asItCame)
+		m.write(r, r.whole(), unchangedTTLs)
 		if got := finished(t, r); got.AuthenticatedData != want || got.Authoritative {
 			t.Errorf("%s: AD %v AA %v", text, got.AuthenticatedData, got.Authoritative)
 		}
@@ -266,13 +266,13 @@ func TestFlagsOfMessage(t *testing.T) {
 }
 
 func TestAddressesTakeTurns(t *testing.T) {
-	m := upstreamSays(t, "www.example.org. A", "NOERROR", chain)
+	m := upstreamReply(t, "www.example.org. A", "NOERROR", chain)
 	r := asking(t, "www.example.org. A", time.Time{})
 	r.rotate = true
 	firsts := map[string]int{}
 	for range 4 {
 		start(r)
-		m.write(r, r.whole(), asItCame)
+		m.write(r, r.whole(), unchangedTTLs)
 		got := finished(t, r)
 		if len(got.Answer) != 3 {
 			t.Fatal(lines(got.Answer))
@@ -300,7 +300,7 @@ func TestMessageWithItsOPTInTheMiddle(t *testing.T) {
 		t.Fatal(edns, err)
 	}
 	r := asking(t, "www.example.org. A", time.Time{})
-	m.write(r, r.whole(), asItCame)
+	m.write(r, r.whole(), unchangedTTLs)
 	got := finished(t, r)
 	if lines(got.Extra) != "ns.example.net. 800 IN A 192.0.2.53\nmore.web.example.net. 60 IN A 192.0.2.9\n" || ede(got) != "4 (Forged Answer): (forged)" {
 		t.Errorf("%s%s", lines(got.Extra), ede(got))
@@ -310,7 +310,7 @@ func TestMessageWithItsOPTInTheMiddle(t *testing.T) {
 func TestExtendedRcodeNeedsEDNS(t *testing.T) {
 	m := unanswered(wire.Rcode(dns.RcodeBadCookie), wire.Other, "")
 	r := asking(t, "www.example.org. A noedns", time.Time{})
-	m.write(r, r.whole(), asItCame)
+	m.write(r, r.whole(), unchangedTTLs)
 	if got := finished(t, r); got.Rcode != dns.RcodeServerFailure {
 		t.Errorf("rcode %d", got.Rcode)
 	}
@@ -350,7 +350,7 @@ func FuzzUpstreamReply(f *testing.F) {
 			return
 		}
 		c.add(q, everything, m, r.Now)
-		a := c.shown(q, everything, m)
+		a := c.agingOf(q, everything, m)
 		r.rotate = true
 		m.write(r, r.whole(), a)
 		reply := r.Reply.Finish()

@@ -21,25 +21,25 @@ func (a *authority) fronting(z *zoneInfo, snapshot *zones.Snapshot) *zones.Snaps
 // fronts is the nodes that name this server, at most limit: services with cluster IPs, or our hosts below a headless one. One of our
 // addresses is enough, the others belong to the same pod; the one that was asked is tried first. The list is valid until the next call.
 func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, limit int) []zones.Node {
-	r.servers = r.servers[:0]
+	r.fronts = r.fronts[:0]
 	if r.Local.IsValid() {
 		r.frontsOf(r.Local, snapshot, limit)
 	}
 	for _, addr := range a.local {
-		if len(r.servers) > 0 {
+		if len(r.fronts) > 0 {
 			break
 		}
 		r.frontsOf(addr, snapshot, limit)
 	}
-	return r.servers
+	return r.fronts
 }
 
 // frontsOf adds to servers the nodes of each service that has the address, once, by however many names it has it.
 func (r *Request) frontsOf(addr netip.Addr, snapshot *zones.Snapshot, limit int) {
 	r.clearSeen()
-	for p := snapshot.Reverse(&r.match, addr); p != nil && len(r.servers) < limit; p = p.Next() {
+	for p := snapshot.Reverse(&r.match, addr); p != nil && len(r.fronts) < limit; p = p.Next() {
 		if r.firstSight(p.Service()) {
-			r.servers = snapshot.AppendFronts(r.servers, &r.match, p, limit)
+			r.fronts = snapshot.AppendFronts(r.fronts, &r.match, p, limit)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func (a *authority) nameServers(r *Request, q *question, snapshot *zones.Snapsho
 	r.targets = r.targets[:0]
 	for i := range servers {
 		n := &servers[i]
-		at, ok := r.Reply.AddName(q.owner, wire.TypeNS, a.ttl, nil, n.Name(), n.Service().Owner(), z.servers)
+		at, ok := r.Reply.AddName(q.owner, wire.TypeNS, a.ttl, nil, n.Name(), n.Service().Owner(), z.frontSVC)
 		if !ok {
 			return
 		}

@@ -49,7 +49,7 @@ func TestManyNameServers(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { r.Answer(request, packet, buf) }); n != 0 {
 			t.Errorf("%s %s: %v allocations", q.name, dns.TypeToString[q.qtype], n)
 		}
-		if n := cap(request.servers); n > len(buf)/leastRecord*2 {
+		if n := cap(request.fronts); n > len(buf)/leastRecord*2 {
 			t.Errorf("%s %s: %d name servers are kept", q.name, dns.TypeToString[q.qtype], n)
 		}
 	}

@@ -49,12 +49,12 @@ func (b *block) notifiers(log *slog.Logger) []*notifier {
 // run tells the secondary of the state at the start and of each change, until ctx ends. A secondary that does not answer is left alone
 // until the next change.
 func (n *notifier) run(ctx context.Context) {
-	told := uint32(0)
+	notified := uint32(0)
 	for ctx.Err() == nil {
 		changed := n.index.Changed()
-		if s := n.index.Snapshot(); s.Synced(zones.ServiceKinds) && s.Serial() != told {
-			told = s.Serial()
-			n.tell(ctx)
+		if s := n.index.Snapshot(); s.Synced(zones.ServiceKinds) && s.Serial() != notified {
+			notified = s.Serial()
+			n.notify(ctx)
 			sleep(ctx, notifyPause)
 			continue
 		}
@@ -65,7 +65,7 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
-func (n *notifier) tell(ctx context.Context) {
+func (n *notifier) notify(ctx context.Context) {
 	message := new(dns.Msg)
 	message.SetNotify(n.zone)
 	client := dns.Client{Timeout: notifyTimeout}

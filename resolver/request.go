@@ -20,7 +20,7 @@ const (
 )
 
 // transports is what the transports differ in.
-var transports = [Protos]struct {
+var protos = [Protos]struct {
 	name     string // in metrics and logs
 	datagram bool   // a reply is one datagram, limited by what the client and the network take
 }{
@@ -29,14 +29,14 @@ var transports = [Protos]struct {
 }
 
 // String is the transport's name in metrics and logs.
-func (p Proto) String() string { return transports[p].name }
+func (p Proto) String() string { return protos[p].name }
 
 // Datagram reports whether a query and its reply are a packet each. Over a stream there may be several messages, of any size.
-func (p Proto) Datagram() bool { return transports[p].datagram }
+func (p Proto) Datagram() bool { return protos[p].datagram }
 
 // Limit is the most octets that a reply to q may have, where datagrams may have bufsize.
 func (p Proto) Limit(q *wire.Query, bufsize uint16) int {
-	if transports[p].datagram {
+	if protos[p].datagram {
 		return int(min(q.UDPSize, max(bufsize, wire.MinUDPSize)))
 	}
 	return wire.MaxMessage
@@ -61,8 +61,8 @@ type Request struct {
 	// Of the steps. Memory is kept, so that nothing is allocated.
 	question question
 	name     wire.QName       // of question, once it is not what the client asked
-	around   []wrapper        // what surrounds the steps, the innermost last
-	stale    *entry           // what the cache has for the question if upstream does not answer
+	wrapped  []wrapped        // what surrounds the steps, the innermost last
+	fallback *entry           // what the cache has for the question if upstream does not answer
 	links    int              // aliases followed so far
 	visited  [maxLinks]string // and their targets
 	rotate   bool
@@ -71,7 +71,7 @@ type Request struct {
 	// Scratch.
 	match    zones.Match
 	targets  []wire.Offset // where the targets of SRV and NS records stand in the reply
-	servers  []zones.Node  // the nodes that name this server
+	fronts   []zones.Node  // the nodes that name this server
 	seen     map[string]struct{}
 	rotation uint32 // which record of an rrset comes first
 	message  []byte // a reply while it is written once more
@@ -85,14 +85,14 @@ func (r *Request) Take(from *Request, packet, buf []byte) []byte {
 	r.Reply.Take(&from.Reply, &r.Query, buf)
 	r.Client, r.Local, r.Proto, r.Now = from.Client, from.Local, from.Proto, from.Now
 	r.Block, r.Zone, r.Source = from.Block, from.Zone, from.Source
-	r.question, r.around = from.question, append(r.around[:0], from.around...)
+	r.question, r.wrapped = from.question, append(r.wrapped[:0], from.wrapped...)
 	if r.question.asked {
 		r.question.name = &r.Query.QName
 	} else {
 		r.name = from.name
 		r.question.name = &r.name
 	}
-	r.stale, r.links, r.visited, r.rotate = from.stale, from.links, from.visited, from.rotate
+	r.fallback, r.links, r.visited, r.rotate = from.fallback, from.links, from.visited, from.rotate
 	return packet
 }
 

@@ -76,14 +76,14 @@ func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result)
 	}
 	request.mayBlock = false
 	r.begin(request, buf)
-	return r.answer(context.Background(), request, r.step(context.Background(), request))
+	return r.conclude(context.Background(), request, r.runSteps(context.Background(), request))
 }
 
 // Resume goes on with a query that Answer has said Pending to, where it was left. It blocks until there is an answer or ctx ends.
 func (r *Resolver) Resume(ctx context.Context, request *Request) ([]byte, Result) {
 	request.mayBlock = true
 	q := &request.question
-	return r.answer(ctx, request, q.scope.block.forward(ctx, request, q))
+	return r.conclude(ctx, request, q.scope.block.forward(ctx, request, q))
 }
 
 // Respond answers packet, whatever the transport that it came by: it is Answer and, where that is Pending, Resume. It blocks until there
@@ -114,10 +114,10 @@ func reject(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result)
 func (r *Resolver) begin(request *Request, buf []byte) {
 	query := &request.Query
 	request.question = question{name: &query.QName, qtype: query.Type, owner: wire.AtQName, asked: true, scope: r.scopes.of(&query.QName)}
-	request.links, request.around, request.stale, request.rotate = 0, request.around[:0], nil, false
+	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false
 	bufsize, flags := uint16(DefaultBufsize), uint16(0)
 	if s := request.question.scope; s != nil {
-		request.Block, request.Zone = s.home.block, s.home.zone
+		request.Block, request.Zone = s.at.block, s.at.zone
 		bufsize, request.rotate, flags = s.block.options.Bufsize, s.block.options.Rotate, s.block.flags
 	}
 	request.Reply.Start(query, buf, request.Proto.Limit(query, bufsize), bufsize)
@@ -125,18 +125,18 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 }
 
 // step asks the question of the server block that has its name.
-func (r *Resolver) step(ctx context.Context, request *Request) result {
+func (r *Resolver) runSteps(ctx context.Context, request *Request) result {
 	q := &request.question
 	q.before = request.Reply.Count(wire.Answer)
 	if q.scope == nil {
-		return request.refuse(wire.NotAuthoritative, "no server block has a zone for this name")
+		return request.refuse(wire.NotAuthoritative, edeNoBlock)
 	}
 	return q.scope.block.steps(ctx, request, q)
 }
 
 // answer follows the question from result to result: to the alias that an answer leads to, and to what surrounds the steps, which may ask
 // something else. What could not be answered at once ends here, and goes on in Resume.
-func (r *Resolver) answer(ctx context.Context, request *Request, res result) ([]byte, Result) {
+func (r *Resolver) conclude(ctx context.Context, request *Request, res result) ([]byte, Result) {
 	q := &request.question
 	for {
 		switch res.outcome {
@@ -154,6 +154,6 @@ func (r *Resolver) answer(ctx context.Context, request *Request, res result) ([]
 				return request.Reply.Finish(), Send
 			}
 		}
-		res = r.step(ctx, request)
+		res = r.runSteps(ctx, request)
 	}
 }

@@ -38,7 +38,7 @@ func (b *block) newRewrites() (err error) {
 	if len(b.options.Rewrites) == 0 {
 		return nil
 	}
-	w := &rewrites{}
+	rw := &rewrites{}
 	for _, o := range b.options.Rewrites {
 		rule := rewriteRule{Rewrite: o}
 		if o.Match == MatchRegexp {
@@ -53,28 +53,28 @@ func (b *block) newRewrites() (err error) {
 			}
 			rule.answers = append(rule.answers, pattern)
 		}
-		w.rules = append(w.rules, rule)
+		rw.rules = append(rw.rules, rule)
 	}
-	b.rewrites = w
-	w.scopes, err = newScopes(append(b.names(), "."), func(zone *wire.QName) *scope { return b.scope(zone, home{}) })
+	b.rewrites = rw
+	rw.scopes, err = newScopes(append(b.names(), "."), func(zone *wire.QName) *scope { return b.scope(zone, blockZone{}) })
 	return err
 }
 
 // change asks the next steps for another name, if a rule matches. The first one that does is the last, unless it says that later ones see the
 // new name.
-func (w *rewrites) change(r *Request, q *question) result {
+func (rw *rewrites) change(r *Request, q *question) result {
 	r.text = wire.AppendName(r.text[:0], q.name.Name())
 	var done []undo
 	var to []byte
-	for i := range w.rules {
-		rule := &w.rules[i]
+	for i := range rw.rules {
+		rule := &rw.rules[i]
 		text, ok := rule.apply(r.text)
 		if !ok {
 			continue
 		}
 		var err error
 		if to, err = wire.ParseName(text); err != nil {
-			return failure(None, wire.ServerFailure, wire.Other, "rewrite: the new name is not a domain name")
+			return failure(None, wire.ServerFailure, wire.Other, edeRewriteQuestion)
 		}
 		done = append(done, undo{rule, string(r.text), text})
 		r.text = append(r.text[:0], text...)
@@ -85,11 +85,11 @@ func (w *rewrites) change(r *Request, q *question) result {
 	if len(done) == 0 {
 		return result{}
 	}
-	wrapped := r.wrap(w, q)
-	wrapped.undo, wrapped.placed = done, len(to)
+	w := r.wrap(rw, q)
+	w.undo, w.placed = done, len(to)
 	r.name.SetString(string(to))
 	q.name, q.owner, q.asked = &r.name, r.Reply.PlaceName(to), false
-	q.scope = w.scopes.of(q.name)
+	q.scope = rw.scopes.of(q.name)
 	return result{}
 }
 
@@ -130,23 +130,23 @@ func fill(text string, groups [][]byte) string {
 
 // after writes the answer once more for the name that the client asked for: what the rules have done to names is undone in the reverse order, as
 // far as they say so. An answer with a name that cannot be is none.
-func (w *rewrites) after(r *Request, wrapped *wrapper, _ result) (again bool) {
-	var broken error
-	r.message = r.Reply.Rework(wrapped.mark, wrapped.placed, r.message, func(record *wire.Written) {
+func (rw *rewrites) after(r *Request, w *wrapped, _ result) (again bool) {
+	var invalid error
+	r.message = r.Reply.Rework(w.mark, w.placed, r.message, func(record *wire.Written) {
 		change := func(value bool) func([]byte) []byte {
 			return func(name []byte) []byte {
-				changed, err := restore(wrapped.undo, name, value)
-				broken = cmp.Or(broken, err)
+				changed, err := restore(w.undo, name, value)
+				invalid = cmp.Or(invalid, err)
 				return changed
 			}
 		}
 		record.Owner = change(false)(record.Owner)
 		record.SetTarget(change(true))
 	})
-	if broken != nil {
-		r.Reply.Rewind(wrapped.mark)
+	if invalid != nil {
+		r.Reply.Rewind(w.mark)
 		r.Reply.Rcode = wire.ServerFailure
-		r.Reply.Explain(wire.Other, "rewrite: a name in the answer is no domain name any more")
+		r.Reply.Explain(wire.Other, edeRewriteAnswer)
 	}
 	return false
 }

@@ -9,20 +9,20 @@ import (
 // responsible. It is found by one lookup for each name and listening address, and never changes.
 type scope struct {
 	block *block
-	home  home
+	at    blockZone
 	depth int // labels of the longest zone
 
-	acls         []*aclView
+	acls         []*aclRules
 	hosts        bool // hosts answers for the name
 	hostsThrough bool // and passes on what it has not
-	views        []view
-	cached       cached
+	served       []servedZone
+	caching      cachePolicy
 	forwards     []*forwarder // those that take names below the longest zone
 	forwardsZone []*forwarder // and those that take its own: an exception of the zone that the forward is for does not count
 }
 
 // home is where a server block stands in Options.Blocks, and the zone of the block that a name is in.
-type home struct{ block, zone int }
+type blockZone struct{ block, zone int }
 
 // scopes are all scopes of a listening address, or of one server block.
 type scopes struct {
@@ -69,10 +69,10 @@ func parseName(text string) (*wire.QName, error) {
 // block that has its name.
 func compileScopes(blocks []*block) (scopes, error) {
 	var names, all []string
-	var homes []home
+	var ats []blockZone
 	for i, b := range blocks {
 		for j, zone := range b.options.Zones {
-			names, homes = append(names, zone), append(homes, home{i, j})
+			names, ats = append(names, zone), append(ats, blockZone{i, j})
 		}
 		all = append(all, b.names()...)
 	}
@@ -85,7 +85,7 @@ func compileScopes(blocks []*block) (scopes, error) {
 		if !ok {
 			return nil
 		}
-		return blocks[homes[i].block].scope(zone, homes[i])
+		return blocks[ats[i].block].scope(zone, ats[i])
 	})
 }
 
@@ -116,21 +116,21 @@ func (b *block) names() (all []string) {
 }
 
 // scope is what the block says of zone and the names below it that are in no longer zone of the block.
-func (b *block) scope(zone *wire.QName, at home) *scope {
-	s := &scope{block: b, home: at, depth: zone.Labels()}
+func (b *block) scope(zone *wire.QName, at blockZone) *scope {
+	s := &scope{block: b, at: at, depth: zone.Labels()}
 	if b.acls != nil {
-		s.acls = b.acls.views(zone)
+		s.acls = b.acls.rules(zone)
 	}
 	if h := b.hosts; h != nil {
 		s.hosts, s.hostsThrough = h.zones.Contains(zone), h.fallthroughs.Contains(zone)
 	}
 	for _, a := range b.authorities {
 		if i, labels, ok := a.zones.Match(zone); ok {
-			s.views = append(s.views, view{a, &a.infos[i], labels, a.fallthroughs.Contains(zone)})
+			s.served = append(s.served, servedZone{a, &a.infos[i], labels, a.fallthroughs.Contains(zone)})
 		}
 	}
 	if c := b.cache; c != nil {
-		s.cached = c.scope(zone)
+		s.caching = c.scope(zone)
 	}
 	for _, f := range b.forwarders {
 		if !f.from.Contains(zone) {

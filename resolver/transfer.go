@@ -45,30 +45,30 @@ func (b *block) mayTransfer(name *wire.QName, client netip.Addr) bool {
 // transfer answers AXFR (RFC 5936) and IXFR (RFC 1995) of a zone of ours. There is no history: who has the current serial gets a single
 // SOA, anybody else the whole zone, which needs TCP.
 func (b *block) transfer(r *Request, q *question) result {
-	v := q.apexView()
-	if v == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
-		return r.refuse(wire.Prohibited, "this client may not transfer this zone (directive transfer)")
+	z := q.apexZone()
+	if z == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
+		return r.refuse(wire.Prohibited, edeTransferRefused)
 	}
-	snapshot := v.info.index.Snapshot()
+	snapshot := z.info.index.Snapshot()
 	datagram := r.Proto.Datagram()
 	switch {
 	case !snapshot.Synced(zones.ServiceKinds):
 		return notReady
 	case q.qtype == wire.TypeIXFR && (datagram || current(&r.Query, snapshot.Serial())):
-		soa := v.soa(snapshot)
+		soa := z.soa(snapshot)
 		soa.write(&r.Reply, q)
 		return result{outcome: answered, source: FromKubernetes, authoritative: true}
 	case datagram:
-		return r.refuse(wire.Prohibited, "AXFR needs TCP")
+		return r.refuse(wire.Prohibited, edeTransferDatagram)
 	}
 	return result{outcome: transfer}
 }
 
 // apexView is the view on the zone that the question's name is the apex of; nil when it is none.
-func (q *question) apexView() *view {
-	for i := range q.scope.views {
-		if v := &q.scope.views[i]; v.labels == q.name.Labels() {
-			return v
+func (q *question) apexZone() *servedZone {
+	for i := range q.scope.served {
+		if z := &q.scope.served[i]; z.labels == q.name.Labels() {
+			return z
 		}
 	}
 	return nil
@@ -88,16 +88,16 @@ func current(q *wire.Query, serial uint32) bool {
 // section 2.2). It ends early when send fails. buf is scratch.
 func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []byte) error) error {
 	q := &request.question
-	v := q.apexView()
-	t := transferring{r: request, view: v, snapshot: v.info.index.Snapshot(), send: send, buf: buf, q: q}
+	z := q.apexZone()
+	t := transferWriter{r: request, zone: z, snapshot: z.info.index.Snapshot(), send: send, buf: buf, q: q}
 	request.Source = FromKubernetes
 	t.begin()
 	t.soa()
 	t.apex()
-	if v.info.reverse {
-		t.snapshot.PTRs(q.name.Name(), v.svc, t.add)
+	if z.info.reverse {
+		t.snapshot.PTRs(q.name.Name(), z.svc, t.add)
 	} else {
-		t.snapshot.Contents(v.info.svc, t.add)
+		t.snapshot.Contents(z.info.svc, t.add)
 	}
 	if !request.Reply.Fits(soaSize) {
 		t.flush()
@@ -111,9 +111,9 @@ func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []by
 const soaSize = 128 + wire.MaxName
 
 // transferring is one transfer under way.
-type transferring struct {
+type transferWriter struct {
 	r        *Request
-	view     *view
+	zone     *servedZone
 	q        *question
 	snapshot *zones.Snapshot
 	send     func([]byte) error
@@ -122,19 +122,19 @@ type transferring struct {
 }
 
 // soa adds the SOA of the snapshot.
-func (t *transferring) soa() {
-	soa := t.view.soa(t.snapshot)
+func (t *transferWriter) soa() {
+	soa := t.zone.soa(t.snapshot)
 	soa.write(&t.r.Reply, t.q)
 }
 
 // begin starts the next message.
-func (t *transferring) begin() {
+func (t *transferWriter) begin() {
 	t.r.Reply.Start(&t.r.Query, t.buf, transferSize, DefaultBufsize)
 	t.r.Reply.SetFlags(wire.FlagAA)
 }
 
 // flush sends the message and begins the next.
-func (t *transferring) flush() {
+func (t *transferWriter) flush() {
 	if t.err == nil {
 		t.err = t.send(t.r.Reply.Finish())
 	}
@@ -142,28 +142,28 @@ func (t *transferring) flush() {
 }
 
 // add adds one record of the zone. It reports false when the rest need not come.
-func (t *transferring) add(owner []byte, typ wire.Type, data []byte) bool {
+func (t *transferWriter) add(owner []byte, typ wire.Type, data []byte) bool {
 	if !t.r.Reply.Fits(len(owner) + 10 + len(data)) {
 		t.flush()
 	}
-	t.r.Reply.AddRaw(owner, typ, wire.ClassIN, t.view.ttl, data)
+	t.r.Reply.AddRaw(owner, typ, wire.ClassIN, t.zone.ttl, data)
 	return t.err == nil
 }
 
 // apex adds what is at and directly below the zone's own name: dns-version, NS, the name servers' addresses. The name servers of a
 // reverse zone have their names, and so their addresses, in the cluster's zone.
-func (t *transferring) apex() {
-	z, apex := t.view.info, t.q.name.Name()
+func (t *transferWriter) apex() {
+	z, apex := t.zone.info, t.q.name.Name()
 	below := func(labels string) []byte { return append([]byte(labels), apex...) }
 	if !z.reverse { // the first message has room for it behind the SOA
 		version := append([]byte{byte(len(z.version))}, z.version...)
 		t.r.Reply.AddRaw(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, version)
 	}
-	snapshot := t.view.fronting(z, t.snapshot)
-	servers := t.view.fronts(t.r, snapshot, math.MaxInt)
+	snapshot := t.zone.fronting(z, t.snapshot)
+	servers := t.zone.fronts(t.r, snapshot, math.MaxInt)
 	for i := range servers {
 		n := &servers[i]
-		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Service().Owner()+z.servers))
+		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Service().Owner()+z.frontSVC))
 	}
 	if len(servers) == 0 {
 		t.add(apex, wire.TypeNS, []byte(z.ns))
@@ -172,7 +172,7 @@ func (t *transferring) apex() {
 		return
 	}
 	for _, typ := range addressTypes {
-		t.view.serverAddresses(t.r, snapshot, typ, math.MaxInt, func(addr netip.Addr) bool {
+		t.zone.serverAddresses(t.r, snapshot, typ, math.MaxInt, func(addr netip.Addr) bool {
 			return t.add(below(labelsNS), typ, addr.AsSlice())
 		})
 	}

@@ -200,7 +200,7 @@ func (u *upstream) overTCP(ctx context.Context, q query, edns bool) (*message, b
 		if err != nil {
 			return nil, false, err
 		}
-		m, hasOPT, err := u.converse(ctx, conn, q, edns)
+		m, hasOPT, err := u.roundTrip(ctx, conn, q, edns)
 		if err == nil {
 			u.idle.put(conn, time.Now())
 			return m, hasOPT, nil
@@ -242,7 +242,7 @@ func (u *upstream) connect(ctx context.Context) (conn net.Conn, reused bool, err
 }
 
 // converse sends the query over conn and reads the reply.
-func (u *upstream) converse(ctx context.Context, conn net.Conn, q query, edns bool) (*message, bool, error) {
+func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns bool) (*message, bool, error) {
 	defer u.limit(ctx, conn)()
 	id := randomID()
 	packet := q.pack(make([]byte, lengthSize, 512), id, edns)
@@ -285,24 +285,6 @@ func (u *upstream) down(maxFails int) bool { return maxFails > 0 && int(u.fails.
 func isLocal(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
 		errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, context.Canceled)
-}
-
-// reason is err in the words of an Extended DNS Error, without our own port.
-func (u *upstream) reason(err error) (wire.InfoCode, string) {
-	name := u.address.String()
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
-		return wire.NoReachableAuthority, name + " does not answer in time"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return wire.NetworkError, name + " refuses to be asked: nothing listens there"
-	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
-		return wire.NetworkError, name + " cannot be reached: no route"
-	case errors.Is(err, errMalformed) || errors.Is(err, errSpoofed):
-		return wire.InvalidData, name + " sent no usable reply"
-	case isLocal(err):
-		return wire.NetworkError, "this server is out of sockets"
-	}
-	return wire.NetworkError, "the connection to " + name + " failed"
 }
 
 // logPause is how long the same line about an upstream is not logged again.

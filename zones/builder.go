@@ -136,9 +136,9 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	u := &ServiceRecords{owner: string(b.owner), why: b.why}
+	r := &ServiceRecords{owner: string(b.owner), why: b.why}
 	if b.why != "" || len(b.drafts) == 0 {
-		return u, nil
+		return r, nil
 	}
 	b.sort()
 	b.blob = b.blob[:0]
@@ -149,9 +149,9 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 			b.blob = appendNode(b.blob, &b.drafts[at], b.offset)
 		}
 	}
-	u.blob = string(b.blob)
-	u.slots = index(u, len(b.order))
-	return u, nil
+	r.blob = string(b.blob)
+	r.slots = slotsOf(r, len(b.order))
+	return r, nil
 }
 
 // sort orders the names, and the records of each.

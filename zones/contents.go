@@ -6,9 +6,9 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 // false. Owners are absolute; owner and data are valid only during the call. What is synthesized has no records here.
 func (s *Snapshot) Contents(svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
 	var owner, data []byte
-	s.services.each(func(u *ServiceRecords) bool {
-		for n := range u.each {
-			owner = append(append(append(owner[:0], n.name...), u.owner...), svc...)
+	s.services.each(func(r *ServiceRecords) bool {
+		for n := range r.each {
+			owner = append(append(append(owner[:0], n.name...), r.owner...), svc...)
 			if len(owner) <= wire.MaxName && !n.contents(owner, &data, svc, yield) {
 				return false
 			}

@@ -113,7 +113,7 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	if !tx.changed {
 		return false
 	}
-	tx.unlist()
+	tx.removeGone()
 	next.serial = max(uint32(now.Unix()), next.serial+1)
 	x.current.Store(&next)
 	changed := make(chan struct{})
@@ -130,22 +130,22 @@ func (tx *Tx) SetSynced(kinds Kinds) {
 }
 
 // SetService puts u in the place of the service with its owner, and its PTR records with it. SetService takes ownership of u.
-func (tx *Tx) SetService(u *ServiceRecords) {
-	old := tx.snap.services.get([]byte(u.owner))
-	if old != nil && old.equal(u) {
+func (tx *Tx) SetService(r *ServiceRecords) {
+	old := tx.snap.services.get([]byte(r.owner))
+	if old != nil && old.equal(r) {
 		return
 	}
 	tx.changed = true
 	if old != nil {
-		u.owner, u.shared = old.owner, old.shared
+		r.owner, r.shared = old.owner, old.shared
 	} else {
-		self := u.owner
-		u.shared = &self
+		owner := r.owner
+		r.shared = &owner
 	}
-	tx.snap.services = tx.snap.services.put(u, tx.edit)
-	tx.repoint(old, u)
+	tx.snap.services = tx.snap.services.put(r, tx.edit)
+	tx.updatePTRs(old, r)
 	if old == nil {
-		tx.countService(u.owner, 1)
+		tx.countService(r.owner, 1)
 	}
 }
 
@@ -162,7 +162,7 @@ func (tx *Tx) DropService(namespace, service string) {
 	}
 	tx.changed = true
 	tx.snap.services = tx.snap.services.drop(owner, tx.edit)
-	tx.repoint(old, nil)
+	tx.updatePTRs(old, nil)
 	tx.countService(old.owner, -1)
 }
 

@@ -16,11 +16,11 @@ import (
 func anyService(t *rapid.T) *ServiceRecords {
 	var b Builder
 	b.Start(fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")), fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service")))
-	self := b.Name("")
+	owner := b.Name("")
 	if rapid.Bool().Draw(t, "clusterIP") {
-		b.Reverse(self, true)
-		b.Address(self, netip.AddrFrom4([4]byte{10, 96, 0, byte(rapid.IntRange(1, 5).Draw(t, "ip"))}))
-		b.SRV(self, 80, self)
+		b.Reverse(owner, true)
+		b.Address(owner, netip.AddrFrom4([4]byte{10, 96, 0, byte(rapid.IntRange(1, 5).Draw(t, "ip"))}))
+		b.SRV(owner, 80, owner)
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "endpoints") {
 		host := b.Name(fmt.Sprint("pod-", rapid.IntRange(0, 9).Draw(t, "host")))
@@ -36,11 +36,11 @@ func anyService(t *rapid.T) *ServiceRecords {
 	if rapid.IntRange(0, 9).Draw(t, "absent") == 0 {
 		b.NoNames("0 of 1 endpoints ready")
 	}
-	u, err := b.Build()
+	r, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return u
+	return r
 }
 
 // TestIndexEqualsRebuild holds an index after any sequence of changes to one that is built from what is left, forward and reverse.
@@ -64,9 +64,9 @@ func TestIndexEqualsRebuild(t *testing.T) {
 					objects[name] = rapid.Bool().Draw(t, "exists")
 					tx.SetNamespace(name, objects[name])
 				default:
-					u := anyService(t)
-					tx.SetService(u)
-					held[strings.TrimSuffix(wire.NameString([]byte(u.owner)), ".")] = u
+					r := anyService(t)
+					tx.SetService(r)
+					held[strings.TrimSuffix(wire.NameString([]byte(r.owner)), ".")] = r
 				}
 			}
 			changed := x.Update(time.Unix(1, 0), func(tx *Tx) {
@@ -85,8 +85,8 @@ func TestIndexEqualsRebuild(t *testing.T) {
 		}
 		fresh := NewIndex()
 		fresh.Update(time.Unix(1, 0), func(tx *Tx) {
-			for _, u := range held {
-				tx.SetService(u)
+			for _, r := range held {
+				tx.SetService(r)
 			}
 			for name, exists := range objects {
 				tx.SetNamespace(name, exists)
@@ -111,11 +111,11 @@ func TestNothingChangedNothingPublished(t *testing.T) {
 		var b Builder
 		b.Start("prod", "web")
 		b.Address(b.Name(""), netip.MustParseAddr("10.96.0.1"))
-		u, err := b.Build()
+		r, err := b.Build()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return u
+		return r
 	}
 	if !x.Update(time.Unix(9, 0), func(tx *Tx) { tx.SetService(service()) }) {
 		t.Error("a new service was not published")
@@ -137,8 +137,8 @@ func TestReverseOfSharedAddress(t *testing.T) {
 			host := b.Name("pod")
 			b.Reverse(host, false)
 			b.Address(host, shared)
-			u, _ := b.Build()
-			tx.SetService(u)
+			r, _ := b.Build()
+			tx.SetService(r)
 		}
 	})
 	if n := count(x, shared); n != 2 {
@@ -149,8 +149,8 @@ func TestReverseOfSharedAddress(t *testing.T) {
 		b.Start("prod", "c")
 		b.Reverse(b.Name(""), true)
 		b.Address(b.Name(""), shared)
-		u, _ := b.Build()
-		tx.SetService(u)
+		r, _ := b.Build()
+		tx.SetService(r)
 	})
 	if n := count(x, shared); n != 1 {
 		t.Errorf("%d records beside a cluster IP, want 1", n)

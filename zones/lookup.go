@@ -126,7 +126,7 @@ func (s *Snapshot) lookupNamespace(m *Match) {
 
 // findPort finds port.protocol below a service without their underscores, which queries may leave out of either: the node is that
 // of _port._protocol. Its parent without the underscore exists with it.
-func (u *ServiceRecords) findPort(n *Node, name *wire.QName, below int) bool {
+func (r *ServiceRecords) findPort(n *Node, name *wire.QName, below int) bool {
 	if below > 2 {
 		return false
 	}
@@ -143,13 +143,13 @@ func (u *ServiceRecords) findPort(n *Node, name *wire.QName, below int) bool {
 		full[size], full[size+1] = byte(len(label)+1), '_'
 		size += 2 + copy(full[size+2:], label)
 	}
-	return string(full[:size]) != labelZone && u.find(n, full[:size]) // _zone is no protocol
+	return string(full[:size]) != labelZone && r.find(n, full[:size]) // _zone is no protocol
 }
 
 // findZonal finds <zone>.pin._zone and <zone>.prefer._zone below a headless service that has zonal names, where the zone may be several
 // labels. A zone without endpoints exists and is empty under pin, and has all endpoints under prefer.
-func (u *ServiceRecords) findZonal(m *Match, name *wire.QName, below int) bool {
-	if below < 3 || string(name.Between(below-1, below)) != labelZone || !u.find(&m.Node, name.Between(below-1, below)) {
+func (r *ServiceRecords) findZonal(m *Match, name *wire.QName, below int) bool {
+	if below < 3 || string(name.Between(below-1, below)) != labelZone || !r.find(&m.Node, name.Between(below-1, below)) {
 		return false
 	}
 	directive := string(name.Between(below-2, below-1))
@@ -162,11 +162,11 @@ func (u *ServiceRecords) findZonal(m *Match, name *wire.QName, below int) bool {
 	}
 	size += copy(m.scratch[size:], labelPin+labelZone)
 	switch {
-	case u.find(&m.Node, m.scratch[:size]) && !m.Node.Empty():
+	case r.find(&m.Node, m.scratch[:size]) && !m.Node.Empty():
 	case directive == labelPrefer:
-		u.find(&m.Node, nil)
+		r.find(&m.Node, nil)
 	default:
-		m.Node = Node{service: u}
+		m.Node = Node{service: r}
 	}
 	return true
 }

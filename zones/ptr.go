@@ -15,13 +15,13 @@ type PTR struct {
 }
 
 // pointerCluster says that the address is a cluster IP of the service: it wins over endpoints.
-const pointerCluster = 0x80
+const ptrCluster = 0x80
 
 // appendPointer appends the record of an address of n.
-func appendPointer(record []byte, addr netip.Addr, n *Node) []byte {
+func appendPTR(record []byte, addr netip.Addr, n *Node) []byte {
 	head := byte(addr.BitLen() / 8)
 	if n.flags&flagCluster != 0 {
-		head |= pointerCluster
+		head |= ptrCluster
 	}
 	return append(appendAddr(append(record, head), addr), n.name...)
 }
@@ -43,9 +43,9 @@ func (p *PTR) sum() uint64          { return hashString(p.addr()) }
 // addr is the octets of the address, four or sixteen.
 func (p *PTR) addr() string { return p.record[1 : 1+p.size()] }
 
-func (p *PTR) size() int { return int(p.record[0] &^ pointerCluster) }
+func (p *PTR) size() int { return int(p.record[0] &^ ptrCluster) }
 
-func (p *PTR) cluster() bool { return p.record[0]&pointerCluster != 0 }
+func (p *PTR) cluster() bool { return p.record[0]&ptrCluster != 0 }
 
 // Host is the labels of the target below its service, in wire form without a root label; "" for the service itself. The target is
 // Host, Service and svc.<zone>.
@@ -104,7 +104,7 @@ func (p *PTR) without(gone map[removal]struct{}) *PTR {
 }
 
 // pointers walks the PTR records that a service implies, in the order of name and address, without making them.
-type pointers struct {
+type ptrWalk struct {
 	service *ServiceRecords
 	at      int // offset of the next node
 	node    Node
@@ -112,7 +112,7 @@ type pointers struct {
 }
 
 // next is the next address with a PTR record to node; ok is false at the end.
-func (w *pointers) next() (addr netip.Addr, ok bool) {
+func (w *ptrWalk) next() (addr netip.Addr, ok bool) {
 	for {
 		v4 := len(w.node.a) / sizeA
 		switch {
@@ -135,8 +135,8 @@ func (w *pointers) next() (addr netip.Addr, ok bool) {
 }
 
 // repoint changes the PTR records from those of old to those of new, either of which may be nil. Records in both stay as they are.
-func (tx *Tx) repoint(old, new *ServiceRecords) {
-	o, n := pointers{service: old}, pointers{service: new}
+func (tx *Tx) updatePTRs(old, new *ServiceRecords) {
+	o, n := ptrWalk{service: old}, ptrWalk{service: new}
 	oldAddr, oldOK := o.next()
 	newAddr, newOK := n.next()
 	for oldOK || newOK {
@@ -150,10 +150,10 @@ func (tx *Tx) repoint(old, new *ServiceRecords) {
 			order = compare(&o, oldAddr, &n, newAddr)
 		}
 		if order < 0 {
-			tx.unpoint(oldAddr, &o.node)
+			tx.removePTR(oldAddr, &o.node)
 		}
 		if order > 0 {
-			tx.point(newAddr, &n.node)
+			tx.addPTR(newAddr, &n.node)
 		}
 		if order <= 0 {
 			oldAddr, oldOK = o.next()
@@ -165,13 +165,13 @@ func (tx *Tx) repoint(old, new *ServiceRecords) {
 }
 
 // compare is the order in which pointers.next yields.
-func compare(o *pointers, oldAddr netip.Addr, n *pointers, newAddr netip.Addr) int {
+func compare(o *ptrWalk, oldAddr netip.Addr, n *ptrWalk, newAddr netip.Addr) int {
 	return cmp.Or(strings.Compare(o.node.name, n.node.name), cmp.Compare(o.node.flags, n.node.flags), oldAddr.Compare(newAddr))
 }
 
 // point adds a PTR record. One that this change has taken away before stays where it is.
-func (tx *Tx) point(addr netip.Addr, n *Node) {
-	tx.record = appendPointer(tx.record[:0], addr, n)
+func (tx *Tx) addPTR(addr netip.Addr, n *Node) {
+	tx.record = appendPTR(tx.record[:0], addr, n)
 	add := &PTR{record: string(tx.record), service: n.service.shared}
 	back := removal{add.record, *add.service}
 	if _, ok := tx.gone[back]; ok {
@@ -184,8 +184,8 @@ func (tx *Tx) point(addr netip.Addr, n *Node) {
 
 // unpoint takes a PTR record away. Its list is walked at the end of the change, by unlist, so that a change which removes very many
 // services of one address walks it once.
-func (tx *Tx) unpoint(addr netip.Addr, n *Node) {
-	tx.record = appendPointer(tx.record[:0], addr, n)
+func (tx *Tx) removePTR(addr netip.Addr, n *Node) {
+	tx.record = appendPTR(tx.record[:0], addr, n)
 	if tx.gone == nil {
 		tx.gone = map[removal]struct{}{}
 	}
@@ -193,7 +193,7 @@ func (tx *Tx) unpoint(addr netip.Addr, n *Node) {
 }
 
 // unlist takes the records that are gone out of their lists. The first of an address takes the others of it along.
-func (tx *Tx) unlist() {
+func (tx *Tx) removeGone() {
 	for r := range tx.gone {
 		key := []byte((&PTR{record: r.record}).addr())
 		if list := tx.snap.reverse.get(key).without(tx.gone); list == nil {

@@ -32,8 +32,8 @@ func dropAll(x *Index, n int) {
 
 func setAll(x *Index, units []*ServiceRecords) {
 	x.Update(time.Unix(1, 0), func(tx *Tx) {
-		for _, u := range units {
-			tx.SetService(u)
+		for _, r := range units {
+			tx.SetService(r)
 		}
 	})
 }

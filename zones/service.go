@@ -19,19 +19,19 @@ type ServiceRecords struct {
 // slot finds one node of ServiceRecords.
 type slot struct{ hash, at uint32 }
 
-func (u *ServiceRecords) is(owner []byte) bool            { return u.owner == string(owner) }
-func (u *ServiceRecords) same(other *ServiceRecords) bool { return u.owner == other.owner }
-func (u *ServiceRecords) sum() uint64                     { return hashString(u.owner) }
+func (r *ServiceRecords) is(owner []byte) bool            { return r.owner == string(owner) }
+func (r *ServiceRecords) same(other *ServiceRecords) bool { return r.owner == other.owner }
+func (r *ServiceRecords) sum() uint64                     { return hashString(r.owner) }
 
 // Owner is the labels of the service and its namespace in wire form, without a root label.
-func (u *ServiceRecords) Owner() string { return u.owner }
+func (r *ServiceRecords) Owner() string { return r.owner }
 
 // Why is why the service has no names, "" when it has some.
-func (u *ServiceRecords) Why() string { return u.why }
+func (r *ServiceRecords) Why() string { return r.why }
 
 // equal reports whether u and other say the same.
-func (u *ServiceRecords) equal(other *ServiceRecords) bool {
-	return u.owner == other.owner && u.blob == other.blob && u.why == other.why
+func (r *ServiceRecords) equal(other *ServiceRecords) bool {
+	return r.owner == other.owner && r.blob == other.blob && r.why == other.why
 }
 
 // flags of a node.
@@ -90,19 +90,19 @@ func (n *Node) SRV(i int) (fixed [6]byte, target Node) {
 func (n *Node) Empty() bool { return n.a == "" && n.aaaa == "" && n.srv == "" && n.cname == "" }
 
 // find reads the node called name (labels below the service) into n.
-func (u *ServiceRecords) find(n *Node, name []byte) bool {
+func (r *ServiceRecords) find(n *Node, name []byte) bool {
 	h := uint32(hash(name))
-	low, high := 0, len(u.slots)
+	low, high := 0, len(r.slots)
 	for low < high {
 		mid := int(uint(low+high) >> 1)
-		if u.slots[mid].hash < h {
+		if r.slots[mid].hash < h {
 			low = mid + 1
 		} else {
 			high = mid
 		}
 	}
-	for ; low < len(u.slots) && u.slots[low].hash == h; low++ {
-		u.read(n, int(u.slots[low].at))
+	for ; low < len(r.slots) && r.slots[low].hash == h; low++ {
+		r.read(n, int(r.slots[low].at))
 		if n.name == string(name) {
 			return true
 		}
@@ -112,31 +112,31 @@ func (u *ServiceRecords) find(n *Node, name []byte) bool {
 }
 
 // read decodes the node at offset at of the blob into n, and returns the offset behind it.
-func (u *ServiceRecords) read(n *Node, at int) int {
-	n.service = u
-	size := int(u.blob[at])
-	n.name = u.blob[at+1 : at+1+size]
+func (r *ServiceRecords) read(n *Node, at int) int {
+	n.service = r
+	size := int(r.blob[at])
+	n.name = r.blob[at+1 : at+1+size]
 	at += 1 + size
-	n.flags = u.blob[at]
+	n.flags = r.blob[at]
 	at++
 	if n.flags&flagCNAME != 0 {
-		size = int(u.blob[at])
+		size = int(r.blob[at])
 		n.a, n.aaaa, n.srv = "", "", ""
-		n.cname = u.blob[at+1 : at+1+size]
+		n.cname = r.blob[at+1 : at+1+size]
 		return at + 1 + size
 	}
 	n.cname = ""
-	n.a, at = u.packed(at, sizeA)
-	n.aaaa, at = u.packed(at, sizeAAAA)
-	n.srv, at = u.packed(at, sizeSRV)
+	n.a, at = r.packed(at, sizeA)
+	n.aaaa, at = r.packed(at, sizeAAAA)
+	n.srv, at = r.packed(at, sizeSRV)
 	return at
 }
 
 // packed reads a count and that many items of size octets.
-func (u *ServiceRecords) packed(at, size int) (string, int) {
+func (r *ServiceRecords) packed(at, size int) (string, int) {
 	count, shift := 0, 0
 	for {
-		c := u.blob[at]
+		c := r.blob[at]
 		at++
 		count |= int(c&0x7f) << shift
 		if c < 0x80 {
@@ -145,14 +145,14 @@ func (u *ServiceRecords) packed(at, size int) (string, int) {
 		shift += 7
 	}
 	end := at + count*size
-	return u.blob[at:end], end
+	return r.blob[at:end], end
 }
 
 // each calls yield with every node in the order of their names, the service itself first. The node is reused.
-func (u *ServiceRecords) each(yield func(*Node) bool) {
+func (r *ServiceRecords) each(yield func(*Node) bool) {
 	var n Node
-	for at := 0; at < len(u.blob); {
-		at = u.read(&n, at)
+	for at := 0; at < len(r.blob); {
+		at = r.read(&n, at)
 		if !yield(&n) {
 			return
 		}
@@ -189,11 +189,11 @@ func appendNode(blob []byte, n *draft, offset []uint32) []byte {
 }
 
 // index makes the slots of a blob.
-func index(u *ServiceRecords, count int) []slot {
+func slotsOf(r *ServiceRecords, count int) []slot {
 	slots := make([]slot, 0, count)
 	var n Node
-	for at := 0; at < len(u.blob); {
-		next := u.read(&n, at)
+	for at := 0; at < len(r.blob); {
+		next := r.read(&n, at)
 		slots = append(slots, slot{uint32(hashString(n.name)), uint32(at)})
 		at = next
 	}

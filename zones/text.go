@@ -23,14 +23,14 @@ func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	for _, name := range s.sortedNamespaces() {
 		fmt.Fprintf(w, "; %s%s exists, without records\n", wire.NameString([]byte(name)), "svc."+zone)
 	}
-	for _, u := range s.sortedServices() {
-		w.service(u)
+	for _, r := range s.sortedServices() {
+		w.service(r)
 	}
 	for _, p := range s.sortedPods() {
 		w.pod(p)
 	}
 	for _, p := range s.sortedPTRs() {
-		w.pointers(p)
+		w.ptrs(p)
 	}
 	return w.Flush()
 }
@@ -62,11 +62,11 @@ func (w *text) absolute(labels string) string {
 	return wire.NameString([]byte(labels)) + "svc." + w.zone
 }
 
-func (w *text) service(u *ServiceRecords) {
-	if u.why != "" {
-		fmt.Fprintf(w, "; %s has no names: %s\n", w.absolute(u.owner), u.why)
+func (w *text) service(r *ServiceRecords) {
+	if r.why != "" {
+		fmt.Fprintf(w, "; %s has no names: %s\n", w.absolute(r.owner), r.why)
 	}
-	for n := range u.each {
+	for n := range r.each {
 		w.node(n)
 	}
 }
@@ -105,7 +105,7 @@ func (w *text) pod(p *podAddress) {
 	w.record(label+"."+wire.NameString([]byte(namespace))+"pod."+w.zone, typ, addr.String())
 }
 
-func (w *text) pointers(p *PTR) {
+func (w *text) ptrs(p *PTR) {
 	var targets []string
 	owner := reverseName(p.Address())
 	for ; p != nil; p = p.Next() {
@@ -134,9 +134,9 @@ func (s *Snapshot) sortedServices() []*ServiceRecords {
 }
 
 // split is the labels of the service and of its namespace.
-func (u *ServiceRecords) split() (service, namespace string) {
-	end := 1 + int(u.owner[0])
-	return u.owner[1:end], u.owner[end+1:]
+func (r *ServiceRecords) split() (service, namespace string) {
+	end := 1 + int(r.owner[0])
+	return r.owner[1:end], r.owner[end+1:]
 }
 
 // sortedNamespaces are the labels of namespaces in wire form.

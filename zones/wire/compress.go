@@ -9,10 +9,10 @@ type Offset uint16
 const AtQName Offset = HeaderSize
 
 // MaxPointer is the largest offset a compression pointer can hold.
-const MaxPointer = 0x3fff
+const maxPointer = 0x3fff
 
 // targets are the places of the names written last, which the next one may share its end with: those of one zone share most of it.
-type targets struct {
+type recentNames struct {
 	at  [2]Offset
 	new [MaxName + 1]byte // the name to be written
 }
@@ -22,15 +22,15 @@ func (r *Reply) Suffix(owner Offset, skip int) Offset {
 	if owner == 0 {
 		return 0
 	}
-	at := r.resolve(int(owner))
+	at := r.followPointers(int(owner))
 	for range skip {
-		at = r.resolve(at + 1 + int(r.buf[at]))
+		at = r.followPointers(at + 1 + int(r.buf[at]))
 	}
 	return Offset(at)
 }
 
 // resolve is where the label at offset at of the message stands, behind the pointer if there is one. Pointers of ours lead backwards.
-func (r *Reply) resolve(at int) int {
+func (r *Reply) followPointers(at int) int {
 	for r.buf[at] >= 0xc0 {
 		at = int(r.buf[at]&0x3f)<<8 | int(r.buf[at+1])
 	}
@@ -38,9 +38,9 @@ func (r *Reply) resolve(at int) int {
 }
 
 // places finds where the labels of the name at offset at of the message stand, its root label not counted.
-func (r *Reply) places(at int, offsets *[128]uint16) int {
+func (r *Reply) labelOffsets(at int, offsets *[128]uint16) int {
 	n := 0
-	for at = r.resolve(at); r.buf[at] != 0; at = r.resolve(at + 1 + int(r.buf[at])) {
+	for at = r.followPointers(at); r.buf[at] != 0; at = r.followPointers(at + 1 + int(r.buf[at])) {
 		offsets[n] = uint16(at)
 		n++
 	}
@@ -49,7 +49,7 @@ func (r *Reply) places(at int, offsets *[128]uint16) int {
 
 // shorten is name, in wire form, without the end that it shares with an earlier name, and where that end stands; the place is 0 when
 // nothing is shared. Letters are compared as they are: a name inside a record does not take the question's case.
-func (r *Reply) shorten(name []byte) (head []byte, end Offset) {
+func (r *Reply) compress(name []byte) (head []byte, end Offset) {
 	var starts, offsets [128]uint16
 	labels := 0
 	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
@@ -57,11 +57,11 @@ func (r *Reply) shorten(name []byte) (head []byte, end Offset) {
 		labels++
 	}
 	head = name
-	for i, at := range [...]Offset{AtQName, r.targets.at[0], r.targets.at[1]} {
+	for i, at := range [...]Offset{AtQName, r.recent.at[0], r.recent.at[1]} {
 		if at == 0 || i == 0 && r.query.question == 0 {
 			continue
 		}
-		have := r.places(int(at), &offsets)
+		have := r.labelOffsets(int(at), &offsets)
 		shared := 0
 		for shared < labels && shared < have && r.sameLabel(int(offsets[have-1-shared]), name[starts[labels-1-shared]:]) {
 			shared++
@@ -81,9 +81,9 @@ func (r *Reply) sameLabel(at int, name []byte) bool {
 
 // remember keeps the place of a name for the names to come.
 func (r *Reply) remember(at int) Offset {
-	if at > MaxPointer {
+	if at > maxPointer {
 		return 0
 	}
-	r.targets.at[1], r.targets.at[0] = r.targets.at[0], Offset(at)
+	r.recent.at[1], r.recent.at[0] = r.recent.at[0], Offset(at)
 	return Offset(at)
 }

@@ -7,7 +7,7 @@ import (
 
 // Fold copies src, a name in wire form, to dst with ASCII letters in lower case (RFC 4343 section 3). A length octet is below 64
 // and so never looks like a letter.
-func Fold(dst, src []byte) {
+func fold(dst, src []byte) {
 	for i, c := range src {
 		if c-'A' < 26 {
 			c += 'a' - 'A'
@@ -156,7 +156,7 @@ func UnpackName(name *[MaxName + 1]byte, message []byte, at int) (size, next int
 			if at+1+c > len(message) || size+1+c >= MaxName {
 				return 0, 0, false
 			}
-			Fold(name[size:size+1+c], message[at:at+1+c])
+			fold(name[size:size+1+c], message[at:at+1+c])
 			size += 1 + c
 			at += 1 + c
 		case c >= 0xc0:

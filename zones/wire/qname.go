@@ -33,7 +33,7 @@ func (n *QName) Set(data []byte) (size int, ok bool) {
 	}
 	size++
 	n.size = size
-	Fold(n.name[:size], data[:size])
+	fold(n.name[:size], data[:size])
 	return size, true
 }
 

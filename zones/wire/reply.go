@@ -39,7 +39,7 @@ type Reply struct {
 	section int       // index in counts
 	full    bool      // something was left out: nothing more is added to this section or a later one
 	ednsUDP uint16    // our own UDP payload size
-	targets targets
+	recent  recentNames
 }
 
 // Section numbers for At.
@@ -55,7 +55,7 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.query, r.limit, r.ednsUDP = q, limit, udpSize
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
 	r.counts, r.section, r.full = [3]uint16{}, Answer, false
-	r.targets.at = [2]Offset{}
+	r.recent.at = [2]Offset{}
 	r.flags = FlagQR | q.Flags&(maskOpcode|FlagRD|FlagCD)
 	if q.EDNS {
 		r.limit -= optSize
@@ -167,11 +167,11 @@ func (r *Reply) AddName(owner Offset, typ Type, ttl uint32, head []byte, parts .
 		if size+len(part) > MaxName {
 			return 0, true
 		}
-		size += copy(r.targets.new[size:], part)
+		size += copy(r.recent.new[size:], part)
 	}
-	name, end := r.targets.new[:size], Offset(0)
+	name, end := r.recent.new[:size], Offset(0)
 	if typ != TypeSRV {
-		name, end = r.shorten(name)
+		name, end = r.compress(name)
 	}
 	size = len(head) + len(name)
 	if end != 0 {
@@ -205,7 +205,7 @@ func (r *Reply) AddSOA(owner Offset, zone []byte, ttl uint32, mname, rname strin
 	if owner == 0 {
 		return true
 	}
-	head, end := r.shorten(zone)
+	head, end := r.compress(zone)
 	size := len(mname) + len(head) + len(rname) + 2 + 20
 	if end != 0 {
 		size += 2
@@ -219,7 +219,7 @@ func (r *Reply) AddSOA(owner Offset, zone []byte, ttl uint32, mname, rname strin
 	if end != 0 {
 		r.buf = append(r.buf, 0xc0|byte(end>>8), byte(end))
 	}
-	if len(head) == 0 || at > MaxPointer {
+	if len(head) == 0 || at > maxPointer {
 		at = int(end)
 	}
 	if at == 0 {

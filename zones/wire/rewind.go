@@ -9,18 +9,18 @@ type Mark struct {
 	flags   uint16
 	rcode   Rcode
 	full    bool
-	targets [2]Offset
+	recent  [2]Offset
 }
 
 // Mark is the present state of the reply.
 func (r *Reply) Mark() Mark {
-	return Mark{len(r.buf), r.limit, r.counts, r.section, r.flags, r.Rcode, r.full, r.targets.at}
+	return Mark{len(r.buf), r.limit, r.counts, r.section, r.flags, r.Rcode, r.full, r.recent.at}
 }
 
 // Rewind takes back what was written since m: records, flags, the rcode, and the Extended DNS Error.
 func (r *Reply) Rewind(m Mark) {
 	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit, m.counts, m.section
-	r.flags, r.Rcode, r.full, r.targets.at = m.flags, m.rcode, m.full, m.targets
+	r.flags, r.Rcode, r.full, r.recent.at = m.flags, m.rcode, m.full, m.recent
 	r.Ext, r.textLen = false, 0
 }
 
@@ -79,18 +79,18 @@ func each(message []byte, m Mark, placed int, counts [3]uint16, visit func(*Writ
 func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)) []byte {
 	scratch = append(scratch[:0], r.buf...)
 	counts := r.counts
-	r.buf, r.limit, r.counts, r.section, r.full, r.targets.at = r.buf[:m.size], m.limit, m.counts, m.section, m.full, m.targets
+	r.buf, r.limit, r.counts, r.section, r.full, r.recent.at = r.buf[:m.size], m.limit, m.counts, m.section, m.full, m.recent
 	each(scratch, m, placed, counts, func(w *Written) bool {
 		change(w)
 		r.Begin(w.Section)
-		return r.addShort(w)
+		return r.addCompressed(w)
 	})
 	return scratch
 }
 
 // addShort adds a record whose owner shares its end with an earlier name where it can.
-func (r *Reply) addShort(w *Written) bool {
-	head, end := r.shorten(w.Owner)
+func (r *Reply) addCompressed(w *Written) bool {
+	head, end := r.compress(w.Owner)
 	var owner [MaxName + 1]byte
 	name := append(owner[:0], head...)
 	if end != 0 {

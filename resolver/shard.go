@@ -29,8 +29,8 @@ func (h *half) init(capacity, shards int) {
 }
 
 // postpone keeps entries that could not be refreshed from being tried with every query (RFC 8767 section 4, failure recheck timer).
-func (s *shard) postpone(key, typed uint64, name string, now time.Time) {
-	for i, at := range [...]uint64{typed, typed, key} {
+func (s *shard) postpone(nameHash, typeHash uint64, name string, now time.Time) {
+	for i, at := range [...]uint64{typeHash, typeHash, nameHash} {
 		if e, ok := s.halves[min(i, 1)].lru.Peek(at); ok && e.name == name {
 			e.retry = now.Add(staleRecheck)
 		}
@@ -38,29 +38,29 @@ func (s *shard) postpone(key, typed uint64, name string, now time.Time) {
 }
 
 // put adds e and makes room for it: the largest message fits into the smallest budget.
-func (s *shard) put(k kind, key uint64, e *entry) {
+func (s *shard) put(k kind, hash uint64, e *entry) {
 	h := &s.halves[k]
-	if old, ok := h.lru.Peek(key); ok {
+	if old, ok := h.lru.Peek(hash); ok {
 		e.seen, e.hits = old.seen, old.hits
-		h.lru.Remove(key)
+		h.lru.Remove(hash)
 	}
 	for h.lru.Len() > 0 && h.size+e.size() > h.budget {
 		h.lru.RemoveOldest()
 		s.counts.Evictions[k]++
 	}
 	h.size += e.size()
-	if h.lru.Add(key, e) {
+	if h.lru.Add(hash, e) {
 		s.counts.Evictions[k]++
 	}
 }
 
 // drop takes out what e contradicts, at other places than its own.
-func (s *shard) drop(key, typed uint64, e *entry) {
-	half, at := e.place(key, typed)
+func (s *shard) drop(nameHash, typeHash uint64, e *entry) {
+	half, at := e.place(nameHash, typeHash)
 	if half != success {
-		s.halves[success].lru.Remove(typed)
+		s.halves[success].lru.Remove(typeHash)
 	}
-	for _, other := range [...]uint64{typed, key, typed ^ failureKey} {
+	for _, other := range [...]uint64{typeHash, nameHash, typeHash ^ failureSalt} {
 		if half != denial || other != at {
 			s.halves[denial].lru.Remove(other)
 		}

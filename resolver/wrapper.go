@@ -4,8 +4,8 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 
 // wrapper is a step that changes the question on its way in and sees the answer on its way out, such as rewrite. It stands in the request
 // from the moment that it lets the question through.
-type wrapper struct {
-	step  wrapping
+type wrapped struct {
+	by    wrapper
 	mark  wire.Mark // the reply before the question
 	asked question  // as it was, but for the name: that is the client's, or stands in the reply at its owner
 	links int       // aliases that had been followed
@@ -18,33 +18,33 @@ type wrapper struct {
 
 // wrapping is what surrounds the steps. after sees the answer, finished, and may change it, or make Request.question another one and report
 // true: then that is asked, and after sees its answer too.
-type wrapping interface {
-	after(r *Request, w *wrapper, res result) (again bool)
+type wrapper interface {
+	after(r *Request, w *wrapped, res result) (again bool)
 }
 
 // wrap remembers the question as it is for step.
-func (r *Request) wrap(step wrapping, q *question) *wrapper {
+func (r *Request) wrap(by wrapper, q *question) *wrapped {
 	asked := *q
 	asked.name = nil // it may be another request's by then
-	r.around = append(r.around, wrapper{step: step, mark: r.Reply.Mark(), asked: asked, links: r.links})
-	return &r.around[len(r.around)-1]
+	r.wrapped = append(r.wrapped, wrapped{by: by, mark: r.Reply.Mark(), asked: asked, links: r.links})
+	return &r.wrapped[len(r.wrapped)-1]
 }
 
 // unwrap lets what surrounds the steps see the answer, the innermost first. It reports whether another question is to be asked.
 func (r *Request) unwrap(res result) (again bool) {
-	for last := len(r.around) - 1; last >= 0; last-- {
-		if w := &r.around[last]; w.step.after(r, w, res) {
+	for last := len(r.wrapped) - 1; last >= 0; last-- {
+		if w := &r.wrapped[last]; w.by.after(r, w, res) {
 			return true
 		}
-		r.around = r.around[:last]
+		r.wrapped = r.wrapped[:last]
 	}
 	return false
 }
 
 // repeat takes the reply and the question back to what they were when w let the question through.
-func (r *Request) repeat(w *wrapper) *question {
+func (r *Request) repeat(w *wrapped) *question {
 	r.Reply.Rewind(w.mark)
-	r.links, r.stale = w.links, nil
+	r.links, r.fallback = w.links, nil
 	q := &r.question
 	*q = w.asked
 	if q.asked {

@@ -1,0 +1,104 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Why a question has no answer: the texts of Extended DNS Errors (RFC 8914), for the people who read them in dig or in the query log.
+// The texts of absences in a cluster are in explain, those of an upstream that gave no reply in (*upstream).reason.
+const (
+	edeClass            = "only class IN is served"
+	edeNoBlock          = "no server block has a zone for this name"
+	edeNoForward        = "no zone here has this name, and the server block does not forward it"
+	edeBlocked          = "this client may not ask for this name (directive acl)"
+	edeFiltered         = "records of this name are kept from this client (directive acl)"
+	edeAliases          = "the chain of aliases is a loop or has more than 10 links"
+	edeUnsynced         = "the cluster has not been read yet"
+	edeTransferRefused  = "this client may not transfer this zone (directive transfer)"
+	edeTransferDatagram = "AXFR needs TCP"
+	edeHostsNoName      = "hosts: no entry has this name, and without fallthrough nothing else is asked"
+	edeHostsNoData      = "hosts: the name has no records of this type"
+	edeRewriteQuestion  = "rewrite: the new name is not a domain name"
+	edeRewriteAnswer    = "rewrite: a name in the answer is no domain name any more"
+	edeStale            = "the answer is older than its TTL; upstream is being asked again or does not answer"
+	edeMaxConcurrent    = "too many queries are being forwarded (forward option max_concurrent)"
+	edeUpstreamsDown    = "all upstreams are down by their health checks"
+	edeForwardLoop      = "forwarding loop: what is forwarded comes back to this server (see its log)"
+	edeLoopProbe        = "forwarding loop: this query was sent by this server itself"
+	edeShutdown         = "shutting down"
+)
+
+// explain attaches, to an authoritative answer without records, why there are none (RFC 8914, info code 0).
+func (r *Request) explain(m *zones.Match) {
+	reply := &r.Reply
+	switch {
+	case m.Outcome == zones.Empty || m.Outcome == zones.Found && m.Node.Service() != nil && m.Node.Empty():
+		reply.Explain(wire.Other, "the name exists, without records of its own")
+	case m.Outcome != zones.Missing:
+		reply.Explain(wire.Other, "the name exists, without records of this type")
+	case m.Why == zones.NoNames:
+		reply.Explain(wire.Other, m.Node.Service().Why())
+	case m.Why == zones.PodsOff:
+		reply.Explain(wire.Other, "names of pods are disabled (kubernetes option pods)")
+	case m.Why == zones.NoAddress:
+		reply.Explain(wire.Other, "no service or endpoint has this address")
+	case m.Why == zones.NotAName:
+		reply.Explain(wire.Other, "not a name the Kubernetes DNS schema defines")
+	default:
+		r.explainObject(m)
+	}
+}
+
+// explainObject says which namespace, service or pod is not there.
+func (r *Request) explainObject(m *zones.Match) {
+	reply := &r.Reply
+	if m.Service == nil {
+		reply.Explain(wire.Other, "namespace ")
+		reply.ExplainName(m.Namespace)
+		switch m.Why {
+		case zones.NoNamespace:
+			reply.ExplainMore(": not found")
+		case zones.NotAnAddress:
+			reply.ExplainMore(": a pod's name is its address with dashes")
+		case zones.NoPod:
+			reply.ExplainMore(": no live pod has this address")
+		}
+		return
+	}
+	reply.Explain(wire.Other, "service ")
+	reply.ExplainName(m.Namespace)
+	reply.ExplainMore("/")
+	reply.ExplainName(m.Service)
+	switch m.Why {
+	case zones.NoNamespace:
+		reply.ExplainMore(": the namespace does not exist")
+	case zones.NoService:
+		reply.ExplainMore(": not found")
+	case zones.NoEndpoint:
+		reply.ExplainMore(": no such endpoint or named port")
+	}
+}
+
+// reason is err in the words of an Extended DNS Error, without our own port.
+func (u *upstream) reason(err error) (wire.InfoCode, string) {
+	name := u.address.String()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
+		return wire.NoReachableAuthority, name + " does not answer in time"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return wire.NetworkError, name + " refuses to be asked: nothing listens there"
+	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
+		return wire.NetworkError, name + " cannot be reached: no route"
+	case errors.Is(err, errMalformed) || errors.Is(err, errSpoofed):
+		return wire.InvalidData, name + " sent no usable reply"
+	case isLocal(err):
+		return wire.NetworkError, "this server is out of sockets"
+	}
+	return wire.NetworkError, "the connection to " + name + " failed"
+}
