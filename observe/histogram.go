@@ -2,14 +2,14 @@ package observe
 
 import "slices"
 
-// MaxBounds is the most bounds that the buckets of a Histogram have.
+// MaxBounds is the largest number of bounds of a Histogram.
 const MaxBounds = 24
 
-// Histogram counts values by buckets. The bounds are kept by its owner, in ascending order and the unit of the values: one list serves many
-// histograms. It is a plain value; its owner locks it.
+// Histogram counts values by buckets. Its owner keeps the bounds, in ascending order and in the unit of the values:
+// many histograms can share one list of bounds. It is a plain value; its owner locks it.
 type Histogram struct {
-	Counts [MaxBounds + 1]uint64 // up to each bound and above the one before; behind the last bound, what is above all
-	Sum    int64                 // of the values
+	Counts [MaxBounds + 1]uint64 // values up to each bound; behind the last bound, values above all bounds
+	Sum    int64                 // sum of the values
 }
 
 // Observe counts value.
@@ -22,7 +22,7 @@ func (h *Histogram) Observe(bounds []int64, value int64) {
 	h.Sum += value
 }
 
-// Add counts all that other has counted, with the same bounds.
+// Add adds the counts of other, which has the same bounds.
 func (h *Histogram) Add(other *Histogram) {
 	for i, n := range other.Counts {
 		h.Counts[i] += n
@@ -30,7 +30,7 @@ func (h *Histogram) Add(other *Histogram) {
 	h.Sum += other.Sum
 }
 
-// Total is how many values were counted.
+// Total is the number of values.
 func (h *Histogram) Total() (n uint64) {
 	for _, count := range h.Counts {
 		n += count
@@ -38,7 +38,7 @@ func (h *Histogram) Total() (n uint64) {
 	return n
 }
 
-// Doubling is count bounds, the first one and each next twice as large.
+// Doubling is count bounds: the first one, and each next one twice as large.
 func Doubling(first int64, count int) []int64 {
 	bounds := slices.Repeat([]int64{first}, count)
 	for i := range bounds {

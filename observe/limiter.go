@@ -5,14 +5,16 @@ import (
 	"time"
 )
 
-// Limiter keeps a line that would be logged again and again to one in a while. The zero Limiter is ready; any number of goroutines may use it.
+// Limiter lets a repeated log line through once in a while. The zero Limiter is ready to use; any number of goroutines
+// may use it.
 type Limiter struct {
 	mu      sync.Mutex
 	next    time.Time
 	omitted int
 }
 
-// Allow reports whether the line is to be logged now, and how many were not since the last one. After it, none is for the time of pause.
+// Allow reports whether to log the line now, and how many lines it has held back since the last one. Then it allows no
+// line until pause has passed.
 func (l *Limiter) Allow(now time.Time, pause time.Duration) (omitted int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// acls says which clients may ask what (directive acl), for the questions of one block.
+// acls decides which clients may ask what (directive acl), for one server block.
 type acls struct {
 	lists   []acl
 	allowed atomic.Uint64
@@ -19,15 +19,15 @@ type acls struct {
 // acl is one directive.
 type acl struct {
 	zones zones.Set
-	names []string // of zones, by index
+	names []string // by index in zones
 	rules []ACLRule
-	zone  []aclZone
+	zone  []aclZone // by index in zones
 }
 
-// aclZone counts for one zone of a directive, by ACLAction.
+// aclZone counts decisions for one zone of a directive, by ACLAction.
 type aclZone [ACLDrop + 1]atomic.Uint64
 
-// aclView is a directive as it is responsible for the names of one scope.
+// aclRules are the rules of one directive for the names of a scope.
 type aclRules struct {
 	rules  []ACLRule
 	counts *aclZone
@@ -46,7 +46,7 @@ func newACLs(options []ACL) (*acls, error) {
 	return a, nil
 }
 
-// views are the directives for names in zone, in the order of the file.
+// rules are those for names in zone, in the order of the file.
 func (a *acls) rules(zone *wire.QName) (all []*aclRules) {
 	for i := range a.lists {
 		list := &a.lists[i]
@@ -57,17 +57,17 @@ func (a *acls) rules(zone *wire.QName) (all []*aclRules) {
 	return all
 }
 
-// check decides on q: the first rule that matches does.
+// check applies the first rule that matches q.
 func (a *acls) check(r *Request, q *question) result {
 	client := r.Client.Addr().Unmap().WithZone("")
-	for _, v := range q.scope.acls {
-		for i := range v.rules {
-			rule := &v.rules[i]
+	for _, list := range q.scope.acls {
+		for i := range list.rules {
+			rule := &list.rules[i]
 			if !rule.matches(client, q.qtype) {
 				continue
 			}
 			if rule.Action != ACLAllow {
-				v.counts[rule.Action].Add(1)
+				list.counts[rule.Action].Add(1)
 				return aclResults[rule.Action]
 			}
 			a.allowed.Add(1)
@@ -83,10 +83,11 @@ func (rule *ACLRule) matches(client netip.Addr, t wire.Type) bool {
 	if len(rule.Types) > 0 && !slices.Contains(rule.Types, uint16(t)) {
 		return false
 	}
-	return len(rule.Networks) == 0 || slices.ContainsFunc(rule.Networks, func(n netip.Prefix) bool { return n.Contains(client) })
+	return len(rule.Networks) == 0 ||
+		slices.ContainsFunc(rule.Networks, func(n netip.Prefix) bool { return n.Contains(client) })
 }
 
-// aclResults are what becomes of questions that a rule keeps from the next step, RFC 8914 sections 4.16 and 4.18.
+// aclResults are the results of rules that do not allow a question (RFC 8914 sections 4.16 and 4.18).
 var aclResults = [...]result{
 	ACLBlock:  failure(FromACL, wire.Refused, wire.Blocked, edeBlocked),
 	ACLFilter: failure(FromACL, wire.NoError, wire.Filtered, edeFiltered),

@@ -6,7 +6,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// rotated adds address records, beginning with another one in each reply when the block rotates.
+// rotated adds address records, starting at another one in each reply if the block rotates.
 func (r *Request) rotated(q *question, t wire.Type, ttl uint32, packed string, size int) {
 	first := 0
 	if count := len(packed) / size; r.rotate && count > 1 {
@@ -16,7 +16,7 @@ func (r *Request) rotated(q *question, t wire.Type, ttl uint32, packed string, s
 	r.addresses(q.owner, t, ttl, packed, size, first)
 }
 
-// addresses adds one record for each address of packed, from the first-th on and around.
+// addresses adds one record for each address in packed, starting with the first-th and wrapping around.
 func (r *Request) addresses(owner wire.Offset, t wire.Type, ttl uint32, packed string, size, first int) {
 	at := first * size
 	for range len(packed) / size {
@@ -37,7 +37,7 @@ func addressType(addr netip.Addr) wire.Type {
 	return wire.TypeAAAA
 }
 
-// addAddress adds the record that holds addr. It reports whether it fit.
+// addAddress adds a record for addr and reports whether it fit.
 func (r *Request) addAddress(owner wire.Offset, ttl uint32, addr netip.Addr) bool {
 	if addr.Is4() {
 		ip := addr.As4()

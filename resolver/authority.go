@@ -25,27 +25,27 @@ const (
 	labelsVersion = "\x0bdns-version"
 )
 
-// authority answers for the zones of one `kubernetes` directive from its index.
+// authority answers from an index for the zones of one `kubernetes` directive.
 type authority struct {
 	zones        zones.Set
 	infos        []zoneInfo // by index of zones
 	ttl          uint32
 	fallthroughs zones.Set
 	local        []netip.Addr
-	svc          string       // "svc.<first cluster zone>" in wire form: where PTR records point
-	index        *zones.Index // of that zone
+	svc          string       // "svc.<zone>" in wire form, of the zone that PTR records point into
+	index        *zones.Index // of the same zone
 }
 
-// zoneInfo is what an authority knows of one of its zones.
+// zoneInfo is one zone of an authority.
 type zoneInfo struct {
 	name     string // in wire form
 	reverse  bool
 	index    *zones.Index // of the cluster, or of the clusterset
 	version  string       // of the specification that the zone follows
 	pods     zones.Pods
-	svc      string // "svc.<cluster zone>" in wire form
-	frontSVC string // the same, of the zone in which the service that fronts this server has its name
-	ns       string // "ns.dns.<cluster zone>" in wire form
+	svc      string // "svc.<zone>" in wire form
+	frontSVC string // "svc.<zone>" of the zone with the names of the service that fronts this server
+	ns       string // "ns.dns.<zone>" in wire form; of the cluster's zone when this one is a reverse zone
 }
 
 // newAuthority compiles the options of one directive.
@@ -68,9 +68,10 @@ func newAuthority(o Kubernetes) (*authority, error) {
 			svc: labelsSvc + string(wireName), ns: labelsNS + string(wireName),
 		}
 		if slices.Contains(o.MultiCluster, name) {
-			z.version, z.index, z.pods = multiVersion, o.MultiIndex, zones.PodsDisabled // pods have no names in a clusterset
+			// Pods have no names in a clusterset.
+			z.version, z.index, z.pods = multiVersion, o.MultiIndex, zones.PodsDisabled
 			if z.index == nil {
-				z.index = zones.NewIndex() // nothing has been read: no name below svc can be said not to exist
+				z.index = zones.NewIndex() // never synced: names below svc get SERVFAIL, not NXDOMAIN
 			}
 		}
 		a.infos = append(a.infos, z)
@@ -80,7 +81,8 @@ func newAuthority(o Kubernetes) (*authority, error) {
 		first = slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse })
 	}
 	if first < 0 {
-		return nil, fmt.Errorf("kubernetes: %s: one zone must not be a reverse zone, for PTR records to point into", strings.Join(o.Zones, " "))
+		return nil, fmt.Errorf("kubernetes: %s: one zone must not be a reverse zone, for PTR records to point into",
+			strings.Join(o.Zones, " "))
 	}
 	a.svc, a.index = a.infos[first].svc, a.infos[first].index
 	for i := range a.infos {
@@ -89,21 +91,21 @@ func newAuthority(o Kubernetes) (*authority, error) {
 		if z.reverse || z.index != a.index {
 			z.frontSVC = a.svc
 		}
-		if z.reverse { // nothing but addresses has names there
+		if z.reverse { // it has no ns.dns of its own
 			z.ns = labelsNS + strings.TrimPrefix(a.svc, labelsSvc)
 		}
 	}
 	return a, nil
 }
 
-// IsReverse reports whether name, a zone, is one of addresses: RFC 1035 section 3.5 and RFC 3596 section 2.5.
+// IsReverse reports whether the zone called name is one of reverse names (RFC 1035 section 3.5, RFC 3596 section 2.5).
 func IsReverse(name string) bool {
 	zone, err := wire.ParseName(name)
 	return err == nil && zones.IsArpa(zone)
 }
 
-// CheckZone says why name cannot be the zone of an authority: it is no name, or the names that each zone has at once would be longer
-// than a name may be (RFC 1035 section 2.3.4).
+// CheckZone says why an authority cannot serve a zone called name: it is not a name, or the names that every such zone
+// has would exceed the length of a name (RFC 1035 section 2.3.4).
 func CheckZone(name string) error {
 	zone, err := wire.ParseName(name)
 	if err != nil {
@@ -119,91 +121,95 @@ func CheckZone(name string) error {
 	return nil
 }
 
-// view is an authority as it is responsible for the names of one scope.
+// servedZone is a zone of an authority that the names of a scope are in.
 type servedZone struct {
 	*authority
 	info    *zoneInfo
-	labels  int  // of the zone
-	through bool // names that do not exist pass on (option fallthrough)
+	labels  int  // of the zone's name
+	through bool // names that do not exist go on to the next step (option fallthrough)
 }
 
-// answer answers q from the index of its zone.
-func (v *servedZone) answer(r *Request, q *question) result {
-	snapshot := v.info.index.Snapshot()
-	if v.info.reverse {
-		return v.answerReverse(r, q, snapshot)
+// answer answers q from the index of the zone.
+func (z *servedZone) answer(r *Request, q *question) result {
+	snapshot := z.info.index.Snapshot()
+	if z.info.reverse {
+		return z.answerReverse(r, q, snapshot)
 	}
 	m := &r.match
-	snapshot.Lookup(m, q.name, v.labels, v.info.pods)
+	snapshot.Lookup(m, q.name, z.labels, z.info.pods)
 	switch m.Outcome {
 	case zones.Unsynced:
 		return notReady
 	case zones.Missing:
-		return v.missing(snapshot)
+		return z.missing(snapshot)
 	case zones.Found:
 		if target := m.Node.CNAME(); target != "" {
-			return r.follow(q, v.ttl, target)
+			return r.follow(q, z.ttl, target)
 		}
-		v.records(r, q)
+		z.records(r, q)
 	case zones.Pod:
 		if q.wants(&r.Reply, addressType(m.Addr)) {
-			r.addAddress(q.owner, v.ttl, m.Addr)
+			r.addAddress(q.owner, z.ttl, m.Addr)
 		}
 	case zones.Version:
 		if q.wants(&r.Reply, wire.TypeTXT) {
-			r.Reply.AddText(q.owner, versionTTL, v.info.version)
+			r.Reply.AddText(q.owner, versionTTL, z.info.version)
 		}
 	case zones.NameServer:
-		v.nameServerAddresses(r, q, v.fronting(v.info, snapshot))
+		z.nameServerAddresses(r, q, z.fronting(z.info, snapshot))
 	case zones.Apex:
-		v.apexRecords(r, q, snapshot)
+		z.apexRecords(r, q, snapshot)
 	}
-	return v.found(r, q, snapshot)
+	return z.found(r, q, snapshot)
 }
 
 // missing is the result for a name that does not exist.
-func (v *servedZone) missing(snapshot *zones.Snapshot) result {
-	if v.through {
+func (z *servedZone) missing(snapshot *zones.Snapshot) result {
+	if z.through {
 		return result{}
 	}
-	return result{outcome: nxdomain, source: FromKubernetes, authoritative: true, rcode: wire.NameError, lookup: true, soa: v.soa(snapshot)}
+	return result{
+		outcome: nxdomain, source: FromKubernetes, authoritative: true,
+		rcode: wire.NameError, lookup: true, soa: z.soa(snapshot),
+	}
 }
 
-// found is the result for a name that exists. An answer that was cut has records all the same.
-func (v *servedZone) found(r *Request, q *question, snapshot *zones.Snapshot) result {
+// found is the result for a name that exists. A truncated answer counts as one with records, though none may have fit.
+func (z *servedZone) found(r *Request, q *question, snapshot *zones.Snapshot) result {
 	if q.empty(&r.Reply) && !r.Reply.Truncated() {
-		return result{outcome: nodata, source: FromKubernetes, authoritative: true, lookup: true, soa: v.soa(snapshot)}
+		return result{outcome: nodata, source: FromKubernetes, authoritative: true, lookup: true, soa: z.soa(snapshot)}
 	}
 	return result{outcome: answered, source: FromKubernetes, authoritative: true}
 }
 
-// notReady is the result while the cluster has not been read.
+// notReady is the result until the cluster has been read.
 var notReady = failure(FromKubernetes, wire.ServerFailure, wire.NotReady, edeUnsynced)
 
-func (v *servedZone) soa(snapshot *zones.Snapshot) soa {
-	return soa{labels: v.labels, serial: snapshot.Serial(), ttl: min(v.ttl, maxSOATTL), negative: v.ttl, exists: true}
+func (z *servedZone) soa(snapshot *zones.Snapshot) soa {
+	return soa{labels: z.labels, serial: snapshot.Serial(), ttl: min(z.ttl, maxSOATTL), negative: z.ttl, exists: true}
 }
 
-// records adds the rrset of a node that the qtype asks for.
-func (v *servedZone) records(r *Request, q *question) {
+// records adds the rrsets of the matched node that q asks for.
+func (z *servedZone) records(r *Request, q *question) {
 	n := &r.match.Node
 	if q.wants(&r.Reply, wire.TypeA) {
-		r.rotated(q, wire.TypeA, v.ttl, n.A(), 4)
+		r.rotated(q, wire.TypeA, z.ttl, n.A(), 4)
 	}
 	if q.wants(&r.Reply, wire.TypeAAAA) {
-		r.rotated(q, wire.TypeAAAA, v.ttl, n.AAAA(), 16)
+		r.rotated(q, wire.TypeAAAA, z.ttl, n.AAAA(), 16)
 	}
 	if q.wants(&r.Reply, wire.TypeSRV) {
-		v.services(r, q, n)
+		z.services(r, q, n)
 	}
 }
 
 // services adds the SRV records of n and, as additional data, the addresses of their targets (RFC 2782).
-func (v *servedZone) services(r *Request, q *question, n *zones.Node) {
+func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 	r.targets = r.targets[:0]
 	for i := range n.SRVs() {
 		fixed, target := n.SRV(i)
-		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, v.ttl, fixed[:], target.Name(), target.Service().Owner(), v.info.svc)
+		owner := target.Service().Owner()
+		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, z.ttl, fixed[:], target.Name(), owner, z.info.svc)
 		if !ok {
 			return
 		}
@@ -214,55 +220,56 @@ func (v *servedZone) services(r *Request, q *question, n *zones.Node) {
 	for i, at := range r.targets {
 		_, target := n.SRV(i)
 		if i > 0 && target.Name() == last {
-			continue // several ports of one target stand side by side
+			continue // several ports of one target are neighbours
 		}
 		last = target.Name()
 		if at == 0 {
-			v.farAddresses(r, &target)
+			z.farAddresses(r, &target)
 			continue
 		}
-		r.addresses(at, wire.TypeA, v.ttl, target.A(), 4, 0)
-		r.addresses(at, wire.TypeAAAA, v.ttl, target.AAAA(), 16, 0)
+		r.addresses(at, wire.TypeA, z.ttl, target.A(), 4, 0)
+		r.addresses(at, wire.TypeAAAA, z.ttl, target.AAAA(), 16, 0)
 	}
 }
 
-// farAddresses adds the addresses of a target that stands where no pointer reaches, behind the first 16 KiB of a reply over TCP (RFC 1035
-// section 4.1.4), with its name written again. A target whose name is too long is in no record.
-func (v *servedZone) farAddresses(r *Request, target *zones.Node) {
-	if len(target.Name())+len(target.Service().Owner())+len(v.info.svc) > wire.MaxName {
+// farAddresses adds the addresses of a target that no compression pointer reaches, because it lies behind the first 16
+// KiB of a reply over TCP (RFC 1035 section 4.1.4). It writes the name again instead. A target whose name would be too
+// long has no record at all.
+func (z *servedZone) farAddresses(r *Request, target *zones.Node) {
+	if len(target.Name())+len(target.Service().Owner())+len(z.info.svc) > wire.MaxName {
 		return
 	}
-	owner := []byte(target.Name() + target.Service().Owner() + v.info.svc)
+	owner := []byte(target.Name() + target.Service().Owner() + z.info.svc)
 	for addr := range slices.Chunk([]byte(target.A()), 4) {
-		r.Reply.AddRaw(owner, wire.TypeA, wire.ClassIN, v.ttl, addr)
+		r.Reply.AddRaw(owner, wire.TypeA, wire.ClassIN, z.ttl, addr)
 	}
 	for addr := range slices.Chunk([]byte(target.AAAA()), 16) {
-		r.Reply.AddRaw(owner, wire.TypeAAAA, wire.ClassIN, v.ttl, addr)
+		r.Reply.AddRaw(owner, wire.TypeAAAA, wire.ClassIN, z.ttl, addr)
 	}
 }
 
 // apexRecords answers for the zone's own name: SOA and NS.
-func (v *servedZone) apexRecords(r *Request, q *question, snapshot *zones.Snapshot) {
+func (z *servedZone) apexRecords(r *Request, q *question, snapshot *zones.Snapshot) {
 	if q.wants(&r.Reply, wire.TypeSOA) {
-		soa := v.soa(snapshot)
+		soa := z.soa(snapshot)
 		soa.write(&r.Reply, q)
 	}
 	if q.wants(&r.Reply, wire.TypeNS) {
-		v.nameServers(r, q, v.fronting(v.info, snapshot), v.info)
+		z.nameServers(r, q, z.fronting(z.info, snapshot), z.info)
 	}
 }
 
-// answerReverse answers a name of a reverse zone: the owners of PTR records exist there and nothing else does.
-func (v *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snapshot) result {
+// answerReverse answers a name in a reverse zone, where only the apex and the owners of PTR records exist.
+func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snapshot) result {
 	r.match = zones.Match{}
-	if q.name.Labels() == v.labels {
+	if q.name.Labels() == z.labels {
 		r.match.Outcome = zones.Apex
-		v.apexRecords(r, q, snapshot)
-		return v.found(r, q, snapshot)
+		z.apexRecords(r, q, snapshot)
+		return z.found(r, q, snapshot)
 	}
 	addr, ok := zones.ParseArpa(q.name)
 	if !ok {
-		return v.missing(snapshot)
+		return z.missing(snapshot)
 	}
 	if !snapshot.Synced(zones.ServiceKinds) {
 		return notReady
@@ -270,15 +277,15 @@ func (v *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 	ptr := snapshot.Reverse(&r.match, addr)
 	if ptr == nil {
 		r.match.Why = zones.NoAddress
-		return v.missing(snapshot)
+		return z.missing(snapshot)
 	}
 	r.match.Outcome = zones.Found
 	if q.wants(&r.Reply, wire.TypePTR) {
 		for ; ptr != nil; ptr = ptr.Next() {
-			if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, v.ttl, nil, ptr.Host(), ptr.Service(), v.svc); !ok {
+			if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, z.ttl, nil, ptr.Host(), ptr.Service(), z.svc); !ok {
 				break
 			}
 		}
 	}
-	return v.found(r, q, snapshot)
+	return z.found(r, q, snapshot)
 }

@@ -9,17 +9,18 @@ import (
 )
 
 // To add a step:
-//   - its options in options.go, and the names in them in (*block).names;
-//   - its compiled form in block, made by (*Resolver).newBlock; with obtain, where a reload must not lose what it holds;
-//   - what it says of a zone in scope;
-//   - its line in (*block).steps, and its Source if it answers by itself;
+//   - its options in options.go, and the zones in them in (*block).names;
+//   - its compiled form in block, made by newPolicies, newLocal or newUpstream; with obtain if it outlives a reload;
+//   - what it decides for a zone, in scope and (*block).scope;
+//   - its line in (*block).steps, its Source with its String if it answers, its texts in ede.go;
+//   - what it keeps in Request for Resume, copied by (*Request).Take;
 //   - its counters in counts.go.
 
 // block is one compiled server block.
 type block struct {
 	options     *Block
 	flags       uint16 // of every reply: RA, if the block forwards
-	dns64       *dns64 // nil for none, as below
+	dns64       *dns64 // nil without the directive; likewise below
 	rewrites    *rewrites
 	acls        *acls
 	hosts       *hosts
@@ -31,8 +32,8 @@ type block struct {
 	notify      []*notifier
 }
 
-// steps is what a server block does with a question, in this order whatever the order in the Corefile. Each step answers, passes to
-// the next one, or changes the question.
+// steps is what a server block does with a question, in this order whatever the order in the Corefile. Each step
+// answers, passes to the next one, or changes the question.
 func (b *block) steps(ctx context.Context, r *Request, q *question) result {
 	switch {
 	case r.Query.Class != wire.ClassIN:
@@ -83,7 +84,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newPolicies(b, server) },
 		func() error { return r.newLocal(b, log) },
 		func() error { return r.newUpstream(b, server, log) },
-		b.newRewrites, // last: the scopes of rewritten names say what the others do with them
+		b.newRewrites, // last: scopes of rewritten names refer to all other directives
 	} {
 		if err := compile(); err != nil {
 			return nil, err
@@ -92,19 +93,23 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 	return b, nil
 }
 
-// newPolicies compiles what changes questions and answers, or keeps them from clients.
+// newPolicies compiles the directives that change answers or keep them from clients.
 func (r *Resolver) newPolicies(b *block, server string) (err error) {
 	o := b.options
 	if o.DNS64 != nil {
-		b.dns64, err = obtain(r, "dns64", []any{o.DNS64, server, o.Zones}, func() (*dns64, error) { return &dns64{options: *o.DNS64}, nil })
+		b.dns64, err = obtain(r, "dns64", []any{o.DNS64, server, o.Zones}, func() (*dns64, error) {
+			return &dns64{options: *o.DNS64}, nil
+		})
 	}
 	if err == nil && len(o.ACLs) > 0 {
-		b.acls, err = obtain(r, "acl", []any{o.ACLs, server, o.Zones}, func() (*acls, error) { return newACLs(o.ACLs) })
+		b.acls, err = obtain(r, "acl", []any{o.ACLs, server, o.Zones}, func() (*acls, error) {
+			return newACLs(o.ACLs)
+		})
 	}
 	return err
 }
 
-// newLocal compiles what answers by itself.
+// newLocal compiles the directives that answer from local data, and the transfers of that data.
 func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
 	o := b.options
 	if o.Hosts != nil {
@@ -112,7 +117,8 @@ func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
 		if len(options.Zones) == 0 {
 			options.Zones = o.Zones
 		}
-		if b.hosts, err = obtain(r, "hosts", options, func() (*hosts, error) { return newHosts(options, log) }); err != nil {
+		b.hosts, err = obtain(r, "hosts", options, func() (*hosts, error) { return newHosts(options, log) })
+		if err != nil {
 			return err
 		}
 	}
@@ -130,7 +136,7 @@ func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
 	return nil
 }
 
-// newUpstream compiles what asks others: forwarders, the cache of what they say, the watch for loops.
+// newUpstream compiles the forwarders, the cache of their answers, and loop detection.
 func (r *Resolver) newUpstream(b *block, server string, log *slog.Logger) error {
 	o := b.options
 	for _, options := range o.Forwards {
@@ -146,19 +152,26 @@ func (r *Resolver) newUpstream(b *block, server string, log *slog.Logger) error 
 		if len(options.Zones) == 0 {
 			options.Zones = o.Zones
 		}
-		b.cache, err = obtain(r, "cache", []any{options, o.Forwards, server, o.Zones}, func() (*cache, error) { return newCache(options, b.forwarders) })
+		b.cache, err = obtain(r, "cache", []any{options, o.Forwards, server, o.Zones}, func() (*cache, error) {
+			return newCache(options, b.forwarders)
+		})
 	}
 	if err == nil && o.Loop {
-		b.loop, err = obtain(r, "loop", []any{o.Zones[0], o.Forwards}, func() (*loop, error) { return newLoop(o.Zones[0], b.forwarders, log) })
+		b.loop, err = obtain(r, "loop", []any{o.Zones[0], o.Forwards}, func() (*loop, error) {
+			return newLoop(o.Zones[0], b.forwarders, log)
+		})
 	}
 	return err
 }
 
-// newForward is the forwarder of options, with its certificates as they are now: those of changed files make another forwarder.
+// newForward is the forwarder for options. The content of its TLS files is part of its key, so a changed certificate
+// makes a new forwarder.
 func (r *Resolver) newForward(options Forward, log *slog.Logger) (*forwarder, error) {
 	secrets, err := readSecrets(&options)
 	if err != nil {
 		return nil, fmt.Errorf("forward: tls: %w", err)
 	}
-	return obtain(r, "forward", []any{options, secrets}, func() (*forwarder, error) { return newForwarder(options, secrets, log) })
+	return obtain(r, "forward", []any{options, secrets}, func() (*forwarder, error) {
+		return newForwarder(options, secrets, log)
+	})
 }

@@ -11,25 +11,25 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// The bounds of a cache. A half holds at most its capacity in entries and entryBudget octets of messages for each of them, whichever
-// is reached first; what was used longest ago goes.
+// The bounds of a cache. A half holds at most its capacity in entries and entryBudget octets of messages for each of
+// them, whichever is reached first; what was used longest ago goes.
 const (
 	maxShards      = 64
-	shardCapacity  = 64        // a shard is for at least so many entries, so that the halves fill evenly
+	shardCapacity  = 64        // entries for which a shard is made at least, so that shards fill evenly
 	entryBudget    = 1024      // octets
 	minShardBudget = 128 << 10 // octets: room for the largest message in the smallest shard
 	entryOverhead  = 256       // octets of an entry besides its message
 
-	// RFC 8767 section 4 recommends both.
-	staleTTL     = 30 // seconds: what records of a stale answer say
+	// RFC 8767 sections 4 and 5 recommend both times.
+	staleTTL     = 30 // seconds: the TTL of the records in a stale answer
 	staleRecheck = 30 * time.Second
 	staleNoName  = wire.InfoCode(19) // Stale NXDOMAIN Answer, RFC 8914 section 4.20
 	refreshQueue = 256               // refreshes waiting
 	refreshLimit = 64                // refreshes under way
 )
 
-// cache keeps what was forwarded, for the questions of one block. It is made of shards, each with a mutex that is held for a few map
-// lookups; a hit allocates nothing. Any number of goroutines may use it.
+// cache keeps what was forwarded, for one server block. It consists of shards, each with a mutex that is held for a few
+// map lookups; a hit allocates nothing. Any number of goroutines may use it.
 type cache struct {
 	options        Cache
 	zones          zones.Set
@@ -39,17 +39,17 @@ type cache struct {
 	shards         []shard
 	refreshes      chan *entry
 	servedStale    atomic.Uint64
-	fetch          func(context.Context, query) *message // asks upstream for an entry again
+	fetch          func(context.Context, query) *message // asks upstream again when an entry is refreshed
 }
 
-// cached is what a cache keeps of the answers for a name.
+// cachePolicy is which answers a cache keeps for a name.
 type cachePolicy struct {
 	enabled bool
 	success bool // answers with records
 	denial  bool // NXDOMAIN, NODATA and failures
 }
 
-// scope is what the cache keeps of the answers for names in zone.
+// scope is the policy for names in zone.
 func (c *cache) scope(zone *wire.QName) cachePolicy {
 	if !c.zones.Contains(zone) {
 		return cachePolicy{}
@@ -57,14 +57,18 @@ func (c *cache) scope(zone *wire.QName) cachePolicy {
 	return cachePolicy{true, !c.disableSuccess.Contains(zone), !c.disableDenial.Contains(zone)}
 }
 
-// newCache is an empty cache of what forwarders say.
+// newCache makes an empty cache, which refreshes its entries by asking forwarders.
 func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
 	c := &cache{options: options, seed: maphash.MakeSeed(), refreshes: make(chan *entry, refreshQueue)}
 	c.fetch = func(ctx context.Context, q query) *message { return refetch(ctx, forwarders, q) }
 	for _, set := range []struct {
 		to    *zones.Set
 		names []string
-	}{{&c.zones, options.Zones}, {&c.disableSuccess, options.DisableSuccess}, {&c.disableDenial, options.DisableDenial}} {
+	}{
+		{&c.zones, options.Zones},
+		{&c.disableSuccess, options.DisableSuccess},
+		{&c.disableDenial, options.DisableDenial},
+	} {
 		var err error
 		if *set.to, err = zones.NewSet(set.names); err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
@@ -85,7 +89,7 @@ func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
 	return c, nil
 }
 
-// limits fills in what the options of a half leave open.
+// limits fills in options of a half that were left zero.
 func (c *cache) limits(l *CacheLimit, cap time.Duration) {
 	if l.Capacity <= 0 {
 		l.Capacity = DefaultCapacity
@@ -104,7 +108,8 @@ const (
 	failureSalt = 0xd1b54a32d192ed03
 )
 
-// shardOf is the shard of a name, and the key of the name in it.
+// shardOf is the shard for a name's hash. DO and CD change the hash: answers with and without DNSSEC data are different
+// entries.
 func (c *cache) shardOf(hash uint64, do, cd bool) (*shard, uint64) {
 	if do {
 		hash ^= 0xbf58476d1ce4e5b9
@@ -115,7 +120,7 @@ func (c *cache) shardOf(hash uint64, do, cd bool) (*shard, uint64) {
 	return &c.shards[hash>>32&uint64(len(c.shards)-1)], hash
 }
 
-// answer answers q with what is kept. What may be served only when upstream does not answer is left in the request.
+// answer answers q from the cache. An entry that may be served only if no upstream answers is left in the request.
 func (c *cache) answer(r *Request, q *question) result {
 	r.fallback = nil
 	if !q.scope.caching.enabled || len(q.forwarders()) == 0 {
@@ -131,8 +136,8 @@ func (c *cache) answer(r *Request, q *question) result {
 	return result{}
 }
 
-// get looks for an answer to q. The entry may be written until it is let go of, whatever becomes of it in the cache. An entry that
-// should be fetched again is handed to run.
+// get looks up the entry for q and counts the lookup. The entry stays valid while the caller uses it, even if the cache
+// drops it meanwhile. An entry worth fetching again is handed to run.
 func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 	k := keyOf(r, q)
 	s, nameHash := c.shardOf(maphash.Bytes(c.seed, k.name), k.do, k.cd)
@@ -151,7 +156,8 @@ func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 	return e, found
 }
 
-// look is get for a question that has missed, when its turn to be asked has come: nothing is counted, and only what is fresh will do.
+// look looks up an answer once more when a question that has missed is about to be asked: another query may have
+// fetched it meanwhile. It counts nothing and accepts fresh entries only.
 func (c *cache) look(r *Request, q *question) *entry {
 	k := keyOf(r, q)
 	s, nameHash := c.shardOf(maphash.Bytes(c.seed, k.name), k.do, k.cd)
@@ -163,7 +169,7 @@ func (c *cache) look(r *Request, q *question) *entry {
 	return nil
 }
 
-// key is what entries are found by.
+// cacheKey is what an entry must agree with. Hashes find it.
 type cacheKey struct {
 	name   []byte // wire form in lower case
 	typ    wire.Type
@@ -174,7 +180,8 @@ func keyOf(r *Request, q *question) cacheKey {
 	return cacheKey{q.name.Name(), q.qtype, r.Query.DO, r.Query.Flags&wire.FlagCD != 0}
 }
 
-// find chooses among what is known of a name: fresh records, a fresh denial, what is stale but may be served, a fresh failure.
+// find chooses among the entries for a name: a fresh answer or denial, else a stale one that may be served, else a
+// fresh failure.
 func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*entry, freshness) {
 	typeHash := nameHash ^ uint64(k.typ)*typeSalt
 	candidates := [...]struct {
@@ -212,7 +219,8 @@ func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*en
 	return nil, miss
 }
 
-// add keeps what upstream said to q, if it may be kept. now is the time of the query; what took long to come is as old as its arrival.
+// add caches what upstream answered to q, if it may be cached. now is the time of the query; an answer that took long
+// counts from its arrival.
 func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	if !policy.enabled {
 		return
@@ -238,10 +246,10 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	}
 	half, at := e.place(nameHash, typeHash)
 	if old, ok := s.halves[half].lru.Peek(at); ok && old.message == m {
-		return // of several that waited for the same answer another one was here before
+		return // another query that waited for the same answer has added it
 	}
 	if e.kind != upstreamFailure {
-		s.drop(nameHash, typeHash, e) // what is known by now to be wrong goes even where its successor is not kept
+		s.drop(nameHash, typeHash, e) // entries that e contradicts go even if e itself is not kept
 	}
 	if e.kind == success && !policy.success || half == denial && !policy.denial {
 		return
@@ -249,7 +257,8 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	s.put(half, at, e)
 }
 
-// shown is how the TTLs of m, the answer to q, are shown: as a hit would show them, so that they do not jump.
+// agingOf is how the TTLs of m, the answer to q, change for its first client: as a hit would change them, so that they
+// do not jump.
 func (c *cache) agingOf(q query, policy cachePolicy, m *message) aging {
 	e := entry{message: m, query: q}
 	if !policy.enabled || !c.judge(&e) {

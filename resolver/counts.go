@@ -9,17 +9,18 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// BlockCounts is what one server block has counted. What several blocks share, of one resolver or another, is in the first one's only.
+// BlockCounts are the counters of one server block. Parts that several blocks share are counted only in the first of
+// these blocks.
 type BlockCounts struct {
 	Zones      []string
 	Hosts      *HostsCounts // nil without hosts
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
-	Translated *uint64      // questions that dns64 has answered; nil without it
+	Translated *uint64      // questions that dns64 has answered with A records; nil without it
 	Forwards   []ForwardCounts
 }
 
-// Counts are the counters of the server blocks of resolvers, in the order of their Options.Blocks. Any goroutine may ask.
+// Counts are the counters of resolvers' server blocks, in the order of their Options.Blocks. Any goroutine may call it.
 func Counts(resolvers []*Resolver) [][]BlockCounts {
 	counted := map[any]bool{}
 	var all [][]BlockCounts
@@ -33,7 +34,7 @@ func Counts(resolvers []*Resolver) [][]BlockCounts {
 	return all
 }
 
-// count is the counters of b but those in counted, to which it adds b's.
+// count is the counters of b, except those of parts in counted, to which it adds b's parts.
 func (b *block) count(counted map[any]bool) BlockCounts {
 	first := func(part any) bool {
 		seen := counted[part]
@@ -65,13 +66,13 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	return counts
 }
 
-// ACLCounts is what coredns_acl_* metrics have.
+// ACLCounts are the counters of acl, for coredns_acl_* metrics.
 type ACLCounts struct {
 	Allowed uint64
-	Zones   []ACLZoneCounts // of those in which something was kept from a client
+	Zones   []ACLZoneCounts // zones in which a question was not allowed
 }
 
-// ACLZoneCounts are the questions for names of one zone that were kept from clients.
+// ACLZoneCounts counts the questions in one zone that were not allowed.
 type ACLZoneCounts struct {
 	Zone                       string
 	Blocked, Filtered, Dropped uint64
@@ -91,10 +92,10 @@ func (a *acls) count() ACLCounts {
 	return counts
 }
 
-// HostsCounts is what coredns_hosts_* metrics have.
+// HostsCounts are the state of hosts, for coredns_hosts_* metrics.
 type HostsCounts struct {
 	Entries  int
-	Reloaded time.Time // modification time of the file in use; zero without one
+	Reloaded time.Time // modification time of the file in use; zero without a file
 }
 
 func (h *hosts) count() HostsCounts {
@@ -105,7 +106,7 @@ func (h *hosts) count() HostsCounts {
 	return counts
 }
 
-// CacheCounts is what a cache has done, as coredns_cache_* metrics have it; pairs are success and denial.
+// CacheCounts are the counters of a cache, for coredns_cache_* metrics. Pairs are success and denial.
 type CacheCounts struct {
 	Entries     [2]int
 	Size        [2]int // octets
@@ -118,7 +119,7 @@ type CacheCounts struct {
 	ServedStale uint64
 }
 
-// count sums the shards up.
+// count adds up the shards.
 func (c *cache) count() CacheCounts {
 	sum := CacheCounts{ServedStale: c.servedStale.Load()}
 	for i := range c.shards {
@@ -142,16 +143,16 @@ func (c *cache) count() CacheCounts {
 	return sum
 }
 
-// ForwardCounts is what one `forward` has done, as coredns_forward_* metrics have it.
+// ForwardCounts are the counters of one `forward`, for coredns_forward_* metrics.
 type ForwardCounts struct {
-	Rejected  uint64 // queries above max_concurrent
+	Rejected  uint64 // queries beyond max_concurrent
 	Broken    uint64 // queries for which all upstreams were down
-	Coalesced uint64 // queries that waited for another one's answer
+	Coalesced uint64 // queries that shared the answer to an equal one
 	Waiting   int64  // queries under way
 	Upstreams []UpstreamCounts
 }
 
-// UpstreamCounts is what one upstream has done, as coredns_proxy_* metrics have it.
+// UpstreamCounts are the counters of one upstream, for coredns_proxy_* metrics.
 type UpstreamCounts struct {
 	To           string // "10.0.0.1:53"
 	Latencies    []Latencies
@@ -163,20 +164,20 @@ type UpstreamCounts struct {
 	Looping      bool
 }
 
-// Latencies is how long the replies with one rcode took, by LatencyBounds.
+// Latencies counts the times that replies with one rcode took, by LatencyBounds.
 type Latencies struct {
 	Rcode string // "NOERROR"; "OTHER" for all above REFUSED
 	observe.Histogram
 }
 
-// ConnCounts is how often a connection was there to be used again.
+// ConnCounts counts the connections that were reused and those that were new.
 type ConnCounts struct {
 	Proto     string // "udp", "tcp" or "tcp-tls"
 	Reused    uint64
 	Connected uint64
 }
 
-// count is what u has done so far.
+// count is the counters of u so far.
 func (u *upstream) count(maxFails int) UpstreamCounts {
 	c := &u.counts
 	sum := UpstreamCounts{
@@ -200,9 +201,12 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 	return sum
 }
 
-// count is what f has done so far.
+// count is the counters of f so far.
 func (f *forwarder) count() ForwardCounts {
-	counts := ForwardCounts{Rejected: f.rejected.Load(), Broken: f.allDown.Load(), Coalesced: f.coalesced.Load(), Waiting: f.active.Load()}
+	counts := ForwardCounts{
+		Rejected: f.rejected.Load(), Broken: f.allDown.Load(),
+		Coalesced: f.coalesced.Load(), Waiting: f.active.Load(),
+	}
 	for _, u := range f.upstreams {
 		counts.Upstreams = append(counts.Upstreams, u.count(f.options.MaxFails))
 	}
@@ -219,10 +223,11 @@ const (
 	upstreamTransports
 )
 
-// LatencyBounds are the bounds of the buckets of latencies, in nanoseconds. They are CoreDNS's: 0.25 ms, doubled from one to the next, up to 8 s.
+// LatencyBounds are the bounds of latency buckets in nanoseconds. They are those of CoreDNS: 0.25 ms, doubled up to 8
+// s.
 var LatencyBounds = observe.Doubling(int64(250*time.Microsecond), 16)
 
-// countedRcodes is how many rcodes have latencies of their own; those above REFUSED are counted as one.
+// countedRcodes is how many rcodes have latencies of their own. Those above REFUSED share the last.
 const countedRcodes = 7
 
 type upstreamCounts struct {

@@ -7,26 +7,27 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// dns64 gives names that have only A records AAAA records with addresses made of theirs, for clients that have only IPv6 (RFC 6147). It
-// surrounds the other steps: it sees the answer to the question for AAAA records, and asks for A records instead where there are none.
+// dns64 synthesizes AAAA records, for clients that have IPv6 only, from the A records of names that have no AAAA
+// records (RFC 6147). It is a wrapper: it sees the answer for AAAA, and asks for A instead if there was none.
 type dns64 struct {
 	options    DNS64
 	translated atomic.Uint64
 }
 
-// withoutSOA is the most that a synthesized record may be kept when no SOA says how long there will be no AAAA records, RFC 6147 section
-// 5.1.7: in seconds.
+// withoutSOA is the largest TTL of a synthesized record, in seconds, if no SOA says how long there will be no AAAA
+// records (RFC 6147 section 5.1.7).
 const withoutSOA = 600
 
-// wrap lets dns64 see the answer to q, if it is one that it may change.
+// wrap has dns64 see the answer to q, if it may change it.
 func (d *dns64) wrap(r *Request, q *question) {
 	if q.qtype == wire.TypeAAAA && (d.options.AllowIPv4 || !r.Client.Addr().Unmap().Is4()) {
 		r.wrap(d, q)
 	}
 }
 
-// after asks for A records once the answer has no AAAA records, and makes those of them. A name that does not exist has neither (RFC 6147
-// section 5.1.2), and when no upstream can be asked, asking for A would only fail once more.
+// after asks for A records if the answer has no AAAA records, and synthesizes from that second answer. A name that does
+// not exist has no A records either (RFC 6147 section 5.1.2), and if no upstream answered, asking for A would only fail
+// again.
 func (d *dns64) after(r *Request, w *wrapped, res result) (again bool) {
 	switch {
 	case w.again:
@@ -44,7 +45,7 @@ func (d *dns64) after(r *Request, w *wrapped, res result) (again bool) {
 	return true
 }
 
-// hasAAAA reports whether the answer has what was asked for.
+// hasAAAA reports whether the answer section has AAAA records.
 func hasAAAA(reply *wire.Reply, w *wrapped) (found bool) {
 	reply.Each(w.mark, 0, func(record *wire.Written) bool {
 		found = record.Type == wire.TypeAAAA && record.Section == wire.Answer
@@ -53,7 +54,7 @@ func hasAAAA(reply *wire.Reply, w *wrapped) (found bool) {
 	return found
 }
 
-// negativeTTL is how long there are no AAAA records, by the SOA of the answer.
+// negativeTTL is how long there will be no AAAA records, according to the SOA in the answer.
 func negativeTTL(reply *wire.Reply, w *wrapped) uint32 {
 	ttl := uint32(withoutSOA)
 	reply.Each(w.mark, 0, func(record *wire.Written) bool {
@@ -65,8 +66,9 @@ func negativeTTL(reply *wire.Reply, w *wrapped) uint32 {
 	return ttl
 }
 
-// synthesize turns the A records of the answer into AAAA records and leaves the others as they are (RFC 6147 section 5.3). Nobody has signed what
-// is made here, nor is it an authority's data: AA, which is about the first record, goes where that is one of them.
+// synthesize turns the A records of the answer into AAAA records and leaves other records as they are (RFC 6147 section
+// 5.3). Synthesized records are neither signed nor an authority's data: AD is cleared, and so is AA if the first
+// record, which AA is about, is synthesized.
 func (d *dns64) synthesize(r *Request, w *wrapped) {
 	clear, first := uint16(wire.FlagAD), w.asked.before == 0
 	r.message = r.Reply.Rework(w.mark, 0, r.message, func(record *wire.Written) {
@@ -83,7 +85,7 @@ func (d *dns64) synthesize(r *Request, w *wrapped) {
 	r.Reply.ClearFlags(clear)
 }
 
-// embed puts an IPv4 address behind a prefix, around the octet from bit 64 to 71, which is zero (RFC 6052 section 2.2).
+// embed puts an IPv4 address behind prefix, skipping bits 64 to 71, which are zero (RFC 6052 section 2.2).
 func embed(prefix netip.Prefix, v4 [4]byte) [16]byte {
 	address := prefix.Masked().Addr().As16()
 	at := prefix.Bits() / 8

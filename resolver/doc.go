@@ -1,8 +1,19 @@
 // Package resolver turns one query into one answer, wire in and wire out.
 //
-// The top function, (*Resolver).steps, is the list of its steps. A step answers, passes to the next, or hands on to another name
-// (an alias). Answering is never an error: the rcode is the result, with an Extended DNS Error that says why.
+// Answer parses a query and runs the steps of the server block that has the longest zone of its name: (*block).steps
+// lists them, in a fixed order. A step answers, passes to the next one, changes the question, or leads to another name
+// (an alias), which is looked up again from the choice of the block on. One finish turns the result of a step into
+// rcode, SOA and Extended DNS Error. Answering is never an error: the rcode is the result.
 //
-// Invariant: Answer reads memory only. It takes no lock but the one of a cache shard, allocates nothing and blocks on nothing;
-// what needs an upstream is done by Resolve, on a goroutine of the caller's.
+// A query that only an upstream can answer is Pending: its caller hands it to Resume, where it may block. Resume
+// continues with the step that forwards, and repeats nothing. Respond is both, for callers that may block anyway.
+//
+// Rewrite and dns64 wrap the steps: each sees the answer on its way out, and may change it or ask another question (see
+// wrapper).
+//
+// Parts hold what outlives a reload: caches, forwarders, hosts tables and counters. Resolvers with equal options share
+// them.
+//
+// Invariant: Answer reads memory only. It takes no lock but that of a cache shard, allocates nothing on a hit unless a
+// name is rewritten, and blocks on nothing.
 package resolver

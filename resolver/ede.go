@@ -10,8 +10,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Why a question has no answer: the texts of Extended DNS Errors (RFC 8914), for the people who read them in dig or in the query log.
-// The texts of absences in a cluster are in explain, those of an upstream that gave no reply in (*upstream).reason.
+// The texts of Extended DNS Errors (RFC 8914): why there is no answer, for people who read them in dig or in the query
+// log. explain has those for names of a cluster, reason those for upstreams that did not answer.
 const (
 	edeClass            = "only class IN is served"
 	edeNoBlock          = "no server block has a zone for this name"
@@ -34,7 +34,7 @@ const (
 	edeShutdown         = "shutting down"
 )
 
-// explain attaches, to an authoritative answer without records, why there are none (RFC 8914, info code 0).
+// explain says why an authoritative answer has no records (RFC 8914, info code 0).
 func (r *Request) explain(m *zones.Match) {
 	reply := &r.Reply
 	switch {
@@ -55,7 +55,7 @@ func (r *Request) explain(m *zones.Match) {
 	}
 }
 
-// explainObject says which namespace, service or pod is not there.
+// explainObject says which namespace, service or pod does not exist.
 func (r *Request) explainObject(m *zones.Match) {
 	reply := &r.Reply
 	if m.Service == nil {
@@ -85,7 +85,7 @@ func (r *Request) explainObject(m *zones.Match) {
 	}
 }
 
-// reason is err in the words of an Extended DNS Error, without our own port.
+// reason describes err as an Extended DNS Error. It leaves out our own port.
 func (u *upstream) reason(err error) (wire.InfoCode, string) {
 	name := u.address.String()
 	switch {

@@ -6,13 +6,14 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// kind is what an entry says. The first two are the halves of the cache that have their own limits; broken live with the denials.
+// kind is what an entry says. success and denial are also the two halves of a cache, with limits of their own; failures
+// are in the half of the denials.
 type kind uint8
 
 const (
 	success kind = iota
 	denial
-	upstreamFailure // a failure of upstream
+	upstreamFailure
 )
 
 // freshness is what a lookup found.
@@ -20,35 +21,36 @@ type freshness uint8
 
 const (
 	miss            freshness = iota
-	fresh                     // within its TTL
-	stale                     // behind it, to be served now
-	staleUnverified           // behind it, to be served when upstream does not answer
+	fresh                     // its TTL has not passed
+	stale                     // its TTL has passed; may be served at once
+	staleUnverified           // its TTL has passed; may be served if no upstream answers
 )
 
-// entry is a message kept for the questions it answers. What is above the line never changes.
+// entry is a cached message, with the query that it answers. Fields above the blank line never change.
 type entry struct {
 	*message
 	query
 	kind   kind
-	policy cachePolicy // what is kept of the name
+	policy cachePolicy // of the name
 	stored time.Time
-	holds  time.Duration // how long it is fresh
+	holds  time.Duration // how long it stays fresh
 
 	// Guarded by the shard's mutex.
 	seen       time.Time // the last lookup that found it
-	hits       int       // lookups without a gap of PrefetchFor
+	hits       int       // lookups since the last gap of PrefetchFor
 	refreshing bool
-	retry      time.Time // not refreshed before
+	retry      time.Time // not refreshed before this time
 }
 
 func (e *entry) size() int { return e.message.size() + entryOverhead }
 
-// is tells an entry from another one with the same key.
+// is tells an entry from another one with the same hash.
 func (e *entry) is(k *cacheKey, typ wire.Type) bool {
 	return e.query.typ == typ && e.do == k.do && e.cd == k.cd && e.name == string(k.name)
 }
 
-// place is where an entry is kept.
+// place is the half and the hash that an entry is kept under. The hashes are those of its name, and of its name and
+// type.
 func (e *entry) place(nameHash, typeHash uint64) (half kind, at uint64) {
 	switch {
 	case e.kind == success:
@@ -61,8 +63,8 @@ func (e *entry) place(nameHash, typeHash uint64) (half kind, at uint64) {
 	return denial, typeHash
 }
 
-// judge decides what kind of an entry e is and how long it holds, and reports whether it is kept. Cut messages are not, nor are answers to a
-// query that did not ask for recursion, and all without a TTL that says how long they hold.
+// judge decides the kind of an entry and how long it stays fresh, and reports whether it may be cached. Truncated
+// messages may not, nor may answers to queries without RD, nor messages without a TTL that says how long they hold.
 func (c *cache) judge(e *entry) bool {
 	m := e.message
 	switch {
@@ -75,10 +77,11 @@ func (c *cache) judge(e *entry) bool {
 	case m.outcome == wire.NoName && m.timed:
 		e.kind, e.holds = denial, hold(m.ttl, c.options.Denial)
 		if m.counts[wire.Answer] == 0 {
-			e.query.typ = 0 // it is the qname that does not exist, not the end of a chain of aliases
+			e.query.typ = 0 // the qname itself does not exist, rather than the end of a chain of aliases
 		}
 	case m.outcome == wire.Failed && (m.rcode == wire.ServerFailure || m.rcode == wire.NotImp):
-		e.kind, e.holds = upstreamFailure, min(c.options.ServFail, 5*time.Minute) // RFC 2308 section 7, RFC 9520 section 3.2
+		// RFC 2308 section 7 and RFC 9520 section 3.2 limit how long a failure may be kept.
+		e.kind, e.holds = upstreamFailure, min(c.options.ServFail, 5*time.Minute)
 	}
 	return e.holds > 0
 }
@@ -87,7 +90,7 @@ func hold(ttl time.Duration, limit CacheLimit) time.Duration {
 	return min(max(ttl, limit.MinTTL), limit.MaxTTL)
 }
 
-// result is what e says to a question.
+// result is the answer that e gives.
 func (c *cache) result(r *Request, e *entry, found freshness) result {
 	a := c.aging(e)
 	if found == fresh {
@@ -105,7 +108,8 @@ func (c *cache) result(r *Request, e *entry, found freshness) result {
 	return res
 }
 
-// aging is how the TTLs of a new entry are shown. Those of a denial are no longer than it holds (RFC 2308 section 5).
+// aging is how the TTLs of a new entry change. Those of a denial do not exceed the time that it holds (RFC 2308 section
+// 5).
 func (c *cache) aging(e *entry) aging {
 	if e.kind == success {
 		return aging{floor: seconds(c.options.Success.MinTTL), limit: seconds(c.options.Success.MaxTTL)}

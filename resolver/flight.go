@@ -11,7 +11,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// forward asks upstream. A question that may not wait here is left pending, and goes on here in Resume.
+// forward asks upstream. If the query may not block yet, it becomes pending, and Resume calls forward again.
 func (b *block) forward(ctx context.Context, r *Request, q *question) result {
 	forwarders := q.forwarders()
 	switch {
@@ -33,28 +33,31 @@ func (b *block) forward(ctx context.Context, r *Request, q *question) result {
 		return b.cache.result(r, old, stale)
 	}
 	if m.outcome == wire.Failed && m.packet == nil && b.options.Errors != nil {
-		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", m.rcode, wire.NameString(q.name.Name()), dns.Type(q.qtype), m.text))
+		name := wire.NameString(q.name.Name())
+		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", m.rcode, name, dns.Type(q.qtype), m.text))
 	}
 	return m.result(FromForward, b.store(f, query, q.scope.caching, m, r.Now))
 }
 
-// A flight is one question under way, and those who wait for its answer. Equal questions are asked once, which also takes away an attacker's
-// gain from many outstanding ones (RFC 5452 section 5). Its answer is in the cache before the next equal question can begin another one.
+// flight is one question that an upstream is being asked, with all queries that wait for the answer. Equal questions
+// share a flight, which also denies an attacker the gain from many outstanding queries (RFC 5452 section 5). The answer
+// is in the cache before an equal question can start another flight.
 type flight struct {
 	done    chan struct{}
 	message *message // set before done is closed
-	cache   *cache   // that has the answer by then; nil for none
+	cache   *cache   // has the answer by then; nil for none
 }
 
-// flightKey tells flights apart. Over which transport the first of equal questions came makes no difference: what is cut over UDP is asked
-// for again over TCP.
+// flightKey tells flights apart. The transport of the first client makes no difference: an answer truncated over UDP is
+// fetched again over TCP.
 type flightKey struct {
 	query
-	second *forwarder // that the option next may hand the question to; nil without
+	second *forwarder // the forwarder that option next may hand the question to; nil without one
 }
 
-// join is the flight of q through forwarders, of which f is the first: the one under way, or a new one, whose answer c keeps for r. When an
-// equal flight has just ended, its answer is in c: kept is that entry. c is nil for none, and with it r.
+// join returns the flight of q through forwarders, of which f is the first: the one under way, or a new one, whose
+// answer c caches for the question of r. If an equal flight has just ended, join returns its cached answer instead, as
+// hit. c and r are nil if nothing is to be cached.
 func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request) (under *flight, hit *entry) {
 	key := flightKey{query: q}
 	key.tcp = false
@@ -95,7 +98,7 @@ func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request)
 	return under, nil
 }
 
-// wait returns the answer, or says that it was not waited for when ctx ends before.
+// wait returns the answer, or a substitute if ctx ends first.
 func (f *flight) wait(ctx context.Context) *message {
 	select {
 	case <-f.done:
@@ -105,7 +108,7 @@ func (f *flight) wait(ctx context.Context) *message {
 	}
 }
 
-// cacheOf is the cache of the question's name, nil for none.
+// cacheOf is the cache for the question's name, nil for none.
 func (b *block) cacheOf(q *question) *cache {
 	if b.cache == nil || !q.scope.caching.enabled {
 		return nil
@@ -113,7 +116,7 @@ func (b *block) cacheOf(q *question) *cache {
 	return b.cache
 }
 
-// keep puts m, the answer to q, into the block's cache, unless its flight has, and says how TTLs are shown.
+// store caches m, the answer to q, in the block's cache unless its flight has done so, and returns how its TTLs change.
 func (b *block) store(f *flight, q query, policy cachePolicy, m *message, now time.Time) aging {
 	if b.cache == nil || !policy.enabled {
 		return unchangedTTLs
@@ -124,7 +127,8 @@ func (b *block) store(f *flight, q query, policy cachePolicy, m *message, now ti
 	return b.cache.agingOf(q, policy, m)
 }
 
-// exchange asks one `forward` after the other while their option next passes on what upstream said.
+// exchange asks the first forwarder, and the next ones for as long as option next hands the question on because of the
+// rcode.
 func exchange(ctx context.Context, forwarders []*forwarder, q query) *message {
 	m := forwarders[0].exchange(ctx, q)
 	for i, f := range forwarders[1:] {
@@ -140,7 +144,7 @@ func exchange(ctx context.Context, forwarders []*forwarder, q query) *message {
 	return m
 }
 
-// refetch is what the cache asks when it refreshes an entry: those of forwarders that take its name.
+// refetch asks the forwarders that take q's name, when the cache refreshes an entry.
 func refetch(ctx context.Context, forwarders []*forwarder, q query) *message {
 	var name wire.QName
 	name.SetString(q.name)
@@ -157,10 +161,10 @@ func refetch(ctx context.Context, forwarders []*forwarder, q query) *message {
 	return f.wait(ctx)
 }
 
-// errStopped is why what was under way has no answer.
+// errStopped is the error of work that the end of the process, or of ctx, cut short.
 var errStopped = errors.New(edeShutdown)
 
-// interrupted stands for an answer that was not waited for.
+// interrupted is the message that stands in for an answer nobody waited for.
 func interrupted() *message {
 	m := unanswered(wire.ServerFailure, wire.Other, errStopped.Error())
 	m.transient = true

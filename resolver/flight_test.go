@@ -35,7 +35,8 @@ func running(t *testing.T, parts *Parts, blocks ...Block) *Resolver {
 	return r
 }
 
-// TestEqualColdQuestionsAreOneQuery: of fifty that missed, and go on one after the other or at once, by UDP or TCP, the first asks upstream.
+// TestEqualColdQuestionsAreOneQuery: of fifty that missed, and go on one after the other or at once, by UDP or TCP, the
+// first asks upstream.
 func TestEqualColdQuestionsAreOneQuery(t *testing.T) {
 	for name, resume := range map[string]func(func(), *sync.WaitGroup){
 		"one after the other": func(do func(), _ *sync.WaitGroup) { do() },

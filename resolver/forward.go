@@ -20,8 +20,8 @@ import (
 
 const (
 	forwardTimeout    = 5 * time.Second // for a query, over all its attempts
-	attemptsEach      = 2               // attempts, on average, for each upstream of a query
-	defaultConcurrent = 10000           // queries under way: a goroutine, a socket and some 8 KiB for each
+	attemptsEach      = 2               // attempts of a query for each upstream, on average
+	defaultConcurrent = 10000           // queries under way, each with a goroutine, a socket and some 8 KiB
 	defaultMaxIdle    = 64
 )
 
@@ -33,9 +33,9 @@ type forwarder struct {
 	upstreams []*upstream
 	limit     int64
 	log       *slog.Logger
-	turn      atomic.Uint32 // of round_robin
+	turn      atomic.Uint32 // counts queries for round_robin
 
-	ctx  context.Context // ends what is under way
+	ctx  context.Context // of all queries under way
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
@@ -49,7 +49,7 @@ type forwarder struct {
 	coalesced atomic.Uint64
 }
 
-// newForwarder checks options; secrets are the content of the TLS files that they name.
+// newForwarder compiles options. secrets is the content of the TLS files that options name.
 func newForwarder(options Forward, secrets secrets, log *slog.Logger) (*forwarder, error) {
 	f := &forwarder{options: options, log: log, limit: defaultConcurrent, flights: make(map[flightKey]*flight)}
 	var err error
@@ -94,7 +94,7 @@ func positive[T int | time.Duration](value, otherwise T) T {
 // secrets is the content of the TLS files of a `forward`, in PEM.
 type secrets struct{ Certificate, Key, Roots []byte }
 
-// readSecrets reads the files that o names.
+// readSecrets reads the TLS files of o.
 func readSecrets(o *Forward) (s secrets, err error) {
 	for _, file := range []struct {
 		name string
@@ -110,9 +110,13 @@ func readSecrets(o *Forward) (s secrets, err error) {
 	return s, nil
 }
 
-// newTLS is the configuration that all TLS upstreams of a `forward` share.
+// newTLS makes the configuration that the TLS upstreams of a `forward` share.
 func newTLS(o *Forward, secrets secrets) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName, ClientSessionCache: tls.NewLRUClientSessionCache(len(o.To))}
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         o.ServerName,
+		ClientSessionCache: tls.NewLRUClientSessionCache(len(o.To)),
+	}
 	if o.CertFile != "" {
 		certificate, err := tls.X509KeyPair(secrets.Certificate, secrets.Key)
 		if err != nil {
@@ -129,14 +133,14 @@ func newTLS(o *Forward, secrets secrets) (*tls.Config, error) {
 	return config, nil
 }
 
-// takes reports whether name is forwarded here. The name that the option is for is, even if an exception covers it.
+// takes reports whether f forwards name. It always takes the name that the `forward` is for, whatever `except` says.
 func (f *forwarder) takes(name *wire.QName) bool {
 	_, labels, ok := f.from.Match(name)
 	return ok && (labels == name.Labels() || !f.except.Contains(name))
 }
 
-// run closes connections that have been idle for too long. It returns when ctx has ended and with it all that was under way; after that
-// nothing is asked any more.
+// run closes connections that have been idle for too long. It returns when ctx has ended and with it all queries under
+// way; nothing is asked after that.
 func (f *forwarder) run(ctx context.Context) {
 	ticker := time.NewTicker(positive(f.options.Expire, DefaultExpire))
 	defer ticker.Stop()
@@ -159,7 +163,7 @@ func (f *forwarder) run(ctx context.Context) {
 	}
 }
 
-// admit takes a place among the queries that may wait for upstream. It reports false when there is none left, and counts that.
+// admit takes one of the places for queries under way. When there is none left, it counts the query and reports false.
 func (f *forwarder) admit() bool {
 	if f.active.Add(1) <= f.limit {
 		return true
@@ -179,7 +183,7 @@ func rejection() *message {
 	return m
 }
 
-// exchange is what upstream says to q. It always returns a message: when no upstream answered, one made here that says so.
+// exchange returns upstream's answer to q. It always returns a message: one made here if no upstream answered.
 func (f *forwarder) exchange(ctx context.Context, q query) *message {
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
@@ -189,19 +193,19 @@ func (f *forwarder) exchange(ctx context.Context, q query) *message {
 	return f.resolve(ctx, q)
 }
 
-// passes reports whether the option next hands m's rcode to the next `forward`.
+// passesOn reports whether option next hands a question with the rcode of m to the next `forward`.
 func (f *forwarder) passesOn(m *message) bool {
 	return slices.Contains(f.options.Next, uint16(m.rcode))
 }
 
-// resolve asks one upstream after the other until one answers. Those that are down are passed over; when all are, the checks are taken
-// to be wrong and a random one is tried.
+// resolve asks one upstream after another until one answers. It skips those that are down. If all are, it assumes that
+// the health checks are wrong and tries one at random.
 func (f *forwarder) resolve(ctx context.Context, q query) *message {
 	order := f.order()
 	if len(order) == 0 {
 		return unanswered(wire.ServerFailure, wire.Other, edeForwardLoop)
 	}
-	var last *message // in case nothing better comes
+	var last *message // the best answer so far
 	var why error
 	var asked *upstream
 	down, tries := 0, 0
@@ -238,9 +242,11 @@ func (f *forwarder) resolve(ctx context.Context, q query) *message {
 		return interrupted()
 	}
 	info, text := asked.reason(why)
-	return unanswered(wire.ServerFailure, info, fmt.Sprintf("upstream %s (%d upstreams, %d attempts)", text, len(order), tries))
+	text = fmt.Sprintf("upstream %s (%d upstreams, %d attempts)", text, len(order), tries)
+	return unanswered(wire.ServerFailure, info, text)
 }
 
+// unhealthy is the answer when all upstreams are down: last, if there is one.
 func (f *forwarder) unhealthy(last *message) *message {
 	if last != nil {
 		return last
@@ -248,7 +254,7 @@ func (f *forwarder) unhealthy(last *message) *message {
 	return unanswered(wire.ServerFailure, wire.NoReachableAuthority, edeUpstreamsDown)
 }
 
-// order is the upstreams in the order of the policy, without those that lead back here.
+// order is the upstreams in the order of the policy, without those that loop back to this server.
 func (f *forwarder) order() []*upstream {
 	order := make([]*upstream, 0, len(f.upstreams))
 	first := 0
@@ -266,7 +272,7 @@ func (f *forwarder) order() []*upstream {
 	return order
 }
 
-// report counts and logs a query without a usable reply, and has the upstream checked.
+// report counts and logs a query that got no usable reply, and starts health checks of the upstream.
 func (f *forwarder) report(u *upstream, err error) {
 	if f.ctx.Err() != nil {
 		return
@@ -280,7 +286,7 @@ func (f *forwarder) report(u *upstream, err error) {
 	}
 }
 
-// suspect checks u until it answers, unless that is being done already. Nothing is checked while all goes well.
+// suspect checks u until it answers, unless checks are running already. There are no checks while all is well.
 func (f *forwarder) suspect(u *upstream) {
 	if !u.checking.CompareAndSwap(false, true) {
 		return

@@ -10,8 +10,9 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// FuzzAnswer sends any octets as a query. Whatever they are, nothing panics, nothing is larger than the client can take, a message
-// without a header that can be trusted gets silence, and every other reply can be read by another implementation and is to this query.
+// FuzzAnswer sends any octets as a query. Whatever they are, nothing panics, nothing is larger than the client can
+// take, a message without a header that can be trusted gets silence, and every other reply can be read by another
+// implementation and is to this query.
 func FuzzAnswer(f *testing.F) {
 	for _, hit := range hits {
 		f.Add(pack(f, hit.qname, hit.qtype), false)

@@ -17,10 +17,10 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// maxComplaints is how many bad lines of one reading are logged one by one.
+// maxWarnings is how many bad lines of one reading are logged each on its own.
 const maxWarnings = 10
 
-// hosts answers from tables like /etc/hosts. Readers load an immutable table; run, the one writer, replaces it.
+// hosts answers from a table like /etc/hosts. Readers load an immutable table; run, the one writer, replaces it.
 type hosts struct {
 	options      Hosts
 	zones        zones.Set
@@ -28,25 +28,25 @@ type hosts struct {
 	ttl          uint32
 	log          *slog.Logger
 	table        atomic.Pointer[hostTable]
-	reloaded     atomic.Pointer[time.Time] // modification time of the file that the table is made from
+	reloaded     atomic.Pointer[time.Time] // modification time of the file in the table
 
-	// Of run alone.
-	last  fs.FileInfo // the file as it was read; nil before
-	fault string      // why it cannot be read; "" when it can
+	// For run alone, after newHosts.
+	last  fs.FileInfo // of the file that was read last; nil before
+	fault string      // why the file cannot be read; "" if it can
 }
 
 // hostTable is what the lines say. Names are in wire form and lower case.
 type hostTable struct {
 	names   map[string]host
-	wild    map[string]host // by the name that the asterisk stands below
+	wild    map[string]host // wildcards, by the name without the asterisk
 	ptrs    map[netip.Addr][]string
-	entries int // addresses and pointers
+	entries int // addresses and PTR targets
 }
 
 // host is the addresses of a name, packed.
 type host struct{ a, aaaa string }
 
-// newHosts reads the file and the inline lines. A file that is not there is no error: it may come.
+// newHosts reads the file and the inline lines. A missing file is no error: it may appear later.
 func newHosts(options Hosts, log *slog.Logger) (*hosts, error) {
 	h := &hosts{options: options, ttl: seconds(options.TTL), log: log}
 	var err error
@@ -79,7 +79,7 @@ func (h *hosts) run(ctx context.Context) {
 	}
 }
 
-// load makes a new table if the file is another one than was read last. One that cannot be read leaves the table as it is.
+// load makes a new table if the file has changed. If the file cannot be read, the table stays as it is.
 func (h *hosts) load() {
 	if h.options.File == "" {
 		return
@@ -102,7 +102,7 @@ func (h *hosts) read() error {
 		return err
 	case !now.Mode().IsRegular():
 		return errors.New("not a regular file")
-	case h.last != nil && os.SameFile(h.last, now) && h.last.ModTime().Equal(now.ModTime()) && h.last.Size() == now.Size():
+	case h.last != nil && sameContent(h.last, now):
 		return nil
 	}
 	content, err := os.ReadFile(h.options.File)
@@ -116,10 +116,19 @@ func (h *hosts) read() error {
 	return nil
 }
 
-// compile publishes the table of the file's content and the inline lines.
+// sameContent reports whether before and now are of the same, unchanged file.
+func sameContent(before, now fs.FileInfo) bool {
+	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
+}
+
+// compile publishes the table made from the file's content and the inline lines.
 func (h *hosts) compile(content []byte) {
 	p := hostParser{zones: &h.zones, reverse: !h.options.NoReverse, seen: make(map[hostPair]struct{})}
-	p.table = &hostTable{names: make(map[string]host), wild: make(map[string]host), ptrs: make(map[netip.Addr][]string)}
+	p.table = &hostTable{
+		names: make(map[string]host),
+		wild:  make(map[string]host),
+		ptrs:  make(map[netip.Addr][]string),
+	}
 	p.lines(h.options.File, content)
 	p.lines("inline hosts entry", []byte(strings.Join(h.options.Inline, "\n")))
 	for _, warning := range p.warnings {
@@ -138,7 +147,7 @@ type hostParser struct {
 	table    *hostTable
 	seen     map[hostPair]struct{}
 	bad      int
-	warnings []string // the first of the bad lines, as "file:line: what is wrong"
+	warnings []string // of the first bad lines: "file:line: what is wrong"
 }
 
 type hostPair struct {
@@ -146,7 +155,7 @@ type hostPair struct {
 	name string
 }
 
-// lines reads "address name name… # comment" lines. A bad line, or a bad name in a line, is passed over.
+// lines reads lines of the form "address name name… # comment". It skips bad lines, and bad names in a line.
 func (p *hostParser) lines(file string, content []byte) {
 	number := 0
 	for line := range bytes.Lines(content) {
@@ -180,7 +189,7 @@ func (p *hostParser) warn(file string, line int, what string) {
 	}
 }
 
-// add gives name the address, if it is in the zones and has it not yet.
+// add gives name the address, if it is in the zones and does not have the address yet.
 func (p *hostParser) add(addr netip.Addr, name string) {
 	var q wire.QName
 	q.SetString(name)
@@ -210,7 +219,7 @@ func (p *hostParser) add(addr netip.Addr, name string) {
 	}
 }
 
-// find is the addresses of name: its own, or those of an asterisk in place of its first label.
+// find is the addresses of name: its own, or those of a wildcard in place of its first label.
 func (t *hostTable) find(name *wire.QName) (host, bool) {
 	entry, ok := t.names[string(name.Name())]
 	if !ok && name.Labels() > 0 {
@@ -219,8 +228,9 @@ func (t *hostTable) find(name *wire.QName) (host, bool) {
 	return entry, ok
 }
 
-// answer answers q from the table. A name in the zones that is not in the table ends here unless it falls through: with SERVFAIL, as
-// CoreDNS has it, since there is no SOA to say NXDOMAIN with. Addresses asked for by PTR always go on.
+// answer answers q from the table. For a name in the zones that is not in the table, without fallthrough, the answer is
+// SERVFAIL, as in CoreDNS: there is no SOA to send an NXDOMAIN with. A PTR question for an unknown address always goes
+// on to the next step.
 func (h *hosts) answer(r *Request, q *question) result {
 	table := h.table.Load()
 	if q.qtype == wire.TypePTR {
@@ -250,7 +260,7 @@ func (h *hosts) answer(r *Request, q *question) result {
 	return result{outcome: answered, source: FromHosts, authoritative: true}
 }
 
-// pointers answers a reverse name.
+// answerPTR answers a reverse name.
 func (h *hosts) answerPTR(r *Request, q *question, names []string) result {
 	for _, name := range names {
 		if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, h.ttl, nil, name); !ok {

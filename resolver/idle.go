@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// idleConns are the connections to one upstream that wait for the next query. They have no reader: one that the peer closed is found out
-// by the next query.
+// idleConns are the connections to one upstream that wait for the next query. Nothing reads from them: the next query
+// finds out if the peer has closed one.
 type idleConns struct {
 	mu     sync.Mutex
-	conns  []idleConn // the longest idle first
+	conns  []idleConn // longest idle first
 	max    int
 	expire time.Duration
 	closed bool
@@ -21,7 +21,7 @@ type idleConn struct {
 	since time.Time
 }
 
-// take is the connection that was used last: it is the most likely to be alive, and the others may expire.
+// take returns the connection used last, nil for none: it is the most likely to be alive, and the others may expire.
 func (i *idleConns) take(now time.Time) net.Conn {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -34,7 +34,7 @@ func (i *idleConns) take(now time.Time) net.Conn {
 	return conn
 }
 
-// put keeps conn, in place of the longest idle one when there are too many.
+// put keeps conn. If there are too many, it closes the one that has been idle longest.
 func (i *idleConns) put(conn net.Conn, now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -49,7 +49,7 @@ func (i *idleConns) put(conn net.Conn, now time.Time) {
 	i.conns = append(i.conns, idleConn{conn, now})
 }
 
-// close closes the connections that have expired at now; all of them when now is zero.
+// close closes the connections that have expired at now, or all of them if now is zero.
 func (i *idleConns) close(now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -65,7 +65,7 @@ func (i *idleConns) close(now time.Time) {
 	i.conns = kept
 }
 
-// stop closes all connections, now and when they come back.
+// stop closes all connections, and makes put close those that are returned later.
 func (i *idleConns) stop() {
 	i.mu.Lock()
 	i.closed = true

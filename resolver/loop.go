@@ -15,33 +15,34 @@ import (
 
 const typeHINFO wire.Type = 13
 
-// When upstreams are probed: soon after the start, when the listeners answer; often while there is a loop, so that the end of it is
-// noticed; and now and then, because a loop may be made later and elsewhere.
+// When upstreams are probed: soon after the start, when the listeners answer; often while there is a loop, so that the
+// end of it is noticed; and now and then, because a loop may be made later and elsewhere.
 const (
 	probeWhileLooping = 5 * time.Second
 	probeAlways       = 5 * time.Minute
 )
 
-// probeFirst is when a new resolver probes.
+// probeFirst is when a new resolver sends its first probes.
 var probeFirst = [...]time.Duration{200 * time.Millisecond, 2 * time.Second, 10 * time.Second}
 
-// loop finds upstreams that ask us what we ask them: each is asked for a random name, and a query for that name must not come in. Such an
-// upstream is asked nothing else until a probe no longer comes back.
+// loop finds upstreams that forward our queries back to us. It asks each upstream for a random name: if a query for
+// that name arrives here, the upstream loops, and is asked nothing but probes until one of them no longer comes back.
 type loop struct {
 	log    *slog.Logger
 	probes []*probe
 }
 
-// probe is the watch over one upstream.
+// probe watches one upstream.
 type probe struct {
 	upstream *upstream
 	tcp      bool
-	below    string // the zone of the names, wire form
+	below    string // the parent of the random names, in wire form
 	name     atomic.Pointer[string]
 	back     atomic.Bool
 }
 
-// newLoop watches the upstreams of a block's forwarders. The names are below zone, or below what is forwarded when that is less.
+// newLoop probes the upstreams of a block's forwarders with names below zone, or below the zone that is forwarded if
+// that is a smaller one.
 func newLoop(zone string, forwarders []*forwarder, log *slog.Logger) (*loop, error) {
 	l := &loop{log: log}
 	for _, f := range forwarders {
@@ -60,7 +61,8 @@ func newLoop(zone string, forwarders []*forwarder, log *slog.Logger) (*loop, err
 	return l, nil
 }
 
-// caught reports whether q is a probe that came back, and remembers it. It is for every query: those of other types cost a comparison.
+// caught reports whether q is a probe that came back, and records that. It runs for every query; those of other types
+// cost one comparison.
 func (l *loop) caught(q *question) bool {
 	if q.qtype != typeHINFO {
 		return false
@@ -74,10 +76,10 @@ func (l *loop) caught(q *question) bool {
 	return false
 }
 
-// looped is the answer to a probe that came back, which must not go round.
+// loopAnswer is the answer to a probe that came back: it must not go round again.
 var loopAnswer = failure(None, wire.ServerFailure, wire.Other, edeLoopProbe)
 
-// run probes until ctx ends. What it has found is forgotten then: nobody would find out when a loop ends.
+// run probes until ctx ends. Then it forgets the loops that it found: nobody would notice the end of them.
 func (l *loop) run(ctx context.Context) {
 	defer func() {
 		for _, p := range l.probes {
@@ -116,13 +118,14 @@ func (l *loop) round(ctx context.Context) {
 		}
 		p.send(ctx)
 		if ctx.Err() != nil {
-			return // cut short, it says nothing
+			return // a probe that was cut short tells nothing
 		}
 		switch was, is := p.upstream.looping.Swap(p.back.Load()), p.back.Load(); {
 		case is && !was:
-			l.log.Error("loop: what is forwarded to this upstream comes back to this server, so it is not asked any more. "+
-				"Forward to another server, or take this server out of the upstream's own configuration; "+
-				"if the upstream is from /etc/resolv.conf, give the pod or kubelet (resolvConf) a file without a local address",
+			l.log.Error("loop: what is forwarded to this upstream comes back to this server, so it is not asked "+
+				"any more. Forward to another server, or take this server out of the upstream's own configuration; "+
+				"if the upstream is from /etc/resolv.conf, give the pod or kubelet (resolvConf) a file without a "+
+				"local address",
 				"upstream", p.upstream.address)
 		case was && !is:
 			l.log.Info("loop: the forwarding loop is gone; the upstream is asked again", "upstream", p.upstream.address)
@@ -130,7 +133,7 @@ func (l *loop) round(ctx context.Context) {
 	}
 }
 
-// send asks the upstream for a new random name. In a loop the query is back before there is an answer.
+// send asks the upstream for a new random name. In a loop, the probe arrives here before the upstream answers.
 func (p *probe) send(ctx context.Context) {
 	name := randomLabel() + randomLabel() + p.below
 	if len(name) > wire.MaxName {
@@ -144,7 +147,7 @@ func (p *probe) send(ctx context.Context) {
 	p.upstream.attempt(ctx, query{name: name, typ: typeHINFO, rd: true}, p.tcp, true)
 }
 
-// randomLabel is a label in wire form that nobody guesses.
+// randomLabel is a label in wire form that nobody can guess.
 func randomLabel() string {
 	var n [8]byte
 	rand.Read(n[:]) // never fails

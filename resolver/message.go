@@ -9,13 +9,14 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// message is what an upstream said, or that none said anything. It never changes, so those who wait for it and the cache share it.
+// message is an upstream's answer, or stands in for one that did not come. It never changes, so the cache and all that
+// wait for it share it.
 type message struct {
 	packet     []byte    // header, question and sections as they came, without the OPT; nil in a message made here
-	start      int       // where the sections start in packet
-	ends       [3]int    // and end
+	start      int       // offset of the sections in packet
+	ends       [3]int    // offset behind each section
 	counts     [3]uint16 // records of each section
-	ttls       []uint16  // where the TTLs are in packet
+	ttls       []uint16  // offsets of the TTLs in packet
 	rcode      wire.Rcode
 	flags      uint16
 	outcome    wire.Outcome
@@ -23,24 +24,24 @@ type message struct {
 	timed      bool
 	addressRun addressRun
 
-	received time.Time // zero when it was not asked for
+	received time.Time // zero in messages that no flight has fetched
 
-	transient bool          // says nothing of the question, only of this moment: not kept
+	transient bool          // it is about this moment, not about the question: not cached
 	explained bool          // an Extended DNS Error goes with it
 	info      wire.InfoCode // its code
 	text      string        // its text
 }
 
-// spread is the run of address records in the answer section whose order may change.
+// addressRun is the run of address records at the end of the answer section, whose order may change.
 type addressRun struct{ first, count, size int } // the run in message.ttls, and the octets of an address
 
-// unanswered is the message that stands for an answer that could not be had.
+// unanswered is the message that stands in for an answer that did not come.
 func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 	return &message{rcode: rcode, outcome: wire.Failed, explained: true, info: info, text: why}
 }
 
-// newMessage keeps packet, which read was read from. It returns nil in the rare case that the sections cannot be taken out as they are
-// and the message cannot be packed anew.
+// newMessage keeps packet, which parsed describes. It returns nil in the rare case that the OPT is between other
+// records and the message cannot be packed again without it.
 func newMessage(packet []byte, parsed *wire.Message) *message {
 	if parsed.Split {
 		if packet = withoutOPT(packet); packet == nil {
@@ -50,7 +51,8 @@ func newMessage(packet []byte, parsed *wire.Message) *message {
 		if !parsed.Read(packet) {
 			return nil
 		}
-		parsed.Rcode, parsed.EDNS, parsed.Error, parsed.Info, parsed.Text = opt.Rcode, opt.EDNS, opt.Error, opt.Info, opt.Text
+		parsed.Rcode, parsed.EDNS = opt.Rcode, opt.EDNS
+		parsed.Error, parsed.Info, parsed.Text = opt.Error, opt.Info, opt.Text
 	}
 	m := &message{
 		start: parsed.Start, ends: parsed.Ends, counts: parsed.Counts,
@@ -64,10 +66,11 @@ func newMessage(packet []byte, parsed *wire.Message) *message {
 	return m
 }
 
-// maxReason is how much of an upstream's explanation is kept.
+// maxReason is how much of an upstream's error text is kept, in octets.
 const maxReason = 200
 
-// withoutOPT packs a message anew whose OPT is not its last record: without it, names behind it have other offsets.
+// withoutOPT packs a message again whose OPT is not its last record: without the OPT, names behind it have other
+// offsets.
 func withoutOPT(packet []byte) []byte {
 	unpacked := new(dns.Msg)
 	if unpacked.Unpack(packet) != nil {
@@ -87,7 +90,7 @@ func withoutOPT(packet []byte) []byte {
 	return repacked
 }
 
-// index finds the TTLs and the run of address records.
+// findTTLs finds the TTLs and the run of address records.
 func (m *message) findTTLs() {
 	records := int(m.counts[0]) + int(m.counts[1]) + int(m.counts[2])
 	m.ttls = make([]uint16, 0, records)
@@ -107,27 +110,33 @@ func (m *message) findTTLs() {
 		m.addressRun.count++
 	}
 	if m.addressRun.first+m.addressRun.count != int(m.counts[wire.Answer]) || m.outcome != wire.Answered {
-		m.addressRun = addressRun{} // other records between or behind: left as they are
+		m.addressRun = addressRun{} // with other records between or behind, the order stays
 	}
 }
 
-// result is what a question is told with m, by the step that source names.
+// result is the result of a step that answers with m.
 func (m *message) result(source Source, a aging) result {
 	return result{outcome: outcomes[m.outcome], source: source, message: m, aging: a}
 }
 
-// outcomes are the results that messages lead to. A referral, or an answer that contradicts itself, is handed on as it is.
+// outcomes are the results for messages. A referral, or an answer that contradicts itself, reaches the client as it is.
 var outcomes = [...]outcome{
-	wire.Answered: answered, wire.NoData: nodata, wire.NoName: nxdomain, wire.Referral: failed, wire.Unusable: failed, wire.Failed: failed,
+	wire.Answered: answered,
+	wire.NoData:   nodata,
+	wire.NoName:   nxdomain,
+	wire.Referral: failed,
+	wire.Unusable: failed,
+	wire.Failed:   failed,
 }
 
-// size is about how many octets it takes in memory, its fields not counted.
+// size is about how many octets the message takes in memory, without its fields.
 func (m *message) size() int { return cap(m.packet) + 2*cap(m.ttls) + len(m.text) }
 
-// aging says how TTLs change on the way out: held between floor and limit, then less by age. All in seconds.
+// aging is how TTLs change on the way to a client: they are held between floor and limit, then lowered by age. All in
+// seconds.
 type aging struct{ floor, limit, age uint32 }
 
-// asItCame leaves TTLs as they are.
+// unchangedTTLs leaves TTLs as they are.
 var unchangedTTLs = aging{limit: 1<<31 - 1}
 
 func (a aging) apply(ttl uint32) uint32 {
@@ -167,7 +176,7 @@ func (m *message) write(r *Request, q *question, a aging) {
 	}
 }
 
-// needed is the last section that is not only help.
+// needed is the last section that must be sent. Those behind it only help the client.
 func (m *message) needed() int {
 	if m.outcome == wire.Answered {
 		return wire.Answer
@@ -175,8 +184,8 @@ func (m *message) needed() int {
 	return wire.Authority
 }
 
-// copy puts the sections behind the question they belong to. Sections that only help are left out when there is no room for them
-// (RFC 2181 section 9); there is room for the rest.
+// copy copies the sections behind the question that they belong to. It leaves out sections that only help if there is
+// no room for them (RFC 2181 section 9); the caller has checked that the others fit.
 func (m *message) copy(reply *wire.Reply, a aging, rotation int) {
 	keep, needed, counts := wire.Additional, m.needed(), m.counts
 	for keep > needed && !reply.Fits(m.ends[keep]-m.start) {
@@ -197,15 +206,16 @@ func (m *message) copy(reply *wire.Reply, a aging, rotation int) {
 
 func (s addressRun) has(i int) bool { return i >= s.first && i < s.first+s.count }
 
-// address is the data of the i-th record when the run of address records begins turn records later.
+// address is the data of the i-th record after the run of address records has been rotated.
 func (m *message) address(i, rotation int) []byte {
 	i = m.addressRun.first + (i-m.addressRun.first+rotation)%m.addressRun.count
 	at := int(m.ttls[i]) + 6
 	return m.packet[at : at+m.addressRun.size]
 }
 
-// unpack adds the answers, and the authority of a denial, one by one with their names whole, until the reply is full: they do not fit as they
-// came, or q is the end of a chain of aliases, so that the names in them point at a question that is not the reply's.
+// unpack adds the answers, and the authority section of a denial, record by record with names in full, until the reply
+// is full. It is for messages that do not fit as they are, and for those that answer the end of a chain of aliases,
+// whose compression pointers point into another question.
 func (m *message) unpack(reply *wire.Reply, q *question, a aging, rotation int) {
 	var owner [wire.MaxName + 1]byte
 	var scratch [1024]byte

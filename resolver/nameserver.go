@@ -7,10 +7,12 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// The name servers of a cluster zone are the names of the service that fronts this server: the service among whose endpoints one of
-// our own addresses is. Outside a cluster there is none, and ns.dns.<zone> with our own addresses stands in.
+// The name servers of a cluster zone are the names of the service that fronts this server: the service among whose
+// endpoints one of our own addresses is. Outside a cluster there is none, and ns.dns.<zone> with our own addresses
+// stands in.
 
-// fronting is the snapshot that has the service: the cluster's, also for a zone of the clusterset, of which snapshot is.
+// fronting is the snapshot that has the service that fronts this server: the cluster's. z's own snapshot is another one
+// if z is a zone of the clusterset.
 func (a *authority) fronting(z *zoneInfo, snapshot *zones.Snapshot) *zones.Snapshot {
 	if z.index != a.index {
 		return a.index.Snapshot()
@@ -18,8 +20,9 @@ func (a *authority) fronting(z *zoneInfo, snapshot *zones.Snapshot) *zones.Snaps
 	return snapshot
 }
 
-// fronts is the nodes that name this server, at most limit: services with cluster IPs, or our hosts below a headless one. One of our
-// addresses is enough, the others belong to the same pod; the one that was asked is tried first. The list is valid until the next call.
+// fronts is up to limit names of this server: those of services with cluster IPs, or of our hosts below a headless
+// service. One of our addresses is enough, since the others belong to the same pod; the address that the query came to
+// is tried first. The list is valid until the next call.
 func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, limit int) []zones.Node {
 	r.fronts = r.fronts[:0]
 	if r.Local.IsValid() {
@@ -34,7 +37,7 @@ func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, limit int) []zo
 	return r.fronts
 }
 
-// frontsOf adds to servers the nodes of each service that has the address, once, by however many names it has it.
+// frontsOf appends to r.fronts the names of each service with an endpoint at addr.
 func (r *Request) frontsOf(addr netip.Addr, snapshot *zones.Snapshot, limit int) {
 	r.clearSeen()
 	for p := snapshot.Reverse(&r.match, addr); p != nil && len(r.fronts) < limit; p = p.Next() {
@@ -44,7 +47,7 @@ func (r *Request) frontsOf(addr netip.Addr, snapshot *zones.Snapshot, limit int)
 	}
 }
 
-// firstSight reports whether something is seen for the first time since clearSeen.
+// firstSight reports whether it is called with what for the first time since clearSeen.
 func (r *Request) firstSight(what string) bool {
 	if _, ok := r.seen[what]; ok {
 		return false
@@ -60,7 +63,7 @@ func (r *Request) clearSeen() {
 	clear(r.seen)
 }
 
-// leastRecord is the octets that a record takes at least: its owner as a pointer, and its fixed part.
+// leastRecord is the size of the smallest record in octets: an owner compressed to a pointer, and the fixed part.
 const leastRecord = 12
 
 // nameServers adds the NS records of a zone, with the addresses of their targets.
@@ -86,7 +89,7 @@ func (a *authority) nameServers(r *Request, q *question, snapshot *zones.Snapsho
 	}
 }
 
-// ownNameServer adds the NS record of a zone without a service that fronts this server.
+// ownNameServer adds the NS record of a zone when no service fronts this server.
 func (a *authority) ownNameServer(r *Request, q *question, z *zoneInfo) {
 	at, ok := r.Reply.AddName(q.owner, wire.TypeNS, a.ttl, nil, z.ns)
 	if !ok || q.qtype == wire.TypeANY {
@@ -98,7 +101,7 @@ func (a *authority) ownNameServer(r *Request, q *question, z *zoneInfo) {
 	}
 }
 
-// addressTypes are the types of address records, in the order in which ANY looks for them.
+// addressTypes are the types of address records, in the order in which ANY tries them.
 var addressTypes = [...]wire.Type{wire.TypeA, wire.TypeAAAA}
 
 // nameServerAddresses answers for ns.dns.<zone>.
@@ -106,14 +109,18 @@ func (a *authority) nameServerAddresses(r *Request, q *question, snapshot *zones
 	for _, t := range addressTypes {
 		if q.wants(&r.Reply, t) {
 			limit := r.Reply.Room()/leastRecord + 1
-			a.serverAddresses(r, snapshot, t, limit, func(addr netip.Addr) bool { return r.addAddress(q.owner, a.ttl, addr) })
+			a.serverAddresses(r, snapshot, t, limit, func(addr netip.Addr) bool {
+				return r.addAddress(q.owner, a.ttl, addr)
+			})
 		}
 	}
 }
 
-// serverAddresses calls yield with each address of ns.dns.<zone> that a record of type t holds, those of at most limit name servers, until it
-// returns false. Hosts may share one, which comes once (RFC 2181 section 5).
-func (a *authority) serverAddresses(r *Request, snapshot *zones.Snapshot, t wire.Type, limit int, yield func(netip.Addr) bool) {
+// serverAddresses calls yield with the addresses of ns.dns.<zone> for records of type t, taken from at most limit name
+// servers, until yield returns false. An address that several hosts share comes once (RFC 2181 section 5).
+func (a *authority) serverAddresses(
+	r *Request, snapshot *zones.Snapshot, t wire.Type, limit int, yield func(netip.Addr) bool,
+) {
 	servers := a.fronts(r, snapshot, limit)
 	if len(servers) == 0 {
 		a.ownAddresses(r, t, yield)
@@ -134,8 +141,8 @@ func (a *authority) serverAddresses(r *Request, snapshot *zones.Snapshot, t wire
 	}
 }
 
-// ownAddresses calls yield with those of this server's addresses that a record of type t holds, until it returns false: those it listens
-// on, else the one that was asked.
+// ownAddresses calls yield with this server's addresses for records of type t, until yield returns false: the addresses
+// that it listens on, or else the one that the query came to.
 func (a *authority) ownAddresses(r *Request, t wire.Type, yield func(netip.Addr) bool) {
 	for _, addr := range a.local {
 		if addr = addr.Unmap(); addressType(addr) == t && !yield(addr) {

@@ -13,7 +13,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// crowded is a resolver behind a headless service of many hosts, two of which share an address each. It gives its zone to everybody.
+// crowded is a resolver behind a headless service of many hosts, two of which share an address each. It gives its zone
+// to everybody.
 func crowded(hosts int) *Resolver {
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, byte(i / 512), byte(i / 2)}) }
 	index := zones.NewIndex()

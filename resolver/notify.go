@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	notifyPause   = time.Second // between two NOTIFYs of a zone to one secondary: changes in between are one
-	notifyTries   = 5           // RFC 1996 section 3.6 asks for a bound
+	notifyPause   = time.Second // between two NOTIFYs to a secondary, so that one stands for many changes
+	notifyTries   = 5           // RFC 1996 section 3.6 wants a bound
 	notifyTimeout = 2 * time.Second
 )
 
-// notifier tells one secondary when a zone has changed (NOTIFY, RFC 1996), and so when to transfer it.
+// notifier tells one secondary that a zone has changed, and so when to transfer it (NOTIFY, RFC 1996).
 type notifier struct {
 	zone      string // presentation form
 	index     *zones.Index
@@ -26,7 +26,7 @@ type notifier struct {
 	log       *slog.Logger
 }
 
-// notifiers are those of a block: one for each secondary of each zone.
+// notifiers are the block's: one for each zone and secondary.
 func (b *block) notifiers(log *slog.Logger) []*notifier {
 	var all []*notifier
 	for _, a := range b.authorities {
@@ -46,8 +46,8 @@ func (b *block) notifiers(log *slog.Logger) []*notifier {
 	return all
 }
 
-// run tells the secondary of the state at the start and of each change, until ctx ends. A secondary that does not answer is left alone
-// until the next change.
+// run notifies the secondary at the start and after each change, until ctx ends. After a secondary has not answered,
+// the next attempt is at the next change.
 func (n *notifier) run(ctx context.Context) {
 	notified := uint32(0)
 	for ctx.Err() == nil {
@@ -65,6 +65,7 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
+// notify sends one NOTIFY, again if there is no reply.
 func (n *notifier) notify(ctx context.Context) {
 	message := new(dns.Msg)
 	message.SetNotify(n.zone)
@@ -76,5 +77,5 @@ func (n *notifier) notify(ctx context.Context) {
 		}
 		sleep(ctx, notifyPause<<try)
 	}
-	n.log.Warn("secondary does not answer NOTIFY", "zone", n.zone, "secondary", n.secondary, "error", err)
+	n.log.Warn("transfer: secondary does not answer NOTIFY", "zone", n.zone, "secondary", n.secondary, "error", err)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// Defaults of options, for those who leave a field zero and for those who read a Corefile.
+// Defaults of options, for fields left zero here and for the reader of the Corefile.
 const (
 	// DefaultBufsize is the largest UDP reply in octets that no network has to fragment, RFC 9715 section 3.
 	DefaultBufsize = 1232
@@ -23,14 +23,14 @@ const (
 	DefaultExpire      = 10 * time.Second
 )
 
-// Options is all that one resolver needs: the server blocks that share a listening address. All names are fully qualified and in
-// lower case, such as "cluster.local.".
+// Options configures one resolver: the server blocks that share a listening address. All names are fully qualified and
+// in lower case, such as "cluster.local.".
 type Options struct {
-	Server string // the label of the address in metrics; counters and caches outlive a reload for as long as it stays
+	Server string // the address as a metrics label; caches and counters outlive a reload while it stays the same
 	Blocks []Block
 }
 
-// Block is one server block of the Corefile. Its steps run in the order of the fields.
+// Block is one server block of the Corefile. (*block).steps gives the order in which its directives run.
 type Block struct {
 	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
 	Bufsize    uint16   // largest UDP reply in octets, 512-4096, default 1232 (RFC 9715)
@@ -44,7 +44,7 @@ type Block struct {
 	Cache      *Cache
 	Loop       bool // loop: probe for a forwarding loop
 	Forwards   []Forward
-	Errors     *slog.Logger // where queries that failed are told, at level error; nil for nowhere
+	Errors     *slog.Logger // logs failed queries at level error; nil for no log
 }
 
 // Fallthrough says which names go on to the next step when this one has none. The zero value is "none".
@@ -52,24 +52,25 @@ type Fallthrough struct {
 	Zones []string // names at or below these; "." is all
 }
 
-// DNS64 answers questions for AAAA records of names that have only A records with addresses made of theirs (RFC 6147).
+// DNS64 synthesizes AAAA records from the A records of names that have no AAAA records (RFC 6147).
 type DNS64 struct {
-	Prefix       netip.Prefix // of IPv6, 32, 40, 48, 56, 64 or 96 bits long (RFC 6052 section 2.2); default 64:ff9b::/96
-	TranslateAll bool         // AAAA records that a name has are passed over
-	AllowIPv4    bool         // for clients that ask over IPv4 too
+	// Prefix has 32, 40, 48, 56, 64 or 96 bits of IPv6 (RFC 6052 section 2.2); default 64:ff9b::/96.
+	Prefix       netip.Prefix
+	TranslateAll bool // synthesize even for names that have AAAA records
+	AllowIPv4    bool // also for clients that ask over IPv4
 }
 
-// Rewrite is one rule of the directive rewrite: it asks for another name, and may put names of the answer back.
+// Rewrite is one rule of the directive rewrite: it asks for another name, and may rewrite names of the answer too.
 type Rewrite struct {
-	Continue bool         // later rules see the new name; without it the first rule that matches is the last
-	Match    RewriteMatch // how From is compared with the name, which is in lower case and has its final dot
+	Continue bool         // later rules see the new name; otherwise the first match is the last
+	Match    RewriteMatch // how From matches the name, which is in lower case with its final dot
 	From     string       // text or, for MatchRegexp, a pattern of Go's package regexp
-	To       string       // what stands in its place; {1} in it is the first group of a pattern
-	Auto     bool         // answer auto: what the rule did to the name is undone in names of the answer
+	To       string       // the replacement; {1} in it is the first group of a pattern
+	Auto     bool         // answer auto: the rule is undone in the names of the answer
 	Answers  []RewriteAnswer
 }
 
-// RewriteMatch is how a rule of rewrite finds its names.
+// RewriteMatch is how a rewrite rule matches names.
 type RewriteMatch uint8
 
 // The ways to match a name.
@@ -77,19 +78,19 @@ const (
 	MatchExact     RewriteMatch = iota // the name is From
 	MatchPrefix                        // it begins with From
 	MatchSuffix                        // it ends with From
-	MatchSubstring                     // it has From in it, each of which is replaced
-	MatchRegexp                        // the pattern From finds something in it; To replaces the whole name
+	MatchSubstring                     // it contains From; every occurrence is replaced
+	MatchRegexp                        // the pattern From matches part of it; To replaces the whole name
 )
 
-// RewriteAnswer replaces names of the answer, `answer name PATTERN TO` or `answer value PATTERN TO`.
+// RewriteAnswer replaces names in the answer: `answer name PATTERN TO` or `answer value PATTERN TO`.
 type RewriteAnswer struct {
-	Value bool   // names in the data of records, else owner names
+	Value bool   // match names in record data instead of owner names
 	From  string // a pattern of Go's package regexp
-	To    string // in the place of the whole name
+	To    string // replaces the whole name
 }
 
-// ACL says which clients may ask for which names (directive acl). The first rule that matches a query decides; without one the next
-// acl does, and after the last it is allowed.
+// ACL decides which clients may ask for which names (directive acl). The first rule that matches a query decides; if
+// none does, the next ACL is tried, and after the last one the query is allowed.
 type ACL struct {
 	Zones []string // names at or below these
 	Rules []ACLRule
@@ -102,12 +103,12 @@ type ACLRule struct {
 	Networks []netip.Prefix // of clients; empty for all
 }
 
-// ACLAction is what becomes of a query that a rule matches.
+// ACLAction is what happens to a query that a rule matches.
 type ACLAction uint8
 
 // The actions of acl.
 const (
-	ACLAllow  ACLAction = iota // it goes on
+	ACLAllow  ACLAction = iota // the next step runs
 	ACLBlock                   // REFUSED, with the Extended DNS Error Blocked
 	ACLFilter                  // NOERROR without records, with the Extended DNS Error Filtered
 	ACLDrop                    // no reply
@@ -119,12 +120,12 @@ type Hosts struct {
 	File        string        // "" for none; default /etc/hosts
 	Inline      []string      // lines of the Corefile
 	TTL         time.Duration // default 3600 s
-	Reload      time.Duration // how often the file is looked at; default 5 s, 0 never
-	NoReverse   bool          // no PTR records are made
+	Reload      time.Duration // how often the file is checked for changes; default 5 s, 0 never
+	NoReverse   bool          // makes no PTR records
 	Fallthrough Fallthrough
 }
 
-// Kubernetes is a view of a cluster: what differs between blocks that share an index.
+// Kubernetes serves the names of a cluster: its fields are what may differ between server blocks that share an index.
 type Kubernetes struct {
 	Zones        []string // the first that is not a reverse zone is the target of PTR records
 	Index        *zones.Index
@@ -136,11 +137,11 @@ type Kubernetes struct {
 	Local        []netip.Addr // addresses of this server, to find the service that fronts it
 }
 
-// ZoneTransfer says to whom zones may be transferred whole, and who is told of changes.
+// ZoneTransfer says who may transfer whole zones, and who is notified of changes.
 type ZoneTransfer struct {
 	Zones []string         // zones at or below these
-	To    []netip.AddrPort // secondaries; NOTIFY goes to the port, transfers are given to the address
-	Any   bool             // `to *`: everybody may transfer
+	To    []netip.AddrPort // secondaries: NOTIFY goes to the port, transfers are allowed from the address
+	Any   bool             // `to *`: any client may transfer
 }
 
 // Cache keeps what was forwarded. All durations are TTLs.
@@ -149,14 +150,14 @@ type Cache struct {
 	MaxTTL         time.Duration // cap, default 3600 s (CACHE's TTL argument)
 	Success        CacheLimit    // positive answers; default 9984 entries
 	Denial         CacheLimit    // NXDOMAIN and NODATA; default 9984 entries, 1800 s
-	ServFail       time.Duration // how long a server failure is kept; default 5 s, at most 5 min (RFC 2308 section 7.1)
+	ServFail       time.Duration // how long a failure is cached; default 5 s, at most 5 min (RFC 2308 section 7.1)
 	Prefetch       int           // queries within PrefetchFor that make a name worth prefetching; 0 off
 	PrefetchFor    time.Duration // default 1 min
-	PrefetchAt     int           // percent of the TTL that is left when it is fetched again; default 10
+	PrefetchAt     int           // prefetch when this percentage of the TTL is left; default 10
 	ServeStale     time.Duration // how long past its TTL an entry may be served; 0 off, default 1 h when on
 	StaleVerify    bool          // serve_stale … verify: ask upstream first
-	DisableSuccess []string      // names whose positive answers are not kept
-	DisableDenial  []string      // names whose denials are not kept
+	DisableSuccess []string      // names whose positive answers are not cached
+	DisableDenial  []string      // names whose denials are not cached
 	KeepTTL        bool          // TTLs do not count down
 }
 
@@ -179,18 +180,18 @@ const (
 
 // Forward sends a query on to upstreams.
 type Forward struct {
-	From          string   // names at or below it; "." is all
+	From          string   // forwards names at or below it; "." is all
 	Except        []string // but not at or below these
 	To            []Upstream
 	Policy        Policy
 	PreferUDP     bool          // ask over UDP even when the client used TCP
 	ForceTCP      bool          // ask over TCP always
 	MaxConcurrent int           // queries under way before new ones are refused; 0 means the built-in bound
-	MaxFails      int           // failed health checks that take an upstream out; default 2, 0 never
+	MaxFails      int           // an upstream is down after more failed health checks than this; default 2, 0 never
 	HealthCheck   time.Duration // interval of checks of a failing upstream; default 0.5 s, 0 no checks
 	HealthDomain  string        // name asked by a check; default "."
 	HealthNoRec   bool          // a check does not ask for recursion
-	Expire        time.Duration // idle connections are closed after it; default 10 s
+	Expire        time.Duration // closes connections idle for so long; default 10 s
 	MaxIdle       int           // idle connections kept for each upstream; 0 for the built-in bound
 	ReadTimeout   time.Duration // how long one attempt waits for its reply; default 2 s
 	ServerName    string        // TLS server name
@@ -199,7 +200,7 @@ type Forward struct {
 	CAFile        string   // TLS roots; "" for the system's
 	FailFast      bool     // failfast_all_unhealthy_upstreams: SERVFAIL at once when all upstreams are down
 	Next          []uint16 // next: rcodes that pass the query to the next forward
-	Failover      []uint16 // failover: rcodes that try the next upstream
+	Failover      []uint16 // failover: rcodes after which the next upstream is tried
 }
 
 // Upstream is one server to forward to.

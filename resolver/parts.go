@@ -7,18 +7,20 @@ import (
 	"sync"
 )
 
-// Parts keeps what outlives a reload, by the options that it was made from: caches, forwarders with their upstreams, hosts tables, the
-// counters of policies. A Resolver points at its parts, and the next one that has the same options goes on with them, with all that they hold
-// and have counted. Any number of goroutines may use it; the zero Parts is empty.
+// Parts keeps what outlives a reload, keyed by the options it was made from: caches, forwarders with the health of
+// their upstreams, hosts tables, the counters of acl and dns64, loop detection. A Resolver refers to its parts, and the
+// next Resolver with equal options takes them over with all that they hold and have counted. Any number of goroutines
+// may use it; the zero Parts is empty.
 type Parts struct {
 	mu  sync.Mutex
 	all map[string]*part
 }
 
-// runner is a part that works in the background. run returns after ctx has ended, and all that it has started.
+// runner is a part that works in the background. run returns when ctx has ended and everything that it started has too.
 type runner interface{ run(ctx context.Context) }
 
-// part is a value that resolvers share. A runner runs from the first one's Run to the end of the last one's.
+// part is a value that resolvers share. A runner runs from the first Resolver's Run until the last Resolver releases
+// it.
 type part struct {
 	value  any
 	key    string
@@ -27,7 +29,7 @@ type part struct {
 	done   chan struct{}
 }
 
-// obtain is the part of a kind that was made from options, or the one that create makes. r uses it until release.
+// obtain returns the part of that kind made from equal options, or makes one with create. r holds it until release.
 func obtain[V any](r *Resolver, kind string, options any, create func() (V, error)) (V, error) {
 	var none V
 	text, err := json.Marshal(options)
@@ -55,7 +57,7 @@ func obtain[V any](r *Resolver, kind string, options any, create func() (V, erro
 	return p.value.(V), nil
 }
 
-// start has p run, if it is a runner and does not yet.
+// start runs p, if it is a runner that does not run yet.
 func (a *Parts) start(p *part) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,7 +74,7 @@ func (a *Parts) start(p *part) {
 	}()
 }
 
-// release says that one resolver less uses p. The last one forgets it, and waits until it has ended.
+// release gives up one use of p. When it was the last, release forgets p and waits until it has stopped.
 func (a *Parts) release(p *part) {
 	a.mu.Lock()
 	p.users--

@@ -47,7 +47,8 @@ func TestReloadKeepsForwarders(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsCaches, also where another block comes before the one that caches; what another address serves has its own.
+// TestReloadKeepsCaches, also where another block comes before the one that caches; what another address serves has its
+// own.
 func TestReloadKeepsCaches(t *testing.T) {
 	up := serve(t, answering("192.0.2.1"))
 	var parts Parts

@@ -2,17 +2,17 @@ package resolver
 
 import "github.com/clusterdns/clusterdns/zones/wire"
 
-// question is what the steps are asked: at first what the client asks, later perhaps another name or type.
+// question is what the steps are asked: first the client's question, later perhaps another name or type.
 type question struct {
 	name   *wire.QName // Query.QName while it is the client's, else Request.name
 	qtype  wire.Type
-	owner  wire.Offset // where the name stands in the reply
-	asked  bool        // it is what the client asked
+	owner  wire.Offset // where the name is in the reply
+	asked  bool        // the name is the one that the client asked for
 	scope  *scope      // of name; nil when no server block has it
-	before int         // records in the answer section that other questions have left there
+	before int         // records in the answer section from earlier questions
 }
 
-// forwarders are those that take the question's name, in the order in which they are asked.
+// forwarders are those for the question's name, in the order in which they are asked.
 func (q *question) forwarders() []*forwarder {
 	if q.name.Labels() == q.scope.depth {
 		return q.scope.forwardsZone
@@ -20,12 +20,12 @@ func (q *question) forwarders() []*forwarder {
 	return q.scope.forwards
 }
 
-// apex is where the name of a zone of so many labels, which the question's name is in, stands in the reply: at the end of the name.
+// apex is where the name of the zone with that many labels is in the reply: it is the end of the question's name.
 func (q *question) apex(reply *wire.Reply, labels int) wire.Offset {
 	return reply.Suffix(q.owner, q.name.Labels()-labels)
 }
 
-// wants reports whether records of type t answer the question. ANY is answered with one rrset, the first there is (RFC 8482
+// wants reports whether records of type t answer the question. ANY gets one rrset, the first that exists (RFC 8482
 // section 4.1).
 func (q *question) wants(reply *wire.Reply, t wire.Type) bool {
 	return q.qtype == t || q.qtype == wire.TypeANY && q.empty(reply)
@@ -34,51 +34,51 @@ func (q *question) wants(reply *wire.Reply, t wire.Type) bool {
 // empty reports whether the question has no records in the answer section.
 func (q *question) empty(reply *wire.Reply) bool { return reply.Count(wire.Answer) == q.before }
 
-// outcome is what became of a question in one step.
+// outcome is what a step made of a question.
 type outcome uint8
 
 const (
-	pass     outcome = iota // the next step's turn
+	pass     outcome = iota // nothing: the next step runs
 	answered                // it has records
 	nodata                  // the name exists without records of the type
 	nxdomain                // the name does not exist
 	failed                  // an rcode says why there is no answer
-	alias                   // Request.question is another now, to be asked of the block that has its name
+	alias                   // Request.question is now the target of a CNAME, to be looked up in its own block
 	drop                    // no reply
-	pending                 // only an upstream knows, and blocking is not allowed here
-	transfer                // a whole zone, in more than one message
+	pending                 // an upstream must be asked, and blocking is not allowed here
+	transfer                // a whole zone, in several messages
 )
 
-// result is what a step says. finish turns it into the rest of the reply: the step has written the records of an answer, but for those of a
-// message from upstream.
+// result is what a step returns. The step has already written the records of an answer, except those of an upstream's
+// message; finish writes the rest of the reply.
 type result struct {
 	outcome       outcome
 	source        Source
 	authoritative bool
-	lookup        bool // without words, Request.match says why there are no records
+	lookup        bool // Request.match says why there are no records, unless words does
 	rcode         wire.Rcode
 	info          wire.InfoCode
-	words         string   // of an Extended DNS Error with that code; "" for none
-	soa           soa      // of the zone that says that there are no records; zero for none
-	message       *message // of an upstream; nil for none
-	aging         aging    // how its TTLs are shown
+	words         string   // text of an Extended DNS Error with that code; "" for none
+	soa           soa      // of the zone that denies the records; zero for none
+	message       *message // from an upstream; nil for none
+	aging         aging    // how the message's TTLs change
 }
 
-// soa is what the SOA record of a cluster's zone says.
+// soa is what the SOA record of a cluster zone says.
 type soa struct {
-	labels        int // of the zone, which the name is in
+	labels        int // of the zone's name, the end of the question's name
 	serial        uint32
-	ttl, negative uint32 // of the record, and its MINIMUM; seconds
-	exists        bool   // there is one
+	ttl, negative uint32 // TTL and MINIMUM, in seconds
+	exists        bool   // false in the zero value
 }
 
-// failure is the result of a step that can say no more than why.
+// failure is the result of a step that has no records, only a reason.
 func failure(source Source, rcode wire.Rcode, info wire.InfoCode, words string) result {
 	return result{outcome: failed, source: source, rcode: rcode, info: info, words: words}
 }
 
-// refuse is the result where nothing here is responsible for the question. Where an alias led to it the answer is the chain so far,
-// which is right as far as it goes (RFC 1034 section 4.3.2, step 3a): the client may know whom to ask for the rest.
+// refuse is the result when nothing here is responsible for the question. If an alias led to it, the answer is the
+// chain so far (RFC 1034 section 4.3.2, step 3a): the client may know whom to ask for the rest.
 func (r *Request) refuse(info wire.InfoCode, words string) result {
 	if r.links > 0 {
 		return failure(None, wire.NoError, info, words)
@@ -86,8 +86,8 @@ func (r *Request) refuse(info wire.InfoCode, words string) result {
 	return failure(None, wire.Refused, info, words)
 }
 
-// finish writes what all answers of a kind share: the rcode, AA, why there are no records, and the SOA that goes with that (RFC 2308
-// section 3).
+// finish writes what answers of all kinds share: the rcode, AA, the Extended DNS Error, and the SOA of a denial (RFC
+// 2308 section 3).
 func (r *Request) finish(q *question, res *result) {
 	reply := &r.Reply
 	if res.source != None {
@@ -112,8 +112,9 @@ func (r *Request) finish(q *question, res *result) {
 	}
 }
 
-// write adds the record to the section at hand.
+// write adds the SOA record to the reply's current section.
 func (s *soa) write(reply *wire.Reply, q *question) {
 	zone := q.name.Suffix(q.name.Labels() - s.labels)
-	reply.AddSOA(q.apex(reply, s.labels), zone, s.ttl, labelsNS, labelsMaster, [5]uint32{s.serial, soaRefresh, soaRetry, soaExpire, s.negative})
+	numbers := [5]uint32{s.serial, soaRefresh, soaRetry, soaExpire, s.negative}
+	reply.AddSOA(q.apex(reply, s.labels), zone, s.ttl, labelsNS, labelsMaster, numbers)
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// wanted counts a hit and reports whether the entry should be fetched again: it is stale, or popular and soon to be.
+// wanted counts a hit and reports whether to fetch the entry again: because it is stale, or because it is popular and
+// soon will be.
 func (c *cache) wanted(e *entry, found freshness, now time.Time) bool {
 	if c.options.Prefetch > 0 {
 		if now.Sub(e.seen) >= c.options.PrefetchFor {
@@ -23,12 +24,13 @@ func (c *cache) wanted(e *entry, found freshness, now time.Time) bool {
 	}
 	if found == fresh {
 		left := e.holds - now.Sub(e.stored)
-		return c.options.Prefetch > 0 && e.hits >= c.options.Prefetch && left <= max(e.holds*time.Duration(c.options.PrefetchAt)/100, time.Second)
+		soon := max(e.holds*time.Duration(c.options.PrefetchAt)/100, time.Second)
+		return c.options.Prefetch > 0 && e.hits >= c.options.Prefetch && left <= soon
 	}
 	return found == stale
 }
 
-// refresh hands e to run; when too many wait already, a later hit will.
+// refresh hands e to run. If too many entries wait already, a later hit tries again.
 func (c *cache) refresh(s *shard, e *entry) {
 	select {
 	case c.refreshes <- e:
@@ -38,7 +40,7 @@ func (c *cache) refresh(s *shard, e *entry) {
 	}
 }
 
-// run fetches entries again that get found worth it, until ctx ends.
+// run fetches again the entries that refresh hands over, until ctx ends.
 func (c *cache) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -63,7 +65,8 @@ func (c *cache) run(ctx context.Context) {
 	}
 }
 
-// asked is the query an entry answers; an NXDOMAIN is asked for as an address.
+// refreshQuery is the query that fetches the entry again. An NXDOMAIN, which holds for all types, is fetched by asking
+// for A.
 func (e *entry) refreshQuery() query {
 	q := e.query
 	if q.typ == 0 {

@@ -8,21 +8,21 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Proto is how a query came.
+// Proto is the transport that a query arrived by.
 type Proto uint8
 
-// The transports. To add one: its constant, and its row in transports.
+// The transports. To add one: its constant here, its row in protos, and what receives its queries in server/listen.
 const (
 	UDP Proto = iota
 	TCP
 
-	Protos = iota // how many there are
+	Protos = iota // the number of transports
 )
 
-// transports is what the transports differ in.
+// protos lists what the transports differ in.
 var protos = [Protos]struct {
 	name     string // in metrics and logs
-	datagram bool   // a reply is one datagram, limited by what the client and the network take
+	datagram bool   // a reply is one datagram, limited by what the client and the network accept
 }{
 	UDP: {"udp", true},
 	TCP: {"tcp", false},
@@ -31,10 +31,10 @@ var protos = [Protos]struct {
 // String is the transport's name in metrics and logs.
 func (p Proto) String() string { return protos[p].name }
 
-// Datagram reports whether a query and its reply are a packet each. Over a stream there may be several messages, of any size.
+// Datagram reports whether a query and its reply are one packet each. A stream carries several messages, of any size.
 func (p Proto) Datagram() bool { return protos[p].datagram }
 
-// Limit is the most octets that a reply to q may have, where datagrams may have bufsize.
+// Limit is the largest reply to q in octets. bufsize limits datagrams alone.
 func (p Proto) Limit(q *wire.Query, bufsize uint16) int {
 	if protos[p].datagram {
 		return int(min(q.UDPSize, max(bufsize, wire.MinUDPSize)))
@@ -42,8 +42,8 @@ func (p Proto) Limit(q *wire.Query, bufsize uint16) int {
 	return wire.MaxMessage
 }
 
-// Request is one query on its way, with all that an answer may depend on, and what became of it. A listener keeps one for each
-// packet in work and reuses it; nothing in it outlives the call that fills it.
+// Request is one query on its way, with all that its answer may depend on, and what became of it. A listener keeps one
+// Request for each packet in work and reuses it.
 type Request struct {
 	// Set by the listener.
 	Client netip.AddrPort
@@ -51,35 +51,36 @@ type Request struct {
 	Proto  Proto
 	Now    time.Time // when the batch arrived; carries a monotonic reading
 
-	// Set by Answer and Resume, for metrics and the query log.
+	// Set by Answer, Resume and SendZone, for metrics and the query log.
 	Query  wire.Query // what the client asked; its Packet and QName stay as they came
 	Reply  wire.Reply
 	Block  int    // index of the server block in Options.Blocks, -1 when none matched
-	Zone   int    // index in its Zones of the one that the qname is in
+	Zone   int    // index in the block's Zones of the zone that matched
 	Source Source // the step that answered
 
-	// Of the steps. Memory is kept, so that nothing is allocated.
+	// State of the steps. Slices are reused, so that nothing is allocated.
 	question question
-	name     wire.QName       // of question, once it is not what the client asked
-	wrapped  []wrapped        // what surrounds the steps, the innermost last
-	fallback *entry           // what the cache has for the question if upstream does not answer
+	name     wire.QName       // of question, once that is not the client's own
+	wrapped  []wrapped        // the wrappers in force, the innermost last
+	fallback *entry           // a stale cache entry, for when no upstream answers
 	links    int              // aliases followed so far
-	visited  [maxLinks]string // and their targets
+	visited  [maxLinks]string // the targets of those aliases
 	rotate   bool
-	mayBlock bool // in Resume
+	mayBlock bool // Resume sets it
 
 	// Scratch.
 	match    zones.Match
-	targets  []wire.Offset // where the targets of SRV and NS records stand in the reply
-	fronts   []zones.Node  // the nodes that name this server
+	targets  []wire.Offset // where the targets of SRV and NS records are in the reply
+	fronts   []zones.Node  // names of the service that fronts this server
 	seen     map[string]struct{}
 	rotation uint32 // which record of an rrset comes first
-	message  []byte // a reply while it is written once more
+	message  []byte // the old reply while Rework writes the new one
 	text     []byte // a name in presentation form
 }
 
-// Take copies from, of which Answer has said Pending, so that Resume may go on with r while from is reused for other packets. packet and
-// buf are r's own memory for the query and the reply; it returns packet, grown where it was too small.
+// Take copies from, which Answer has reported as Pending, so that Resume can work on r while from is reused for other
+// packets. packet and buf are r's own memory for the query and the reply; Take returns packet, grown if it was too
+// small.
 func (r *Request) Take(from *Request, packet, buf []byte) []byte {
 	packet = r.Query.Take(&from.Query, packet)
 	r.Reply.Take(&from.Reply, &r.Query, buf)
@@ -96,7 +97,7 @@ func (r *Request) Take(from *Request, packet, buf []byte) []byte {
 	return packet
 }
 
-// Source names the step that wrote an answer; its String is the plugin name that CoreDNS's metrics use.
+// Source is the step that wrote an answer.
 type Source uint8
 
 // The steps that answer.
@@ -109,18 +110,18 @@ const (
 	FromACL
 )
 
-// String is the plugin's name in CoreDNS, "" for None.
+// String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
 func (s Source) String() string {
 	return [...]string{"", "hosts", "kubernetes", "cache", "forward", "acl"}[s]
 }
 
-// Result says what the caller does next.
+// Result tells the caller of Answer or Resume what to do next.
 type Result uint8
 
 // The results of Answer; Resume never returns Pending.
 const (
 	Send     Result = iota // send the reply
 	Drop                   // send nothing
-	Pending                // not answerable from memory: call Resume where it may block
-	Transfer               // a zone transfer: call SendZone where several messages can be sent
+	Pending                // not answerable from memory: call Resume where blocking is allowed
+	Transfer               // a zone transfer: call SendZone, which sends several messages
 )

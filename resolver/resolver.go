@@ -9,7 +9,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Resolver answers queries for the blocks of one listening address. Any number of goroutines may call it.
+// Resolver answers queries for the server blocks of one listening address. Any number of goroutines may call it.
 type Resolver struct {
 	scopes scopes
 	blocks []*block
@@ -17,8 +17,8 @@ type Resolver struct {
 	used   []*part
 }
 
-// New checks options and compiles them. Nothing runs until Run. What parts holds for the same options goes on as it is; without parts, nil,
-// all is new.
+// New checks options and compiles them. Nothing runs until Run. Parts that were made from equal options are taken over
+// from parts with all that they hold; nil stands for empty Parts.
 func New(options Options, parts *Parts, log *slog.Logger) (*Resolver, error) {
 	if parts == nil {
 		parts = new(Parts)
@@ -31,6 +31,7 @@ func New(options Options, parts *Parts, log *slog.Logger) (*Resolver, error) {
 	return r, nil
 }
 
+// compile makes the blocks, and the scopes of all their zones.
 func (r *Resolver) compile(options Options, log *slog.Logger) (err error) {
 	for i := range options.Blocks {
 		b, err := r.newBlock(&options.Blocks[i], options.Server, log)
@@ -43,8 +44,8 @@ func (r *Resolver) compile(options Options, log *slog.Logger) (err error) {
 	return err
 }
 
-// Run works in the background (health checks, hosts files, loop probes, NOTIFY) until ctx ends. It returns after all of it has ended but for
-// what another resolver goes on with.
+// Run does the background work (health checks, cache refreshes, hosts files, loop probes, NOTIFY) until ctx ends. It
+// returns when all of that has ended, except in parts that another resolver still uses.
 func (r *Resolver) Run(ctx context.Context) {
 	for _, p := range r.used {
 		r.parts.start(p)
@@ -60,15 +61,15 @@ func (r *Resolver) Run(ctx context.Context) {
 	r.release()
 }
 
-// release gives the parts back, those first that use others.
+// release gives the parts back in reverse order: a cache before the forwarders that it asks.
 func (r *Resolver) release() {
 	for _, p := range slices.Backward(r.used) {
 		r.parts.release(p)
 	}
 }
 
-// Answer answers packet from memory into buf, without blocking or allocating. With Send the reply is the returned slice. packet and buf
-// belong to request until the answer is there, which with Pending is after Resume.
+// Answer answers packet from memory into buf, without blocking. With Send, the returned slice is the reply. request
+// owns packet and buf until there is an answer; after Pending that is when Resume returns.
 func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
 	request.Block, request.Zone, request.Source = -1, -1, None
 	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
@@ -79,15 +80,16 @@ func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result)
 	return r.conclude(context.Background(), request, r.runSteps(context.Background(), request))
 }
 
-// Resume goes on with a query that Answer has said Pending to, where it was left. It blocks until there is an answer or ctx ends.
+// Resume continues a query that Answer reported as Pending, where Answer stopped. It blocks until there is an answer or
+// ctx ends.
 func (r *Resolver) Resume(ctx context.Context, request *Request) ([]byte, Result) {
 	request.mayBlock = true
 	q := &request.question
 	return r.conclude(ctx, request, q.scope.block.forward(ctx, request, q))
 }
 
-// Respond answers packet, whatever the transport that it came by: it is Answer and, where that is Pending, Resume. It blocks until there
-// is an answer or ctx ends.
+// Respond answers packet, whatever its transport: it calls Answer and, when that reports Pending, Resume. It blocks
+// until there is an answer or ctx ends.
 func (r *Resolver) Respond(ctx context.Context, request *Request, packet, buf []byte) ([]byte, Result) {
 	reply, result := r.Answer(request, packet, buf)
 	if result == Pending {
@@ -96,10 +98,14 @@ func (r *Resolver) Respond(ctx context.Context, request *Request, packet, buf []
 	return reply, result
 }
 
-// rejections are the rcodes for messages that are no queries of ours.
-var rejections = [...]wire.Rcode{wire.Malformed: wire.FormatError, wire.UnknownOpcode: wire.NotImp, wire.BadVersion: wire.BadVers}
+// rejections are the rcodes for messages that are not queries we can read.
+var rejections = [...]wire.Rcode{
+	wire.Malformed:     wire.FormatError,
+	wire.UnknownOpcode: wire.NotImp,
+	wire.BadVersion:    wire.BadVers,
+}
 
-// reject answers a message that Parse did not find Valid: FORMERR, NOTIMP, BADVERS or silence.
+// reject answers a message that is not Valid: with FORMERR, NOTIMP, BADVERS or silence.
 func reject(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result) {
 	if verdict == wire.Silent {
 		return nil, Drop
@@ -109,11 +115,14 @@ func reject(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result)
 	return request.Reply.Finish(), Send
 }
 
-// begin makes the question that the client asks, in the scope of its name, and starts the reply within the limits of the server block, the
-// client and the transport. It is the one place that reads the qtype.
+// begin sets the question to what the client asks, in the scope of its name, and starts the reply within the limits of
+// the server block, the client and the transport.
 func (r *Resolver) begin(request *Request, buf []byte) {
 	query := &request.Query
-	request.question = question{name: &query.QName, qtype: query.Type, owner: wire.AtQName, asked: true, scope: r.scopes.of(&query.QName)}
+	request.question = question{
+		name: &query.QName, qtype: query.Type, owner: wire.AtQName, asked: true,
+		scope: r.scopes.of(&query.QName),
+	}
 	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false
 	bufsize, flags := uint16(DefaultBufsize), uint16(0)
 	if s := request.question.scope; s != nil {
@@ -124,7 +133,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	request.Reply.SetFlags(flags)
 }
 
-// step asks the question of the server block that has its name.
+// runSteps asks the question of the server block that has its name.
 func (r *Resolver) runSteps(ctx context.Context, request *Request) result {
 	q := &request.question
 	q.before = request.Reply.Count(wire.Answer)
@@ -134,8 +143,8 @@ func (r *Resolver) runSteps(ctx context.Context, request *Request) result {
 	return q.scope.block.steps(ctx, request, q)
 }
 
-// answer follows the question from result to result: to the alias that an answer leads to, and to what surrounds the steps, which may ask
-// something else. What could not be answered at once ends here, and goes on in Resume.
+// conclude carries a result through to the reply. It follows an alias to the next name, and lets wrappers see the
+// answer, who may ask another question. A pending question ends here and continues in Resume.
 func (r *Resolver) conclude(ctx context.Context, request *Request, res result) ([]byte, Result) {
 	q := &request.question
 	for {

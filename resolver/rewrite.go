@@ -12,28 +12,30 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// rewrites are the rules of the directive rewrite of one block, in the order of the file. They surround the steps that follow: these are asked
-// for another name, and the answer is written once more for the name that the client asked for.
+// rewrites are the rewrite rules of one server block, in the order of the file. They are a wrapper: the later steps are
+// asked for another name, and the answer is rewritten for the name that the client asked for.
 //
-// Names are compared as text, in lower case and with their final dot, as CoreDNS compares them: a suffix need not begin with a label.
+// Names are compared as text, in lower case and with their final dot, as in CoreDNS: a suffix need not start at a
+// label.
 type rewrites struct {
 	rules  []rewriteRule
-	scopes scopes // of the block's own names: a rewritten question stays in the block
+	scopes scopes // of this block alone: a rewritten question stays in the block
 }
 
 // rewriteRule is one compiled rule.
 type rewriteRule struct {
 	Rewrite
-	pattern *regexp.Regexp // of From; nil for text
+	pattern *regexp.Regexp // compiled From; nil unless Match is MatchRegexp
 	answers []*regexp.Regexp
 }
 
-// undo is what one rule has done to the name of a question.
+// undo is what one rule did to the name of a question.
 type undo struct {
 	rule     *rewriteRule
 	from, to string
 }
 
+// newRewrites compiles the rewrite rules of the block.
 func (b *block) newRewrites() (err error) {
 	if len(b.options.Rewrites) == 0 {
 		return nil
@@ -56,12 +58,14 @@ func (b *block) newRewrites() (err error) {
 		rw.rules = append(rw.rules, rule)
 	}
 	b.rewrites = rw
-	rw.scopes, err = newScopes(append(b.names(), "."), func(zone *wire.QName) *scope { return b.scope(zone, blockZone{}) })
+	rw.scopes, err = newScopes(append(b.names(), "."), func(zone *wire.QName) *scope {
+		return b.scope(zone, blockZone{})
+	})
 	return err
 }
 
-// change asks the next steps for another name, if a rule matches. The first one that does is the last, unless it says that later ones see the
-// new name.
+// change replaces the question's name if a rule matches. The first match is the last, unless its rule says that later
+// rules see the new name.
 func (rw *rewrites) change(r *Request, q *question) result {
 	r.text = wire.AppendName(r.text[:0], q.name.Name())
 	var done []undo
@@ -93,7 +97,7 @@ func (rw *rewrites) change(r *Request, q *question) result {
 	return result{}
 }
 
-// apply is name as the rule leaves it; ok is false when the rule does not match.
+// apply is name after the rule; ok is false if the rule does not match.
 func (rule *rewriteRule) apply(name []byte) (to string, ok bool) {
 	from := rule.From
 	switch rule.Match {
@@ -120,7 +124,7 @@ func (rule *rewriteRule) apply(name []byte) (to string, ok bool) {
 	return fill(rule.To, groups), groups != nil
 }
 
-// fill is text with the groups of a match in the place of {0}, {1} and so on.
+// fill is text with {0}, {1} and so on replaced by the groups of a match.
 func fill(text string, groups [][]byte) string {
 	for i, group := range groups {
 		text = strings.ReplaceAll(text, "{"+strconv.Itoa(i)+"}", string(group))
@@ -128,8 +132,8 @@ func fill(text string, groups [][]byte) string {
 	return text
 }
 
-// after writes the answer once more for the name that the client asked for: what the rules have done to names is undone in the reverse order, as
-// far as they say so. An answer with a name that cannot be is none.
+// after rewrites the answer for the name that the client asked for: it undoes the rules in reverse order, as far as
+// they have an answer part. An answer with an invalid name becomes SERVFAIL.
 func (rw *rewrites) after(r *Request, w *wrapped, _ result) (again bool) {
 	var invalid error
 	r.message = r.Reply.Rework(w.mark, w.placed, r.message, func(record *wire.Written) {
@@ -151,8 +155,8 @@ func (rw *rewrites) after(r *Request, w *wrapped, _ result) (again bool) {
 	return false
 }
 
-// restore is a name of the answer, in wire form, as the client is to see it. value says that it stands in the data of a record. The error is that
-// it is no name any more.
+// restore is a name of the answer, in wire form, as the client sees it. value says that the name is in the data of a
+// record. The error is that the result is not a valid name.
 func restore(done []undo, name []byte, value bool) ([]byte, error) {
 	text := string(wire.AppendName(nil, name))
 	changed := text
@@ -169,7 +173,8 @@ func restore(done []undo, name []byte, value bool) ([]byte, error) {
 	return restored, nil
 }
 
-// revert undoes one rule: what it says of answers first, then, with `answer auto`, what it did to the name.
+// revert undoes one rule in a name: first by its answer rules, then, with `answer auto`, by undoing what it did to the
+// question's name.
 func (u *undo) revert(name string, value bool) string {
 	for i, pattern := range slices.Backward(u.rule.answers) {
 		answer := &u.rule.Answers[i]

@@ -5,32 +5,33 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// scope is what can be said of a name by the longest zone that it is in, whoever named that zone: the server block, and who in it is
-// responsible. It is found by one lookup for each name and listening address, and never changes.
+// scope is everything that the longest zone of a name decides: its server block, and which directives of the block
+// apply. Every name is looked up once, and one lookup finds the scope, because the set of zones holds all names in all
+// directives. A scope never changes.
 type scope struct {
 	block *block
 	at    blockZone
-	depth int // labels of the longest zone
+	depth int // labels of that zone
 
 	acls         []*aclRules
 	hosts        bool // hosts answers for the name
-	hostsThrough bool // and passes on what it has not
+	hostsThrough bool // names that hosts does not have go on to the next step
 	served       []servedZone
 	caching      cachePolicy
-	forwards     []*forwarder // those that take names below the longest zone
-	forwardsZone []*forwarder // and those that take its own: an exception of the zone that the forward is for does not count
+	forwards     []*forwarder // for names below the zone
+	forwardsZone []*forwarder // for the zone's own name: `except` does not apply to the name that a forward is for
 }
 
-// home is where a server block stands in Options.Blocks, and the zone of the block that a name is in.
+// blockZone is a server block's index in Options.Blocks, and the index of one of its zones.
 type blockZone struct{ block, zone int }
 
-// scopes are all scopes of a listening address, or of one server block.
+// scopes are the scopes of a listening address, or of one server block.
 type scopes struct {
 	zones zones.Set
-	list  []*scope // by index of zones; nil for what no block has
+	list  []*scope // by index in zones; nil for zones outside of all blocks
 }
 
-// of is the scope of name, nil when no block has it.
+// of is the scope of name; nil if no block has the name.
 func (s *scopes) of(name *wire.QName) *scope {
 	if i, _, ok := s.zones.Match(name); ok {
 		return s.list[i]
@@ -38,7 +39,7 @@ func (s *scopes) of(name *wire.QName) *scope {
 	return nil
 }
 
-// newScopes compiles the scopes of names, each with what find says of it.
+// newScopes makes the scope of each name with find.
 func newScopes(names []string, find func(zone *wire.QName) *scope) (scopes, error) {
 	s := scopes{}
 	var err error
@@ -65,8 +66,8 @@ func parseName(text string) (*wire.QName, error) {
 	return q, nil
 }
 
-// compileScopes finds the scope of every zone that a block is for or that one of its directives names. Where blocks meet, each zone is of the
-// block that has its name.
+// compileScopes makes the scopes of all zones that blocks serve or that their directives name. If a directive names a
+// zone of another block, that block decides.
 func compileScopes(blocks []*block) (scopes, error) {
 	var names, all []string
 	var ats []blockZone
@@ -89,7 +90,7 @@ func compileScopes(blocks []*block) (scopes, error) {
 	})
 }
 
-// names are all that the block's directives name.
+// names are all names in the block's directives.
 func (b *block) names() (all []string) {
 	add := func(lists ...[]string) {
 		for _, list := range lists {
@@ -115,7 +116,7 @@ func (b *block) names() (all []string) {
 	return all
 }
 
-// scope is what the block says of zone and the names below it that are in no longer zone of the block.
+// scope is what the block's directives decide for zone and the names below it.
 func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 	s := &scope{block: b, at: at, depth: zone.Labels()}
 	if b.acls != nil {

@@ -7,15 +7,15 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// shard is the part of a cache for some of the names: all types of a name are in one.
+// shard is the part of a cache for some of the names. All types of a name are in one shard.
 type shard struct {
 	mu     sync.Mutex
 	halves [2]half // success, denial
 	counts CacheCounts
-	_      [64]byte // the next shard's mutex is on another cache line
+	_      [64]byte // puts the next shard's mutex on another cache line
 }
 
-// half is one of the two kinds of entries, bounded on its own.
+// half holds the answers or the denials of a shard, within bounds of its own.
 type half struct {
 	lru    *simplelru.LRU[uint64, *entry]
 	size   int
@@ -28,7 +28,8 @@ func (h *half) init(capacity, shards int) {
 	h.lru, _ = simplelru.NewLRU(capacity, func(_ uint64, e *entry) { h.size -= e.size() })
 }
 
-// postpone keeps entries that could not be refreshed from being tried with every query (RFC 8767 section 4, failure recheck timer).
+// postpone keeps entries that could not be refreshed from being fetched again with every query (failure recheck timer,
+// RFC 8767 section 5).
 func (s *shard) postpone(nameHash, typeHash uint64, name string, now time.Time) {
 	for i, at := range [...]uint64{typeHash, typeHash, nameHash} {
 		if e, ok := s.halves[min(i, 1)].lru.Peek(at); ok && e.name == name {
@@ -37,7 +38,7 @@ func (s *shard) postpone(nameHash, typeHash uint64, name string, now time.Time) 
 	}
 }
 
-// put adds e and makes room for it: the largest message fits into the smallest budget.
+// put adds e and makes room for it. The largest message fits into the smallest budget.
 func (s *shard) put(k kind, hash uint64, e *entry) {
 	h := &s.halves[k]
 	if old, ok := h.lru.Peek(hash); ok {
@@ -54,7 +55,7 @@ func (s *shard) put(k kind, hash uint64, e *entry) {
 	}
 }
 
-// drop takes out what e contradicts, at other places than its own.
+// drop removes the entries that e contradicts, but not the one that e will replace.
 func (s *shard) drop(nameHash, typeHash uint64, e *entry) {
 	half, at := e.place(nameHash, typeHash)
 	if half != success {

@@ -14,8 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// A records section is read back into an index, so that answers are tested without what compiles a cluster. The section is what
-// zones.Snapshot.WriteText writes; a word of it that is not understood is an error.
+// A records section is read back into an index, so that answers are tested without what compiles a cluster. The section
+// is what zones.Snapshot.WriteText writes; a word of it that is not understood is an error.
 
 // loader collects the records section of a story.
 type loader struct {
@@ -245,7 +245,8 @@ func (l *loader) build(k service, n *names) (*zones.ServiceRecords, error) {
 	return b.Build()
 }
 
-// weigh adds to owner what has no record of its own and yet has a share of the weight, so that each record weighs what it should.
+// weigh adds to owner what has no record of its own and yet has a share of the weight, so that each record weighs what
+// it should.
 func weigh(b *zones.Builder, owner zones.Name, list []*dns.SRV) error {
 	if len(list) == 0 {
 		return nil

@@ -11,15 +11,17 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// transferSize is how large the messages of a transfer grow: below what a secondary may refuse, above what names cost over and over.
+// transferSize limits the messages of a transfer in octets: small enough that no secondary refuses them, and large
+// enough that the names they repeat cost little.
 const transferSize = 16 << 10
 
-// transferRule says who may have the zones of a block whole (directive transfer). By default nobody.
+// transferRule says who may transfer zones of a block (directive transfer). Without rules nobody may.
 type transferRule struct {
 	*ZoneTransfer
 	zones zones.Set
 }
 
+// newTransferRules compiles the directives.
 func newTransferRules(options []ZoneTransfer) ([]transferRule, error) {
 	var rules []transferRule
 	for i := range options {
@@ -32,18 +34,22 @@ func newTransferRules(options []ZoneTransfer) ([]transferRule, error) {
 	return rules, nil
 }
 
-// allows reports whether client may have the zone called name.
+// allows reports whether client may transfer the zone called name.
 func (t *transferRule) allows(name *wire.QName, client netip.Addr) bool {
-	return t.zones.Contains(name) && (t.Any || slices.ContainsFunc(t.To, func(to netip.AddrPort) bool { return to.Addr() == client.Unmap() }))
+	if !t.zones.Contains(name) {
+		return false
+	}
+	return t.Any || slices.ContainsFunc(t.To, func(to netip.AddrPort) bool { return to.Addr() == client.Unmap() })
 }
 
-// mayTransfer reports whether a rule of the block allows client the zone called name.
+// mayTransfer reports whether a rule of the block allows client to transfer the zone called name.
 func (b *block) mayTransfer(name *wire.QName, client netip.Addr) bool {
 	return slices.ContainsFunc(b.transfers, func(t transferRule) bool { return t.allows(name, client) })
 }
 
-// transfer answers AXFR (RFC 5936) and IXFR (RFC 1995) of a zone of ours. There is no history: who has the current serial gets a single
-// SOA, anybody else the whole zone, which needs TCP.
+// transfer answers AXFR (RFC 5936) and IXFR (RFC 1995). There is no history: a client with the current serial gets a
+// single SOA, and any other the whole zone. A whole zone needs TCP; IXFR over UDP therefore gets the SOA alone, which
+// tells the client to try TCP (RFC 1995 section 2).
 func (b *block) transfer(r *Request, q *question) result {
 	z := q.apexZone()
 	if z == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
@@ -64,7 +70,7 @@ func (b *block) transfer(r *Request, q *question) result {
 	return result{outcome: transfer}
 }
 
-// apexView is the view on the zone that the question's name is the apex of; nil when it is none.
+// apexZone is the served zone whose apex is the question's name; nil if there is none.
 func (q *question) apexZone() *servedZone {
 	for i := range q.scope.served {
 		if z := &q.scope.served[i]; z.labels == q.name.Labels() {
@@ -74,7 +80,7 @@ func (q *question) apexZone() *servedZone {
 	return nil
 }
 
-// current reports whether an IXFR query's authority section says that its sender has serial or a later one (RFC 1982).
+// current reports whether the SOA in an IXFR query has the given serial or a later one (RFC 1982).
 func current(q *wire.Query, serial uint32) bool {
 	data := q.Authority()
 	if len(data) < 20 {
@@ -84,8 +90,8 @@ func current(q *wire.Query, serial uint32) bool {
 	return int32(has-serial) >= 0
 }
 
-// SendZone sends the zone that Answer said Transfer to, message by message, all of one snapshot: the SOA first and last (RFC 5936
-// section 2.2). It ends early when send fails. buf is scratch.
+// SendZone sends the zone for which Answer returned Transfer, message by message, all from one snapshot, with the SOA
+// first and last (RFC 5936 section 2.2). It ends early if send fails. buf is scratch.
 func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []byte) error) error {
 	q := &request.question
 	z := q.apexZone()
@@ -107,10 +113,10 @@ func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []by
 	return t.err
 }
 
-// soaSize is more than any SOA record of ours takes.
+// soaSize is more than any SOA record of ours takes, in octets.
 const soaSize = 128 + wire.MaxName
 
-// transferring is one transfer under way.
+// transferWriter writes one transfer.
 type transferWriter struct {
 	r        *Request
 	zone     *servedZone
@@ -133,7 +139,7 @@ func (t *transferWriter) begin() {
 	t.r.Reply.SetFlags(wire.FlagAA)
 }
 
-// flush sends the message and begins the next.
+// flush sends the message and begins the next one.
 func (t *transferWriter) flush() {
 	if t.err == nil {
 		t.err = t.send(t.r.Reply.Finish())
@@ -141,7 +147,7 @@ func (t *transferWriter) flush() {
 	t.begin()
 }
 
-// add adds one record of the zone. It reports false when the rest need not come.
+// add adds one record of the zone. It reports false when the transfer has failed.
 func (t *transferWriter) add(owner []byte, typ wire.Type, data []byte) bool {
 	if !t.r.Reply.Fits(len(owner) + 10 + len(data)) {
 		t.flush()
@@ -150,12 +156,12 @@ func (t *transferWriter) add(owner []byte, typ wire.Type, data []byte) bool {
 	return t.err == nil
 }
 
-// apex adds what is at and directly below the zone's own name: dns-version, NS, the name servers' addresses. The name servers of a
-// reverse zone have their names, and so their addresses, in the cluster's zone.
+// apex adds the records at and directly below the zone's own name: dns-version, NS, and the addresses of name servers.
+// The name servers of a reverse zone are named, and have their addresses, in the cluster's zone.
 func (t *transferWriter) apex() {
 	z, apex := t.zone.info, t.q.name.Name()
 	below := func(labels string) []byte { return append([]byte(labels), apex...) }
-	if !z.reverse { // the first message has room for it behind the SOA
+	if !z.reverse { // it fits into the first message, behind the SOA
 		version := append([]byte{byte(len(z.version))}, z.version...)
 		t.r.Reply.AddRaw(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, version)
 	}

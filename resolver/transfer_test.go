@@ -54,7 +54,8 @@ func TestTransfersOfTheirZones(t *testing.T) {
 	}
 }
 
-// TestSerialsGoRound: who has the serial or a later one gets the SOA alone, and what is later is said by RFC 1982 section 3.2.
+// TestSerialsGoRound: who has the serial or a later one gets the SOA alone, and what is later is said by RFC 1982
+// section 3.2.
 func TestSerialsGoRound(t *testing.T) {
 	for _, tt := range []struct {
 		serial, has uint32
@@ -78,8 +79,8 @@ func TestSerialsGoRound(t *testing.T) {
 	}
 }
 
-// TestTransferEndsWithItsSOA, however full the message before it is: a zone grows past the size of a message octet by octet, by the name
-// of one service.
+// TestTransferEndsWithItsSOA, however full the message before it is: a zone grows past the size of a message octet by
+// octet, by the name of one service.
 func TestTransferEndsWithItsSOA(t *testing.T) {
 	const (
 		address = 43 // octets that the address record of a service with a name of four letters takes

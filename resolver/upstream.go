@@ -21,14 +21,19 @@ import (
 )
 
 const (
-	ownPayload     = 1232 // octets of a reply that we ask for over UDP, RFC 9715 section 3
-	receiveSize    = 4096 // octets of a reply that we take
-	maxMismatches  = 64   // datagrams that answer something else before TCP is asked instead, RFC 5452 section 9.1
+	ownPayload  = 1232 // UDP payload size that we offer, in octets; RFC 9715 section 3
+	receiveSize = 4096 // octets of a UDP reply that we accept
+	lengthSize  = 2    // octets of the length before a message over TCP, RFC 1035 section 4.2.2
+
+	// maxMismatches is how many replies that answer another question are ignored; after that, a query over UDP is asked
+	// again over TCP (RFC 5452 section 9.1).
+	maxMismatches = 64
+
+	// connectTimeout is half of forwardTimeout, so that there is time to try another upstream.
 	connectTimeout = 2500 * time.Millisecond
-	lengthSize     = 2 // the length before a message over TCP, RFC 1035 section 4.2.2
 )
 
-// query is one question as it goes to an upstream. Queries that are equal are asked once at a time.
+// query is one question as it goes to an upstream. Of equal queries, only one is under way at a time.
 type query struct {
 	name string // wire form in lower case, root label included
 	typ  wire.Type
@@ -38,7 +43,7 @@ type query struct {
 	tcp  bool // the client came over TCP
 }
 
-// newQuery is q as r asks it.
+// newQuery is the query that asks q for r.
 func newQuery(r *Request, q *question) query {
 	return query{
 		name: string(q.name.Name()), typ: q.qtype, do: r.Query.DO, tcp: !r.Proto.Datagram(),
@@ -46,7 +51,8 @@ func newQuery(r *Request, q *question) query {
 	}
 }
 
-// pack appends the query as a message. AD asks for the AD bit (RFC 6840 section 5.7); clients get it when they want it.
+// pack appends the query as a message. It sets AD to learn the AD bit of the answer (RFC 6840 section 5.7); only
+// clients that want it get it.
 func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
 	flags := uint16(wire.FlagAD)
 	if q.rd {
@@ -74,13 +80,13 @@ func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
 	return buf
 }
 
-// Why an upstream gave no usable reply.
+// The errors of upstreams that sent no usable reply.
 var (
 	errMalformed = errors.New("malformed reply")
 	errSpoofed   = errors.New("too many replies to other questions")
 )
 
-// upstream is one server that is asked.
+// upstream is one server to forward to.
 type upstream struct {
 	address     netip.AddrPort
 	tls         *tls.Config // nil without TLS
@@ -90,13 +96,13 @@ type upstream struct {
 
 	fails    atomic.Uint32 // failed health checks in a row
 	checking atomic.Bool   // a health check is under way
-	looping  atomic.Bool   // what it is asked comes back to us
+	looping  atomic.Bool   // it forwards our queries back to us
 	limiter  observe.Limiter
 	counts   upstreamCounts
 }
 
-// ask asks upstream, over UDP unless tcp is set. A reply that was cut is asked for again over TCP. A server that does not know EDNS is
-// asked without (RFC 6891 section 7).
+// ask asks the upstream, over UDP unless tcp is set. A truncated reply is fetched again over TCP. A server that does
+// not know EDNS is asked again without it (RFC 6891 section 7).
 func (u *upstream) ask(ctx context.Context, q query, tcp bool) (*message, error) {
 	begin := time.Now()
 	m, edns, err := u.attempt(ctx, q, tcp, true)
@@ -110,13 +116,14 @@ func (u *upstream) ask(ctx context.Context, q query, tcp bool) (*message, error)
 	return m, nil
 }
 
-// attempt asks once, and over TCP what UDP cannot carry or tell.
+// attempt asks once, over UDP and then over TCP if the reply over UDP was truncated or unusable.
 func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool) (m *message, hasOPT bool, err error) {
 	if u.tls != nil || tcp {
 		return u.overTCP(ctx, q, edns)
 	}
 	m, hasOPT, err = u.overUDP(ctx, q, edns)
-	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !errors.Is(err, errMalformed) && !errors.Is(err, errSpoofed) {
+	unusable := errors.Is(err, errMalformed) || errors.Is(err, errSpoofed)
+	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !unusable {
 		return m, hasOPT, err
 	}
 	if whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns); errTCP == nil {
@@ -125,8 +132,9 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool) (m *mes
 	return m, hasOPT, err
 }
 
-// overUDP asks from a socket of its own, so that each query has another random port besides its random ID and the kernel drops what comes
-// from elsewhere (RFC 5452 section 9.2). A pool of sockets would save two system calls and give an attacker their port to find.
+// overUDP asks from a socket of its own, so that each query has a new random port besides its random ID, and the kernel
+// drops packets from other addresses (RFC 5452 section 9.2). A pool of sockets would save two system calls and leave an
+// attacker one port to find.
 func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, bool, error) {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(u.address))
 	if err != nil {
@@ -170,7 +178,7 @@ func randomID() uint16 {
 	return binary.BigEndian.Uint16(id[:])
 }
 
-// limit bounds what is done with conn by the read timeout and ctx; the result takes the watch on ctx off.
+// limit bounds operations on conn by the read timeout and by ctx. Call the result to stop watching ctx.
 func (u *upstream) limit(ctx context.Context, conn net.Conn) func() bool {
 	deadline := time.Now().Add(u.readTimeout)
 	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
@@ -180,7 +188,7 @@ func (u *upstream) limit(ctx context.Context, conn net.Conn) func() bool {
 	return context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 }
 
-// read makes a message of packet, which is known to answer the question.
+// read parses packet, which IsReply has found to answer the question.
 func read(packet []byte) (*message, bool, error) {
 	var parsed wire.Message
 	if !parsed.Read(packet) {
@@ -193,7 +201,7 @@ func read(packet []byte) (*message, bool, error) {
 	return m, parsed.EDNS, nil
 }
 
-// overTCP asks over an idle connection or a new one. An idle one that turns out closed is not a failure.
+// overTCP asks over an idle connection or a new one. If an idle connection turns out to be closed, it tries another.
 func (u *upstream) overTCP(ctx context.Context, q query, edns bool) (*message, bool, error) {
 	for {
 		conn, reused, err := u.connect(ctx)
@@ -210,13 +218,13 @@ func (u *upstream) overTCP(ctx context.Context, q query, edns bool) (*message, b
 			return nil, false, err
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			u.idle.close(time.Time{}) // the others are as likely dead
+			u.idle.close(time.Time{}) // the other idle connections are probably dead too
 			return nil, false, err
 		}
 	}
 }
 
-// connect is an idle connection or a new one, with its TLS handshake done.
+// connect returns an idle connection or a new one, after its TLS handshake.
 func (u *upstream) connect(ctx context.Context) (conn net.Conn, reused bool, err error) {
 	transport := viaTCP
 	if u.tls != nil {
@@ -227,7 +235,7 @@ func (u *upstream) connect(ctx context.Context) (conn net.Conn, reused bool, err
 		return conn, true, nil
 	}
 	u.counts.dialled(transport, false)
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout) // half of the time there is, so that another one can be tried
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	dialer := net.Dialer{KeepAlive: -1}
 	if conn, err = dialer.DialContext(ctx, "tcp", u.address.String()); err != nil || u.tls == nil {
@@ -241,7 +249,7 @@ func (u *upstream) connect(ctx context.Context) (conn net.Conn, reused bool, err
 	return secure, false, nil
 }
 
-// converse sends the query over conn and reads the reply.
+// roundTrip sends the query over conn and reads the reply.
 func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns bool) (*message, bool, error) {
 	defer u.limit(ctx, conn)()
 	id := randomID()
@@ -267,7 +275,7 @@ func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns b
 	return nil, false, errSpoofed
 }
 
-// check asks upstream whether it is alive: any reply will do.
+// check asks the upstream whether it is alive. Any reply will do.
 func (u *upstream) check(ctx context.Context, q query, tcp bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -281,11 +289,11 @@ func (u *upstream) check(ctx context.Context, q query, tcp bool) error {
 // down reports whether more health checks failed in a row than are allowed.
 func (u *upstream) down(maxFails int) bool { return maxFails > 0 && int(u.fails.Load()) > maxFails }
 
-// isLocal reports whether err is a shortage here and says nothing of the upstream.
+// isLocal reports whether err is about this server, such as a lack of sockets, and says nothing about the upstream.
 func isLocal(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
 		errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, context.Canceled)
 }
 
-// logPause is how long the same line about an upstream is not logged again.
+// logPause is the least time between two log lines about failures of one upstream.
 const logPause = 10 * time.Second

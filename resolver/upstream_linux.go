@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// reportErrors makes "no route" known to the socket at once. By default Linux tells a UDP socket only that a port is closed, and a
-// query to an unreachable network waits for its timeout.
+// reportErrors has the socket report "no route" at once. By default, Linux tells a UDP socket only that a port is
+// closed, and a query to an unreachable network waits for its timeout.
 func reportErrors(conn *net.UDPConn) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -4,4 +4,5 @@ package resolver
 
 import "net"
 
+// reportErrors has work to do on Linux alone.
 func reportErrors(*net.UDPConn) {}

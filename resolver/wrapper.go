@@ -2,8 +2,7 @@ package resolver
 
 import "github.com/clusterdns/clusterdns/zones/wire"
 
-// wrapper is a step that changes the question on its way in and sees the answer on its way out, such as rewrite. It stands in the request
-// from the moment that it lets the question through.
+// wrapped is a question that a wrapper has let through to the steps and whose answer it waits for.
 type wrapped struct {
 	by    wrapper
 	mark  wire.Mark // the reply before the question
@@ -16,13 +15,14 @@ type wrapped struct {
 	again  bool   // of dns64: the question has been asked again
 }
 
-// wrapping is what surrounds the steps. after sees the answer, finished, and may change it, or make Request.question another one and report
-// true: then that is asked, and after sees its answer too.
+// wrapper is a directive that changes the question before the steps or the answer after them: rewrite and dns64. after
+// sees the finished answer. It may change the answer, or set Request.question to another question and return true: then
+// the steps run again, and after sees that answer too.
 type wrapper interface {
 	after(r *Request, w *wrapped, res result) (again bool)
 }
 
-// wrap remembers the question as it is for step.
+// wrap remembers q, and the reply so far, for the wrapper by.
 func (r *Request) wrap(by wrapper, q *question) *wrapped {
 	asked := *q
 	asked.name = nil // it may be another request's by then
@@ -30,7 +30,7 @@ func (r *Request) wrap(by wrapper, q *question) *wrapped {
 	return &r.wrapped[len(r.wrapped)-1]
 }
 
-// unwrap lets what surrounds the steps see the answer, the innermost first. It reports whether another question is to be asked.
+// unwrap shows the answer to the wrappers, the innermost first. It reports whether one of them asks another question.
 func (r *Request) unwrap(res result) (again bool) {
 	for last := len(r.wrapped) - 1; last >= 0; last-- {
 		if w := &r.wrapped[last]; w.by.after(r, w, res) {
@@ -41,7 +41,7 @@ func (r *Request) unwrap(res result) (again bool) {
 	return false
 }
 
-// repeat takes the reply and the question back to what they were when w let the question through.
+// repeat takes the reply and the question back to what they were when w was wrapped.
 func (r *Request) repeat(w *wrapped) *question {
 	r.Reply.Rewind(w.mark)
 	r.links, r.fallback = w.links, nil

@@ -14,12 +14,12 @@ const (
 	arpa6 = "\x03ip6\x04arpa\x00"
 )
 
-// IsArpa reports whether name, in wire form and lower case, is a zone of reverse names.
+// IsArpa reports whether name, in wire form and lower case, is at or below one of the zones of reverse names.
 func IsArpa(name []byte) bool {
 	return wire.Within(name, []byte(arpa4)) || wire.Within(name, []byte(arpa6))
 }
 
-// ParseArpa is the address that name stands for.
+// ParseArpa is the address that a reverse name stands for; ok is false if name is not a complete reverse name.
 func ParseArpa(name *wire.QName) (netip.Addr, bool) {
 	switch name.Labels() {
 	case 6:
@@ -76,7 +76,7 @@ func parseArpa6(name *wire.QName) (netip.Addr, bool) {
 	return netip.AddrFrom16(ip), true
 }
 
-// appendArpa appends the name that stands for addr, in wire form.
+// appendArpa appends the reverse name of addr, in wire form.
 func appendArpa(name []byte, addr netip.Addr) []byte {
 	const digits = "0123456789abcdef"
 	if addr.Is6() {

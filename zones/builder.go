@@ -8,9 +8,11 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Builder collects the records of one service after another and compiles each into ServiceRecords. It is reused, and is for one goroutine.
-// Names are relative to the service, in presentation form: "" is the service's own name, "_http._tcp" one below it. They are in lower
-// case: names that differ in case only would be one name twice.
+// Builder collects the records of one service after another and compiles each into ServiceRecords. It is reused, and is
+// for one goroutine.
+//
+// Names are relative to the service and in presentation form: "" is the service's own name, "_http._tcp" one below it.
+// They must be in lower case: names that differ only in case would be one name twice.
 type Builder struct {
 	owner  []byte
 	drafts []draft
@@ -22,13 +24,13 @@ type Builder struct {
 	blob   []byte
 }
 
-// draft is one owner name while its service is built.
+// draft is one owner name of the service being built.
 type draft struct {
 	name      []byte // wire form, no root label
 	a         [][4]byte
 	aaaa      [][16]byte
 	srv       []draftSRV
-	endpoints int // address and port pairs, duplicates counted: what SRV weights are shares of
+	endpoints int // pairs of address and port, duplicates included: SRV weights are shares of these
 	cname     string
 	flags     byte
 }
@@ -41,7 +43,7 @@ type draftSRV struct {
 // Name is a handle on one owner name of the service being built.
 type Name int
 
-// Start begins the service of that name.
+// Start begins the records of a service.
 func (b *Builder) Start(namespace, service string) {
 	b.why, b.err = "", nil
 	b.drafts = b.drafts[:0]
@@ -85,7 +87,7 @@ func (b *Builder) Name(relative string) Name {
 	return Name(at)
 }
 
-// parent is name without its first label. Names of a service hold no quoted dots.
+// parent is name without its first label. Names below a service contain no quoted dots.
 func parent(name string) string {
 	for i := range len(name) {
 		if name[i] == '.' {
@@ -105,21 +107,22 @@ func (b *Builder) Address(owner Name, addr netip.Addr) {
 	}
 }
 
-// SRV adds an SRV record that points at target, for one address of it. Its weight is 100 divided by the endpoints of this owner, so
-// each address and port counts once, duplicates too.
+// SRV adds an SRV record that points to target, for one of target's addresses. Its weight is 100 divided by the
+// endpoints of owner, so each pair of address and port counts once, duplicates included.
 func (b *Builder) SRV(owner Name, port uint16, target Name) {
 	d := &b.drafts[owner]
 	d.endpoints++
 	d.srv = append(d.srv, draftSRV{port, int(target)})
 }
 
-// Endpoint counts an endpoint without a port among those that the weights of owner's SRV records are shares of.
+// Endpoint counts an endpoint without ports among those that share the weights of owner's SRV records.
 func (b *Builder) Endpoint(owner Name) { b.drafts[owner].endpoints++ }
 
-// Alias adds a CNAME record to an absolute name in wire form. The owner has no other records.
+// Alias adds a CNAME record that points to an absolute name in wire form. The owner has no other records.
 func (b *Builder) Alias(owner Name, target []byte) { b.drafts[owner].cname = string(target) }
 
-// Reverse makes PTR records from the addresses of owner to owner; cluster says that they are cluster IPs, which win over endpoints.
+// Reverse makes PTR records that point from owner's addresses to owner. cluster says that the addresses are cluster
+// IPs, which take precedence over endpoints.
 func (b *Builder) Reverse(owner Name, cluster bool) {
 	b.drafts[owner].flags |= flagPTR
 	if cluster {
@@ -127,11 +130,11 @@ func (b *Builder) Reverse(owner Name, cluster bool) {
 	}
 }
 
-// NoNames says in words why the service has no names; names added before are forgotten.
+// NoNames says why the service has no names, in words for people. Names added before are dropped.
 func (b *Builder) NoNames(why string) { b.why = why }
 
-// Build compiles what was collected. Records are sorted and duplicates dropped, so that equal clusters give equal results. The error
-// is that a name was no name.
+// Build compiles what was collected. It sorts records and drops duplicates, so that equal clusters give equal results.
+// It returns an error if a name was invalid.
 func (b *Builder) Build() (*ServiceRecords, error) {
 	if b.err != nil {
 		return nil, b.err
@@ -142,7 +145,7 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 	}
 	b.sort()
 	b.blob = b.blob[:0]
-	for range 2 { // the first pass finds where each node will stand, the second writes the targets' places
+	for range 2 { // the first pass finds the offset of each node, the second writes the offsets of targets
 		b.blob = b.blob[:0]
 		for _, at := range b.order {
 			b.offset[at] = uint32(len(b.blob))
@@ -154,7 +157,7 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 	return r, nil
 }
 
-// sort orders the names, and the records of each.
+// sort sorts the names, and the records of each name.
 func (b *Builder) sort() {
 	b.order = b.order[:0]
 	for i := range b.drafts {
@@ -162,7 +165,7 @@ func (b *Builder) sort() {
 	}
 	slices.SortFunc(b.order, func(i, j int) int { return bytes.Compare(b.drafts[i].name, b.drafts[j].name) })
 	b.offset = append(b.offset[:0], make([]uint32, len(b.drafts))...)
-	rank := b.offset // filled with places only after the sort
+	rank := b.offset // Build fills it with offsets after the sort
 	for i, at := range b.order {
 		rank[at] = uint32(i)
 	}

@@ -2,8 +2,9 @@ package zones
 
 import "github.com/clusterdns/clusterdns/zones/wire"
 
-// Contents calls yield with every record of the services in s, for a zone whose "svc.<zone>" in wire form is svc, until yield returns
-// false. Owners are absolute; owner and data are valid only during the call. What is synthesized has no records here.
+// Contents calls yield with every record of the services in s, for the zone whose "svc.<zone>" in wire form is svc,
+// until yield returns false. Owners are absolute; owner and data are valid only during the call. Names that are
+// synthesized, such as those of pods, are not included.
 func (s *Snapshot) Contents(svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
 	var owner, data []byte
 	s.services.each(func(r *ServiceRecords) bool {
@@ -17,6 +18,7 @@ func (s *Snapshot) Contents(svc string, yield func(owner []byte, t wire.Type, da
 	})
 }
 
+// contents calls yield with every record of n. data is scratch.
 func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byte, wire.Type, []byte) bool) bool {
 	if n.cname != "" {
 		*data = append((*data)[:0], n.cname...)
@@ -48,8 +50,8 @@ func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byt
 	return true
 }
 
-// PTRs calls yield with every PTR record of s whose owner is in zone, a reverse zone in wire form, until yield returns false.
-// Targets are below svc. Owner and data are valid only during the call.
+// PTRs calls yield with every PTR record of s whose owner is in zone, a reverse zone in wire form, until yield returns
+// false. svc is "svc.<zone>" of the zone with the targets, in wire form. owner and data are valid only during the call.
 func (s *Snapshot) PTRs(zone []byte, svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
 	var owner, data []byte
 	s.reverse.each(func(p *PTR) bool {

@@ -1,9 +1,9 @@
-// Package zones holds what is true now: names and records of a cluster, compiled when its objects change, so that answering only
+// Package zones holds the names and records of a cluster, compiled when its objects change, so that answering only
 // reads.
 //
-// Invariant: everything that an atomic Snapshot reaches is immutable. A service, the addresses of its endpoints and their PTR
-// records change together, in one store of a pointer.
+// Invariant: everything that an atomic Snapshot reaches is immutable. A service, the addresses of its endpoints and
+// their PTR records change together, in one store of a pointer.
 //
-// Concurrency: one goroutine writes an Index, through Update; any number read, without locks. Names below are wire labels in lower
-// case, relative to a zone that the reader brings: one Index serves several zones.
+// Concurrency: one goroutine writes an Index, through Update; any number of goroutines read it, without locks. Names
+// are wire labels in lower case and relative to a zone that the reader supplies, so one Index serves several zones.
 package zones

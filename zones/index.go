@@ -8,15 +8,15 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Index is the names and records of one cluster: written by one goroutine, read by many without locks. Readers load one Snapshot
-// and answer from it, so that each answer is of one moment.
+// Index holds the names and records of one cluster: one goroutine writes, many read without locks. A reader loads one
+// Snapshot and answers from it, so that each answer is of one moment.
 type Index struct {
 	current atomic.Pointer[Snapshot]
 	changed atomic.Pointer[chan struct{}] // closed by the next publication
-	edit    uint64                        // the last edit; for the writer alone
+	edit    uint64                        // number of the last edit; for the writer alone
 }
 
-// NewIndex is an empty index in which nothing has synced.
+// NewIndex is an empty index, not synced.
 func NewIndex() *Index {
 	x := &Index{}
 	x.current.Store(&Snapshot{})
@@ -25,7 +25,7 @@ func NewIndex() *Index {
 	return x
 }
 
-// Snapshot is the state of one moment. It never changes.
+// Snapshot is the state of an index at one moment. It never changes.
 type Snapshot struct {
 	serial     uint32
 	synced     Kinds
@@ -46,22 +46,22 @@ const (
 	PodObjects
 )
 
-// ServiceKinds are the kinds that must have synced before a name at or below svc.<zone> can be said not to exist.
+// ServiceKinds are the kinds that must have synced before an answer may deny a name at or below svc.<zone>.
 const ServiceKinds = Services | Slices | Namespaces
 
-// Snapshot is the state of this moment.
+// Snapshot is the current state.
 func (x *Index) Snapshot() *Snapshot { return x.current.Load() }
 
-// Changed is closed when the next snapshot is published. Take it before the snapshot that is to be compared.
+// Changed is closed when the next snapshot is published. To miss no change, call Changed before Snapshot.
 func (x *Index) Changed() <-chan struct{} { return *x.changed.Load() }
 
-// Serial is the SOA serial: max(now, previous + 1) at each change, so that every change has its own.
+// Serial is the SOA serial. Each change sets it to max(now, previous + 1), so every change has a serial of its own.
 func (s *Snapshot) Serial() uint32 { return s.serial }
 
-// Synced reports whether every one of kinds has been read once from the source.
+// Synced reports whether all objects of these kinds have been read once.
 func (s *Snapshot) Synced(kinds Kinds) bool { return s.synced&kinds == kinds }
 
-// Size is the number of services and of addresses with PTR records.
+// Size is the number of services, and of addresses with PTR records.
 func (s *Snapshot) Size() (services, addresses int) { return s.services.size, s.reverse.size }
 
 // Reverse is the first PTR record of addr, nil for none. m is scratch.
@@ -69,10 +69,10 @@ func (s *Snapshot) Reverse(m *Match, addr netip.Addr) *PTR {
 	return s.reverse.get(appendAddr(m.scratch[:0], addr.Unmap()))
 }
 
-// Service is the service whose labels "<service>.<namespace>" in wire form are owner, nil for none.
+// Service is the service with these labels, "<service>.<namespace>" in wire form without a root label; nil for none.
 func (s *Snapshot) Service(owner []byte) *ServiceRecords { return s.services.get(owner) }
 
-// namespace is a name at <namespace>.svc.<zone>: it exists while there is such an object or a service in it.
+// namespace is the name <namespace>.svc.<zone>. It exists while there is a Namespace object or a service in it.
 type namespace struct {
 	label    string // in wire form
 	object   bool
@@ -83,28 +83,28 @@ func (n *namespace) is(label []byte) bool       { return n.label == string(label
 func (n *namespace) same(other *namespace) bool { return n.label == other.label }
 func (n *namespace) sum() uint64                { return hashString(n.label) }
 
-// podAddress is an address of a live pod of a namespace.
+// podAddress is the address of a live pod in a namespace.
 type podAddress struct {
-	where string // the namespace's label in wire form, then the address in 16-octet form
-	pods  int    // how many have it: pods of the host's network share one
+	where string // the namespace's label in wire form, then 16 octets of address
+	pods  int    // pods with the address: those on the host's network share it
 }
 
 func (p *podAddress) is(where []byte) bool        { return p.where == string(where) }
 func (p *podAddress) same(other *podAddress) bool { return p.where == other.where }
 func (p *podAddress) sum() uint64                 { return hashString(p.where) }
 
-// Tx is a change in the making. All of it is published in one step.
+// Tx is a change to an Index. All of it is published in one step.
 type Tx struct {
 	snap    *Snapshot
 	edit    uint64
 	changed bool
-	gone    map[removal]struct{} // PTR records to be taken out of their lists
-	record  []byte               // scratch of point and unpoint, with key
+	gone    map[removal]struct{} // PTR records to remove from their lists
+	record  []byte               // scratch for addPTR and removePTR, like key
 	key     []byte
 }
 
-// Update lets change edit the state and publishes the result at once, with a serial of its own; nothing changed, nothing published.
-// It reports whether there was a change. It must be called from one goroutine at a time.
+// Update lets change edit the state and publishes the result in one step, with a new serial. If nothing has changed it
+// publishes nothing and reports false. Only one goroutine may call it at a time.
 func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	x.edit++
 	next := *x.current.Load()
@@ -121,7 +121,7 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	return true
 }
 
-// SetSynced says that kinds have been read once from the source.
+// SetSynced says that all objects of these kinds have been read once.
 func (tx *Tx) SetSynced(kinds Kinds) {
 	if tx.snap.synced&kinds != kinds {
 		tx.snap.synced |= kinds
@@ -129,7 +129,7 @@ func (tx *Tx) SetSynced(kinds Kinds) {
 	}
 }
 
-// SetService puts u in the place of the service with its owner, and its PTR records with it. SetService takes ownership of u.
+// SetService replaces the service with r's owner, and its PTR records. It takes ownership of r.
 func (tx *Tx) SetService(r *ServiceRecords) {
 	old := tx.snap.services.get([]byte(r.owner))
 	if old != nil && old.equal(r) {
@@ -166,7 +166,7 @@ func (tx *Tx) DropService(namespace, service string) {
 	tx.countService(old.owner, -1)
 }
 
-// SetNamespace says whether there is a Namespace object of that name.
+// SetNamespace says whether the Namespace object called name exists.
 func (tx *Tx) SetNamespace(name string, exists bool) {
 	label, err := wire.ParseName(name)
 	if err != nil {
@@ -184,7 +184,7 @@ func (tx *Tx) SetNamespace(name string, exists bool) {
 	tx.putNamespace(entry)
 }
 
-// countService keeps the namespace of a service in existence: a name with names below it exists (RFC 8020).
+// countService counts the services of a namespace, because a name with names below it exists (RFC 8020).
 func (tx *Tx) countService(owner string, by int) {
 	label := owner[1+int(owner[0]):]
 	entry := namespace{label: label}
@@ -204,7 +204,7 @@ func (tx *Tx) putNamespace(entry namespace) {
 	tx.snap.namespaces = tx.snap.namespaces.put(&entry, tx.edit)
 }
 
-// AddPod adds by live pods (-1 takes one away) with an address in a namespace.
+// AddPod adds by to the number of live pods that have an address in a namespace; -1 removes one.
 func (tx *Tx) AddPod(namespace string, addr netip.Addr, by int) {
 	label, err := wire.ParseName(namespace)
 	if err != nil {

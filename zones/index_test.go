@@ -43,7 +43,8 @@ func anyService(t *rapid.T) *ServiceRecords {
 	return r
 }
 
-// TestIndexEqualsRebuild holds an index after any sequence of changes to one that is built from what is left, forward and reverse.
+// TestIndexEqualsRebuild holds an index after any sequence of changes to one that is built from what is left, forward
+// and reverse.
 func TestIndexEqualsRebuild(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := NewIndex()
@@ -126,7 +127,8 @@ func TestNothingChangedNothingPublished(t *testing.T) {
 	}
 }
 
-// TestReverseOfSharedAddress: a cluster IP wins over endpoints, and each service that shares an endpoint has its record.
+// TestReverseOfSharedAddress: a cluster IP wins over endpoints, and each service that shares an endpoint has its
+// record.
 func TestReverseOfSharedAddress(t *testing.T) {
 	x := NewIndex()
 	shared := netip.MustParseAddr("10.244.0.1")

@@ -18,7 +18,7 @@ const (
 	NameServer                // ns.dns.<zone>
 	Version                   // dns-version.<zone>
 	Pod                       // a pod's address, synthesized: Match.Addr
-	Unsynced                  // what could make the name exist has not been read yet
+	Unsynced                  // objects that could make the name exist have not been read yet
 )
 
 // Why says why a name is missing.
@@ -26,29 +26,31 @@ type Why uint8
 
 // The reasons.
 const (
-	NotAName     Why = iota // nothing of this form exists in a cluster zone
+	NotAName     Why = iota // no name in a cluster zone has this form
 	NoNamespace             // Match.Namespace
 	NoService               // Match.Namespace, Match.Service
-	NoNames                 // the service exists without names: Match.Node.Service().Why() says why
-	NoEndpoint              // the service has no endpoint or port of that name
-	PodsOff                 // `pods disabled`
+	NoNames                 // the service has no names; Match.Node.Service().Why() says why
+	NoEndpoint              // the service has no such endpoint or port
+	PodsOff                 // option `pods disabled`
 	NoPod                   // no live pod has the address
 	NotAnAddress            // not a dashed address
-	NoAddress               // no service or endpoint has the address of a reverse name
+	NoAddress               // no service or endpoint has the address of the reverse name
 )
 
-// Match is what a lookup found, and where it looked.
+// Match is what a lookup found.
 type Match struct {
 	Outcome   Outcome
 	Why       Why
 	Node      Node
 	Addr      netip.Addr // of a Pod
-	Namespace []byte     // label, in wire form; points into the name that was looked up
-	Service   []byte
-	scratch   [2 * 64]byte // for keys, such as the labels of a service and its namespace: one on the stack would escape through the trie
+	Namespace []byte     // a label in wire form; points into the name that was looked up
+	Service   []byte     // likewise
+
+	// scratch is for building keys. A key on the stack would escape through the trie.
+	scratch [2 * 64]byte
 }
 
-// labels in wire form that a cluster zone is made of.
+// Labels of a cluster zone, in wire form.
 const (
 	labelSvc     = "\x03svc"
 	labelPod     = "\x03pod"
@@ -60,7 +62,8 @@ const (
 	labelPrefer  = "\x06prefer"
 )
 
-// Lookup finds name, whose last zone labels are a cluster zone, in s. It allocates nothing.
+// Lookup finds name in s and stores the result in m. The last zone labels of name are a cluster zone. It allocates
+// nothing.
 func (s *Snapshot) Lookup(m *Match, name *wire.QName, zone int, pods Pods) {
 	*m = Match{}
 	below := name.Labels() - zone
@@ -82,7 +85,7 @@ func (s *Snapshot) Lookup(m *Match, name *wire.QName, zone int, pods Pods) {
 	}
 }
 
-// lookupService finds the first below labels of name under svc.<zone>: [[names.]service.]namespace.
+// lookupService looks up the first below labels of name, which are below svc.<zone>: [[names.]service.]namespace.
 func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
 	switch {
 	case below == 0:
@@ -109,7 +112,9 @@ func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
 	switch {
 	case service.why != "":
 		m.Why = NoNames
-	case service.find(&m.Node, name.Between(0, below-2)) || service.findPort(&m.Node, name, below-2) || service.findZonal(m, name, below-2):
+	case service.find(&m.Node, name.Between(0, below-2)),
+		service.findPort(&m.Node, name, below-2),
+		service.findZonal(m, name, below-2):
 		m.Outcome = Found
 	default:
 		m.Why = NoEndpoint
@@ -124,8 +129,8 @@ func (s *Snapshot) lookupNamespace(m *Match) {
 	}
 }
 
-// findPort finds port.protocol below a service without their underscores, which queries may leave out of either: the node is that
-// of _port._protocol. Its parent without the underscore exists with it.
+// findPort finds port.protocol below a service. Queries may omit the underscore of either label: the node is that of
+// _port._protocol, and its parent exists without the underscore too.
 func (r *ServiceRecords) findPort(n *Node, name *wire.QName, below int) bool {
 	if below > 2 {
 		return false
@@ -143,13 +148,16 @@ func (r *ServiceRecords) findPort(n *Node, name *wire.QName, below int) bool {
 		full[size], full[size+1] = byte(len(label)+1), '_'
 		size += 2 + copy(full[size+2:], label)
 	}
-	return string(full[:size]) != labelZone && r.find(n, full[:size]) // _zone is no protocol
+	return string(full[:size]) != labelZone && r.find(n, full[:size]) // _zone is not a protocol
 }
 
-// findZonal finds <zone>.pin._zone and <zone>.prefer._zone below a headless service that has zonal names, where the zone may be several
-// labels. A zone without endpoints exists and is empty under pin, and has all endpoints under prefer.
+// findZonal finds <zone>.pin._zone and <zone>.prefer._zone below a headless service with zonal names; <zone> may be
+// several labels. A zone without endpoints exists: pin gives it no records, prefer all endpoints.
 func (r *ServiceRecords) findZonal(m *Match, name *wire.QName, below int) bool {
-	if below < 3 || string(name.Between(below-1, below)) != labelZone || !r.find(&m.Node, name.Between(below-1, below)) {
+	if below < 3 {
+		return false
+	}
+	if top := name.Between(below-1, below); string(top) != labelZone || !r.find(&m.Node, top) {
 		return false
 	}
 	directive := string(name.Between(below-2, below-1))
@@ -158,7 +166,7 @@ func (r *ServiceRecords) findZonal(m *Match, name *wire.QName, below int) bool {
 	}
 	size := copy(m.scratch[:], name.Between(0, below-2))
 	if size > len(m.scratch)-len(labelPin+labelZone) {
-		size = 0 // longer than any zone: a label of Kubernetes has at most 63 characters
+		size = 0 // longer than any zone: the value of a Kubernetes label has at most 63 characters
 	}
 	size += copy(m.scratch[size:], labelPin+labelZone)
 	switch {
@@ -171,7 +179,7 @@ func (r *ServiceRecords) findZonal(m *Match, name *wire.QName, below int) bool {
 	return true
 }
 
-// lookupPod finds the first below labels of name under pod.<zone>: [address.]namespace.
+// lookupPod looks up the first below labels of name, which are below pod.<zone>: [address.]namespace.
 func (s *Snapshot) lookupPod(m *Match, name *wire.QName, below int, pods Pods) {
 	if below == 0 {
 		m.Outcome = Empty

@@ -2,7 +2,7 @@ package zones
 
 import "net/netip"
 
-// Pods says how <dashed address>.<namespace>.pod.<zone> is answered (the `pods` option).
+// Pods is how <dashed address>.<namespace>.pod.<zone> is answered (option `pods`).
 type Pods uint8
 
 // The modes, as CoreDNS names them.
@@ -12,8 +12,9 @@ const (
 	PodsVerified             // only addresses of live pods of that namespace
 )
 
-// dashed reads the address that a pod's label stands for: 10-244-3-1 or fd00-244--11. It is what netip.ParseAddr would read with
-// dots or colons in place of the dashes, without the allocation of its error: a name that is no address is an everyday query.
+// dashed parses the address in a pod's label, such as 10-244-3-1 or fd00-244--11. It accepts what netip.ParseAddr
+// accepts with dots or colons in place of the dashes, but does not allocate an error: queries for names that are not
+// addresses are common.
 func dashed(label []byte) (netip.Addr, bool) {
 	if addr, ok := dashed4(label); ok {
 		return addr, true
@@ -44,7 +45,7 @@ func dashed4(label []byte) (netip.Addr, bool) {
 
 func dashed6(label []byte) (netip.Addr, bool) {
 	var ip [16]byte
-	n, gap := 0, -1 // octets so far, and where among them the "::" stands
+	n, gap := 0, -1 // octets so far, and the position of "::" among them
 	for i := 0; i < len(label); {
 		if label[i] == '-' {
 			double := i+1 < len(label) && label[i+1] == '-'

@@ -6,18 +6,22 @@ import (
 	"strings"
 )
 
-// PTR is one PTR record of an address, and through next the others, cluster IPs first. The list is immutable. It holds nothing of
-// the ServiceRecords that it was made for: when a service that changes most records stay.
+// PTR is one PTR record of an address; next leads to the others, cluster IPs first. The list is immutable. It refers to
+// no ServiceRecords, so when a service changes, most of its PTR records stay.
 type PTR struct {
-	record  string  // size of the address, with pointerCluster; the address; labels of the host in wire form, no root label
-	service *string // labels of the service and its namespace in wire form, no root label: one string for all records of the service
+	// record is the size of the address with ptrCluster, the address, and the labels of the host in wire form, without
+	// a root label.
+	record string
+	// service is the labels of the service and its namespace in wire form, without a root label. All records of a
+	// service share one string.
+	service *string
 	next    *PTR
 }
 
-// pointerCluster says that the address is a cluster IP of the service: it wins over endpoints.
+// ptrCluster marks the address as a cluster IP of the service, which takes precedence over endpoints.
 const ptrCluster = 0x80
 
-// appendPointer appends the record of an address of n.
+// appendPTR appends PTR.record for one address of n.
 func appendPTR(record []byte, addr netip.Addr, n *Node) []byte {
 	head := byte(addr.BitLen() / 8)
 	if n.flags&flagCluster != 0 {
@@ -26,7 +30,7 @@ func appendPTR(record []byte, addr netip.Addr, n *Node) []byte {
 	return append(appendAddr(append(record, head), addr), n.name...)
 }
 
-// appendAddr appends the octets of an address: what it is found by.
+// appendAddr appends the octets of an address, the key of its PTR records.
 func appendAddr(key []byte, addr netip.Addr) []byte {
 	if addr.Is4() {
 		ip := addr.As4()
@@ -47,14 +51,15 @@ func (p *PTR) size() int { return int(p.record[0] &^ ptrCluster) }
 
 func (p *PTR) cluster() bool { return p.record[0]&ptrCluster != 0 }
 
-// Host is the labels of the target below its service, in wire form without a root label; "" for the service itself. The target is
-// Host, Service and svc.<zone>.
+// Host is the labels of the target below its service, in wire form without a root label; "" for the service itself.
+// Host, Service and "svc.<zone>" make up the target.
 func (p *PTR) Host() string { return p.record[1+p.size():] }
 
 // Service is the labels of the service and its namespace, in wire form without a root label.
 func (p *PTR) Service() string { return *p.service }
 
-// Next is the next PTR record that answers for the same address, nil at the end: a cluster IP hides endpoints.
+// Next is the next PTR record to answer with, nil at the end: if an address has cluster IP records, its endpoint
+// records are left out.
 func (p *PTR) Next() *PTR {
 	if p.next == nil || p.next.cluster() != p.cluster() {
 		return nil
@@ -68,8 +73,8 @@ func (p *PTR) Address() netip.Addr {
 	return addr
 }
 
-// with is the list with add: cluster IPs first, each kind newest first, so that an address which very many services share still
-// takes one more in constant time.
+// with is the list with add, which comes first among its kind: adding to an address that very many services share takes
+// constant time.
 func (p *PTR) with(add *PTR) *PTR {
 	if p == nil || add.cluster() || !p.cluster() {
 		add.next = p
@@ -80,10 +85,11 @@ func (p *PTR) with(add *PTR) *PTR {
 	return &head
 }
 
-// removal names a PTR record that a change takes away.
+// removal is the key of a PTR record that a change removes.
 type removal struct{ record, service string }
 
-// without is the list without the records in gone, which are taken out of gone. What follows the last of them is shared.
+// without is the list without the records in gone, and removes those from gone. The list shares what follows the last
+// of them.
 func (p *PTR) without(gone map[removal]struct{}) *PTR {
 	var head *PTR
 	end, tail := &head, p
@@ -103,15 +109,15 @@ func (p *PTR) without(gone map[removal]struct{}) *PTR {
 	return head
 }
 
-// pointers walks the PTR records that a service implies, in the order of name and address, without making them.
+// ptrWalk goes through the PTR records that a service implies, in the order of name and address, without making them.
 type ptrWalk struct {
 	service *ServiceRecords
 	at      int // offset of the next node
 	node    Node
-	i       int // next address of node: those of its A records, then of its AAAA records
+	i       int // next address of node, those of A records first
 }
 
-// next is the next address with a PTR record to node; ok is false at the end.
+// next is the next address with a PTR record, which points to w.node; ok is false at the end.
 func (w *ptrWalk) next() (addr netip.Addr, ok bool) {
 	for {
 		v4 := len(w.node.a) / sizeA
@@ -134,7 +140,7 @@ func (w *ptrWalk) next() (addr netip.Addr, ok bool) {
 	}
 }
 
-// repoint changes the PTR records from those of old to those of new, either of which may be nil. Records in both stay as they are.
+// updatePTRs replaces the PTR records of old by those of new; either may be nil. Records of both stay as they are.
 func (tx *Tx) updatePTRs(old, new *ServiceRecords) {
 	o, n := ptrWalk{service: old}, ptrWalk{service: new}
 	oldAddr, oldOK := o.next()
@@ -164,12 +170,16 @@ func (tx *Tx) updatePTRs(old, new *ServiceRecords) {
 	}
 }
 
-// compare is the order in which pointers.next yields.
+// compare compares records in the order in which ptrWalk.next returns them.
 func compare(o *ptrWalk, oldAddr netip.Addr, n *ptrWalk, newAddr netip.Addr) int {
-	return cmp.Or(strings.Compare(o.node.name, n.node.name), cmp.Compare(o.node.flags, n.node.flags), oldAddr.Compare(newAddr))
+	return cmp.Or(
+		strings.Compare(o.node.name, n.node.name),
+		cmp.Compare(o.node.flags, n.node.flags),
+		oldAddr.Compare(newAddr),
+	)
 }
 
-// point adds a PTR record. One that this change has taken away before stays where it is.
+// addPTR adds a PTR record. A record that this change has removed before is left where it is.
 func (tx *Tx) addPTR(addr netip.Addr, n *Node) {
 	tx.record = appendPTR(tx.record[:0], addr, n)
 	add := &PTR{record: string(tx.record), service: n.service.shared}
@@ -182,8 +192,8 @@ func (tx *Tx) addPTR(addr netip.Addr, n *Node) {
 	tx.snap.reverse = tx.snap.reverse.put(tx.snap.reverse.get(tx.key).with(add), tx.edit)
 }
 
-// unpoint takes a PTR record away. Its list is walked at the end of the change, by unlist, so that a change which removes very many
-// services of one address walks it once.
+// removePTR removes a PTR record. removeGone walks its list at the end of the change, once for the whole change even if
+// it removes very many services of one address.
 func (tx *Tx) removePTR(addr netip.Addr, n *Node) {
 	tx.record = appendPTR(tx.record[:0], addr, n)
 	if tx.gone == nil {
@@ -192,7 +202,7 @@ func (tx *Tx) removePTR(addr netip.Addr, n *Node) {
 	tx.gone[removal{string(tx.record), n.service.owner}] = struct{}{}
 }
 
-// unlist takes the records that are gone out of their lists. The first of an address takes the others of it along.
+// removeGone takes the removed records out of their lists. All records of an address are taken out together.
 func (tx *Tx) removeGone() {
 	for r := range tx.gone {
 		key := []byte((&PTR{record: r.record}).addr())
@@ -204,9 +214,10 @@ func (tx *Tx) removeGone() {
 	}
 }
 
-// AppendFronts appends the nodes by which clients reach the service that p, the PTR record of an endpoint, belongs to, until there are limit:
-// its own name when it has cluster IPs, else each of its hosts. A cluster IP is nobody's own address, even where kube-proxy gives all of
-// them to an interface of the node. m is scratch.
+// AppendFronts appends the nodes by which clients reach the service of p, a PTR record of an endpoint, until nodes has
+// limit elements: the service's own name if it has cluster IPs, otherwise each of its hosts. If p is about a cluster
+// IP, it appends nothing: a cluster IP is nobody's own address, even though kube-proxy may add all of them to an
+// interface of the node. m is scratch.
 func (s *Snapshot) AppendFronts(nodes []Node, m *Match, p *PTR, limit int) []Node {
 	service := s.services.get(append(m.scratch[:0], p.Service()...))
 	if p.cluster() || service == nil {

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// ServiceRecords is the compiled records of one service: every owner name at and below it, with its rrsets. It is immutable and holds no
-// pointers but its two blocks, so that hundreds of thousands of names cost the garbage collector nothing.
+// ServiceRecords are the compiled records of one service: every owner name at and below it, with its rrsets. They are
+// immutable, and hold few pointers, so that hundreds of thousands of names cost the garbage collector next to nothing.
 type ServiceRecords struct {
 	owner  string  // labels of "<service>.<namespace>" in wire form, lower case, no root label
-	shared *string // owner again, for PTR records; set when an index takes the records, and one string for all versions of them
-	blob   string  // nodes, one behind another, in the order of their names
-	slots  []slot  // where each name's node is, by hash
-	why    string  // why there are no names, in words for people; "" when there are some
+	shared *string // owner again, for PTR records: one string for all versions; set when an index takes the records
+	blob   string  // the nodes in the order of their names, encoded
+	slots  []slot  // finds nodes by the hash of their names
+	why    string  // why the service has no names, in words for people; "" if it has some
 }
 
 // slot finds one node of ServiceRecords.
@@ -23,32 +23,32 @@ func (r *ServiceRecords) is(owner []byte) bool            { return r.owner == st
 func (r *ServiceRecords) same(other *ServiceRecords) bool { return r.owner == other.owner }
 func (r *ServiceRecords) sum() uint64                     { return hashString(r.owner) }
 
-// Owner is the labels of the service and its namespace in wire form, without a root label.
+// Owner is the labels of the service and its namespace, in wire form without a root label.
 func (r *ServiceRecords) Owner() string { return r.owner }
 
-// Why is why the service has no names, "" when it has some.
+// Why says why the service has no names; "" if it has some.
 func (r *ServiceRecords) Why() string { return r.why }
 
-// equal reports whether u and other say the same.
+// equal reports whether r and other have equal content.
 func (r *ServiceRecords) equal(other *ServiceRecords) bool {
 	return r.owner == other.owner && r.blob == other.blob && r.why == other.why
 }
 
-// flags of a node.
+// Flags of a node.
 const (
-	flagPTR     = 1 << iota // its addresses have PTR records that name it
-	flagCluster             // and they are cluster IPs
+	flagPTR     = 1 << iota // its addresses have PTR records that point to it
+	flagCluster             // its addresses are cluster IPs
 	flagCNAME
 )
 
-// sizes of packed records.
+// Sizes of packed records, in octets.
 const (
 	sizeA    = 4
 	sizeAAAA = 16
 	sizeSRV  = 8 // weight, port, offset of the target's node
 )
 
-// Node is one owner name and its rrsets, read from ServiceRecords. The zero Node has nothing.
+// Node is one owner name and its rrsets, read from ServiceRecords. The zero Node has no records.
 type Node struct {
 	service *ServiceRecords
 	name    string // labels below the service in wire form, no root label; "" for the service itself
@@ -71,13 +71,13 @@ func (n *Node) A() string { return n.a }
 // AAAA is the IPv6 addresses, sixteen octets each.
 func (n *Node) AAAA() string { return n.aaaa }
 
-// CNAME is the absolute name that this one is an alias of, in wire form; "" for none.
+// CNAME is the absolute name that the node is an alias of, in wire form; "" for none.
 func (n *Node) CNAME() string { return n.cname }
 
 // SRVs is the number of SRV records.
 func (n *Node) SRVs() int { return len(n.srv) / sizeSRV }
 
-// SRV is the i-th SRV record: weight and port in wire form behind a priority of 0, and the node it points at.
+// SRV is the i-th SRV record: priority 0, weight and port in wire form, and the node that it points to.
 func (n *Node) SRV(i int) (fixed [6]byte, target Node) {
 	srv := n.srv[i*sizeSRV : (i+1)*sizeSRV]
 	copy(fixed[2:], srv[:4])
@@ -89,7 +89,7 @@ func (n *Node) SRV(i int) (fixed [6]byte, target Node) {
 // Empty reports whether the name exists without records: an empty non-terminal.
 func (n *Node) Empty() bool { return n.a == "" && n.aaaa == "" && n.srv == "" && n.cname == "" }
 
-// find reads the node called name (labels below the service) into n.
+// find reads the node called name, labels below the service, into n.
 func (r *ServiceRecords) find(n *Node, name []byte) bool {
 	h := uint32(hash(name))
 	low, high := 0, len(r.slots)
@@ -132,7 +132,7 @@ func (r *ServiceRecords) read(n *Node, at int) int {
 	return at
 }
 
-// packed reads a count and that many items of size octets.
+// packed reads a count, and that many items of size octets.
 func (r *ServiceRecords) packed(at, size int) (string, int) {
 	count, shift := 0, 0
 	for {
@@ -148,7 +148,7 @@ func (r *ServiceRecords) packed(at, size int) (string, int) {
 	return r.blob[at:end], end
 }
 
-// each calls yield with every node in the order of their names, the service itself first. The node is reused.
+// each calls yield with every node in the order of their names, the service itself first. It reuses the Node.
 func (r *ServiceRecords) each(yield func(*Node) bool) {
 	var n Node
 	for at := 0; at < len(r.blob); {
@@ -188,7 +188,7 @@ func appendNode(blob []byte, n *draft, offset []uint32) []byte {
 	return blob
 }
 
-// index makes the slots of a blob.
+// slotsOf makes the slots for the count nodes of r.
 func slotsOf(r *ServiceRecords, count int) []slot {
 	slots := make([]slot, 0, count)
 	var n Node

@@ -7,15 +7,15 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Set is a list of zones in which the longest one that a name is in can be found. It never changes, so any number of goroutines may
-// read it; the zero Set is empty.
+// Set is a set of zones that finds the longest zone of a name. It never changes, so any number of goroutines may read
+// it; the zero Set is empty.
 type Set struct {
-	depths []int          // label counts that occur but 0, largest first
+	depths []int          // the label counts of its zones except 0, largest first
 	index  map[string]int // by name in wire form
-	root   int            // the index of the root zone and 1; 0 without it
+	root   int            // the index of the root zone plus 1; 0 without a root zone
 }
 
-// NewSet is the set of zones with these names, such as "cluster.local.". The error is that one of them is no name.
+// NewSet makes a set of the zones called names, such as "cluster.local.". It returns an error if a name is invalid.
 func NewSet(names []string) (Set, error) {
 	s := Set{index: make(map[string]int, len(names))}
 	for i, name := range names {
@@ -35,8 +35,8 @@ func NewSet(names []string) (Set, error) {
 	return s, nil
 }
 
-// Match is the index, in the names that the set was made of, of the longest zone that name is at or below, and that zone's labels.
-// Of equal names the last one counts.
+// Match finds the longest zone that name is at or below: its index in the names that the set was made of, and its
+// number of labels. If a zone occurs twice, the last one counts.
 func (s *Set) Match(name *wire.QName) (index, labels int, ok bool) {
 	for _, depth := range s.depths {
 		if depth > name.Labels() {

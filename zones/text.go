@@ -12,9 +12,10 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// WriteText writes what s holds as lines of a zone file for zone ("cluster.local."), in an order that depends on nothing else: the
-// services by namespace and name, live pods by namespace and address, then the PTR records by address. What a zone file cannot say
-// stands in comments: kinds of objects that have not been read yet, names without records, and why a service has no names.
+// WriteText writes the contents of s as lines of a zone file for zone ("cluster.local."). Equal contents give equal
+// text: services sorted by namespace and name, live pods by namespace and address, then PTR records by address.
+// Comments say what a zone file cannot: kinds of objects that have not been read yet, names without records, and why a
+// service has no names.
 func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	w := &text{Writer: bufio.NewWriter(to), zone: zone, ttl: ttl}
 	if missing := ServiceKinds &^ s.synced; missing != 0 {
@@ -35,7 +36,7 @@ func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	return w.Flush()
 }
 
-// String is the names of the kinds, in words.
+// String is the names of the kinds.
 func (k Kinds) String() string {
 	var names []string
 	for i, name := range []string{"services", "slices", "namespaces", "pods"} {
@@ -57,7 +58,7 @@ func (w *text) record(owner, typ, data string) {
 	fmt.Fprintf(w, "%s %d IN %s %s\n", owner, w.ttl, typ, data)
 }
 
-// absolute is the name whose labels below svc.<zone> are given in wire form.
+// absolute is the name with these labels in wire form below svc.<zone>.
 func (w *text) absolute(labels string) string {
 	return wire.NameString([]byte(labels)) + "svc." + w.zone
 }
@@ -167,7 +168,7 @@ func (s *Snapshot) sortedPTRs() []*PTR {
 	return sorted(s.reverse, func(a, b *PTR) int { return a.Address().Compare(b.Address()) })
 }
 
-// sorted is the leaves of t in order.
+// sorted returns the leaves of t in order.
 func sorted[L leaf[L]](t trie[L], order func(a, b L) int) []L {
 	leaves := make([]L, 0, t.size)
 	t.each(func(l L) bool {

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// seed makes hash collisions unpredictable to those who choose names of objects.
+// seed keeps hashes unpredictable to those who choose the names of objects, so that they cannot make them collide.
 var seed = maphash.MakeSeed()
 
 func hash(key []byte) uint64 { return maphash.Bytes(seed, key) }
@@ -14,7 +14,7 @@ func hashString(key string) uint64 { return maphash.String(seed, key) }
 
 const (
 	fanBits  = 5
-	maxDepth = 12 // levels told apart by the hash; below them leaves share a list
+	maxDepth = 12 // levels selected by bits of the hash; below them leaves share a list
 )
 
 // leaf is what a trie holds: a pointer to an immutable value that knows its own key.
@@ -25,15 +25,15 @@ type leaf[L any] interface {
 	sum() uint64 // the hash of its key
 }
 
-// trie is a hash array mapped trie, immutable once published: a change copies the nodes on its path and shares the rest, so that a
-// reader of an older root sees nothing of it. The zero trie is empty.
+// trie is a hash array mapped trie, immutable once published: a change copies the nodes on its path and shares the
+// rest, so readers of an older root do not see it. The zero trie is empty.
 type trie[L leaf[L]] struct {
 	root *branch[L]
 	size int
 }
 
-// branch is one node. Its leaves and branches stand in the order of their bits. A branch may be changed in place only by the edit
-// that made it.
+// branch is one node. Its leaves and branches are in the order of their bits. Only the edit that made a branch may
+// change it in place.
 type branch[L leaf[L]] struct {
 	edit     uint64
 	leafBits uint32
@@ -75,7 +75,7 @@ func (t trie[L]) get(key []byte) L {
 
 func rank(set, bit uint32) int { return bits.OnesCount32(set & (bit - 1)) }
 
-// put is the trie with l in the place of the leaf with l's key. edit marks the branches that belong to the caller's change.
+// put is the trie with l in place of the leaf with l's key. edit marks branches that belong to the caller's change.
 func (t trie[L]) put(l L, edit uint64) trie[L] {
 	added := false
 	root := t.root.put(l, l.sum(), 0, edit, &added)
@@ -125,7 +125,7 @@ func (b *branch[L]) put(l L, h uint64, depth int, edit uint64, added *bool) *bra
 	return b
 }
 
-// drop is the trie without the leaf of key.
+// drop is the trie without the leaf that has key.
 func (t trie[L]) drop(key []byte, edit uint64) trie[L] {
 	var none L
 	if t.get(key) == none {
@@ -134,7 +134,7 @@ func (t trie[L]) drop(key []byte, edit uint64) trie[L] {
 	return trie[L]{t.root.drop(key, hash(key), 0, edit), t.size - 1}
 }
 
-// drop removes a leaf that is there. A branch left with a single leaf and no branches gives the leaf back to its parent.
+// drop removes a leaf that exists. A branch left with one leaf and no branches hands the leaf to its parent.
 func (b *branch[L]) drop(key []byte, h uint64, depth int, edit uint64) *branch[L] {
 	b = b.own(edit)
 	if depth == maxDepth {
@@ -166,7 +166,7 @@ func (b *branch[L]) drop(key []byte, h uint64, depth int, edit uint64) *branch[L
 	return b
 }
 
-// own is b itself when this edit made it, else a copy that this edit may change.
+// own is b if this edit made it, otherwise a copy that this edit may change.
 func (b *branch[L]) own(edit uint64) *branch[L] {
 	if b == nil {
 		return &branch[L]{edit: edit}
@@ -177,7 +177,7 @@ func (b *branch[L]) own(edit uint64) *branch[L] {
 	return &branch[L]{edit, b.leafBits, b.kidBits, append([]L(nil), b.leaves...), append([]*branch[L](nil), b.kids...)}
 }
 
-// insert and remove keep slices at their exact size: a trie holds many small ones for long.
+// insert and remove keep slices at their exact size, because a trie holds many small slices for a long time.
 func insert[T any](list []T, at int, v T) []T {
 	out := make([]T, len(list)+1)
 	copy(out, list[:at])
@@ -196,7 +196,7 @@ func remove[T any](list []T, at int) []T {
 	return out
 }
 
-// each calls yield with every leaf, in no order that means anything, until yield returns false.
+// each calls yield with every leaf, in arbitrary order, until yield returns false.
 func (t trie[L]) each(yield func(L) bool) { t.root.each(yield) }
 
 func (b *branch[L]) each(yield func(L) bool) bool {

@@ -76,8 +76,8 @@ func (c *clash) is(key []byte) bool     { return c.text == string(key) }
 func (c *clash) same(other *clash) bool { return c.text == other.text }
 func (c *clash) sum() uint64            { return 0 }
 
-// TestTrieClash puts leaves with one hash into the list below the last level. get and drop hash keys themselves and would not look there,
-// so only put and each are asked.
+// TestTrieClash puts leaves with one hash into the list below the last level. get and drop hash keys themselves and
+// would not look there, so only put and each are asked.
 func TestTrieClash(t *testing.T) {
 	var got trie[*clash]
 	for i := range 10 {

@@ -1,23 +1,25 @@
 package wire
 
-// Compression, RFC 1035 section 4.1.4: the end of a name that stands in the message already is pointed at.
+// Compression, RFC 1035 section 4.1.4: a name ends in a pointer to an earlier name with the same end.
 
-// Offset is the place of an earlier name of the message, as a compression pointer holds it.
+// Offset is where an earlier name is in the message, as a compression pointer holds it. 0 stands for a name that no
+// pointer reaches.
 type Offset uint16
 
-// AtQName points at the qname.
+// AtQName is the offset of the qname.
 const AtQName Offset = HeaderSize
 
 // MaxPointer is the largest offset a compression pointer can hold.
 const maxPointer = 0x3fff
 
-// targets are the places of the names written last, which the next one may share its end with: those of one zone share most of it.
+// recentNames are the offsets of the two names written last, which the next name may share its end with: names of one
+// zone share most of it.
 type recentNames struct {
 	at  [2]Offset
 	new [MaxName + 1]byte // the name to be written
 }
 
-// Suffix is the place of the name at owner without its first skip labels; 0 for 0.
+// Suffix is the offset of the name at owner without its first skip labels; 0 if owner is 0.
 func (r *Reply) Suffix(owner Offset, skip int) Offset {
 	if owner == 0 {
 		return 0
@@ -29,7 +31,8 @@ func (r *Reply) Suffix(owner Offset, skip int) Offset {
 	return Offset(at)
 }
 
-// resolve is where the label at offset at of the message stands, behind the pointer if there is one. Pointers of ours lead backwards.
+// followPointers is the offset of the label at offset at, or of the label that a pointer there leads to. Our own
+// pointers lead backwards.
 func (r *Reply) followPointers(at int) int {
 	for r.buf[at] >= 0xc0 {
 		at = int(r.buf[at]&0x3f)<<8 | int(r.buf[at+1])
@@ -37,7 +40,7 @@ func (r *Reply) followPointers(at int) int {
 	return at
 }
 
-// places finds where the labels of the name at offset at of the message stand, its root label not counted.
+// labelOffsets finds the labels of the name at offset at, the root label excluded, and returns their number.
 func (r *Reply) labelOffsets(at int, offsets *[128]uint16) int {
 	n := 0
 	for at = r.followPointers(at); r.buf[at] != 0; at = r.followPointers(at + 1 + int(r.buf[at])) {
@@ -47,8 +50,9 @@ func (r *Reply) labelOffsets(at int, offsets *[128]uint16) int {
 	return n
 }
 
-// shorten is name, in wire form, without the end that it shares with an earlier name, and where that end stands; the place is 0 when
-// nothing is shared. Letters are compared as they are: a name inside a record does not take the question's case.
+// compress splits name, in wire form, into a head and an end that an earlier name has too. It returns the offset of
+// that end, 0 if no earlier name shares one. It compares letters exactly: a name inside a record does not take on the
+// case of the question.
 func (r *Reply) compress(name []byte) (head []byte, end Offset) {
 	var starts, offsets [128]uint16
 	labels := 0
@@ -63,7 +67,10 @@ func (r *Reply) compress(name []byte) (head []byte, end Offset) {
 		}
 		have := r.labelOffsets(int(at), &offsets)
 		shared := 0
-		for shared < labels && shared < have && r.sameLabel(int(offsets[have-1-shared]), name[starts[labels-1-shared]:]) {
+		for shared < labels && shared < have {
+			if !r.sameLabel(int(offsets[have-1-shared]), name[starts[labels-1-shared]:]) {
+				break
+			}
 			shared++
 		}
 		if shared > 0 && int(starts[labels-shared]) < len(head) {
@@ -73,13 +80,13 @@ func (r *Reply) compress(name []byte) (head []byte, end Offset) {
 	return head, end
 }
 
-// sameLabel reports whether the label at offset at of the message is the one that name begins with.
+// sameLabel reports whether the label at offset at of the message is the first label of name.
 func (r *Reply) sameLabel(at int, name []byte) bool {
 	size := 1 + int(name[0])
 	return at+size <= len(r.buf) && string(r.buf[at:at+size]) == string(name[:size])
 }
 
-// remember keeps the place of a name for the names to come.
+// remember keeps the offset of a name for the names to come. It returns 0 if no compression pointer can reach it.
 func (r *Reply) remember(at int) Offset {
 	if at > maxPointer {
 		return 0

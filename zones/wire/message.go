@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 )
 
-// A message of another server is read whole before anything of it is believed: every record in bounds, every name well formed. What
-// is kept are its sections as they stand, because compression pointers are offsets into the message and hold behind any question of
-// the same size.
+// A message of another server is read whole before any of it is trusted: every record must be in bounds, every name
+// well formed. What is kept are its sections as they stand, because compression pointers are offsets into the message
+// and hold behind any question of the same size.
 
 // Outcome is what a message says about its question, once the aliases in its answer section are followed.
 type Outcome uint8
@@ -15,15 +15,15 @@ type Outcome uint8
 // The outcomes. RFC 2308 section 2 tells the denials apart.
 const (
 	Answered Outcome = iota // it has what was asked for
-	NoData                  // the last name has no records of the type
+	NoData                  // the last name has no records of the qtype
 	NoName                  // NXDOMAIN: the last name does not exist
-	Referral                // it names other servers: an upstream that does not recurse
-	Unusable                // aliases in a circle, or an NXDOMAIN with the records asked for
+	Referral                // it names other servers: the upstream does not recurse
+	Unusable                // a loop of aliases, or NXDOMAIN along with an answer
 	Failed                  // any other rcode
 )
 
 const (
-	maxAliases  = 16 // CNAMEs followed in one message; the longest chains met in the open have 8 or so
+	maxAliases  = 16 // CNAMEs followed in one message; the longest chains in use have about 8
 	maxTTL      = 1<<31 - 1
 	optionError = 15 // Extended DNS Error, RFC 8914 section 2
 
@@ -42,31 +42,32 @@ const (
 	typeDNAME Type = 39
 )
 
-// Message is what Read found in a message of another server. It holds no pointers but Text, is reused from message to message, and
-// is for one goroutine.
+// Message is what Read found in another server's message. It holds no pointer except Text, is reused from message to
+// message, and is for one goroutine.
 type Message struct {
 	Flags   uint16
-	Rcode   Rcode     // with the OPT's part
+	Rcode   Rcode     // including the bits in the OPT
 	Counts  [3]uint16 // records of each section, the OPT not counted
 	Start   int       // offset of the first record
 	Ends    [3]int    // offset behind each section, the OPT left out
-	Split   bool      // an OPT stands between records: the sections cannot be taken out in one piece
+	Split   bool      // an OPT is between other records: the sections are not in one piece
 	Outcome Outcome
-	TTL     uint32 // how long the outcome holds, in seconds: RFC 2181 section 8 and, for denials, RFC 2308 section 5
-	Timed   bool   // TTL means something: there were records, and a denial had its SOA
+	TTL     uint32 // how long the outcome holds, in seconds (RFC 2181 section 8; denials: RFC 2308 section 5)
+	Timed   bool   // TTL is valid: there were records, with an SOA for a denial
 	EDNS    bool
 	Error   bool     // it carries an Extended DNS Error
 	Info    InfoCode // its code
 	Text    []byte   // its text; points into the message
 
 	qtype Type
-	last  int // octets of name
+	last  int // octets of the last name in the chain of aliases
 	name  [MaxName + 1]byte
 	other [MaxName + 1]byte
 }
 
-// IsReply reports whether packet is a reply with this ID to the one question given: a name in lower case, type and class in wire form.
-// A server that could not read the query may leave the question out; only its complaint is believed then (RFC 6891 section 7).
+// IsReply reports whether packet is a reply with this ID to this question: a name in lower case, type and class in wire
+// form. A server that could not read the query may omit the question; then only FORMERR or NOTIMP is accepted (RFC 6891
+// section 7).
 func IsReply(packet []byte, id uint16, question []byte) bool {
 	if len(packet) < HeaderSize || binary.BigEndian.Uint16(packet) != id {
 		return false
@@ -85,7 +86,8 @@ func IsReply(packet []byte, id uint16, question []byte) bool {
 	return false
 }
 
-// equalQuestion compares with folded, whose name is in lower case; type and class are compared as they are.
+// equalQuestion compares packet with folded, a question whose name is in lower case. Type and class must be equal
+// exactly.
 func equalQuestion(packet, folded []byte) bool {
 	name := len(folded) - 4
 	if name < 1 || !bytes.Equal(packet[name:name+4], folded[name:]) {
@@ -102,8 +104,8 @@ func equalQuestion(packet, folded []byte) bool {
 	return true
 }
 
-// Read reads packet, for which IsReply holds, into m. It returns false when any of it is malformed. Nothing is allocated, nothing of
-// packet is changed. Octets behind the last record are left alone: some servers pad.
+// Read reads packet, for which IsReply is true, into m. It returns false if any of it is malformed. It allocates
+// nothing and leaves packet as it is. Octets behind the last record are ignored, because some servers pad.
 func (m *Message) Read(packet []byte) bool {
 	if len(packet) < HeaderSize || binary.BigEndian.Uint16(packet[4:]) > 1 {
 		return false
@@ -133,7 +135,7 @@ func (m *Message) Read(packet []byte) bool {
 	return true
 }
 
-// record checks the record at offset at and takes in its TTL, or what it says as the OPT.
+// record checks the record at offset at and takes its TTL into account, or reads it if it is the OPT.
 func (m *Message) record(packet []byte, at, section int) (next int, ok bool) {
 	owner, ok := checkName(packet, at)
 	if !ok {
@@ -156,7 +158,7 @@ func (m *Message) record(packet []byte, at, section int) (next int, ok bool) {
 	return next, true
 }
 
-// option reads the OPT, RFC 6891 section 6.1.3.
+// option reads the OPT (RFC 6891 section 6.1.3).
 func (m *Message) option(r *Record) bool {
 	if m.EDNS || !validOptions(r.Data) {
 		return false
@@ -173,7 +175,7 @@ func (m *Message) option(r *Record) bool {
 	return true
 }
 
-// conclude decides the outcome, and how long it holds.
+// conclude finds the outcome, and how long it holds.
 func (m *Message) conclude(packet []byte) {
 	answered, circle := m.follow(packet)
 	soa, referral := m.authority(packet)
@@ -197,8 +199,8 @@ func (m *Message) conclude(packet []byte) {
 	}
 }
 
-// follow goes along the aliases of the answer section from the question's name to the last (RFC 1034 section 3.6.2), which it leaves
-// in name. Records need not be in order, so it passes over them until a pass finds nothing.
+// follow follows aliases in the answer section from the qname to the last name, which it leaves in m.name (RFC 1034
+// section 3.6.2). Records may be in any order, so it passes over them until a pass finds no further alias.
 func (m *Message) follow(packet []byte) (answered, circle bool) {
 	for links := 0; ; {
 		moved := false
@@ -226,7 +228,7 @@ func (m *Message) follow(packet []byte) (answered, circle bool) {
 	}
 }
 
-// authority looks for the SOA of a zone that the last name is in, and for name servers.
+// authority looks for name servers, and for the SOA of a zone that the last name is in.
 func (m *Message) authority(packet []byte) (soa, referral bool) {
 	at := m.Ends[Answer]
 	for range m.Counts[Authority] {
@@ -243,7 +245,7 @@ func (m *Message) authority(packet []byte) (soa, referral bool) {
 	return soa, referral
 }
 
-// negative lowers TTL to what the SOA says of names that do not exist: its MINIMUM, RFC 2308 section 5.
+// negative lowers TTL to the MINIMUM of the SOA (RFC 2308 section 5).
 func (m *Message) negative(packet []byte) {
 	at := m.Ends[Answer]
 	for range m.Counts[Authority] {
@@ -272,7 +274,7 @@ func (m *Message) above(packet []byte, at int) bool {
 	return false
 }
 
-// age is the record's TTL; one with the top bit set is 0 (RFC 2181 section 8).
+// age is the record's TTL, 0 if its top bit is set (RFC 2181 section 8).
 func (r *Record) age() uint32 { return clampTTL(r.TTL) }
 
 func clampTTL(ttl uint32) uint32 {
@@ -282,8 +284,8 @@ func clampTTL(ttl uint32) uint32 {
 	return ttl
 }
 
-// shape is where names stand in the data of the types whose names may be compressed (RFC 3597 section 4): the octets before them, how many
-// they are, the octets behind.
+// shape is the layout of the data of types whose names may be compressed (RFC 3597 section 4): octets before the names,
+// the number of names, octets behind them.
 func (t Type) shape() (before, names, after int) {
 	switch t {
 	case TypeNS, TypeCNAME, TypePTR, typeDNAME, typeMB, typeMG, typeMR, typeMD, typeMF:
@@ -302,8 +304,8 @@ func (t Type) shape() (before, names, after int) {
 	return 0, 0, 0
 }
 
-// check reports whether the data of r, from offset at up to end, is well formed as far as this server or a client's compression
-// pointers depend on it.
+// check reports whether the data of r, which lies between offsets at and end, is well formed, as far as this server and
+// the compression pointers of a reply depend on it.
 func (r *Record) check(packet []byte, at, end int) bool {
 	before, names, after := r.Type.shape()
 	switch {
@@ -327,9 +329,9 @@ func (r *Record) check(packet []byte, at, end int) bool {
 	return at+after == end
 }
 
-// checkName is the offset behind the name at offset at. ok is false when the name runs out of packet, is too long, or has a pointer to
-// anything but the end of a name before it (RFC 1035 section 4.1.4): the header and what stands behind are others when the sections
-// stand in another message. A pointer is the end of what may be read after it, so there are no circles.
+// checkName returns the offset behind the name at offset at. ok is false if the name runs out of packet, is too long,
+// or has a pointer to anything but the end of an earlier name (RFC 1035 section 4.1.4): in another message, the header
+// and what follows the sections differ. What follows a pointer is read only up to that pointer, so there are no loops.
 func checkName(packet []byte, at int) (next int, ok bool) {
 	size, pointers, end := 0, 0, len(packet)
 	for at < end {
@@ -358,8 +360,8 @@ func checkName(packet []byte, at int) (next int, ok bool) {
 	return 0, false
 }
 
-// Unpack appends the data of r, a record of a message that Read took, to data with every name in it whole, so that it can stand in
-// another message. end is the offset behind r.
+// Unpack appends the data of r to data with all names in full, so that it can be part of another message. r is a record
+// of a message that Read accepted; end is the offset behind it.
 func (r *Record) Unpack(data, packet []byte, end int) []byte {
 	before, names, after := r.Type.shape()
 	if names == 0 {

@@ -207,7 +207,8 @@ func TestReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A message that is taken means the same behind another header and the question in another case, and can be walked without checks.
+// A message that is taken means the same behind another header and the question in another case, and can be walked
+// without checks.
 func FuzzMessage(f *testing.F) {
 	f.Add(message(f, "www.example.org. A", 0, "www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1", soa, "x.example.org. 1 IN SRV 1 2 3 a.example.net."))
 	f.Add(message(f, "1.example.org. MX", dns.RcodeNameError, "", soa))

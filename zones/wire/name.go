@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Fold copies src, a name in wire form, to dst with ASCII letters in lower case (RFC 4343 section 3). A length octet is below 64
-// and so never looks like a letter.
+// fold copies src, a name in wire form, to dst with ASCII letters in lower case (RFC 4343 section 3). A length octet is
+// below 64 and so is never taken for a letter.
 func fold(dst, src []byte) {
 	for i, c := range src {
 		if c-'A' < 26 {
@@ -18,11 +18,11 @@ func fold(dst, src []byte) {
 
 var errName = errors.New("a name needs labels of 1 to 63 octets and at most 255 octets in all")
 
-// ParseName turns a name in presentation form into wire form in lower case, root label included. A backslash quotes the next
-// character or three decimal digits (RFC 1035 section 5.1). A missing final dot is added.
+// ParseName turns a name in presentation form into wire form in lower case, root label included. A backslash quotes the
+// next character or three decimal digits (RFC 1035 section 5.1). A missing final dot is added.
 func ParseName(text string) ([]byte, error) {
 	name := make([]byte, 1, len(text)+2)
-	start := 0 // where the length octet of the label being read is
+	start := 0 // index of the length octet of the current label
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		if c == '.' {
@@ -61,7 +61,7 @@ func ParseName(text string) ([]byte, error) {
 	return name, nil
 }
 
-// unquote reads what follows a backslash and says how many characters of text it took.
+// unquote reads the characters that follow a backslash and returns how many it used, 0 on an error.
 func unquote(text string) (c byte, used int) {
 	if text == "" {
 		return 0, 0
@@ -90,7 +90,8 @@ func NameString(name []byte) string {
 	return string(AppendName(nil, name))
 }
 
-// special are the characters that miekg/dns, and with it CoreDNS, writes behind a backslash. All of them are so read from a zone file.
+// special are the characters that miekg/dns, and with it CoreDNS, writes behind a backslash. Every parser of zone files
+// reads them back.
 const special = ` "'();@.\`
 
 // AppendName appends name in presentation form, with a final dot, to text. It allocates nothing when text has room.
@@ -125,7 +126,7 @@ func Within(name, zone []byte) bool {
 	return string(name) == string(zone)
 }
 
-// Labels is the number of labels of name in wire form, the root not counted.
+// Labels is the number of labels of name, in wire form, the root excluded.
 func Labels(name []byte) int {
 	n := 0
 	for len(name) > 0 && name[0] != 0 {
@@ -135,9 +136,9 @@ func Labels(name []byte) int {
 	return n
 }
 
-// UnpackName expands the name at offset at of message, compressed or not, into name in lower case, root label included. It
-// returns how many octets name has, and the offset behind the name in message; ok is false when the name runs out of message,
-// points forward or in circles, or is too long.
+// UnpackName expands the name at offset at of message, compressed or not, into name in lower case, root label included.
+// It returns the size of the expanded name and the offset behind the name in message; ok is false if the name runs out
+// of message, has a pointer that does not lead backwards, or is too long.
 func UnpackName(name *[MaxName + 1]byte, message []byte, at int) (size, next int, ok bool) {
 	pointers := 0
 	for {
@@ -177,7 +178,7 @@ func UnpackName(name *[MaxName + 1]byte, message []byte, at int) (size, next int
 	}
 }
 
-// SkipName is the offset behind the name at offset at of message; ok is false when the name runs out of message.
+// SkipName is the offset behind the name at offset at of message; ok is false if the name runs out of message.
 func SkipName(message []byte, at int) (next int, ok bool) {
 	for at < len(message) {
 		switch c := int(message[at]); {

@@ -1,17 +1,17 @@
 package wire
 
-// QName is a name with its labels found: the form in which names are matched with zones and looked up. It is folded to lower case.
+// QName is a name in lower case with the offsets of its labels, for matching with zones and for lookups.
 type QName struct {
-	size   int // octets of name, the root label counted
-	labels int // labels of name, the root not counted
+	size   int // octets of name, root label included
+	labels int // labels of name, root excluded
 	name   [MaxName + 1]byte
-	offset [128]uint8 // where each label starts in name
+	offset [128]uint8 // of each label in name
 }
 
 func (n *QName) clear() { n.size, n.labels = 0, 0 }
 
-// Set reads the uncompressed name in wire form that data begins with, and returns its size. When it is no such name ok is false
-// and n is empty.
+// Set reads the uncompressed name in wire form at the start of data and returns its size. If there is no valid name, ok
+// is false and n is empty.
 func (n *QName) Set(data []byte) (size int, ok bool) {
 	n.clear()
 	for {
@@ -37,7 +37,7 @@ func (n *QName) Set(data []byte) (size int, ok bool) {
 	return size, true
 }
 
-// SetString is Set for a name that is known to be whole.
+// SetString is Set for a name that is known to be valid.
 func (n *QName) SetString(name string) {
 	var buf [MaxName + 1]byte
 	n.Set(buf[:copy(buf[:], name)])
@@ -46,19 +46,19 @@ func (n *QName) SetString(name string) {
 // Name is the name in wire form, ASCII letters in lower case, root label included. It is valid until n is set again.
 func (n *QName) Name() []byte { return n.name[:n.size] }
 
-// Labels is the number of labels, the root not counted.
+// Labels is the number of labels, the root excluded.
 func (n *QName) Labels() int { return n.labels }
 
 // Suffix is the name without its first skip labels, root label included.
 func (n *QName) Suffix(skip int) []byte { return n.name[n.at(skip):n.size] }
 
-// Between is the labels from the first up to but without the end, counted from the left, without a root label.
+// Between is the labels with index first to end-1, counted from the left, without a root label.
 func (n *QName) Between(first, end int) []byte { return n.name[n.at(first):n.at(end)] }
 
 // Label is the text of the i-th label from the left.
 func (n *QName) Label(i int) []byte { return n.name[int(n.offset[i])+1 : n.at(i+1)] }
 
-// Offset is where the i-th label from the left starts, in octets of the name.
+// Offset is the index in Name of the i-th label from the left.
 func (n *QName) Offset(i int) int { return n.at(i) }
 
 func (n *QName) at(label int) int {

@@ -24,7 +24,7 @@ const (
 	maskRcode  = 0xf
 )
 
-// Verdict says what may be done with a datagram or TCP message after Parse.
+// Verdict says how to answer a message.
 type Verdict uint8
 
 // The verdicts, from the best packet to the worst.
@@ -32,13 +32,14 @@ const (
 	Valid         Verdict = iota
 	BadVersion            // EDNS version above 0: BADVERS, RFC 6891 section 6.1.3
 	UnknownOpcode         // an opcode other than QUERY: NOTIMP
-	Malformed             // the header can be trusted, the rest cannot: FORMERR
+	Malformed             // only the header is readable: FORMERR
 	Silent                // too short for a header, or a response: no answer
 )
 
-// Query is one parsed question. It points at nothing but the packet, is reused from query to query, and is for one goroutine.
+// Query is one parsed query. It refers to nothing but its packet, is reused from query to query, and is for one
+// goroutine.
 type Query struct {
-	Packet  []byte // the message as it came; the question's own case is in it
+	Packet  []byte // the message as it came, with the case of the question
 	ID      uint16
 	Flags   uint16
 	Type    Type
@@ -51,11 +52,12 @@ type Query struct {
 	authority []byte
 }
 
-// Authority is the data of the first record of the authority section, where an IXFR query says what its sender has (RFC 1995 section 3);
-// nil without one.
+// Authority is the data of the first record in the authority section, nil for none. In an IXFR query this is the
+// sender's SOA (RFC 1995 section 3).
 func (q *Query) Authority() []byte { return q.authority }
 
-// Take makes q a copy of from, with the packet in memory of its own: packet, grown where it was too small. The authority section is left behind.
+// Take makes q a copy of from with its own copy of the packet, in the memory of packet, which Take returns grown if it
+// was too small. The copy has no Authority.
 func (q *Query) Take(from *Query, packet []byte) []byte {
 	*q = *from
 	q.Packet = append(packet[:0], from.Packet...)
@@ -66,9 +68,9 @@ func (q *Query) Take(from *Query, packet []byte) []byte {
 // Opcode is the kind of query, RFC 1035 section 4.1.1.
 func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
 
-// Parse reads packet into q. Every count, length and pointer in it is checked; nothing is allocated and nothing of packet is
-// changed. With BadVersion the question and EDNS fields are set; with Malformed and UnknownOpcode only ID and Flags are sure, and the others
-// say what could be read.
+// Parse reads packet into q. It checks every count, length and pointer, allocates nothing and leaves packet as it is.
+// After BadVersion, the question and the EDNS fields are valid. After Malformed and UnknownOpcode, only ID and Flags
+// are; the other fields hold what could be read.
 func (q *Query) Parse(packet []byte) Verdict {
 	q.Packet, q.EDNS, q.DO, q.UDPSize, q.question = packet, false, false, MinUDPSize, 0
 	q.authority = nil
@@ -89,7 +91,7 @@ func (q *Query) Parse(packet []byte) Verdict {
 	return verdict
 }
 
-// sections reads what stands behind the header.
+// sections reads what follows the header.
 func (q *Query) sections(packet []byte) Verdict {
 	counts := packet[4:HeaderSize]
 	if binary.BigEndian.Uint16(counts) != 1 {
@@ -129,7 +131,7 @@ func (q *Query) sections(packet []byte) Verdict {
 	return verdict
 }
 
-// readQuestion reads the question section's single entry; the qname of a question is never compressed.
+// readQuestion reads the one entry of the question section. The qname of a query is never compressed.
 func (q *Query) readQuestion(packet []byte) (int, bool) {
 	size, ok := q.Set(packet[HeaderSize:])
 	at := HeaderSize + size
@@ -142,7 +144,7 @@ func (q *Query) readQuestion(packet []byte) (int, bool) {
 	return q.question, true
 }
 
-// readOPT takes in the OPT of the query, which may have one, at the root: RFC 6891 sections 6.1.1 and 6.1.3.
+// readOPT reads the OPT. There may be only one, and its owner must be the root (RFC 6891 section 6.1.1).
 func (q *Query) readOPT(opt *Record, atRoot bool) Verdict {
 	if q.EDNS || !atRoot {
 		return Malformed

@@ -5,7 +5,7 @@ import "encoding/binary"
 // Type is a record type or qtype, as the IANA DNS parameters number them.
 type Type uint16
 
-// The types that the server itself knows about; all others pass through by number (RFC 3597).
+// The types that the server itself handles; others pass through by number (RFC 3597).
 const (
 	TypeA     Type = 1
 	TypeNS    Type = 2
@@ -24,7 +24,7 @@ const (
 // Class is a record class or qclass.
 type Class uint16
 
-// ClassIN is the Internet, the one class that is served.
+// ClassIN is the Internet, the only class that is served.
 const ClassIN Class = 1
 
 // Rcode is a response code; those above 15 need EDNS (RFC 6891 section 6.1.3).
@@ -41,7 +41,8 @@ const (
 	BadVers       Rcode = 16
 )
 
-// Record is the fixed part of one resource record in a message, and its data as it stands there: names in Data may be compressed.
+// Record is the fixed part of one resource record in a message, and its data as it is there: names in Data may be
+// compressed.
 type Record struct {
 	Type  Type
 	Class Class
@@ -50,7 +51,8 @@ type Record struct {
 	Data  []byte // points into the message
 }
 
-// Read reads the record at offset at of message and returns the offset behind it; ok is false when it runs out of message.
+// Read reads the record at offset at of message and returns the offset behind it; ok is false if the record runs out of
+// message.
 func (r *Record) Read(message []byte, at int) (next int, ok bool) {
 	at, ok = SkipName(message, at)
 	if !ok || at+10 > len(message) {

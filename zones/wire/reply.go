@@ -22,13 +22,14 @@ const (
 	InvalidData          InfoCode = 24
 )
 
-// Reply builds one response. Sections are written in order: the question is copied, then answers, authority, additional. What does
-// not fit is left out, and if it belonged to the answer or authority section TC is set, all in reserve. The zero Reply is ready for Start.
+// Reply builds one response. Sections are written in order: the question is copied, then come answers, authority and
+// additional records. Records that do not fit are left out, and TC is set if they belonged to the answer or authority
+// section (see reserve). The zero Reply is ready for Start.
 type Reply struct {
 	Rcode   Rcode
 	Ext     bool      // an Extended DNS Error goes with the reply, if the client speaks EDNS
 	Info    InfoCode  // its code
-	text    [640]byte // two labels with every octet as \DDD, and the words around them
+	text    [640]byte // room for two labels with every octet as \DDD, and some words
 	textLen int
 
 	query   *Query
@@ -38,19 +39,19 @@ type Reply struct {
 	counts  [3]uint16 // answer, authority, additional
 	section int       // index in counts
 	full    bool      // something was left out: nothing more is added to this section or a later one
-	ednsUDP uint16    // our own UDP payload size
+	ednsUDP uint16    // the UDP payload size that we advertise
 	recent  recentNames
 }
 
-// Section numbers for At.
+// The sections, as Begin and Count number them.
 const (
 	Answer = iota
 	Authority
 	Additional
 )
 
-// Start begins the reply to q in buf, whose capacity must hold limit octets. limit is the largest message the transport and the
-// client allow; udpSize is the payload size that our OPT advertises.
+// Start begins the reply to q in buf, whose capacity must be at least limit. limit is the largest message that the
+// transport and the client allow, in octets; udpSize is the payload size that our OPT advertises.
 func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.query, r.limit, r.ednsUDP = q, limit, udpSize
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
@@ -64,16 +65,16 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.buf = append(buf[:0], q.Packet[:end]...)
 }
 
-// Take makes r a copy of from as far as it is written, to go on in buf as the reply to q, a copy of from's query.
+// Take makes r a copy of from, as far as it is written, that continues in buf. q is a copy of from's query.
 func (r *Reply) Take(from *Reply, q *Query, buf []byte) {
 	*r = *from
 	r.query, r.buf = q, append(buf[:0], from.buf...)
 }
 
-// ClearFlags takes header flags back, such as FlagAA.
+// ClearFlags clears header flags, such as FlagAA.
 func (r *Reply) ClearFlags(flags uint16) { r.flags &^= flags }
 
-// SetFlags adds header flags, such as FlagAA.
+// SetFlags sets header flags, such as FlagAA.
 func (r *Reply) SetFlags(flags uint16) { r.flags |= flags }
 
 // Flags are the header flags so far, TC included.
@@ -91,10 +92,11 @@ func (r *Reply) Bytes() []byte { return r.buf }
 // Truncated reports whether TC is set.
 func (r *Reply) Truncated() bool { return r.flags&FlagTC != 0 }
 
-// Begin moves on to section. After an answer or authority section that was cut nothing more is added.
+// Begin continues with section. After an answer or authority section that was cut, nothing more is added.
 func (r *Reply) Begin(section int) { r.section = section }
 
-// Explain attaches an Extended DNS Error (RFC 8914) to the reply; its text is words, and what ExplainName and ExplainMore add.
+// Explain attaches an Extended DNS Error (RFC 8914) to the reply. Its text is words, followed by what ExplainName and
+// ExplainMore append.
 func (r *Reply) Explain(info InfoCode, words ...string) {
 	r.Ext, r.Info, r.textLen = true, info, 0
 	for _, w := range words {
@@ -102,7 +104,8 @@ func (r *Reply) Explain(info InfoCode, words ...string) {
 	}
 }
 
-// ExplainName appends name, in wire form with or without root label, to the words of the Extended DNS Error, without a final dot.
+// ExplainName appends name, in wire form with or without a root label, to the text of the Extended DNS Error, without a
+// final dot.
 func (r *Reply) ExplainName(name []byte) {
 	text := AppendName(r.text[:r.textLen:len(r.text)], name)
 	n := min(len(text), len(r.text))
@@ -118,8 +121,8 @@ func (r *Reply) ExplainMore(words string) { r.textLen += copy(r.text[r.textLen:]
 // Explanation is the text of the Extended DNS Error.
 func (r *Reply) Explanation() []byte { return r.text[:r.textLen] }
 
-// reserve reports whether size more octets fit; if not, the section ends here. Truncation is decided here and nowhere else: a cut
-// answer or authority section sets TC, a cut additional section does not (RFC 2181 section 9).
+// reserve reports whether size more octets fit; if not, the section ends here. Truncation is decided here: a cut answer
+// or authority section sets TC, a cut additional section does not (RFC 2181 section 9).
 func (r *Reply) reserve(size int) bool {
 	if r.Fits(size) {
 		return true
@@ -134,11 +137,11 @@ func (r *Reply) reserve(size int) bool {
 // Room is how many octets are left for records.
 func (r *Reply) Room() int { return max(r.limit-len(r.buf), 0) }
 
-// Fits reports whether size more octets fit into the reply. Unlike reserve it decides nothing.
+// Fits reports whether size more octets fit into the reply. Unlike reserve, it changes nothing.
 func (r *Reply) Fits(size int) bool { return !r.full && len(r.buf)+size <= r.limit }
 
-// AddRecord adds a record whose data is complete and contains no name to compress. It reports whether it fit. Without an owner, 0, it is
-// left out: no pointer reaches that name.
+// AddRecord adds a record whose data is complete and contains no name to compress. It reports whether it fit. A record
+// with owner 0, which no pointer reaches, is left out.
 func (r *Reply) AddRecord(owner Offset, typ Type, ttl uint32, data string) bool {
 	if owner == 0 {
 		return true
@@ -157,10 +160,10 @@ func (r *Reply) fixed(owner Offset, typ Type, ttl uint32, size int) []byte {
 		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl), byte(size>>8), byte(size))
 }
 
-// AddName adds a record whose data is head followed by the name that parts make up (wire form, the last with the root label). It
-// returns where that name stands in the message, for later owners, and whether it fit. Targets of SRV records are written whole (RFC
-// 2782), others share their ends with earlier names. at is 0 when a compression pointer cannot reach it. A record whose name would be
-// longer than a name can be is left out: labels of objects are checked without the zone that they are served in.
+// AddName adds a record whose data is head followed by the name that parts make up (in wire form, the last part with
+// the root label). It returns the offset of that name, for later owners, and whether the record fit. The offset is 0 if
+// no compression pointer reaches it. Names in SRV records are not compressed (RFC 2782). A record whose name would be
+// too long is left out: the labels of objects are checked before it is known in which zones they are served.
 func (r *Reply) AddName(owner Offset, typ Type, ttl uint32, head []byte, parts ...string) (at Offset, ok bool) {
 	size := 0
 	for _, part := range parts {
@@ -189,7 +192,7 @@ func (r *Reply) AddName(owner Offset, typ Type, ttl uint32, head []byte, parts .
 	return r.remember(start), true
 }
 
-// AddText adds a TXT record of one string of at most 255 octets, RFC 1035 section 3.3.14.
+// AddText adds a TXT record of one string of at most 255 octets (RFC 1035 section 3.3.14).
 func (r *Reply) AddText(owner Offset, ttl uint32, text string) bool {
 	if !r.reserve(13 + len(text)) {
 		return false
@@ -199,8 +202,8 @@ func (r *Reply) AddText(owner Offset, ttl uint32, text string) bool {
 	return true
 }
 
-// AddSOA adds a start of authority record (RFC 1035 section 3.3.13) for the zone at owner; mname and rname are labels below it, and zone is
-// its name in lower case. Without an owner, 0, it is left out.
+// AddSOA adds an SOA record (RFC 1035 section 3.3.13) for the zone at owner. zone is the zone's name in lower case;
+// mname and rname are labels below it. A record with owner 0 is left out.
 func (r *Reply) AddSOA(owner Offset, zone []byte, ttl uint32, mname, rname string, numbers [5]uint32) bool {
 	if owner == 0 {
 		return true
@@ -233,7 +236,7 @@ func (r *Reply) AddSOA(owner Offset, zone []byte, ttl uint32, mname, rname strin
 	return true
 }
 
-// AddRaw adds a record whose owner is written whole instead of pointed at.
+// AddRaw adds a record whose owner is written as given, instead of as a pointer.
 func (r *Reply) AddRaw(owner []byte, typ Type, class Class, ttl uint32, data []byte) bool {
 	if !r.reserve(len(owner) + 10 + len(data)) {
 		return false
@@ -245,9 +248,9 @@ func (r *Reply) AddRaw(owner []byte, typ Type, class Class, ttl uint32, data []b
 	return true
 }
 
-// CopySections adds whole sections as another server encoded them behind the same question, counts of answer, authority and additional
-// records first, and returns where it stands. The compression pointers in body hold because the question has the same size. It is only for an
-// empty reply, which it Fits.
+// CopySections adds whole sections as another server encoded them behind the same question, and returns their offset.
+// counts are the numbers of answer, authority and additional records. The compression pointers in body stay valid
+// because the question has the same size. The reply must be empty, and body must fit.
 func (r *Reply) CopySections(body []byte, counts [3]uint16) (at int) {
 	at = len(r.buf)
 	r.buf = append(r.buf, body...)
@@ -255,7 +258,8 @@ func (r *Reply) CopySections(body []byte, counts [3]uint16) (at int) {
 	return at
 }
 
-// Finish writes the header and, if the query had one, the OPT, and returns the message. The error text is shortened or left out when it does not fit.
+// Finish writes the header and, if the query had one, the OPT, and returns the message. The text of the Extended DNS
+// Error, or all of it, is left out if it does not fit.
 func (r *Reply) Finish() []byte {
 	if r.query.EDNS {
 		r.appendOPT()
@@ -276,8 +280,8 @@ func (r *Reply) questions() uint16 {
 	return 0
 }
 
-// appendOPT adds our OPT: payload size, extended rcode, version 0, the query's DO bit (RFC 6891 section 6.1.3, RFC 3225), and the
-// Extended DNS Error if there is one (RFC 8914 section 2).
+// appendOPT adds our OPT: payload size, extended rcode, version 0, the query's DO bit (RFC 6891 section 6.1.3, RFC
+// 3225), and the Extended DNS Error if there is one (RFC 8914 section 2).
 func (r *Reply) appendOPT() {
 	free := r.limit - len(r.buf) - 6 // of the option: code, length, info code
 	text := r.text[:r.textLen]
@@ -294,7 +298,8 @@ func (r *Reply) appendOPT() {
 		size = 6 + len(text)
 	}
 	r.counts[Additional]++
-	r.buf = append(r.buf, 0, 0, byte(TypeOPT), byte(r.ednsUDP>>8), byte(r.ednsUDP), byte(r.Rcode>>4), 0, do, 0, byte(size>>8), byte(size))
+	r.buf = append(r.buf, 0, 0, byte(TypeOPT), byte(r.ednsUDP>>8), byte(r.ednsUDP),
+		byte(r.Rcode>>4), 0, do, 0, byte(size>>8), byte(size))
 	if !withError {
 		return
 	}

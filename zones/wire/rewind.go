@@ -1,6 +1,6 @@
 package wire
 
-// Mark is a state of a reply that Rewind goes back to.
+// Mark is a state of a reply that Rewind can restore.
 type Mark struct {
 	size    int
 	limit   int
@@ -12,20 +12,20 @@ type Mark struct {
 	recent  [2]Offset
 }
 
-// Mark is the present state of the reply.
+// Mark is the current state of the reply.
 func (r *Reply) Mark() Mark {
 	return Mark{len(r.buf), r.limit, r.counts, r.section, r.flags, r.Rcode, r.full, r.recent.at}
 }
 
-// Rewind takes back what was written since m: records, flags, the rcode, and the Extended DNS Error.
+// Rewind restores the state at m: it takes back records, flags, the rcode, and the Extended DNS Error.
 func (r *Reply) Rewind(m Mark) {
 	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit, m.counts, m.section
 	r.flags, r.Rcode, r.full, r.recent.at = m.flags, m.rcode, m.full, m.recent
 	r.Ext, r.textLen = false, 0
 }
 
-// PlaceName puts a name, in wire form, into the message outside of all records, so that owners can point at it. It takes no room from the
-// records, and must be taken back with Rewind or Rework before Finish.
+// PlaceName writes a name, in wire form, outside of all records, so that owners can point to it. It does not count
+// towards the limit. Rewind or Rework must remove it before Finish.
 func (r *Reply) PlaceName(name []byte) Offset {
 	at := len(r.buf)
 	r.buf = append(r.buf, name...)
@@ -33,14 +33,14 @@ func (r *Reply) PlaceName(name []byte) Offset {
 	return r.remember(at)
 }
 
-// ReadName reads the name that stands at an offset of the message.
+// ReadName reads the name at an offset of the message.
 func (r *Reply) ReadName(at Offset, name *QName) {
 	var whole [MaxName + 1]byte
 	size, _, _ := UnpackName(&whole, r.buf, int(at))
 	name.Set(whole[:size])
 }
 
-// Written is a record of a reply. Its names are whole, and in lower case.
+// Written is a record of a reply. Its names are in full, and in lower case.
 type Written struct {
 	Section int
 	Owner   []byte
@@ -50,8 +50,8 @@ type Written struct {
 	Data    []byte
 }
 
-// Each calls visit with every record that was written since m, in order, until it returns false. placed is the size of a name that
-// PlaceName has put first. What a record holds is valid only during the call.
+// Each calls visit with every record written since m, in order, until visit returns false. placed is the size of the
+// name that PlaceName has written at m, 0 for none. The content of a record is valid only during the call.
 func (r *Reply) Each(m Mark, placed int, visit func(*Written) bool) {
 	each(r.buf, m, placed, r.counts, visit)
 }
@@ -73,13 +73,14 @@ func each(message []byte, m Mark, placed int, counts [3]uint16, visit func(*Writ
 	}
 }
 
-// Rework writes the records since m once more, each as change leaves it; change may put other memory in the place of the owner and the
-// data. A name that PlaceName has put first, of placed octets, is gone after it. Flags, rcode and Extended DNS Error stay. scratch is
-// memory for the message as it is; Rework returns it, grown where it was too small.
+// Rework writes the records since m again, each after change has changed it; change may replace owner and data by other
+// memory. A name of placed octets that PlaceName has written at m is removed. Flags, rcode and Extended DNS Error stay.
+// scratch is memory for a copy of the message; Rework returns it, grown if it was too small.
 func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)) []byte {
 	scratch = append(scratch[:0], r.buf...)
 	counts := r.counts
-	r.buf, r.limit, r.counts, r.section, r.full, r.recent.at = r.buf[:m.size], m.limit, m.counts, m.section, m.full, m.recent
+	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit, m.counts, m.section
+	r.full, r.recent.at = m.full, m.recent
 	each(scratch, m, placed, counts, func(w *Written) bool {
 		change(w)
 		r.Begin(w.Section)
@@ -88,7 +89,7 @@ func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)
 	return scratch
 }
 
-// addShort adds a record whose owner shares its end with an earlier name where it can.
+// addCompressed adds a record whose owner shares its end with an earlier name where possible.
 func (r *Reply) addCompressed(w *Written) bool {
 	head, end := r.compress(w.Owner)
 	var owner [MaxName + 1]byte
@@ -105,8 +106,8 @@ func (r *Reply) addCompressed(w *Written) bool {
 	return true
 }
 
-// SetTarget calls change with the name in the data of w that clients follow, whole and in wire form, and puts what it returns in its
-// place: the target of a CNAME, DNAME, MX, NAPTR, NS, PTR or SRV record, and the first name of an SOA.
+// SetTarget calls change with the name in the data of w that clients follow, in full and in wire form, and replaces it
+// by the result: the target of a CNAME, DNAME, MX, NAPTR, NS, PTR or SRV record, and the MNAME of an SOA.
 func (w *Written) SetTarget(change func(name []byte) []byte) {
 	at, ok := w.target()
 	if !ok || at >= len(w.Data) {
@@ -121,10 +122,10 @@ func (w *Written) SetTarget(change func(name []byte) []byte) {
 	w.Data = append(data, w.Data[at+size:]...)
 }
 
-// typeNAPTR is RFC 3403's.
+// typeNAPTR is defined in RFC 3403.
 const typeNAPTR Type = 35
 
-// target is where the name that w points at stands in its data.
+// target is the index in the data of the name that w points to.
 func (w *Written) target() (at int, ok bool) {
 	switch w.Type {
 	case TypeNS, TypeCNAME, TypePTR, TypeSOA, typeDNAME:
@@ -146,7 +147,7 @@ func (w *Written) target() (at int, ok bool) {
 	return 0, false
 }
 
-// nameSize is the octets of the uncompressed name that data begins with, root label included; 0 when it is none.
+// nameSize is the size of the uncompressed name at the start of data, root label included; 0 if there is none.
 func nameSize(data []byte) int {
 	for at := 0; at < len(data); at += 1 + int(data[at]) {
 		if data[at] == 0 {

@@ -42,7 +42,8 @@ func unpacked(t testing.TB, r *Reply) *dns.Msg {
 	return m
 }
 
-// TestRewind takes back records, flags, the rcode and the reason, and what is written after it is as if nothing had been.
+// TestRewind takes back records, flags, the rcode and the reason, and what is written after it is as if nothing had
+// been.
 func TestRewind(t *testing.T) {
 	build := func(detour bool) []byte {
 		r, _ := started(t, "www.example.org.", 512)
