@@ -30,7 +30,14 @@ func TestLimiter(t *testing.T) {
 		after   time.Duration
 		omitted int
 		ok      bool
-	}{{0, 0, true}, {time.Second, 0, false}, {9 * time.Second, 0, false}, {10 * time.Second, 2, true}, {11 * time.Second, 0, false}, {20 * time.Second, 1, true}} {
+	}{
+		{0, 0, true},
+		{time.Second, 0, false},
+		{9 * time.Second, 0, false},
+		{10 * time.Second, 2, true},
+		{11 * time.Second, 0, false},
+		{20 * time.Second, 1, true},
+	} {
 		if omitted, ok := l.Allow(now.Add(want.after), 10*time.Second); omitted != want.omitted || ok != want.ok {
 			t.Errorf("line %d: %d omitted, allowed %v", i, omitted, ok)
 		}

@@ -36,8 +36,9 @@ func sample(t testing.TB) *Resolver {
 	})
 	r := must(New(Options{Blocks: []Block{{
 		Zones: []string{"."}, Bufsize: 1232, Rotate: true, Cache: &Cache{},
-		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index, TTL: 5 * time.Second, Pods: zones.PodsInsecure, Local: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}},
-		Forwards:   []Forward{{From: ".", To: []Upstream{{Address: netip.MustParseAddrPort("127.0.0.1:1")}}}},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index,
+			TTL: 5 * time.Second, Pods: zones.PodsInsecure, Local: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}},
+		Forwards: []Forward{{From: ".", To: []Upstream{{Address: netip.MustParseAddrPort("127.0.0.1:1")}}}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 	answer := new(dns.Msg)
 	answer.SetQuestion("www.example.com.", dns.TypeA)
@@ -49,7 +50,8 @@ func sample(t testing.TB) *Resolver {
 		t.Fatal("the upstream's message was not read")
 	}
 	name := must(wire.ParseName("www.example.com"))
-	r.blocks[0].cache.add(query{name: string(name), typ: wire.TypeA, rd: true}, everything, newMessage(packet, &read), time.Now())
+	r.blocks[0].cache.add(query{name: string(name), typ: wire.TypeA, rd: true}, everything, newMessage(packet, &read),
+		time.Now())
 	return r
 }
 
@@ -79,7 +81,8 @@ var hits = []struct {
 	{"NXDOMAIN", "www.example.com.prod.svc.cluster.local.", dns.TypeA, wire.NameError, 0},
 	{"NXDOMAIN service", "nope.prod.svc.cluster.local.", dns.TypeA, wire.NameError, 0},
 	{"NXDOMAIN in escapes", zeroes + zeroes + "svc.cluster.local.", dns.TypeA, wire.NameError, 0},
-	{"NXDOMAIN longest", zeroes + zeroes + zeroes + strings.Repeat(`\000`, 43) + ".svc.cluster.local.", dns.TypeA, wire.NameError, 0},
+	{"NXDOMAIN longest", zeroes + zeroes + zeroes + strings.Repeat(`\000`, 43) + ".svc.cluster.local.", dns.TypeA,
+		wire.NameError, 0},
 	{"SRV", "_http._tcp.web.prod.svc.cluster.local.", dns.TypeSRV, wire.NoError, 1},
 	{"SRV without underscores", "http.tcp.web.prod.svc.cluster.local.", dns.TypeSRV, wire.NoError, 1},
 	{"CNAME", "alias.prod.svc.cluster.local.", dns.TypeCNAME, wire.NoError, 1},
@@ -114,7 +117,8 @@ func TestHitsAllocateNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations a query", hit.name, allocated)
 		}
 		if result != Send || request.Reply.Rcode != hit.rcode || request.Reply.Count(wire.Answer) != hit.answers {
-			t.Errorf("%s: result %v, rcode %v, %d answers", hit.name, result, request.Reply.Rcode, request.Reply.Count(wire.Answer))
+			t.Errorf("%s: result %v, rcode %v, %d answers", hit.name, result, request.Reply.Rcode,
+				request.Reply.Count(wire.Answer))
 		}
 	}
 }

@@ -46,7 +46,7 @@ func (c *cache) keep(t testing.TB, text, rcode, records string, now time.Time) {
 // everything is what a cache keeps without options.
 var everything = cachePolicy{enabled: true, success: true, denial: true}
 
-// whole is the question that r's client asks, in c's scope.
+// whole is the question of r's client, in c's scope.
 func (c *cache) whole(r *Request) *question {
 	q := r.whole()
 	f := &forwarder{}
@@ -54,7 +54,7 @@ func (c *cache) whole(r *Request) *question {
 	return q
 }
 
-// found is what c says at now: the rcode and all records, or "miss" and the like.
+// found is what c answers at now: the rcode and all records, or "miss" or "ask first".
 func (c *cache) found(t testing.TB, text string, now time.Time) string {
 	t.Helper()
 	r := asking(t, text, now)
@@ -94,39 +94,59 @@ func TestWhatIsKept(t *testing.T) {
 	}{
 		{"a fresh answer", Cache{}, "www.example.org. A", "NOERROR", address, 0, "NOERROR, A 300"},
 		{"TTLs count down", Cache{}, "www.example.org. A", "NOERROR", address, 100 * time.Second, "NOERROR, A 200"},
-		{"each from its own", Cache{}, "www.example.org. A", "NOERROR", chain, 10 * time.Second, "NOERROR, CNAME 290, A 50, A 50, NS 890, A 790"},
+		{"each from its own", Cache{}, "www.example.org. A", "NOERROR", chain, 10 * time.Second,
+			"NOERROR, CNAME 290, A 50, A 50, NS 890, A 790"},
 		{"the last moment", Cache{}, "www.example.org. A", "NOERROR", address, 300*time.Second - 1, "NOERROR, A 1"},
 		{"the end", Cache{}, "www.example.org. A", "NOERROR", address, 300 * time.Second, "miss"},
-		{"keepttl", Cache{KeepTTL: true}, "www.example.org. A", "NOERROR", address, 100 * time.Second, "NOERROR, A 300"},
-		{"a cap", Cache{MaxTTL: 30 * time.Second}, "www.example.org. A", "NOERROR", address, 10 * time.Second, "NOERROR, A 20"},
-		{"a cap of the half", Cache{MaxTTL: 30 * time.Second, Success: CacheLimit{MaxTTL: time.Minute}}, "www.example.org. A", "NOERROR", address, 10 * time.Second, "NOERROR, A 50"},
-		{"a floor", Cache{Success: CacheLimit{MinTTL: 400 * time.Second}}, "www.example.org. A", "NOERROR", address, 310 * time.Second, "NOERROR, A 90"},
+		{"keepttl", Cache{KeepTTL: true}, "www.example.org. A", "NOERROR", address, 100 * time.Second,
+			"NOERROR, A 300"},
+		{"a cap", Cache{MaxTTL: 30 * time.Second}, "www.example.org. A", "NOERROR", address, 10 * time.Second,
+			"NOERROR, A 20"},
+		{"a cap of the half", Cache{MaxTTL: 30 * time.Second, Success: CacheLimit{MaxTTL: time.Minute}},
+			"www.example.org. A", "NOERROR", address, 10 * time.Second, "NOERROR, A 50"},
+		{"a floor", Cache{Success: CacheLimit{MinTTL: 400 * time.Second}}, "www.example.org. A", "NOERROR", address,
+			310 * time.Second, "NOERROR, A 90"},
 		{"a TTL of 0", Cache{}, "www.example.org. A", "NOERROR", "www.example.org. 0 IN A 192.0.2.1", 0, "miss"},
-		{"a TTL of 0 and a floor", Cache{Success: CacheLimit{MinTTL: 5 * time.Second}}, "www.example.org. A", "NOERROR", "www.example.org. 0 IN A 192.0.2.1", time.Second, "NOERROR, A 4"},
-		{"an hour at most", Cache{}, "www.example.org. A", "NOERROR", "www.example.org. 86400 IN A 192.0.2.1", time.Minute, "NOERROR, A 3540"},
-		{"NXDOMAIN by the SOA's MINIMUM", Cache{}, "www.example.org. A", "NXDOMAIN", negative, 20 * time.Second, "NXDOMAIN, SOA 40"},
-		{"NXDOMAIN by the SOA's TTL", Cache{}, "www.example.org. A", "NXDOMAIN", "--\nexample.org. 30 IN SOA a. b. 1 2 3 4 60", 20 * time.Second, "NXDOMAIN, SOA 10"},
-		{"half an hour at most", Cache{}, "www.example.org. A", "NXDOMAIN", "--\nexample.org. 86400 IN SOA a. b. 1 2 3 4 86400", 0, "NXDOMAIN, SOA 1800"},
-		{"a floor of denials", Cache{Denial: CacheLimit{MinTTL: 5 * time.Second}}, "www.example.org. A", "NXDOMAIN", soa(0), time.Second, "NXDOMAIN, SOA 4"},
+		{"a TTL of 0 and a floor", Cache{Success: CacheLimit{MinTTL: 5 * time.Second}}, "www.example.org. A", "NOERROR",
+			"www.example.org. 0 IN A 192.0.2.1", time.Second, "NOERROR, A 4"},
+		{"an hour at most", Cache{}, "www.example.org. A", "NOERROR", "www.example.org. 86400 IN A 192.0.2.1",
+			time.Minute, "NOERROR, A 3540"},
+		{"NXDOMAIN by the SOA's MINIMUM", Cache{}, "www.example.org. A", "NXDOMAIN", negative, 20 * time.Second,
+			"NXDOMAIN, SOA 40"},
+		{"NXDOMAIN by the SOA's TTL", Cache{}, "www.example.org. A", "NXDOMAIN",
+			"--\nexample.org. 30 IN SOA a. b. 1 2 3 4 60", 20 * time.Second, "NXDOMAIN, SOA 10"},
+		{"half an hour at most", Cache{}, "www.example.org. A", "NXDOMAIN",
+			"--\nexample.org. 86400 IN SOA a. b. 1 2 3 4 86400", 0, "NXDOMAIN, SOA 1800"},
+		{"a floor of denials", Cache{Denial: CacheLimit{MinTTL: 5 * time.Second}}, "www.example.org. A", "NXDOMAIN",
+			soa(0), time.Second, "NXDOMAIN, SOA 4"},
 		{"NXDOMAIN without SOA", Cache{}, "www.example.org. A", "NXDOMAIN", "", 0, "miss"},
 		{"NODATA", Cache{}, "www.example.org. A", "NOERROR", negative, 59 * time.Second, "NOERROR, SOA 1"},
 		{"NODATA without SOA", Cache{}, "www.example.org. A", "NOERROR", "", 0, "miss"},
-		{"a referral", Cache{}, "www.example.org. A", "NOERROR", "--\nexample.org. 900 IN NS ns.example.org.", 0, "miss"},
-		{"a chain without an end", Cache{}, "www.example.org. A", "NOERROR", "www.example.org. 300 IN CNAME web.example.net.", 0, "miss"},
+		{"a referral", Cache{}, "www.example.org. A", "NOERROR", "--\nexample.org. 900 IN NS ns.example.org.", 0,
+			"miss"},
+		{"a chain without an end", Cache{}, "www.example.org. A", "NOERROR",
+			"www.example.org. 300 IN CNAME web.example.net.", 0, "miss"},
 		{"SERVFAIL", Cache{}, "www.example.org. A", "SERVFAIL", "", 4 * time.Second, "SERVFAIL"},
 		{"SERVFAIL, for a short time", Cache{}, "www.example.org. A", "SERVFAIL", "", 5 * time.Second, "miss"},
 		{"REFUSED", Cache{}, "www.example.org. A", "REFUSED", "", 0, "miss"},
 		{"another zone", Cache{Zones: []string{"example.com."}}, "www.example.org. A", "NOERROR", address, 0, "miss"},
-		{"success disabled", Cache{DisableSuccess: []string{"org."}}, "www.example.org. A", "NOERROR", address, 0, "miss"},
-		{"success disabled elsewhere", Cache{DisableSuccess: []string{"com."}, DisableDenial: []string{"."}}, "www.example.org. A", "NOERROR", address, 0, "NOERROR, A 300"},
-		{"denial disabled", Cache{DisableDenial: []string{"org."}}, "www.example.org. A", "NXDOMAIN", negative, 0, "miss"},
+		{"success disabled", Cache{DisableSuccess: []string{"org."}}, "www.example.org. A", "NOERROR", address, 0,
+			"miss"},
+		{"success disabled elsewhere", Cache{DisableSuccess: []string{"com."}, DisableDenial: []string{"."}},
+			"www.example.org. A", "NOERROR", address, 0, "NOERROR, A 300"},
+		{"denial disabled", Cache{DisableDenial: []string{"org."}}, "www.example.org. A", "NXDOMAIN", negative, 0,
+			"miss"},
 		{"an answer to a query without recursion", Cache{}, "www.example.org. A norec", "NOERROR", address, 0, "miss"},
 		{"type 0", Cache{}, "www.example.org. TYPE0", "NOERROR", negative, 0, "miss"},
 		{"stale, not wanted", Cache{}, "www.example.org. A", "NOERROR", address, 301 * time.Second, "miss"},
-		{"stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address, 301 * time.Second, "NOERROR, A 30, 3 (Stale Answer)"},
-		{"stale denial", Cache{ServeStale: time.Hour}, "www.example.org. A", "NXDOMAIN", negative, 301 * time.Second, "NXDOMAIN, SOA 30, 19 (Stale NXDOMAIN Answer)"},
-		{"too stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address, 301*time.Second + time.Hour, "miss"},
-		{"stale, to be verified", Cache{ServeStale: time.Hour, StaleVerify: true}, "www.example.org. A", "NOERROR", address, 301 * time.Second, "ask first"},
+		{"stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address, 301 * time.Second,
+			"NOERROR, A 30, 3 (Stale Answer)"},
+		{"stale denial", Cache{ServeStale: time.Hour}, "www.example.org. A", "NXDOMAIN", negative, 301 * time.Second,
+			"NXDOMAIN, SOA 30, 19 (Stale NXDOMAIN Answer)"},
+		{"too stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address,
+			301*time.Second + time.Hour, "miss"},
+		{"stale, to be verified", Cache{ServeStale: time.Hour, StaleVerify: true}, "www.example.org. A", "NOERROR",
+			address, 301 * time.Second, "ask first"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -139,11 +159,12 @@ func TestWhatIsKept(t *testing.T) {
 	}
 }
 
-// TestCacheOutlivesReload, but not the upstreams that it has its answers from.
+// TestCacheOutlivesReload: a cache outlives a reload, unless the upstreams that filled it have changed.
 func TestCacheOutlivesReload(t *testing.T) {
 	old, other := serve(t, answering("192.0.2.1")), serve(t, answering("192.0.2.2"))
 	options := func() Block {
-		return Block{Zones: []string{"."}, Cache: &Cache{}, Forwards: []Forward{{From: ".", To: []Upstream{{Address: old.addr}}, ReadTimeout: time.Second}}}
+		return Block{Zones: []string{"."}, Cache: &Cache{},
+			Forwards: []Forward{{From: ".", To: []Upstream{{Address: old.addr}}, ReadTimeout: time.Second}}}
 	}
 	var parts Parts
 	resolve := func(options Block) string {
@@ -265,7 +286,9 @@ func TestVerifyRestsAfterFailure(t *testing.T) {
 	r := asking(t, "www.example.org. A", later)
 	c.add(newQuery(r, r.whole()), everything, unanswered(wire.ServerFailure, wire.NoReachableAuthority, "down"), later)
 	for after, want := range map[time.Duration]string{
-		time.Second: "NOERROR, A 30, 3 (Stale Answer)", 29 * time.Second: "NOERROR, A 30, 3 (Stale Answer)", 31 * time.Second: "ask first",
+		time.Second:      "NOERROR, A 30, 3 (Stale Answer)",
+		29 * time.Second: "NOERROR, A 30, 3 (Stale Answer)",
+		31 * time.Second: "ask first",
 	} {
 		if got := c.found(t, "www.example.org. A", later.Add(after)); got != want {
 			t.Errorf("%s after the failure: %q, want %q", after, got, want)
@@ -312,7 +335,8 @@ func TestCacheIsBounded(t *testing.T) {
 		c.keep(t, name+" MX", "NOERROR", negative, noon)
 	}
 	got := c.count()
-	if got.Entries[success] > 1024 || got.Entries[success] < 900 || got.Entries[denial] > 208 || got.Entries[denial] < 150 {
+	if got.Entries[success] > 1024 || got.Entries[success] < 900 ||
+		got.Entries[denial] > 208 || got.Entries[denial] < 150 {
 		t.Errorf("entries %v", got.Entries)
 	}
 	if sum := got.Entries[success] + int(got.Evictions[success]); sum != 5000 {
@@ -324,7 +348,8 @@ func TestCacheIsBounded(t *testing.T) {
 		c.keep(t, name+" TXT", "NOERROR", name+" 300 IN TXT"+text, noon)
 	}
 	got = c.count()
-	if limit := max(1000*entryBudget, len(c.shards)*minShardBudget); got.Size[success] > limit || got.Size[success] < limit/2 {
+	limit := max(1000*entryBudget, len(c.shards)*minShardBudget)
+	if got.Size[success] > limit || got.Size[success] < limit/2 {
 		t.Errorf("%d octets, the bound is %d", got.Size[success], limit)
 	}
 	for i := range c.shards {
@@ -350,7 +375,8 @@ func TestCacheCounts(t *testing.T) {
 	c.found(t, "www.example.org. A", noon.Add(400*time.Second))
 	got := c.count()
 	got.Size = [2]int{}
-	want := CacheCounts{Entries: [2]int{1, 1}, Hits: [2]uint64{3, 1}, Requests: 5, Misses: 1, Drops: 1, ServedStale: 1, Prefetches: 1}
+	want := CacheCounts{Entries: [2]int{1, 1}, Hits: [2]uint64{3, 1}, Requests: 5, Misses: 1, Drops: 1, ServedStale: 1,
+		Prefetches: 1}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -458,8 +484,13 @@ func TestHitAllocatesNothing(t *testing.T) {
 		question string
 		outcome  outcome
 		alias    bool
-	}{{"www.example.org. A", answered, false}, {"none.example.org. AAAA", nxdomain, false}, {"down.example.org. A", failed, false},
-		{"xxx.example.org. A", pass, false}, {"www.example.org. A", answered, true}} {
+	}{
+		{"www.example.org. A", answered, false},
+		{"none.example.org. AAAA", nxdomain, false},
+		{"down.example.org. A", failed, false},
+		{"xxx.example.org. A", pass, false},
+		{"www.example.org. A", answered, true},
+	} {
 		r := asking(t, tt.question, noon.Add(time.Second))
 		r.rotate = true
 		q := c.whole(r)

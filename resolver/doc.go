@@ -14,6 +14,6 @@
 // Parts hold what outlives a reload: caches, forwarders, hosts tables and counters. Resolvers with equal options share
 // them.
 //
-// Invariant: Answer reads memory only. It takes no lock but that of a cache shard, allocates nothing on a hit unless a
-// name is rewritten, and blocks on nothing.
+// Invariant: Answer reads memory only. It takes no lock but that of a cache shard and blocks on nothing; a hit
+// allocates nothing, unless rewrite or dns64 works on it.
 package resolver

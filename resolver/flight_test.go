@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// waiting are requests for the same question, each of which has missed.
+// waiting are pending requests for one question.
 func waiting(t *testing.T, r *Resolver, count int, text string) []*Request {
 	t.Helper()
 	var all []*Request
@@ -35,8 +35,8 @@ func running(t *testing.T, parts *Parts, blocks ...Block) *Resolver {
 	return r
 }
 
-// TestEqualColdQuestionsAreOneQuery: of fifty that missed, and go on one after the other or at once, by UDP or TCP, the
-// first asks upstream.
+// TestEqualColdQuestionsAreOneQuery: fifty queries miss, over UDP and TCP, and resume one after another or all at once.
+// Only the first one reaches upstream.
 func TestEqualColdQuestionsAreOneQuery(t *testing.T) {
 	for name, resume := range map[string]func(func(), *sync.WaitGroup){
 		"one after the other": func(do func(), _ *sync.WaitGroup) { do() },
@@ -44,7 +44,8 @@ func TestEqualColdQuestionsAreOneQuery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			up := serve(t, answering("192.0.2.1"))
-			r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{}, Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}})
+			r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{},
+				Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}})
 			requests := append(waiting(t, r, 25, "www.example.org. A"), waiting(t, r, 25, "WWW.example.org. A tcp")...)
 			var wg sync.WaitGroup
 			for _, request := range requests {
@@ -67,11 +68,13 @@ func TestEqualColdQuestionsAreOneQuery(t *testing.T) {
 	}
 }
 
-// TestVerifyCountsAMissOnce: what is stale and asked for first is one lookup, and is served when upstream fails.
+// TestVerifyCountsAMissOnce: a lookup of a stale entry that is verified first counts once, and the entry is served if
+// upstream fails.
 func TestVerifyCountsAMissOnce(t *testing.T) {
 	answers := answering("192.0.2.1")
 	up := serve(t, answers)
-	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{ServeStale: time.Hour, StaleVerify: true},
+	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
+		Cache:    &Cache{ServeStale: time.Hour, StaleVerify: true},
 		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 100 * time.Millisecond}}})
 	ask := func(now time.Time) string {
 		request := asking(t, "www.example.org. A", now)

@@ -33,13 +33,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // dnsServer is an upstream on a loopback address.
 type dnsServer struct {
 	addr     netip.AddrPort
-	udp, tcp atomic.Int64 // queries
+	udp, tcp atomic.Int64 // queries by transport
 	mu       sync.Mutex
 	asked    []*dns.Msg
 	from     map[string]bool // client addresses over UDP
 }
 
-// serve answers UDP and TCP on one port with what handle makes of a query and of the reply made for it; nil is silence.
+// serve answers UDP and TCP on one port with the reply that handle makes of a query and an empty reply to it; nil is
+// silence.
 func serve(t testing.TB, handle func(q, reply *dns.Msg, tcp bool) *dns.Msg) *dnsServer {
 	t.Helper()
 	s := &dnsServer{from: map[string]bool{}}
@@ -49,7 +50,7 @@ func serve(t testing.TB, handle func(q, reply *dns.Msg, tcp bool) *dns.Msg) *dns
 	return s
 }
 
-// listenBoth takes a port that is free for UDP and for TCP.
+// listenBoth listens on a port that is free for both UDP and TCP.
 func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 	t.Helper()
 	for range 100 {
@@ -105,14 +106,14 @@ func (s *dnsServer) start(t testing.TB, handle func(q, reply *dns.Msg, tcp bool)
 	}
 }
 
-// last is the query that came last.
+// last is the most recent query.
 func (s *dnsServer) last() *dns.Msg {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked[len(s.asked)-1]
 }
 
-// ports is how many client ports there were.
+// ports is how many client ports have been seen.
 func (s *dnsServer) ports() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +177,7 @@ func forwarding(t testing.TB, options Forward, to ...*dnsServer) *forwarder {
 	return f
 }
 
-// ask is what f says to "name type": rcode, addresses, error text.
+// ask is f's answer to "name type": rcode, addresses, error text.
 func (f *forwarder) ask(t testing.TB, text string) string {
 	t.Helper()
 	r := asking(t, text, time.Now())
@@ -226,7 +227,8 @@ func TestForwardOverUDP(t *testing.T) {
 		expect(t, f.ask(t, "WWW.example.org. A do cd"), "NOERROR 192.0.2.1")
 	}
 	q := up.last()
-	if o := q.IsEdns0(); o == nil || o.UDPSize() != 1232 || !o.Do() || !q.CheckingDisabled || !q.RecursionDesired || !q.AuthenticatedData {
+	if o := q.IsEdns0(); o == nil || o.UDPSize() != 1232 || !o.Do() || !q.CheckingDisabled || !q.RecursionDesired ||
+		!q.AuthenticatedData {
 		t.Errorf("asked\n%v", q)
 	}
 	expect(t, q.Question[0].Name, "www.example.org.")
@@ -379,7 +381,8 @@ func TestNextUpstreamWhenOneFails(t *testing.T) {
 	for name, bad := range map[string]func(q, reply *dns.Msg, tcp bool) *dns.Msg{
 		"silence": silence,
 		"garbage": func(q, reply *dns.Msg, tcp bool) *dns.Msg {
-			reply.Answer = append(reply.Answer, &dns.RFC3597{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeA, Class: 1}, Rdata: "01"})
+			reply.Answer = append(reply.Answer,
+				&dns.RFC3597{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeA, Class: 1}, Rdata: "01"})
 			return reply
 		},
 	} {
@@ -394,7 +397,8 @@ func TestNoUpstreamAnswers(t *testing.T) {
 	silent := serve(t, silence)
 	f := forwarding(t, Forward{}, silent)
 	expect(t, f.ask(t, "www.example.org. A"),
-		fmt.Sprintf("SERVFAIL 22 (No Reachable Authority): (upstream %s does not answer in time (1 upstreams, 2 attempts))", silent.addr))
+		fmt.Sprintf("SERVFAIL 22 (No Reachable Authority): "+
+			"(upstream %s does not answer in time (1 upstreams, 2 attempts))", silent.addr))
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -403,7 +407,8 @@ func TestNoUpstreamAnswers(t *testing.T) {
 	pc.Close()
 	f = forwarding(t, Forward{}, &dnsServer{addr: closed})
 	expect(t, f.ask(t, "www.example.org. A"),
-		fmt.Sprintf("SERVFAIL 23 (Network Error): (upstream %s refuses to be asked: nothing listens there (1 upstreams, 2 attempts))", closed))
+		fmt.Sprintf("SERVFAIL 23 (Network Error): "+
+			"(upstream %s refuses to be asked: nothing listens there (1 upstreams, 2 attempts))", closed))
 }
 
 func TestPolicies(t *testing.T) {
@@ -414,7 +419,11 @@ func TestPolicies(t *testing.T) {
 		}
 		return order[0].address.String()[len("127.0.0."):]
 	}
-	to := []*dnsServer{{addr: netip.MustParseAddrPort("127.0.0.1:1")}, {addr: netip.MustParseAddrPort("127.0.0.2:1")}, {addr: netip.MustParseAddrPort("127.0.0.3:1")}}
+	to := []*dnsServer{
+		{addr: netip.MustParseAddrPort("127.0.0.1:1")},
+		{addr: netip.MustParseAddrPort("127.0.0.2:1")},
+		{addr: netip.MustParseAddrPort("127.0.0.3:1")},
+	}
 	for policy, want := range map[Policy]string{Sequential: "1:1 1:1 1:1 1:1", RoundRobin: "1:1 2:1 3:1 1:1"} {
 		f := forwarding(t, Forward{Policy: policy}, to...)
 		var got []string
@@ -438,22 +447,28 @@ func TestPolicies(t *testing.T) {
 func TestFailover(t *testing.T) {
 	refusing := func(q, reply *dns.Msg, tcp bool) *dns.Msg { reply.Rcode = dns.RcodeRefused; return reply }
 	options := Forward{Policy: Sequential, Failover: []uint16{dns.RcodeRefused}}
-	expect(t, forwarding(t, options, serve(t, refusing), serve(t, answering("192.0.2.2"))).ask(t, "www.example.org. A"), "NOERROR 192.0.2.2")
+	expect(t, forwarding(t, options, serve(t, refusing), serve(t, answering("192.0.2.2"))).ask(t, "www.example.org. A"),
+		"NOERROR 192.0.2.2")
 	expect(t, forwarding(t, options, serve(t, refusing), serve(t, refusing)).ask(t, "www.example.org. A"), "REFUSED")
 	expect(t, forwarding(t, options, serve(t, refusing), serve(t, silence)).ask(t, "www.example.org. A"), "REFUSED")
-	expect(t, forwarding(t, Forward{Policy: Sequential}, serve(t, refusing), serve(t, answering("192.0.2.2"))).ask(t, "www.example.org. A"), "REFUSED")
+	f := forwarding(t, Forward{Policy: Sequential}, serve(t, refusing), serve(t, answering("192.0.2.2")))
+	expect(t, f.ask(t, "www.example.org. A"), "REFUSED")
 }
 
 func TestWhatIsForwarded(t *testing.T) {
-	f := forwarding(t, Forward{From: "example.org.", Except: []string{"inner.example.org.", "example.org."}}, &dnsServer{addr: netip.MustParseAddrPort("127.0.0.1:1")})
+	f := forwarding(t, Forward{From: "example.org.", Except: []string{"inner.example.org.", "example.org."}},
+		&dnsServer{addr: netip.MustParseAddrPort("127.0.0.1:1")})
 	for name, want := range map[string]bool{"example.org.": true, "www.example.org.": false, "example.com.": false} {
 		r := asking(t, name+" A", time.Time{})
 		if f.takes(&r.Query.QName) != want {
 			t.Errorf("%s: %v", name, !want)
 		}
 	}
-	f = forwarding(t, Forward{Except: []string{"inner.example.org."}}, &dnsServer{addr: netip.MustParseAddrPort("127.0.0.1:1")})
-	for name, want := range map[string]bool{"example.org.": true, "a.inner.example.org.": false, "inner.example.org.": false, ".": true} {
+	f = forwarding(t, Forward{Except: []string{"inner.example.org."}},
+		&dnsServer{addr: netip.MustParseAddrPort("127.0.0.1:1")})
+	for name, want := range map[string]bool{
+		"example.org.": true, "a.inner.example.org.": false, "inner.example.org.": false, ".": true,
+	} {
 		r := asking(t, name+" A", time.Time{})
 		if f.takes(&r.Query.QName) != want {
 			t.Errorf("%s: %v", name, !want)
@@ -499,7 +514,8 @@ func TestMaxConcurrent(t *testing.T) {
 		wg.Go(func() { expect(t, f.ask(t, fmt.Sprintf("a%d.example. A", i)), "NOERROR 192.0.2.1") })
 	}
 	until(t, func() bool { return f.count().Waiting == 2 })
-	expect(t, f.ask(t, "b.example. A"), "REFUSED 0 (Other): (too many queries are being forwarded (forward option max_concurrent))")
+	expect(t, f.ask(t, "b.example. A"),
+		"REFUSED 0 (Other): (too many queries are being forwarded (forward option max_concurrent))")
 	close(held)
 	wg.Wait()
 	if got := f.count().Rejected; got != 1 {
@@ -518,7 +534,8 @@ func TestHealthChecks(t *testing.T) {
 		return answering("192.0.2.1")(q, reply, tcp)
 	})
 	f := forwarding(t, Forward{
-		Policy: Sequential, ReadTimeout: 200 * time.Millisecond, MaxFails: 1, HealthCheck: 5 * time.Millisecond, HealthDomain: "check.example.", HealthNoRec: true,
+		Policy: Sequential, ReadTimeout: 200 * time.Millisecond, MaxFails: 1,
+		HealthCheck: 5 * time.Millisecond, HealthDomain: "check.example.", HealthNoRec: true,
 	}, sick, serve(t, answering("192.0.2.2")))
 	if sick.udp.Load() != 0 {
 		t.Error("checked before any failure")
@@ -561,7 +578,8 @@ func TestAllUpstreamsDown(t *testing.T) {
 	}
 	f = forwarding(t, Forward{MaxFails: 1, FailFast: true}, up)
 	f.upstreams[0].fails.Store(5)
-	expect(t, f.ask(t, "www.example.org. A"), "SERVFAIL 22 (No Reachable Authority): (all upstreams are down by their health checks)")
+	expect(t, f.ask(t, "www.example.org. A"),
+		"SERVFAIL 22 (No Reachable Authority): (all upstreams are down by their health checks)")
 	f = forwarding(t, Forward{FailFast: true}, up) // max_fails 0: never down
 	f.upstreams[0].fails.Store(5)
 	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
@@ -653,7 +671,9 @@ func TestForwardOverTLS(t *testing.T) {
 	certificate, ca := selfSigned(t, dir, "dns.example.org")
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -688,8 +708,10 @@ func selfSigned(t testing.TB, dir, name string) (tls.Certificate, []byte) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -712,7 +734,8 @@ func selfSigned(t testing.TB, dir, name string) (tls.Certificate, []byte) {
 
 func TestForwardStops(t *testing.T) {
 	up := serve(t, silence)
-	f, err := newForwarder(Forward{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Minute}, secrets{}, slog.New(slog.DiscardHandler))
+	f, err := newForwarder(Forward{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Minute}, secrets{},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -746,7 +769,8 @@ func TestForwardCounts(t *testing.T) {
 		}
 		return reply
 	}))
-	if first, last := LatencyBounds[0], LatencyBounds[15]; len(LatencyBounds) != 16 || first != 250_000 || last != 8_192_000_000 {
+	first, last := LatencyBounds[0], LatencyBounds[15]
+	if len(LatencyBounds) != 16 || first != 250_000 || last != 8_192_000_000 {
 		t.Errorf("bounds %v", LatencyBounds)
 	}
 	f.ask(t, "a.example. A")

@@ -10,9 +10,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// FuzzAnswer sends any octets as a query. Whatever they are, nothing panics, nothing is larger than the client can
-// take, a message without a header that can be trusted gets silence, and every other reply can be read by another
-// implementation and is to this query.
+// FuzzAnswer sends any octets as a query. Nothing panics, and no reply is larger than the client accepts. A message
+// without a valid header gets silence; any other reply is to this query and can be read by another implementation.
 func FuzzAnswer(f *testing.F) {
 	for _, hit := range hits {
 		f.Add(pack(f, hit.qname, hit.qtype), false)

@@ -46,7 +46,7 @@ func newTestHosts(t testing.TB, options Hosts, names ...string) (*hosts, *bytes.
 	return h, &log
 }
 
-// whole is the question that r's client asks, in h's scope.
+// whole is the question of r's client, in h's scope.
 func (h *hosts) whole(r *Request) *question {
 	q := r.whole()
 	q.scope = &scope{hosts: h.zones.Contains(q.name), hostsThrough: h.fallthroughs.Contains(q.name)}
@@ -95,16 +95,21 @@ func TestHosts(t *testing.T) {
 		{"an asterisk is one label", Hosts{}, "a.b.wild.example.org. A", "SERVFAIL"},
 		{"an asterisk is not its parent", Hosts{}, "wild.example.org. A", "SERVFAIL"},
 		{"PTR", Hosts{}, "1.2.0.192.in-addr.arpa. PTR", "NOERROR www.example.org. web."},
-		{"PTR of IPv6", Hosts{}, "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR", "NOERROR www.example.org."},
-		{"PTR outside the zones", Hosts{Zones: []string{"example.org."}}, "1.2.0.192.in-addr.arpa. PTR", "NOERROR www.example.org."},
-		{"PTR of a name outside the zones", Hosts{Zones: []string{"example.org."}}, "12.2.0.192.in-addr.arpa. PTR", "next step"},
+		{"PTR of IPv6", Hosts{}, "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR",
+			"NOERROR www.example.org."},
+		{"PTR outside the zones", Hosts{Zones: []string{"example.org."}}, "1.2.0.192.in-addr.arpa. PTR",
+			"NOERROR www.example.org."},
+		{"PTR of a name outside the zones", Hosts{Zones: []string{"example.org."}}, "12.2.0.192.in-addr.arpa. PTR",
+			"next step"},
 		{"no PTR of an asterisk", Hosts{}, "10.2.0.192.in-addr.arpa. PTR", "next step"},
 		{"no_reverse", Hosts{NoReverse: true}, "1.2.0.192.in-addr.arpa. PTR", "next step"},
 		{"PTR at a name", Hosts{}, "web. PTR", "NOERROR"},
 		{"another name", Hosts{}, "none.example.org. A", "SERVFAIL"},
 		{"fallthrough", Hosts{Fallthrough: Fallthrough{Zones: []string{"."}}}, "none.example.org. A", "next step"},
-		{"fallthrough elsewhere", Hosts{Fallthrough: Fallthrough{Zones: []string{"example.com."}}}, "none.example.org. A", "SERVFAIL"},
-		{"fallthrough is for names that are not there", Hosts{Fallthrough: Fallthrough{Zones: []string{"."}}}, "web. AAAA", "NOERROR"},
+		{"fallthrough elsewhere", Hosts{Fallthrough: Fallthrough{Zones: []string{"example.com."}}},
+			"none.example.org. A", "SERVFAIL"},
+		{"fallthrough is for names that are not there", Hosts{Fallthrough: Fallthrough{Zones: []string{"."}}},
+			"web. AAAA", "NOERROR"},
 		{"outside the zones", Hosts{Zones: []string{"example.org."}}, "www.example.net. A", "next step"},
 	}
 	for _, tt := range tests {
@@ -124,17 +129,22 @@ func TestHosts(t *testing.T) {
 
 func TestBadLinesOfHosts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hosts")
-	write(t, file, "192.0.2.1 good.example\nlocalhost 127.0.0.1\n192.0.2.300 x.example\n192.0.2.2\n192.0.2.3 bad..name also.example "+strings.Repeat("x", 70)+".example\n", 0)
+	write(t, file, "192.0.2.1 good.example\nlocalhost 127.0.0.1\n192.0.2.300 x.example\n192.0.2.2\n"+
+		"192.0.2.3 bad..name also.example "+strings.Repeat("x", 70)+".example\n", 0)
 	h, log := newTestHosts(t, Hosts{File: file, Inline: []string{"192.0.2.4 inline.example", "nonsense"}}, ".")
 	for _, want := range []string{
-		file + `:2: \"localhost\" is not an IP address`, file + `:3: \"192.0.2.300\" is not an IP address`, file + ":4: no name after the address",
+		file + `:2: \"localhost\" is not an IP address`,
+		file + `:3: \"192.0.2.300\" is not an IP address`,
+		file + ":4: no name after the address",
 		file + `:5: \"bad..name\" is not a name`, `inline hosts entry:2: \"nonsense\" is not an IP address`,
 	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, log)
 		}
 	}
-	for name, want := range map[string]string{"good": "NOERROR 192.0.2.1", "also": "NOERROR 192.0.2.3", "inline": "NOERROR 192.0.2.4"} {
+	for name, want := range map[string]string{
+		"good": "NOERROR 192.0.2.1", "also": "NOERROR 192.0.2.3", "inline": "NOERROR 192.0.2.4",
+	} {
 		expect(t, h.answerOf(t, name+".example. A"), want)
 	}
 	_, log = newTestHosts(t, Hosts{Inline: strings.Split(strings.Repeat("x y\n", 500), "\n")}, ".")
@@ -157,7 +167,8 @@ func write(t testing.TB, file, content string, age time.Duration) {
 func TestHostsFollowsItsFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "hosts")
-		h, log := newTestHosts(t, Hosts{File: file, Reload: 5 * time.Second, Inline: []string{"192.0.2.4 inline.example"}}, ".")
+		options := Hosts{File: file, Reload: 5 * time.Second, Inline: []string{"192.0.2.4 inline.example"}}
+		h, log := newTestHosts(t, options, ".")
 		ctx, cancel := context.WithCancel(t.Context())
 		go h.run(ctx)
 		after := func(what, question, want string) {
@@ -195,7 +206,10 @@ func TestHostsFollowsItsFile(t *testing.T) {
 
 func TestHostsAllocatesNothing(t *testing.T) {
 	h, _ := newTestHosts(t, Hosts{Inline: strings.Split(table, "\n")}, ".")
-	for _, question := range []string{"www.example.org. A", "www.example.org. MX", "b.wild.example.org. A", "none.example.org. A", "1.2.0.192.in-addr.arpa. PTR"} {
+	for _, question := range []string{
+		"www.example.org. A", "www.example.org. MX", "b.wild.example.org. A", "none.example.org. A",
+		"1.2.0.192.in-addr.arpa. PTR",
+	} {
 		r := asking(t, question, time.Time{})
 		r.rotate = true
 		buf, q := make([]byte, 0, 1232), h.whole(r)

@@ -15,7 +15,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// ring is an upstream that, while it is closed, asks us what it is asked.
+// ring is an upstream that forwards its queries back to us while it is closed.
 type ring struct {
 	mu     sync.Mutex
 	loop   *loop
@@ -71,7 +71,8 @@ func TestLoopIsFoundAndItsEnd(t *testing.T) {
 		l.round(t.Context())
 		expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1") // the other upstream
 	}
-	if n := strings.Count(log.String(), "comes back to this server"); n != 1 || !strings.Contains(log.String(), "upstream="+f.upstreams[0].address.String()) {
+	if n := strings.Count(log.String(), "comes back to this server"); n != 1 ||
+		!strings.Contains(log.String(), "upstream="+f.upstreams[0].address.String()) {
 		t.Errorf("%d lines\n%s", n, log.String())
 	}
 	if !f.count().Upstreams[0].Looping || f.count().Upstreams[1].Looping || g.caught.Load() != 2 {
@@ -104,7 +105,8 @@ func closedRing(t *testing.T) (*forwarder, *loop) {
 func TestAllUpstreamsLoop(t *testing.T) {
 	f, l := closedRing(t)
 	l.round(t.Context())
-	expect(t, f.ask(t, "www.example.org. A"), "SERVFAIL 0 (Other): (forwarding loop: what is forwarded comes back to this server (see its log))")
+	expect(t, f.ask(t, "www.example.org. A"),
+		"SERVFAIL 0 (Other): (forwarding loop: what is forwarded comes back to this server (see its log))")
 }
 
 func TestProbeNames(t *testing.T) {
@@ -120,7 +122,9 @@ func TestProbeNames(t *testing.T) {
 		return reply
 	})
 	long := strings.Repeat(strings.Repeat("x", 60)+".", 4)
-	for zone, from := range map[string]string{"example.org.": ".", "example.com.": "sub.example.com.", ".": ".", long: "."} {
+	for zone, from := range map[string]string{
+		"example.org.": ".", "example.com.": "sub.example.com.", ".": ".", long: ".",
+	} {
 		l, err := newLoop(zone, []*forwarder{forwarding(t, Forward{From: from}, up)}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +139,8 @@ func TestProbeNames(t *testing.T) {
 		if zone == long {
 			want = "."
 		}
-		if len(names) != 2 || names[0] == names[1] || !strings.HasSuffix(names[0], want) || len(names[0]) < 10+len(want) {
+		if len(names) != 2 || names[0] == names[1] || !strings.HasSuffix(names[0], want) ||
+			len(names[0]) < 10+len(want) {
 			t.Errorf("%s, from %s: %q", zone, from, names)
 		}
 		names = nil
@@ -150,7 +155,10 @@ func TestOtherQueriesAreNoProbes(t *testing.T) {
 	}
 	name := "\x03www\x07example\x03org\x00"
 	l.probes[0].name.Store(&name)
-	for text, want := range map[string]bool{"www.example.org. HINFO": true, "WWW.example.org. HINFO": true, "www.example.org. A": false, "ww.example.org. HINFO": false} {
+	for text, want := range map[string]bool{
+		"www.example.org. HINFO": true, "WWW.example.org. HINFO": true,
+		"www.example.org. A": false, "ww.example.org. HINFO": false,
+	} {
 		r := asking(t, text, time.Time{})
 		if l.caught(r.whole()) != want {
 			t.Errorf("%s: %v", text, !want)

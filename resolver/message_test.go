@@ -47,7 +47,7 @@ func start(r *Request) {
 	r.Reply.Start(&r.Query, make([]byte, 0, limit), limit, 1232)
 }
 
-// whole is the question that the client asks, in no scope.
+// whole is the client's question, in no scope.
 func (r *Request) whole() *question {
 	r.question = question{name: &r.Query.QName, qtype: r.Query.Type, owner: wire.AtQName, asked: true}
 	return &r.question
@@ -63,7 +63,7 @@ func finished(t testing.TB, r *Request) *dns.Msg {
 	return reply
 }
 
-// upstreamSays is the message that a reply with these records makes. The sections are separated by "--".
+// upstreamReply is the message made from a reply with these records. "--" separates the sections.
 func upstreamReply(t testing.TB, q, rcode, records string) *message {
 	t.Helper()
 	_, m := parsed(t, q, rcode, records)
@@ -138,11 +138,13 @@ func TestMessageBehindItsQuestion(t *testing.T) {
 	r := asking(t, "WWW.Example.ORG. A", time.Time{})
 	m.write(r, r.whole(), aging{floor: 100, limit: 600, age: 50})
 	got := finished(t, r)
-	want := "WWW.Example.ORG. 250 IN CNAME web.example.net.\nweb.example.net. 50 IN A 192.0.2.1\nweb.example.net. 50 IN A 192.0.2.2\n"
+	want := "WWW.Example.ORG. 250 IN CNAME web.example.net.\n" +
+		"web.example.net. 50 IN A 192.0.2.1\nweb.example.net. 50 IN A 192.0.2.2\n"
 	if lines(got.Answer) != want {
 		t.Errorf("answer\n%swant\n%s", lines(got.Answer), want)
 	}
-	if lines(got.Ns) != "example.net. 550 IN NS ns.example.net.\n" || lines(got.Extra) != "ns.example.net. 550 IN A 192.0.2.53\n" {
+	if lines(got.Ns) != "example.net. 550 IN NS ns.example.net.\n" ||
+		lines(got.Extra) != "ns.example.net. 550 IN A 192.0.2.53\n" {
 		t.Errorf("the other sections\n%s%s", lines(got.Ns), lines(got.Extra))
 	}
 	if got.Question[0].Name != "WWW.Example.ORG." {
@@ -170,7 +172,8 @@ func TestMessageAtTheEndOfAnAlias(t *testing.T) {
 
 func wantChain(t *testing.T, got *dns.Msg) {
 	t.Helper()
-	want := "ext.prod.svc.cluster.local. 5 IN CNAME www.example.org.\nwww.example.org. 300 IN CNAME web.example.net.\n" +
+	want := "ext.prod.svc.cluster.local. 5 IN CNAME www.example.org.\n" +
+		"www.example.org. 300 IN CNAME web.example.net.\n" +
 		"web.example.net. 60 IN A 192.0.2.1\nweb.example.net. 60 IN A 192.0.2.2\n"
 	if lines(got.Answer) != want || len(got.Ns) != 0 {
 		t.Errorf("answer\n%s%swant\n%s", lines(got.Answer), lines(got.Ns), want)
@@ -178,7 +181,8 @@ func wantChain(t *testing.T, got *dns.Msg) {
 }
 
 func TestDenialAtTheEndOfAnAlias(t *testing.T) {
-	m := upstreamReply(t, "www.example.org. A", "NXDOMAIN", "--\nexample.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5")
+	m := upstreamReply(t, "www.example.org. A", "NXDOMAIN",
+		"--\nexample.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5")
 	r := asking(t, "ext.prod.svc.cluster.local. A", time.Time{})
 	var name wire.QName
 	target, _ := wire.ParseName("www.example.org.")
@@ -186,7 +190,8 @@ func TestDenialAtTheEndOfAnAlias(t *testing.T) {
 	at, _ := r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
 	m.write(r, &question{name: &name, owner: at}, unchangedTTLs)
 	got := finished(t, r)
-	if got.Rcode != dns.RcodeNameError || len(got.Answer) != 1 || lines(got.Ns) != "example.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5\n" {
+	if got.Rcode != dns.RcodeNameError || len(got.Answer) != 1 ||
+		lines(got.Ns) != "example.org. 60 IN SOA ns.example.org. host.example.org. 1 2 3 4 5\n" {
 		t.Errorf("%v", got)
 	}
 }
@@ -202,9 +207,14 @@ func TestMessageThatDoesNotFit(t *testing.T) {
 		answers, more int
 		cut           bool
 	}{
-		{"all fits", "www.example.org. 60 IN A 192.0.2.1\n--\nexample.org. 60 IN NS ns.example.org.\n--\nns.example.org. 60 IN A 192.0.2.2", 1, 2, false},
-		{"without what only helps", answers + "--\nexample.org. 60 IN NS ns.example.org.\n--\n" + strings.Repeat("ns.example.org. 60 IN TXT \"0123456789012345678901234567890123456789\"\n", 3), 24, 1, false},
-		{"without name servers", answers + "--\n" + strings.Repeat("example.org. 60 IN NS ns.averyveryveryveryveryverylongname.example.org.\n", 10), 24, 0, false},
+		{"all fits", "www.example.org. 60 IN A 192.0.2.1\n--\nexample.org. 60 IN NS ns.example.org.\n--\n" +
+			"ns.example.org. 60 IN A 192.0.2.2", 1, 2, false},
+		{"without what only helps", answers + "--\nexample.org. 60 IN NS ns.example.org.\n--\n" +
+			strings.Repeat("ns.example.org. 60 IN TXT \"0123456789012345678901234567890123456789\"\n", 3),
+			24, 1, false},
+		{"without name servers", answers + "--\n" +
+			strings.Repeat("example.org. 60 IN NS ns.averyveryveryveryveryverylongname.example.org.\n", 10),
+			24, 0, false},
 		{"as many as fit", answers + answers, 29, 0, true},
 	}
 	for _, tt := range tests {
@@ -214,16 +224,19 @@ func TestMessageThatDoesNotFit(t *testing.T) {
 			m.write(r, r.whole(), unchangedTTLs)
 			packet := r.Reply.Bytes()
 			got := finished(t, r)
-			if len(got.Answer) != tt.answers || len(got.Ns)+len(got.Extra) != tt.more || got.Truncated != tt.cut || len(packet) > 512 {
-				t.Errorf("%d octets, cut %v, %d answers, %d more", len(packet), got.Truncated, len(got.Answer), len(got.Ns)+len(got.Extra))
+			if len(got.Answer) != tt.answers || len(got.Ns)+len(got.Extra) != tt.more || got.Truncated != tt.cut ||
+				len(packet) > 512 {
+				t.Errorf("%d octets, cut %v, %d answers, %d more", len(packet), got.Truncated, len(got.Answer),
+					len(got.Ns)+len(got.Extra))
 			}
 		})
 	}
 }
 
-// TestTopBitOfTTL: a TTL with it is 0, RFC 2181 section 8, whatever becomes of TTLs then.
+// TestTopBitOfTTL: a TTL with its top bit set is 0 (RFC 2181 section 8), before floors and limits apply.
 func TestTopBitOfTTL(t *testing.T) {
-	said, _ := parsed(t, "www.example.org. A", "NOERROR", "www.example.org. 60 IN A 192.0.2.1\nwww.example.org. 60 IN A 192.0.2.2")
+	said, _ := parsed(t, "www.example.org. A", "NOERROR",
+		"www.example.org. 60 IN A 192.0.2.1\nwww.example.org. 60 IN A 192.0.2.2")
 	said.Answer[0].Header().Ttl = 1<<31 + 60
 	said.Answer[1].Header().Ttl = 1<<31 - 1
 	m, _, err := read(must(said.Pack()))
@@ -256,7 +269,9 @@ func TestFlagsOfMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for text, want := range map[string]bool{"www.example.org. A": false, "www.example.org. A do": true, "www.example.org. A ad": true} {
+	for text, want := range map[string]bool{
+		"www.example.org. A": false, "www.example.org. A do": true, "www.example.org. A ad": true,
+	} {
 		r := asking(t, text, time.Time{})
 		m.write(r, r.whole(), unchangedTTLs)
 		if got := finished(t, r); got.AuthenticatedData != want || got.Authoritative {
@@ -302,7 +317,8 @@ func TestMessageWithItsOPTInTheMiddle(t *testing.T) {
 	r := asking(t, "www.example.org. A", time.Time{})
 	m.write(r, r.whole(), unchangedTTLs)
 	got := finished(t, r)
-	if lines(got.Extra) != "ns.example.net. 800 IN A 192.0.2.53\nmore.web.example.net. 60 IN A 192.0.2.9\n" || ede(got) != "4 (Forged Answer): (forged)" {
+	if lines(got.Extra) != "ns.example.net. 800 IN A 192.0.2.53\nmore.web.example.net. 60 IN A 192.0.2.9\n" ||
+		ede(got) != "4 (Forged Answer): (forged)" {
 		t.Errorf("%s%s", lines(got.Extra), ede(got))
 	}
 }
@@ -328,9 +344,10 @@ func FuzzUpstreamReply(f *testing.F) {
 		packet, _ = said.Pack()
 		f.Add(packet)
 	}
-	// A name that ends in the OPT, which is not kept.
+	// A name that ends inside the OPT, which is removed.
 	f.Add([]byte("\x00\x00\x81 \x00\x01\x00\x00\x00\x01\x00\x01\x03www\aexample\x03org\x00\x00\x01\x00\x01" +
-		"\xc0\x10\x00\x06\x00\x01\x00\x00\x00<\x00 \x02ns\xc0,\x040000\xc0000000000000000000000\x00\x00)000000\x00\x00"))
+		"\xc0\x10\x00\x06\x00\x01\x00\x00\x00<\x00 \x02ns\xc0,\x040000\xc000000000" +
+		"0000000000000\x00\x00)000000\x00\x00"))
 	c, err := newCache(Cache{Zones: []string{"."}}, nil)
 	if err != nil {
 		f.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// crowded is a resolver behind a headless service of many hosts, two of which share an address each. It gives its zone
-// to everybody.
+// crowded is a resolver behind a headless service of many hosts, of which pairs share an address. Anybody may transfer
+// its zone.
 func crowded(hosts int) *Resolver {
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, byte(i / 512), byte(i / 2)}) }
 	index := zones.NewIndex()
@@ -45,7 +45,12 @@ func TestManyNameServers(t *testing.T) {
 	for _, q := range []struct {
 		name  string
 		qtype uint16
-	}{{"cluster.local.", dns.TypeNS}, {"ns.dns.cluster.local.", dns.TypeA}, {"ns.dns.cluster.local.", dns.TypeAAAA}, {"ns.dns.cluster.local.", dns.TypeANY}} {
+	}{
+		{"cluster.local.", dns.TypeNS},
+		{"ns.dns.cluster.local.", dns.TypeA},
+		{"ns.dns.cluster.local.", dns.TypeAAAA},
+		{"ns.dns.cluster.local.", dns.TypeANY},
+	} {
 		packet, request := pack(t, q.name, q.qtype), new(Request)
 		if n := testing.AllocsPerRun(100, func() { r.Answer(request, packet, buf) }); n != 0 {
 			t.Errorf("%s %s: %v allocations", q.name, dns.TypeToString[q.qtype], n)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// respond is what r says to a question.
+// respond is r's answer to a question.
 func respond(t *testing.T, r *Resolver, text string) (string, Source) {
 	t.Helper()
 	request := asking(t, text, time.Now())
@@ -17,18 +17,20 @@ func respond(t *testing.T, r *Resolver, text string) (string, Source) {
 	return said(finished(t, request)), request.Source
 }
 
-// TestReloadKeepsForwarders: an upstream that is down stays down, and counters go on, whatever else changes.
+// TestReloadKeepsForwarders: after a reload that changes other options, an upstream that was down is still down, and
+// counters continue.
 func TestReloadKeepsForwarders(t *testing.T) {
 	up, dead := serve(t, answering("192.0.2.1")), serve(t, silence)
 	var parts Parts
-	forward := Forward{From: ".", To: []Upstream{{Address: dead.addr}, {Address: up.addr}}, Policy: Sequential, MaxFails: 1,
-		HealthCheck: 10 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
+	forward := Forward{From: ".", To: []Upstream{{Address: dead.addr}, {Address: up.addr}}, Policy: Sequential,
+		MaxFails: 1, HealthCheck: 10 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
 	before := running(t, &parts, Block{Zones: []string{"."}, Bufsize: 1232, Forwards: []Forward{forward}})
 	respond(t, before, "a.example.org. A")
 	count := func(r *Resolver, block int) ForwardCounts { return Counts([]*Resolver{r})[0][block].Forwards[0] }
 	until(t, func() bool { return count(before, 0).Upstreams[0].Down })
 	after := running(t, &parts,
-		Block{Zones: []string{"example.net."}, Bufsize: 4096, Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}},
+		Block{Zones: []string{"example.net."}, Bufsize: 4096,
+			Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}},
 		Block{Zones: []string{"."}, Bufsize: 4096, Rotate: true, Forwards: []Forward{forward}})
 	if c := count(after, 1); !c.Upstreams[0].Down || c.Upstreams[0].Failed != 1 {
 		t.Errorf("after the reload: %+v", c.Upstreams[0])
@@ -47,13 +49,14 @@ func TestReloadKeepsForwarders(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsCaches, also where another block comes before the one that caches; what another address serves has its
-// own.
+// TestReloadKeepsCaches: a reload keeps a cache, even if a new block comes before the one that caches. Another
+// listening address has a cache of its own.
 func TestReloadKeepsCaches(t *testing.T) {
 	up := serve(t, answering("192.0.2.1"))
 	var parts Parts
 	caching := func() Block {
-		return Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{}, Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}}
+		return Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{},
+			Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}}
 	}
 	before := running(t, &parts, caching())
 	if _, source := respond(t, before, "www.example.org. A"); source != FromForward {
@@ -67,7 +70,7 @@ func TestReloadKeepsCaches(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsHosts while their file is away.
+// TestReloadKeepsHosts: a reload keeps a hosts table while its file is missing.
 func TestReloadKeepsHosts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hosts")
 	write(t, file, "192.0.2.1 www.example.org\n", 0)
@@ -86,7 +89,7 @@ func TestReloadKeepsHosts(t *testing.T) {
 	}
 }
 
-// TestPartsEnd: what no resolver uses is forgotten, and runs no more.
+// TestPartsEnd: a part that no resolver uses is forgotten and stops.
 func TestPartsEnd(t *testing.T) {
 	var parts Parts
 	t.Run("in use", func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// A records section is read back into an index, so that answers are tested without what compiles a cluster. The section
-// is what zones.Snapshot.WriteText writes; a word of it that is not understood is an error.
+// A records section is read back into an index, so that answers are tested without compiling a cluster. The section is
+// what zones.Snapshot.WriteText writes; a word that is not understood is an error.
 
 // loader collects the records section of a story.
 type loader struct {

@@ -18,7 +18,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// TestStories tells the stories of testdata/stories from their records to their answers.
+// TestStories runs the stories of testdata/stories from their records to their answers.
 func TestStories(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	stories.Run(t, "../testdata/stories", nil, tell)
@@ -38,7 +38,7 @@ func tell(t *testing.T, s *stories.Story) {
 	}
 }
 
-// asked is a resolver, and the time at which it is asked.
+// asked is a resolver, and the time of the questions to it.
 type asked struct {
 	*resolver.Resolver
 	now time.Time
@@ -107,7 +107,10 @@ func (r asked) ask(t *testing.T, q *stories.Question, udp bool) stories.Answer {
 // answer is the reply to a packet, nil for none.
 func (r asked) answer(t *testing.T, packet []byte, proto resolver.Proto) []byte {
 	t.Helper()
-	request := &resolver.Request{Client: netip.MustParseAddrPort("127.0.0.1:5353"), Local: netip.MustParseAddr("127.0.0.1"), Proto: proto, Now: r.now}
+	request := &resolver.Request{
+		Client: netip.MustParseAddrPort("127.0.0.1:5353"), Local: netip.MustParseAddr("127.0.0.1"),
+		Proto: proto, Now: r.now,
+	}
 	buf := make([]byte, 0, wire.MaxMessage)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

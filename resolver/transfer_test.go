@@ -15,24 +15,26 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// transferrer is a resolver that gives zones of an index to everybody.
+// transferrer is a resolver that lets anybody transfer some zones of an index.
 func transferrer(index *zones.Index, transferred ...string) *Resolver {
 	return must(New(Options{Blocks: []Block{{
-		Zones:      []string{"."},
-		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index, TTL: 5 * time.Second}},
-		Transfers:  []ZoneTransfer{{Zones: transferred, Any: true}},
+		Zones: []string{"."},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index,
+			TTL: 5 * time.Second}},
+		Transfers: []ZoneTransfer{{Zones: transferred, Any: true}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 }
 
-// askTransfer is what comes of a query for a transfer over TCP.
+// askTransfer is the result of a query for a transfer over TCP.
 func askTransfer(t *testing.T, r *Resolver, m *dns.Msg) (*Request, Result) {
 	t.Helper()
-	request := &Request{Proto: TCP, Client: netip.MustParseAddrPort("192.0.2.7:53"), Local: netip.MustParseAddr("192.0.2.53")}
+	request := &Request{Proto: TCP, Client: netip.MustParseAddrPort("192.0.2.7:53"),
+		Local: netip.MustParseAddr("192.0.2.53")}
 	_, result := r.Answer(request, must(m.Pack()), make([]byte, 0, wire.MaxMessage))
 	return request, result
 }
 
-// TestTransfersOfTheirZones: `transfer cluster.local` gives away no other zone.
+// TestTransfersOfTheirZones: `transfer cluster.local` allows no other zone.
 func TestTransfersOfTheirZones(t *testing.T) {
 	index := zones.NewIndex()
 	index.Update(time.Unix(1, 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
@@ -54,8 +56,8 @@ func TestTransfersOfTheirZones(t *testing.T) {
 	}
 }
 
-// TestSerialsGoRound: who has the serial or a later one gets the SOA alone, and what is later is said by RFC 1982
-// section 3.2.
+// TestSerialsGoRound: a client with the serial or a later one gets the SOA alone. RFC 1982 section 3.2 says which
+// serial is later.
 func TestSerialsGoRound(t *testing.T) {
 	for _, tt := range []struct {
 		serial, has uint32
@@ -79,8 +81,8 @@ func TestSerialsGoRound(t *testing.T) {
 	}
 }
 
-// TestTransferEndsWithItsSOA, however full the message before it is: a zone grows past the size of a message octet by
-// octet, by the name of one service.
+// TestTransferEndsWithItsSOA: the SOA comes last, however full the message before it is. The zone grows past the size
+// of a message octet by octet, with the name of one service.
 func TestTransferEndsWithItsSOA(t *testing.T) {
 	const (
 		address = 43 // octets that the address record of a service with a name of four letters takes
@@ -142,7 +144,7 @@ func transferAll(t *testing.T, r *Resolver, zone string) (messages []*dns.Msg) {
 	return messages
 }
 
-// checkTransfer finds the SOA first and last, and between them each service once.
+// checkTransfer expects the SOA first and last, and each service once between them.
 func checkTransfer(t *testing.T, messages []*dns.Msg, services int) {
 	t.Helper()
 	var all []dns.RR
@@ -166,7 +168,7 @@ func checkTransfer(t *testing.T, messages []*dns.Msg, services int) {
 	}
 }
 
-// TestTransferOfManyNameServers: what is at and below the apex may take more than one message.
+// TestTransferOfManyNameServers: the records at and below the apex may fill more than one message.
 func TestTransferOfManyNameServers(t *testing.T) {
 	for hosts := 80; hosts < 200; hosts++ {
 		r := crowded(hosts)
@@ -181,7 +183,8 @@ func TestTransferOfManyNameServers(t *testing.T) {
 				} else {
 					seen[text] = true
 				}
-				if name := rr.Header().Name; name == "cluster.local." || name == "ns.dns.cluster.local." || name == "dns-version.cluster.local." {
+				if name := rr.Header().Name; name == "cluster.local." || name == "ns.dns.cluster.local." ||
+					name == "dns-version.cluster.local." {
 					count[rr.Header().Rrtype]++
 				}
 			}

@@ -5,14 +5,14 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 // wrapped is a question that a wrapper has let through to the steps and whose answer it waits for.
 type wrapped struct {
 	by    wrapper
-	mark  wire.Mark // the reply before the question
-	asked question  // as it was, but for the name: that is the client's, or stands in the reply at its owner
-	links int       // aliases that had been followed
+	mark  wire.Mark // the reply before the steps ran
+	asked question  // without its name, which is the client's or is in the reply at owner
+	links int       // aliases followed before
 
-	placed int    // octets of the name that stands behind the mark instead of a record
-	undo   []undo // of rewrite: what its rules have done to the name, in their order
-	ttl    uint32 // of dns64: the most that a synthesized record may have
-	again  bool   // of dns64: the question has been asked again
+	placed int    // octets of the name that PlaceName has written at the mark
+	undo   []undo // of rewrite: what its rules did to the name, in order
+	ttl    uint32 // of dns64: the largest TTL of a synthesized record
+	again  bool   // of dns64: A has been asked for
 }
 
 // wrapper is a directive that changes the question before the steps or the answer after them: rewrite and dns64. after

@@ -15,7 +15,8 @@ import (
 // anyService draws one of few services with endpoints of few addresses, so that they share some.
 func anyService(t *rapid.T) *ServiceRecords {
 	var b Builder
-	b.Start(fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")), fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service")))
+	b.Start(fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")),
+		fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service")))
 	owner := b.Name("")
 	if rapid.Bool().Draw(t, "clusterIP") {
 		b.Reverse(owner, true)
@@ -43,8 +44,8 @@ func anyService(t *rapid.T) *ServiceRecords {
 	return r
 }
 
-// TestIndexEqualsRebuild holds an index after any sequence of changes to one that is built from what is left, forward
-// and reverse.
+// TestIndexEqualsRebuild compares an index after any sequence of changes with one rebuilt from the result, forward and
+// reverse.
 func TestIndexEqualsRebuild(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := NewIndex()
@@ -57,7 +58,8 @@ func TestIndexEqualsRebuild(t *testing.T) {
 			edit := func(tx *Tx) {
 				switch rapid.IntRange(0, 5).Draw(t, "action") {
 				case 0:
-					space, name := fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace")), fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service"))
+					space := fmt.Sprint("ns", rapid.IntRange(0, 2).Draw(t, "namespace"))
+					name := fmt.Sprint("svc", rapid.IntRange(0, 5).Draw(t, "service"))
 					tx.DropService(space, name)
 					delete(held, name+"."+space)
 				case 1:
@@ -127,8 +129,8 @@ func TestNothingChangedNothingPublished(t *testing.T) {
 	}
 }
 
-// TestReverseOfSharedAddress: a cluster IP wins over endpoints, and each service that shares an endpoint has its
-// record.
+// TestReverseOfSharedAddress: a cluster IP takes precedence over endpoints, and each service that shares an endpoint
+// has a record.
 func TestReverseOfSharedAddress(t *testing.T) {
 	x := NewIndex()
 	shared := netip.MustParseAddr("10.244.0.1")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sharing is n headless services whose one endpoint has the same address.
+// sharing is n headless services, each with one endpoint at the same address.
 func sharing(n int) []*ServiceRecords {
 	units := make([]*ServiceRecords, n)
 	var b Builder
@@ -21,7 +21,7 @@ func sharing(n int) []*ServiceRecords {
 	return units
 }
 
-// dropAll removes the services of sharing in one step, the first first: its record is the last of the list.
+// dropAll removes the services of sharing in one step, beginning with the first, whose record is the last of the list.
 func dropAll(x *Index, n int) {
 	x.Update(time.Unix(2, 0), func(tx *Tx) {
 		for i := range n {
@@ -52,7 +52,7 @@ func BenchmarkDropShared(b *testing.B) {
 	}
 }
 
-// TestDropSharedIsLinear: twice as many services that share an address take twice as much to remove, not four times.
+// TestDropSharedIsLinear: removing twice as many services that share an address takes twice as long, not four times.
 func TestDropSharedIsLinear(t *testing.T) {
 	allocs := func(n int) float64 {
 		return testing.AllocsPerRun(1, func() {
@@ -69,7 +69,7 @@ func TestDropSharedIsLinear(t *testing.T) {
 	}
 }
 
-// TestReverseComesAndGoes: of a record that one change takes away and adds, the last counts.
+// TestReverseComesAndGoes: if one change both removes and adds a record, the last of these counts.
 func TestReverseComesAndGoes(t *testing.T) {
 	set := func(tx *Tx) { tx.SetService(sharing(1)[0]) }
 	drop := func(tx *Tx) { tx.DropService("prod", "svc-0") }

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// word is a leaf as the index has them.
+// word is a leaf like those of the index.
 type word struct {
 	text  string
 	value int
@@ -19,7 +19,7 @@ func (w *word) is(key []byte) bool    { return w.text == string(key) }
 func (w *word) same(other *word) bool { return w.text == other.text }
 func (w *word) sum() uint64           { return hashString(w.text) }
 
-// TestTrie holds a trie to a map through random edits, and holds every older trie to what it was.
+// TestTrie compares a trie with a map through random edits, and each older trie with the map of its time.
 func TestTrie(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var now trie[*word]
@@ -69,15 +69,15 @@ func equalTrie(t *rapid.T, got trie[*word], want map[string]int) {
 	}
 }
 
-// clash is a leaf whose hash is that of every other.
+// clash is a leaf with the same hash as all others.
 type clash struct{ text string }
 
 func (c *clash) is(key []byte) bool     { return c.text == string(key) }
 func (c *clash) same(other *clash) bool { return c.text == other.text }
 func (c *clash) sum() uint64            { return 0 }
 
-// TestTrieClash puts leaves with one hash into the list below the last level. get and drop hash keys themselves and
-// would not look there, so only put and each are asked.
+// TestTrieClash puts leaves with equal hashes into the list below the last level. get and drop compute the hash of a
+// key themselves and would not look there, so the test uses put and each only.
 func TestTrieClash(t *testing.T) {
 	var got trie[*clash]
 	for i := range 10 {

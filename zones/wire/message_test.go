@@ -48,26 +48,43 @@ func TestOutcome(t *testing.T) {
 		ttl      uint32
 	}{
 		{"an address", "www.example.org. A", 0, []string{"www.example.org. 300 IN A 192.0.2.1"}, Answered, true, 300},
-		{"the smallest TTL counts", "www.example.org. A", 0, []string{"www.example.org. 300 IN A 192.0.2.1", "example.org. 20 IN NS ns.example.org."}, Answered, true, 20},
-		{"a TTL with the top bit set is 0", "www.example.org. A", 0, []string{"www.example.org. 2147483648 IN A 192.0.2.1"}, Answered, true, 0},
+		{"the smallest TTL counts", "www.example.org. A", 0,
+			[]string{"www.example.org. 300 IN A 192.0.2.1", "example.org. 20 IN NS ns.example.org."},
+			Answered, true, 20},
+		{"a TTL with the top bit set is 0", "www.example.org. A", 0,
+			[]string{"www.example.org. 2147483648 IN A 192.0.2.1"}, Answered, true, 0},
 		{"mixed case", "www.example.org. A", 0, []string{"WWW.Example.org. 300 IN A 192.0.2.1"}, Answered, true, 300},
-		{"an alias and its address", "www.example.org. A", 0, []string{"www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1"}, Answered, true, 30},
-		{"a chain out of order", "www.example.org. A", 0, []string{"b.example.net. 300 IN A 192.0.2.1\na.example.net. 300 IN CNAME b.example.net.\nwww.example.org. 30 IN CNAME a.example.net."}, Answered, true, 30},
-		{"the alias itself", "www.example.org. CNAME", 0, []string{"www.example.org. 30 IN CNAME a.example.net."}, Answered, true, 30},
+		{"an alias and its address", "www.example.org. A", 0,
+			[]string{"www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1"},
+			Answered, true, 30},
+		{"a chain out of order", "www.example.org. A", 0,
+			[]string{"b.example.net. 300 IN A 192.0.2.1\na.example.net. 300 IN CNAME b.example.net.\n" +
+				"www.example.org. 30 IN CNAME a.example.net."}, Answered, true, 30},
+		{"the alias itself", "www.example.org. CNAME", 0, []string{"www.example.org. 30 IN CNAME a.example.net."},
+			Answered, true, 30},
 		{"ANY", "www.example.org. ANY", 0, []string{"www.example.org. 30 IN TXT \"x\""}, Answered, true, 30},
 		{"NODATA", "www.example.org. A", 0, []string{"", soa}, NoData, true, 60},
 		{"NODATA without SOA", "www.example.org. A", 0, nil, NoData, false, 0},
 		{"NODATA with the SOA of another tree", "www.example.com. A", 0, []string{"", soa}, NoData, false, 0},
-		{"NODATA of the last name", "www.example.com. AAAA", 0, []string{"www.example.com. 30 IN CNAME a.example.org.", soa}, NoData, true, 30},
-		{"NODATA under the root's SOA", "www.example.com. A", 0, []string{"", ". 86400 IN SOA a. b. 1 2 3 4 86400"}, NoData, true, 86400},
-		{"addresses of another name are no answer", "www.example.org. A", 0, []string{"xxx.example.org. 300 IN A 192.0.2.1", soa}, NoData, true, 60},
+		{"NODATA of the last name", "www.example.com. AAAA", 0,
+			[]string{"www.example.com. 30 IN CNAME a.example.org.", soa}, NoData, true, 30},
+		{"NODATA under the root's SOA", "www.example.com. A", 0, []string{"", ". 86400 IN SOA a. b. 1 2 3 4 86400"},
+			NoData, true, 86400},
+		{"addresses of another name are no answer", "www.example.org. A", 0,
+			[]string{"xxx.example.org. 300 IN A 192.0.2.1", soa}, NoData, true, 60},
 		{"NXDOMAIN", "www.example.org. A", dns.RcodeNameError, []string{"", soa}, NoName, true, 60},
-		{"a MINIMUM with the top bit set is 0", "www.example.org. A", dns.RcodeNameError, []string{"", "example.org. 900 IN SOA a. b. 1 2 3 4 2147483648"}, NoName, true, 0},
+		{"a MINIMUM with the top bit set is 0", "www.example.org. A", dns.RcodeNameError,
+			[]string{"", "example.org. 900 IN SOA a. b. 1 2 3 4 2147483648"}, NoName, true, 0},
 		{"NXDOMAIN without SOA", "www.example.org. A", dns.RcodeNameError, nil, NoName, false, 0},
-		{"NXDOMAIN of the last name", "www.example.com. A", dns.RcodeNameError, []string{"www.example.com. 7 IN CNAME a.example.org.", soa}, NoName, true, 7},
-		{"NXDOMAIN with an answer", "www.example.org. A", dns.RcodeNameError, []string{"www.example.org. 300 IN A 192.0.2.1", soa}, Unusable, false, 0},
-		{"a circle", "a.example.org. A", 0, []string{"a.example.org. 30 IN CNAME b.example.org.\nb.example.org. 30 IN CNAME a.example.org."}, Unusable, false, 0},
-		{"a referral", "www.example.org. A", 0, []string{"", "example.org. 300 IN NS ns.example.org."}, Referral, false, 0},
+		{"NXDOMAIN of the last name", "www.example.com. A", dns.RcodeNameError,
+			[]string{"www.example.com. 7 IN CNAME a.example.org.", soa}, NoName, true, 7},
+		{"NXDOMAIN with an answer", "www.example.org. A", dns.RcodeNameError,
+			[]string{"www.example.org. 300 IN A 192.0.2.1", soa}, Unusable, false, 0},
+		{"a circle", "a.example.org. A", 0,
+			[]string{"a.example.org. 30 IN CNAME b.example.org.\nb.example.org. 30 IN CNAME a.example.org."},
+			Unusable, false, 0},
+		{"a referral", "www.example.org. A", 0, []string{"", "example.org. 300 IN NS ns.example.org."},
+			Referral, false, 0},
 		{"SERVFAIL", "www.example.org. A", dns.RcodeServerFailure, []string{"", soa}, Failed, false, 0},
 	}
 	for _, tt := range tests {
@@ -78,7 +95,8 @@ func TestOutcome(t *testing.T) {
 				t.Fatal("refused")
 			}
 			if m.Outcome != tt.outcome || m.Timed != tt.timed || m.Timed && m.TTL != tt.ttl {
-				t.Errorf("outcome %d timed %v TTL %d, want %d %v %d", m.Outcome, m.Timed, m.TTL, tt.outcome, tt.timed, tt.ttl)
+				t.Errorf("outcome %d timed %v TTL %d, want %d %v %d", m.Outcome, m.Timed, m.TTL, tt.outcome, tt.timed,
+					tt.ttl)
 			}
 			if m.Ends[Additional] != len(packet) || m.Split {
 				t.Errorf("sections end at %v of %d, split %v", m.Ends, len(packet), m.Split)
@@ -89,13 +107,15 @@ func TestOutcome(t *testing.T) {
 
 func TestOPTOfMessage(t *testing.T) {
 	unpacked := new(dns.Msg)
-	if err := unpacked.Unpack(message(t, "www.example.org. A", 0, "www.example.org. 300 IN A 192.0.2.1", "", "a.example.org. 5 IN A 192.0.2.2")); err != nil {
+	if err := unpacked.Unpack(message(t, "www.example.org. A", 0, "www.example.org. 300 IN A 192.0.2.1", "",
+		"a.example.org. 5 IN A 192.0.2.2")); err != nil {
 		t.Fatal(err)
 	}
 	unpacked.SetEdns0(1232, true)
 	opt := unpacked.IsEdns0()
 	unpacked.Rcode = dns.RcodeBadCookie
-	opt.Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0011223344556677"}, &dns.EDNS0_EDE{InfoCode: 3, ExtraText: "old"}}
+	opt.Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0011223344556677"},
+		&dns.EDNS0_EDE{InfoCode: 3, ExtraText: "old"}}
 	for _, last := range []bool{true, false} {
 		if !last {
 			unpacked.Extra[0], unpacked.Extra[1] = unpacked.Extra[1], unpacked.Extra[0]
@@ -147,7 +167,8 @@ func TestMalformedMessages(t *testing.T) {
 		{"an address of three octets", func(b []byte) []byte {
 			return append(b[:33:33], 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 3, 1, 2, 3)
 		}},
-		{"an OPT in the answer section", func(b []byte) []byte { return append(b[:33:33], 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0) }},
+		{"an OPT in the answer section",
+			func(b []byte) []byte { return append(b[:33:33], 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0) }},
 	}
 	var m Message
 	if !m.Read(good) {
@@ -195,7 +216,8 @@ func TestIsReply(t *testing.T) {
 }
 
 func TestReadAllocatesNothing(t *testing.T) {
-	packet := message(t, "www.example.org. A", 0, "www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1", soa)
+	packet := message(t, "www.example.org. A", 0,
+		"www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1", soa)
 	question := []byte("\x03www\x07example\x03org\x00\x00\x01\x00\x01")
 	var m Message
 	if n := testing.AllocsPerRun(100, func() {
@@ -210,7 +232,9 @@ func TestReadAllocatesNothing(t *testing.T) {
 // A message that is taken means the same behind another header and the question in another case, and can be walked
 // without checks.
 func FuzzMessage(f *testing.F) {
-	f.Add(message(f, "www.example.org. A", 0, "www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1", soa, "x.example.org. 1 IN SRV 1 2 3 a.example.net."))
+	f.Add(message(f, "www.example.org. A", 0,
+		"www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1", soa,
+		"x.example.org. 1 IN SRV 1 2 3 a.example.net."))
 	f.Add(message(f, "1.example.org. MX", dns.RcodeNameError, "", soa))
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		var m Message

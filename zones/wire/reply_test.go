@@ -6,8 +6,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestNoOwner: a name that no compression pointer reaches has the place 0. Its records are left out, and nothing
-// follows it into the header.
+// TestNoOwner: a name that no compression pointer reaches has offset 0. Records with that owner are left out, and
+// nothing follows the offset into the header.
 func TestNoOwner(t *testing.T) {
 	packet, err := new(dns.Msg).SetQuestion("web.cluster.local.", dns.TypeA).Pack()
 	if err != nil {

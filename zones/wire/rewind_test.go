@@ -42,8 +42,8 @@ func unpacked(t testing.TB, r *Reply) *dns.Msg {
 	return m
 }
 
-// TestRewind takes back records, flags, the rcode and the reason, and what is written after it is as if nothing had
-// been.
+// TestRewind takes back records, flags, the rcode and the Extended DNS Error. What is written afterwards is the same as
+// without the detour.
 func TestRewind(t *testing.T) {
 	build := func(detour bool) []byte {
 		r, _ := started(t, "www.example.org.", 512)
@@ -67,7 +67,7 @@ func TestRewind(t *testing.T) {
 	}
 }
 
-// TestRework writes the answer to another name once more, for the one that was asked.
+// TestRework writes the answer to another name again, for the name that was asked for.
 func TestRework(t *testing.T) {
 	r, _ := started(t, "www.example.org.", 512)
 	m := r.Mark()
@@ -107,7 +107,7 @@ func TestRework(t *testing.T) {
 	}
 }
 
-// TestReworkCuts: what grows past the limit is cut behind the last record that fits.
+// TestReworkCuts: a reply that grows past its limit is cut behind the last record that fits.
 func TestReworkCuts(t *testing.T) {
 	r, _ := started(t, "www.example.org.", 200)
 	m := r.Mark()
@@ -125,11 +125,12 @@ func TestReworkCuts(t *testing.T) {
 	}
 }
 
-// FuzzSetTarget: names in the data of records are found or left alone, whatever the data is.
+// FuzzSetTarget: SetTarget finds names in any data, or leaves the data alone.
 func FuzzSetTarget(f *testing.F) {
 	f.Add(uint16(TypeSRV), []byte("\x00\x00\x00\x64\x00\x50\x01a\x00"))
 	f.Add(uint16(typeNAPTR), []byte("\x00\x01\x00\x02\x01s\x00\x00\x01a\x00"))
-	f.Add(uint16(TypeSOA), []byte("\x01a\x00\x01b\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01"))
+	f.Add(uint16(TypeSOA),
+		[]byte("\x01a\x00\x01b\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01"))
 	f.Fuzz(func(t *testing.T, typ uint16, data []byte) {
 		w := &Written{Type: Type(typ), Data: data}
 		w.SetTarget(func(name []byte) []byte {
