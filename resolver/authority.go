@@ -59,30 +59,48 @@ func newAuthority(o Kubernetes) (*authority, error) {
 		return nil, err
 	}
 	for _, name := range o.Zones {
-		wireName, err := wire.ParseName(name)
+		info, err := newZoneInfo(&o, name)
 		if err != nil {
 			return nil, err
 		}
-		z := zoneInfo{
-			name: string(wireName), reverse: zones.IsArpa(wireName), index: o.Index, version: specVersion, pods: o.Pods,
-			svc: labelsSvc + string(wireName), ns: labelsNS + string(wireName),
-		}
-		if slices.Contains(o.MultiCluster, name) {
-			// Pods have no names in a clusterset.
-			z.version, z.index, z.pods = multiVersion, o.MultiIndex, zones.PodsDisabled
-			if z.index == nil {
-				z.index = zones.NewIndex() // never synced: names below svc get SERVFAIL, not NXDOMAIN
-			}
-		}
-		a.infos = append(a.infos, z)
+		a.infos = append(a.infos, info)
 	}
-	first := slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse && z.index == o.Index })
+	if err := a.link(o.Index, o.Zones); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// newZoneInfo is the zone called name, one of o.Zones, without what depends on the other zones.
+func newZoneInfo(o *Kubernetes, name string) (zoneInfo, error) {
+	zone, err := wire.ParseName(name)
+	if err != nil {
+		return zoneInfo{}, err
+	}
+	z := zoneInfo{
+		name: string(zone), reverse: zones.IsArpa(zone), index: o.Index, version: specVersion, pods: o.Pods,
+		svc: labelsSvc + string(zone), ns: labelsNS + string(zone),
+	}
+	if slices.Contains(o.MultiCluster, name) {
+		// Pods have no names in a clusterset.
+		z.version, z.index, z.pods = multiVersion, o.MultiIndex, zones.PodsDisabled
+		if z.index == nil {
+			z.index = zones.NewIndex() // never synced: names below svc get SERVFAIL, not NXDOMAIN
+		}
+	}
+	return z, nil
+}
+
+// link chooses the zone that PTR records and the names of this server point into: the first one of the cluster, or else
+// the first one of a clusterset. index is the cluster's.
+func (a *authority) link(index *zones.Index, names []string) error {
+	first := slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse && z.index == index })
 	if first < 0 {
 		first = slices.IndexFunc(a.infos, func(z zoneInfo) bool { return !z.reverse })
 	}
 	if first < 0 {
-		return nil, fmt.Errorf("kubernetes: %s: one zone must not be a reverse zone, for PTR records to point into",
-			strings.Join(o.Zones, " "))
+		return fmt.Errorf("%s: one zone must not be a reverse zone, for PTR records to point into",
+			strings.Join(names, " "))
 	}
 	a.svc, a.index = a.infos[first].svc, a.infos[first].index
 	for i := range a.infos {
@@ -95,7 +113,7 @@ func newAuthority(o Kubernetes) (*authority, error) {
 			z.ns = labelsNS + strings.TrimPrefix(a.svc, labelsSvc)
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // IsReverse reports whether the zone called name is one of reverse names (RFC 1035 section 3.5, RFC 3596 section 2.5).

@@ -118,9 +118,6 @@ func (r *Reply) ExplainName(name []byte) {
 // ExplainMore appends words to the text of the Extended DNS Error.
 func (r *Reply) ExplainMore(words string) { r.textLen += copy(r.text[r.textLen:], words) }
 
-// Explanation is the text of the Extended DNS Error.
-func (r *Reply) Explanation() []byte { return r.text[:r.textLen] }
-
 // reserve reports whether size more octets fit; if not, the section ends here. Truncation is decided here: a cut answer
 // or authority section sets TC, a cut additional section does not (RFC 2181 section 9).
 func (r *Reply) reserve(size int) bool {
