@@ -13,6 +13,7 @@ import (
 //   - its compiled form in block, made by newPolicies, newLocal or newUpstream; with obtain if it outlives a reload;
 //   - what it decides for a zone, in scope and (*block).scope;
 //   - its line in (*block).steps, its Source with its String if it answers, its texts in ede.go;
+//   - if it also sees the answer, its after method (see wrapper), with its state in wrapped;
 //   - what it keeps in Request for Resume, copied by (*Request).Take;
 //   - its counters in counts.go.
 
