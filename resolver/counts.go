@@ -16,7 +16,7 @@ type BlockCounts struct {
 	Hosts      *HostsCounts // nil without hosts
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
-	Translated *uint64      // questions that dns64 has answered with A records; nil without it
+	Translated *uint64      // questions for which dns64 asked for A records; nil without it
 	Forwards   []ForwardCounts
 }
 
