@@ -72,7 +72,8 @@ func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request)
 	}
 	policy := cachePolicy{}
 	if c != nil {
-		if hit = c.look(r, &r.question); hit != nil && r.fallback == nil {
+		hit = c.look(r, &r.question)
+		if hit != nil && (r.fallback == nil || hit.kind != upstreamFailure) {
 			return nil, hit
 		}
 		policy = r.question.scope.caching

@@ -59,16 +59,16 @@ type result struct {
 	rcode         wire.Rcode
 	info          wire.InfoCode
 	words         string   // text of an Extended DNS Error with that code; "" for none
-	soa           soa      // of the zone that denies the records; zero for none
 	message       *message // from an upstream; nil for none
 	aging         aging    // how the message's TTLs change
+	soa           soa      // of the zone that denies the records; zero for none
 }
 
 // soa is what the SOA record of a cluster zone says.
 type soa struct {
-	labels        int // of the zone's name, the end of the question's name
 	serial        uint32
 	ttl, negative uint32 // TTL and MINIMUM, in seconds
+	labels        uint8  // of the zone's name, the end of the question's name
 	exists        bool   // false in the zero value
 }
 
@@ -114,7 +114,8 @@ func (r *Request) finish(q *question, res *result) {
 
 // write adds the SOA record to the reply's current section.
 func (s *soa) write(reply *wire.Reply, q *question) {
-	zone := q.name.Suffix(q.name.Labels() - s.labels)
+	labels := int(s.labels)
+	zone := q.name.Suffix(q.name.Labels() - labels)
 	numbers := [5]uint32{s.serial, soaRefresh, soaRetry, soaExpire, s.negative}
-	reply.AddSOA(q.apex(reply, s.labels), zone, s.ttl, labelsNS, labelsMaster, numbers)
+	reply.AddSOA(q.apex(reply, labels), zone, s.ttl, labelsNS, labelsMaster, numbers)
 }

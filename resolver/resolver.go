@@ -159,7 +159,7 @@ func (r *Resolver) conclude(ctx context.Context, request *Request, res result) (
 			q.scope = r.scopes.of(q.name)
 		default:
 			request.finish(q, &res)
-			if !request.unwrap(res) {
+			if len(request.wrapped) == 0 || !request.unwrap(res) {
 				return request.Reply.Finish(), Send
 			}
 		}

@@ -97,8 +97,12 @@ func (r *Reply) addCompressed(w *Written) bool {
 	if end != 0 {
 		name = append(name, 0xc0|byte(end>>8), byte(end))
 	}
+	start := len(r.buf)
 	if !r.AddRaw(name, w.Type, w.Class, w.TTL, w.Data) {
 		return false
+	}
+	if len(head) > 1 {
+		r.remember(start)
 	}
 	if before, names, _ := w.Type.shape(); names > 0 {
 		r.remember(len(r.buf) - len(w.Data) + before)

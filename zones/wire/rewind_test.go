@@ -107,6 +107,25 @@ func TestRework(t *testing.T) {
 	}
 }
 
+// TestReworkCompresses: owners that are another name than the question's are written once.
+func TestReworkCompresses(t *testing.T) {
+	r, _ := started(t, "www.example.org.", 512)
+	m := r.Mark()
+	placed := wireName(t, "web.prod.svc.cluster.local")
+	owner := r.PlaceName(placed)
+	for i := range 10 {
+		r.AddRecord(owner, TypeA, 60, string([]byte{192, 0, 2, byte(i)}))
+	}
+	r.Rework(m, len(placed), nil, func(*Written) {})
+	question := HeaderSize + len("\x03www\x07example\x03org\x00") + 4
+	if want := question + len(placed) + 10 + 4 + 9*(2+10+4); r.Len() != want {
+		t.Errorf("%d octets, want %d", r.Len(), want)
+	}
+	if m := unpacked(t, r); len(m.Answer) != 10 || m.Answer[9].Header().Name != "web.prod.svc.cluster.local." {
+		t.Errorf("%v", m)
+	}
+}
+
 // TestReworkCuts: a reply that grows past its limit is cut behind the last record that fits.
 func TestReworkCuts(t *testing.T) {
 	r, _ := started(t, "www.example.org.", 200)
