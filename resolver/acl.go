@@ -12,8 +12,8 @@ import (
 
 // acls decides which clients may ask what (directive acl), for one server block.
 type acls struct {
-	lists   []acl
-	allowed atomic.Uint64
+	lists   []*acl         // in the order of the file
+	allowed *atomic.Uint64 // questions that no rule has kept from a client
 }
 
 // acl is one directive.
@@ -33,23 +33,17 @@ type aclRules struct {
 	counts *aclZone
 }
 
-func newACLs(options []ACL) (*acls, error) {
-	a := &acls{}
-	for _, o := range options {
-		list := acl{names: o.Zones, rules: o.Rules, zone: make([]aclZone, len(o.Zones))}
-		var err error
-		if list.zones, err = zones.NewSet(o.Zones); err != nil {
-			return nil, fmt.Errorf("acl: %w", err)
-		}
-		a.lists = append(a.lists, list)
+func newACL(o *ACL) (*acl, error) {
+	set, err := zones.NewSet(o.Zones)
+	if err != nil {
+		return nil, fmt.Errorf("acl: %w", err)
 	}
-	return a, nil
+	return &acl{zones: set, names: o.Zones, rules: o.Rules, zone: make([]aclZone, len(o.Zones))}, nil
 }
 
 // rules are those for names in zone, in the order of the file.
 func (a *acls) rules(zone *wire.QName) (all []*aclRules) {
-	for i := range a.lists {
-		list := &a.lists[i]
+	for _, list := range a.lists {
 		if at, _, ok := list.zones.Match(zone); ok {
 			all = append(all, &aclRules{list.rules, &list.zone[at]})
 		}

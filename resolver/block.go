@@ -1,9 +1,11 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -103,9 +105,21 @@ func (r *Resolver) newPolicies(b *block, server string) (err error) {
 		})
 	}
 	if err == nil && len(o.ACLs) > 0 {
-		b.acls, err = obtain(r, "acl", []any{o.ACLs, server, o.Zones}, func() (*acls, error) {
-			return newACLs(o.ACLs)
-		})
+		err = r.newACLs(b, server)
+	}
+	return err
+}
+
+// newACLs compiles each acl as a part of its own: one that changes leaves the counters of the others alone.
+func (r *Resolver) newACLs(b *block, server string) (err error) {
+	b.acls = &acls{}
+	b.acls.allowed, err = obtain(r, "acl", []any{server, b.options.Zones}, func() (*atomic.Uint64, error) {
+		return new(atomic.Uint64), nil
+	})
+	for i := range b.options.ACLs {
+		o := &b.options.ACLs[i]
+		list, failed := obtain(r, "acl", []any{o, server, b.options.Zones}, func() (*acl, error) { return newACL(o) })
+		b.acls.lists, err = append(b.acls.lists, list), cmp.Or(err, failed)
 	}
 	return err
 }

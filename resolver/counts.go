@@ -50,9 +50,13 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		c := b.cache.count()
 		counts.Cache = &c
 	}
-	if b.acls != nil && first(b.acls) {
-		c := b.acls.count()
-		counts.ACL = &c
+	if b.acls != nil && first(b.acls.allowed) {
+		counts.ACL = &ACLCounts{Allowed: b.acls.allowed.Load()}
+		for _, list := range b.acls.lists {
+			if first(list) {
+				counts.ACL.Zones = append(counts.ACL.Zones, list.count()...)
+			}
+		}
 	}
 	if b.dns64 != nil && first(b.dns64) {
 		n := b.dns64.translated.Load()
@@ -78,18 +82,15 @@ type ACLZoneCounts struct {
 	Blocked, Filtered, Dropped uint64
 }
 
-func (a *acls) count() ACLCounts {
-	counts := ACLCounts{Allowed: a.allowed.Load()}
-	for i := range a.lists {
-		for j, zone := range a.lists[i].names {
-			n := &a.lists[i].zone[j]
-			c := ACLZoneCounts{zone, n[ACLBlock].Load(), n[ACLFilter].Load(), n[ACLDrop].Load()}
-			if c.Blocked+c.Filtered+c.Dropped > 0 {
-				counts.Zones = append(counts.Zones, c)
-			}
+func (a *acl) count() (all []ACLZoneCounts) {
+	for i, zone := range a.names {
+		n := &a.zone[i]
+		c := ACLZoneCounts{zone, n[ACLBlock].Load(), n[ACLFilter].Load(), n[ACLDrop].Load()}
+		if c.Blocked+c.Filtered+c.Dropped > 0 {
+			all = append(all, c)
 		}
 	}
-	return counts
+	return all
 }
 
 // HostsCounts are the state of hosts, for coredns_hosts_* metrics.

@@ -3,6 +3,7 @@ package resolver
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -101,5 +102,25 @@ func TestPartsEnd(t *testing.T) {
 	})
 	if len(parts.all) != 0 {
 		t.Errorf("%d parts are left", len(parts.all))
+	}
+}
+
+// TestReloadKeepsOtherACLs: an acl that changes begins to count anew, the others of its block go on.
+func TestReloadKeepsOtherACLs(t *testing.T) {
+	block := func(action ACLAction) Block {
+		return Block{Zones: []string{"."}, Bufsize: 1232, ACLs: []ACL{
+			{Zones: []string{"a.test."}, Rules: []ACLRule{{Action: ACLBlock}}},
+			{Zones: []string{"b.test."}, Rules: []ACLRule{{Action: action}}},
+		}}
+	}
+	var parts Parts
+	before := running(t, &parts, block(ACLBlock))
+	respond(t, before, "x.a.test. A")
+	respond(t, before, "x.b.test. A")
+	respond(t, before, "x.test. A")
+	counts := *Counts([]*Resolver{running(t, &parts, block(ACLFilter))})[0][0].ACL
+	want := ACLCounts{Allowed: 1, Zones: []ACLZoneCounts{{Zone: "a.test.", Blocked: 1}}}
+	if !reflect.DeepEqual(counts, want) {
+		t.Errorf("got %+v, want %+v", counts, want)
 	}
 }

@@ -108,11 +108,12 @@ const (
 	FromCache
 	FromForward
 	FromACL
+	FromRewrite
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
 func (s Source) String() string {
-	return [...]string{"", "hosts", "kubernetes", "cache", "forward", "acl"}[s]
+	return [...]string{"", "hosts", "kubernetes", "cache", "forward", "acl", "rewrite"}[s]
 }
 
 // Result tells the caller of Answer or Resume what to do next.

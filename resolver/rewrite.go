@@ -78,7 +78,7 @@ func (rw *rewrites) change(r *Request, q *question) result {
 		}
 		var err error
 		if to, err = wire.ParseName(text); err != nil {
-			return failure(None, wire.ServerFailure, wire.Other, edeRewriteQuestion)
+			return failure(FromRewrite, wire.ServerFailure, wire.Other, edeRewriteQuestion)
 		}
 		done = append(done, undo{rule, string(r.text), text})
 		r.text = append(r.text[:0], text...)
@@ -149,7 +149,7 @@ func (rw *rewrites) after(r *Request, w *wrapped, _ result) (again bool) {
 	})
 	if invalid != nil {
 		r.Reply.Rewind(w.mark)
-		r.Reply.Rcode = wire.ServerFailure
+		r.Reply.Rcode, r.Source = wire.ServerFailure, FromRewrite
 		r.Reply.Explain(wire.Other, edeRewriteAnswer)
 	}
 	return false

@@ -18,6 +18,9 @@ func (b *blockReader) acl(a *args) {
 		acl.Rules = append(acl.Rules, o.aclRule())
 		return true
 	})
+	if a.err == nil && len(acl.Rules) == 0 {
+		a.warnf("has no rule and keeps nothing from anybody: rules such as \"block net 10.0.0.0/8\" stand in its block")
+	}
 	b.Steps.ACLs = append(b.Steps.ACLs, acl)
 }
 

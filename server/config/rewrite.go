@@ -86,6 +86,9 @@ func (a *args) rewriteField() {
 	}
 }
 
+// endsBeforeDot finds patterns that want a letter or digit at the end of a name.
+var endsBeforeDot = regexp.MustCompile(`[A-Za-z0-9]\$$`)
+
 // wantTo is what is missing behind FROM or a PATTERN.
 const wantTo = "TO, the name in its place"
 
@@ -116,6 +119,9 @@ func (a *args) rewriteName(r *resolver.Rewrite) {
 	if r.Match == resolver.MatchRegexp {
 		re := a.pattern()
 		r.From, r.To = patternText(re), a.replacement(re)
+		if endsBeforeDot.MatchString(r.From) {
+			a.warnf("%q never matches: a name ends in a dot, so the pattern ends in \\.$", r.From)
+		}
 		return
 	}
 	r.From = dns.CanonicalName(a.word("FROM TO, such as a.example b.example"))
