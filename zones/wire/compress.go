@@ -28,6 +28,9 @@ func (r *Reply) Suffix(owner Offset, skip int) Offset {
 	for range skip {
 		at = r.followPointers(at + 1 + int(r.buf[at]))
 	}
+	if at > maxPointer {
+		return 0
+	}
 	return Offset(at)
 }
 
@@ -72,6 +75,9 @@ func (r *Reply) compress(name []byte) (head []byte, end Offset) {
 				break
 			}
 			shared++
+		}
+		for shared > 0 && offsets[have-shared] > maxPointer {
+			shared-- // no compression pointer reaches it
 		}
 		if shared > 0 && int(starts[labels-shared]) < len(head) {
 			head, end = name[:starts[labels-shared]], Offset(offsets[have-shared])

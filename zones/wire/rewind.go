@@ -73,6 +73,21 @@ func each(message []byte, m Mark, placed int, counts [3]uint16, visit func(*Writ
 	}
 }
 
+// Has reports whether a record of type t was written to section since m. It allocates nothing.
+func (r *Reply) Has(m Mark, section int, t Type) bool {
+	at := m.size
+	for s, count := range r.counts {
+		for range count - m.counts[s] {
+			var record Record
+			at, _ = record.Read(r.buf, at)
+			if s == section && record.Type == t {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Rework writes the records since m again, each after change has changed it; change may replace owner and data by other
 // memory. A name of placed octets that PlaceName has written at m is removed. Flags, rcode and Extended DNS Error stay.
 // scratch is memory for a copy of the message; Rework returns it, grown if it was too small.

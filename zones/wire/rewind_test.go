@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -159,4 +161,39 @@ func FuzzSetTarget(f *testing.F) {
 			return []byte{0}
 		})
 	})
+}
+
+// TestReworkBeyondPointers: a name that comes to lie where no compression pointer reaches is written in full again. The
+// padding moves the names across the limit octet by octet.
+func TestReworkBeyondPointers(t *testing.T) {
+	for pad := range 40 {
+		r, _ := started(t, "x.example.org.", MaxMessage)
+		m := r.Mark()
+		placed := wireName(t, "_http._tcp.svc.prod.svc.cluster.local")
+		owner := r.PlaceName(placed)
+		r.AddText(owner, 5, strings.Repeat("x", pad))
+		pod := func(i int) string { return fmt.Sprintf("pod-%d.svc.prod.svc.cluster.local", i) }
+		var at [500]Offset
+		for i := range at {
+			at[i], _ = r.AddName(owner, TypeSRV, 5, []byte{0, 0, 0, 1, 0, 80}, string(wireName(t, pod(i))))
+		}
+		r.Begin(Additional)
+		for i := range 100 {
+			r.AddRecord(at[i], TypeA, 5, "\x01\x02\x03\x04")
+		}
+		r.Rework(m, len(placed), nil, func(w *Written) {
+			if w.Section == Answer {
+				w.Owner = wireName(t, "x.example.org")
+			}
+		})
+		got := new(dns.Msg)
+		if err := got.Unpack(r.Finish()); err != nil || len(got.Answer) != 501 || len(got.Extra) != 100 {
+			t.Fatalf("padding of %d: %v, %d and %d records", pad, err, len(got.Answer), len(got.Extra))
+		}
+		for i, record := range got.Extra {
+			if record.Header().Name != pod(i)+"." {
+				t.Fatalf("padding of %d: %s, want %s", pad, record.Header().Name, pod(i))
+			}
+		}
+	}
 }
