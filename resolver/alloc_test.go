@@ -123,6 +123,29 @@ func TestHitsAllocateNothing(t *testing.T) {
 	}
 }
 
+// TestWrappersAllocateNothing: what acl allows, dns64 finds well and no rule of rewrite names allocates nothing either.
+func TestWrappersAllocateNothing(t *testing.T) {
+	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
+		ACLs:     []ACL{{Zones: []string{"."}, Rules: []ACLRule{{Action: ACLBlock, Types: []uint16{dns.TypeMX}}}}},
+		Rewrites: []Rewrite{{Match: MatchSuffix, From: ".example.net.", To: ".example.org.", Auto: true}},
+		DNS64:    &DNS64{Prefix: netip.MustParsePrefix("64:ff9b::/96"), AllowIPv4: true},
+		Hosts:    &Hosts{Zones: []string{"."}, Inline: []string{"2001:db8::1 www.example.org"}, TTL: time.Hour},
+	})
+	packet, buf := pack(t, "www.example.org.", dns.TypeAAAA), make([]byte, 4096)
+	request := &Request{Now: time.Now()}
+	var reply []byte
+	if n := testing.AllocsPerRun(1000, func() { reply, _ = r.Answer(request, packet, buf) }); n != 0 {
+		t.Errorf("%v allocations a query", n)
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(reply); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(m.Answer); got != "www.example.org. 3600 IN AAAA 2001:db8::1\n" {
+		t.Error(got)
+	}
+}
+
 // BenchmarkAnswer measures a hit from packet to packet, without the sockets.
 func BenchmarkAnswer(b *testing.B) {
 	r := sample(b)

@@ -41,7 +41,12 @@ func (b *block) steps(ctx context.Context, r *Request, q *question) result {
 	switch {
 	case r.Query.Class != wire.ClassIN:
 		return r.refuse(wire.Other, edeClass)
-	case q.qtype == wire.TypeAXFR || q.qtype == wire.TypeIXFR:
+	case q.qtype == wire.TypeAXFR || q.qtype == wire.TypeIXFR: // of the zone itself: its name is not rewritten
+		if b.acls != nil {
+			if res := b.acls.check(r, q); res.outcome != pass {
+				return res
+			}
+		}
 		return b.transfer(r, q)
 	case b.loop != nil && b.loop.caught(q):
 		return loopAnswer
@@ -136,6 +141,7 @@ func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
 		if err != nil {
 			return err
 		}
+		b.hosts.load() // a reload reads what has changed, also where reload 0 keeps run from looking
 	}
 	for _, k := range o.Kubernetes {
 		a, err := newAuthority(k)
@@ -154,12 +160,14 @@ func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
 // newUpstream compiles the forwarders, the cache of their answers, and loop detection.
 func (r *Resolver) newUpstream(b *block, server string, log *slog.Logger) error {
 	o := b.options
+	var keys []string // of the forwarders: what stands on one of them does not outlive it
 	for _, options := range o.Forwards {
 		f, err := r.newForward(options, log)
 		if err != nil {
 			return err
 		}
 		b.forwarders = append(b.forwarders, f)
+		keys = append(keys, r.used[len(r.used)-1].key)
 	}
 	var err error
 	if o.Cache != nil {
@@ -167,12 +175,12 @@ func (r *Resolver) newUpstream(b *block, server string, log *slog.Logger) error 
 		if len(options.Zones) == 0 {
 			options.Zones = o.Zones
 		}
-		b.cache, err = obtain(r, "cache", []any{options, o.Forwards, server, o.Zones}, func() (*cache, error) {
+		b.cache, err = obtain(r, "cache", []any{options, keys, server, o.Zones}, func() (*cache, error) {
 			return newCache(options, b.forwarders)
 		})
 	}
 	if err == nil && o.Loop {
-		b.loop, err = obtain(r, "loop", []any{o.Zones[0], o.Forwards}, func() (*loop, error) {
+		b.loop, err = obtain(r, "loop", []any{o.Zones[0], keys}, func() (*loop, error) {
 			return newLoop(o.Zones[0], b.forwarders, log)
 		})
 	}

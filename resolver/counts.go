@@ -183,7 +183,7 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 	c := &u.counts
 	sum := UpstreamCounts{
 		To: u.address.String(), ChecksFailed: c.checksFailed.Load(), Failed: c.queriesFailed.Load(),
-		Mismatches: c.mismatches.Load(), Down: u.down(maxFails), Looping: u.looping.Load(),
+		Mismatches: c.mismatches.Load(), Down: u.down(maxFails), Looping: u.loops.Load() > 0,
 	}
 	names := [countedRcodes]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "OTHER"}
 	c.mu.Lock()

@@ -26,32 +26,23 @@ func (d *dns64) wrap(r *Request, q *question) {
 }
 
 // after asks for A records if the answer has no AAAA records, and synthesizes from that second answer. A name that does
-// not exist has no A records either (RFC 6147 section 5.1.2), and if no upstream answered, asking for A would only fail
-// again.
+// not exist has no A records either (RFC 6147 section 5.1.2), a cut answer may have AAAA records, and if no upstream
+// answered, asking for A would only fail again.
 func (d *dns64) after(r *Request, w *wrapped, res result) (again bool) {
 	switch {
 	case w.again:
 		d.synthesize(r, w)
 		d.translated.Add(1)
 		return false
-	case r.Reply.Rcode == wire.NameError, res.message != nil && res.message.packet == nil:
+	case r.Reply.Truncated(), r.Reply.Rcode == wire.NameError, res.message != nil && res.message.packet == nil:
 		return false
-	case !d.options.TranslateAll && hasAAAA(&r.Reply, w):
+	case !d.options.TranslateAll && r.Reply.Has(w.mark, wire.Answer, wire.TypeAAAA):
 		return false
 	}
 	w.again, w.ttl = true, negativeTTL(&r.Reply, w)
 	q := r.repeat(w)
 	q.qtype = wire.TypeA
 	return true
-}
-
-// hasAAAA reports whether the answer section has AAAA records.
-func hasAAAA(reply *wire.Reply, w *wrapped) (found bool) {
-	reply.Each(w.mark, 0, func(record *wire.Written) bool {
-		found = record.Type == wire.TypeAAAA && record.Section == wire.Answer
-		return !found
-	})
-	return found
 }
 
 // negativeTTL is how long there will be no AAAA records, according to the SOA in the answer.
@@ -71,7 +62,7 @@ func negativeTTL(reply *wire.Reply, w *wrapped) uint32 {
 // record, which AA is about, is synthesized.
 func (d *dns64) synthesize(r *Request, w *wrapped) {
 	clear, first := uint16(wire.FlagAD), w.asked.before == 0
-	r.message = r.Reply.Rework(w.mark, 0, r.message, func(record *wire.Written) {
+	r.rework(w, func(record *wire.Written) {
 		if record.Type != wire.TypeA || record.Section != wire.Answer {
 			first = false
 			return

@@ -92,3 +92,22 @@ func TestVerifyCountsAMissOnce(t *testing.T) {
 		t.Errorf("%+v", counts)
 	}
 }
+
+// TestVerifyOneAfterTheOther: what one flight has verified, those that waited behind it take from the cache.
+func TestVerifyOneAfterTheOther(t *testing.T) {
+	up := serve(t, answering("192.0.2.1"))
+	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
+		Cache:    &Cache{ServeStale: time.Hour, StaleVerify: true},
+		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}})
+	old := asking(t, "www.example.org. A", time.Now().Add(-20*time.Minute))
+	b, q := r.blocks[0], old.whole()
+	b.cache.add(newQuery(old, q), everything, upstreamReply(t, "www.example.org. A", "NOERROR",
+		"www.example.org. 60 IN A 192.0.2.2"), old.Now)
+	for _, request := range waiting(t, r, 50, "www.example.org. A") {
+		r.Resume(t.Context(), request)
+		expect(t, said(finished(t, request)), "NOERROR 192.0.2.1")
+	}
+	if n := up.udp.Load(); n != 1 {
+		t.Errorf("%d upstream queries for 50 equal questions", n)
+	}
+}

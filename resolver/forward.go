@@ -262,7 +262,7 @@ func (f *forwarder) order() []*upstream {
 		first = int(f.turn.Add(1)-1) % len(f.upstreams)
 	}
 	for i := range f.upstreams {
-		if u := f.upstreams[(first+i)%len(f.upstreams)]; !u.looping.Load() {
+		if u := f.upstreams[(first+i)%len(f.upstreams)]; u.loops.Load() == 0 {
 			order = append(order, u)
 		}
 	}

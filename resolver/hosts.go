@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,9 +31,9 @@ type hosts struct {
 	table        atomic.Pointer[hostTable]
 	reloaded     atomic.Pointer[time.Time] // modification time of the file in the table
 
-	// For run alone, after newHosts.
-	last  fs.FileInfo // of the file that was read last; nil before
-	fault string      // why the file cannot be read; "" if it can
+	loading sync.Mutex  // guards what follows
+	last    fs.FileInfo // of the file that was read last; nil before
+	fault   string      // why the file cannot be read; "" if it can
 }
 
 // hostTable is what the lines say. Names are in wire form and lower case.
@@ -84,6 +85,8 @@ func (h *hosts) load() {
 	if h.options.File == "" {
 		return
 	}
+	h.loading.Lock()
+	defer h.loading.Unlock()
 	err := h.read()
 	fault := ""
 	if err != nil {

@@ -39,6 +39,20 @@ type probe struct {
 	below    string // the parent of the random names, in wire form
 	name     atomic.Pointer[string]
 	back     atomic.Bool
+	found    atomic.Bool // the upstream leads here; counted in its loops
+}
+
+// mark says whether the probe has found a loop, and reports whether that is news.
+func (p *probe) mark(found bool) (changed bool) {
+	if p.found.Swap(found) == found {
+		return false
+	}
+	if found {
+		p.upstream.loops.Add(1)
+	} else {
+		p.upstream.loops.Add(-1)
+	}
+	return true
 }
 
 // newLoop probes the upstreams of a block's forwarders with names below zone, or below the zone that is forwarded if
@@ -79,11 +93,12 @@ func (l *loop) caught(q *question) bool {
 // loopAnswer is the answer to a probe that came back: it must not go round again.
 var loopAnswer = failure(None, wire.ServerFailure, wire.Other, edeLoopProbe)
 
-// run probes until ctx ends. Then it forgets the loops that it found: nobody would notice the end of them.
+// run probes until ctx ends. Then it forgets the loops that it found: nobody would notice the end of them. What the
+// loop of another block has found of the same upstream stays.
 func (l *loop) run(ctx context.Context) {
 	defer func() {
 		for _, p := range l.probes {
-			p.upstream.looping.Store(false)
+			p.mark(false)
 		}
 	}()
 	begin := time.Now()
@@ -103,7 +118,7 @@ func (l *loop) run(ctx context.Context) {
 
 func (l *loop) looping() bool {
 	for _, p := range l.probes {
-		if p.upstream.looping.Load() {
+		if p.found.Load() {
 			return true
 		}
 	}
@@ -120,14 +135,15 @@ func (l *loop) round(ctx context.Context) {
 		if ctx.Err() != nil {
 			return // a probe that was cut short tells nothing
 		}
-		switch was, is := p.upstream.looping.Swap(p.back.Load()), p.back.Load(); {
-		case is && !was:
+		switch back := p.back.Load(); {
+		case !p.mark(back):
+		case back:
 			l.log.Error("loop: what is forwarded to this upstream comes back to this server, so it is not asked "+
 				"any more. Forward to another server, or take this server out of the upstream's own configuration; "+
 				"if the upstream is from /etc/resolv.conf, give the pod or kubelet (resolvConf) a file without a "+
 				"local address",
 				"upstream", p.upstream.address)
-		case was && !is:
+		default:
 			l.log.Info("loop: the forwarding loop is gone; the upstream is asked again", "upstream", p.upstream.address)
 		}
 	}

@@ -187,3 +187,24 @@ func TestLoopRuns(t *testing.T) {
 		t.Error("an upstream is shunned though nobody looks whether it still leads here")
 	}
 }
+
+// TestLoopsShareUpstreams: the loop of a block that goes forgets what it has found, not what another has found of the
+// same upstream.
+func TestLoopsShareUpstreams(t *testing.T) {
+	f := forwarding(t, Forward{}, serve(t, answering("192.0.2.1")))
+	var both [2]*loop
+	for i, zone := range []string{"a.", "b."} {
+		both[i] = must(newLoop(zone, []*forwarder{f}, slog.New(slog.DiscardHandler)))
+		both[i].probes[0].mark(true)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	both[0].run(ended)
+	if !f.count().Upstreams[0].Looping || both[0].looping() || !both[1].looping() {
+		t.Error("the loop that one block has found is forgotten when another block goes")
+	}
+	both[1].run(ended)
+	if f.count().Upstreams[0].Looping {
+		t.Error("the upstream is not asked again")
+	}
+}

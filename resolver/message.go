@@ -169,10 +169,13 @@ func (m *message) write(r *Request, q *question, a aging) {
 		r.rotation++
 		rotation = int(r.rotation % uint32(m.addressRun.count))
 	}
-	if q.owner == wire.AtQName && r.Reply.Fits(m.ends[m.needed()]-m.start) {
+	switch {
+	case q.owner == wire.AtQName && r.Reply.Fits(m.ends[m.needed()]-m.start):
 		m.copy(&r.Reply, a, rotation)
-	} else {
-		m.unpack(&r.Reply, q, a, rotation)
+	case r.links == 0: // the question has another name, or the answer is too large
+		m.unpack(&r.Reply, q, a, rotation, wire.Additional)
+	default:
+		m.unpack(&r.Reply, q, a, rotation, m.needed())
 	}
 }
 
@@ -213,20 +216,21 @@ func (m *message) address(i, rotation int) []byte {
 	return m.packet[at : at+m.addressRun.size]
 }
 
-// unpack adds the answers, and the authority section of a denial, record by record with names in full, until the reply
-// is full. It is for messages that do not fit as they are, and for those that answer the end of a chain of aliases,
-// whose compression pointers point into another question.
-func (m *message) unpack(reply *wire.Reply, q *question, a aging, rotation int) {
+// unpack adds the sections up to last record by record, with names in full, until the reply is full. Of the sections
+// that only help it adds what fits (RFC 2181 section 9). It is for messages that do not fit as they are, and for those that
+// answer a rewritten question or the end of a chain of aliases, whose compression pointers point into another question.
+func (m *message) unpack(reply *wire.Reply, q *question, a aging, rotation, last int) {
 	var owner [wire.MaxName + 1]byte
 	var scratch [1024]byte
-	at := m.start
-	records := int(m.counts[wire.Answer])
-	if m.outcome != wire.Answered {
-		records += int(m.counts[wire.Authority])
-	}
-	for i := range records {
-		if i == int(m.counts[wire.Answer]) {
-			reply.Begin(wire.Authority)
+	at, end, section := m.start, int(m.counts[wire.Answer]), wire.Answer
+	for i := 0; ; i++ {
+		for i == end && section < last {
+			section++
+			end += int(m.counts[section])
+			reply.Begin(section)
+		}
+		if i == end {
+			return
 		}
 		size, _, _ := wire.UnpackName(&owner, m.packet, at)
 		name := owner[:size]
@@ -239,7 +243,8 @@ func (m *message) unpack(reply *wire.Reply, q *question, a aging, rotation int) 
 		if rotation > 0 && m.addressRun.has(i) {
 			data = m.address(i, rotation)
 		}
-		if !reply.AddRaw(name, record.Type, record.Class, a.apply(record.TTL), data) {
+		if section > m.needed() && !reply.Fits(len(name)+10+len(data)) ||
+			!reply.AddRaw(name, record.Type, record.Class, a.apply(record.TTL), data) {
 			return
 		}
 	}

@@ -162,6 +162,7 @@ func TestMessageAtTheEndOfAnAlias(t *testing.T) {
 	at, _ := r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
 	var name wire.QName
 	name.Set(target)
+	r.links = 1
 	for _, owner := range []wire.Offset{at, 0} { // 0: no pointer reaches it
 		start(r)
 		r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
@@ -188,6 +189,7 @@ func TestDenialAtTheEndOfAnAlias(t *testing.T) {
 	target, _ := wire.ParseName("www.example.org.")
 	name.Set(target)
 	at, _ := r.Reply.AddName(wire.AtQName, wire.TypeCNAME, 5, nil, string(target))
+	r.links = 1
 	m.write(r, &question{name: &name, owner: at}, unchangedTTLs)
 	got := finished(t, r)
 	if got.Rcode != dns.RcodeNameError || len(got.Answer) != 1 ||

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -36,7 +37,8 @@ func obtain[V any](r *Resolver, kind string, options any, create func() (V, erro
 	if err != nil {
 		return none, fmt.Errorf("%s: %w", kind, err)
 	}
-	key := kind + " " + string(text)
+	sum := sha256.Sum256(text) // options hold private keys, too
+	key := kind + " " + string(sum[:])
 	a := r.parts
 	a.mu.Lock()
 	defer a.mu.Unlock()

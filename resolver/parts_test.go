@@ -6,16 +6,25 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // respond is r's answer to a question.
 func respond(t *testing.T, r *Resolver, text string) (string, Source) {
 	t.Helper()
+	m, source := exchanged(t, r, text)
+	return said(m), source
+}
+
+// exchanged is the whole message of that answer.
+func exchanged(t *testing.T, r *Resolver, text string) (*dns.Msg, Source) {
+	t.Helper()
 	request := asking(t, text, time.Now())
 	if _, result := r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 1232)); result != Send {
 		t.Fatalf("result %v", result)
 	}
-	return said(finished(t, request)), request.Source
+	return finished(t, request), request.Source
 }
 
 // TestReloadKeepsForwarders: after a reload that changes other options, an upstream that was down is still down, and
@@ -87,6 +96,43 @@ func TestReloadKeepsHosts(t *testing.T) {
 	block.Rotate = true
 	if got, _ := respond(t, running(t, &parts, block), "www.example.org. A"); got != "NOERROR 192.0.2.1" {
 		t.Error("after the reload: " + got)
+	}
+}
+
+// TestReloadReadsHosts: a reload reads a hosts file that has changed, also with `reload 0`.
+func TestReloadReadsHosts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hosts")
+	write(t, file, "192.0.2.1 www.example.org\n", time.Hour)
+	block := Block{Zones: []string{"."}, Bufsize: 1232, Hosts: &Hosts{File: file, TTL: time.Hour}}
+	var parts Parts
+	before := running(t, &parts, block)
+	write(t, file, "192.0.2.2 www.example.org\n", 0)
+	if got, _ := respond(t, before, "www.example.org. A"); got != "NOERROR 192.0.2.1" {
+		t.Error("before the reload: " + got)
+	}
+	block.Rotate = true
+	if got, _ := respond(t, running(t, &parts, block), "www.example.org. A"); got != "NOERROR 192.0.2.2" {
+		t.Error("after the reload: " + got)
+	}
+}
+
+// TestReloadOfCertificates: with another certificate in the same file, forwarder and cache are new: a cache that kept
+// the old forwarder could not refresh what it has.
+func TestReloadOfCertificates(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "cert.pem")
+	selfSigned(t, dir, "dns.example.org")
+	block := Block{Zones: []string{"."}, Cache: &Cache{ServeStale: time.Hour}, Loop: true, Forwards: []Forward{{From: ".",
+		To: []Upstream{{serve(t, silence).addr, true}}, ServerName: "dns.example.org", CAFile: file}}}
+	var parts Parts
+	before, same := running(t, &parts, block).blocks[0], running(t, &parts, block).blocks[0]
+	if same.forwarders[0] != before.forwarders[0] || same.cache != before.cache || same.loop != before.loop {
+		t.Error("the same file makes another forwarder, cache or loop")
+	}
+	write(t, file, string(must(os.ReadFile(file)))+"\n", 0)
+	after := running(t, &parts, block).blocks[0]
+	if after.forwarders[0] == before.forwarders[0] || after.cache == before.cache || after.loop == before.loop {
+		t.Error("another file leaves forwarder, cache or loop")
 	}
 }
 

@@ -58,7 +58,7 @@ func (b *block) newRewrites() (err error) {
 		rw.rules = append(rw.rules, rule)
 	}
 	b.rewrites = rw
-	rw.scopes, err = newScopes(append(b.names(), "."), func(zone *wire.QName) *scope {
+	rw.scopes, err = newScopes(append(append(b.names(), b.options.Zones...), "."), func(zone *wire.QName) *scope {
 		return b.scope(zone, blockZone{})
 	})
 	return err
@@ -136,7 +136,7 @@ func fill(text string, groups [][]byte) string {
 // they have an answer part. An answer with an invalid name becomes SERVFAIL.
 func (rw *rewrites) after(r *Request, w *wrapped, _ result) (again bool) {
 	var invalid error
-	r.message = r.Reply.Rework(w.mark, w.placed, r.message, func(record *wire.Written) {
+	r.rework(w, func(record *wire.Written) {
 		change := func(value bool) func([]byte) []byte {
 			return func(name []byte) []byte {
 				changed, err := restore(w.undo, name, value)
@@ -147,6 +147,7 @@ func (rw *rewrites) after(r *Request, w *wrapped, _ result) (again bool) {
 		record.Owner = change(false)(record.Owner)
 		record.SetTarget(change(true))
 	})
+	r.Reply.ClearFlags(wire.FlagAD) // what is signed has another name (RFC 4035 section 3.2.3)
 	if invalid != nil {
 		r.Reply.Rewind(w.mark)
 		r.Reply.Rcode, r.Source = wire.ServerFailure, FromRewrite

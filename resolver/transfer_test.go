@@ -56,6 +56,25 @@ func TestTransfersOfTheirZones(t *testing.T) {
 	}
 }
 
+// TestTransferAsksACL: whom acl blocks gets no zone, whatever transfer says.
+func TestTransferAsksACL(t *testing.T) {
+	index := zones.NewIndex()
+	index.Update(time.Unix(1, 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+	for network, want := range map[string]Result{"192.0.2.0/24": Send, "198.51.100.0/24": Transfer} {
+		r := must(New(Options{Blocks: []Block{{
+			Zones: []string{"."},
+			ACLs: []ACL{{Zones: []string{"."},
+				Rules: []ACLRule{{Action: ACLBlock, Networks: []netip.Prefix{netip.MustParsePrefix(network)}}}}},
+			Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index}},
+			Transfers:  []ZoneTransfer{{Zones: []string{"cluster.local."}, Any: true}},
+		}}}, nil, nil))
+		request, result := askTransfer(t, r, new(dns.Msg).SetAxfr("cluster.local."))
+		if result != want || result == Send && (request.Reply.Rcode != wire.Refused || request.Source != FromACL) {
+			t.Errorf("block net %s: result %v, rcode %v from %v", network, result, request.Reply.Rcode, request.Source)
+		}
+	}
+}
+
 // TestSerialsGoRound: a client with the serial or a later one gets the SOA alone. RFC 1982 section 3.2 says which
 // serial is later.
 func TestSerialsGoRound(t *testing.T) {

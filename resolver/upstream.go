@@ -96,7 +96,7 @@ type upstream struct {
 
 	fails    atomic.Uint32 // failed health checks in a row
 	checking atomic.Bool   // a health check is under way
-	looping  atomic.Bool   // it forwards our queries back to us
+	loops    atomic.Int32  // probes that have found that it forwards our queries back to us
 	limiter  observe.Limiter
 	counts   upstreamCounts
 }

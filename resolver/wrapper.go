@@ -41,6 +41,17 @@ func (r *Request) unwrap(res result) (again bool) {
 	return false
 }
 
+// keptMessage is the octets of scratch that a request keeps for Rework: more than most replies have.
+const keptMessage = 8 << 10
+
+// rework writes the answer that w surrounds once more, each record as change leaves it.
+func (r *Request) rework(w *wrapped, change func(*wire.Written)) {
+	r.message = r.Reply.Rework(w.mark, w.placed, r.message, change)
+	if cap(r.message) > keptMessage {
+		r.message = nil
+	}
+}
+
 // repeat takes the reply and the question back to what they were when w was wrapped.
 func (r *Request) repeat(w *wrapped) *question {
 	r.Reply.Rewind(w.mark)

@@ -52,8 +52,9 @@ var stepRules = slices.Concat(
 			explains: stepQuestionBack,
 		},
 		{
-			name:     "what is not answered at all is refused first",
-			reason:   "other classes than IN, and transfers, are refused whatever acl or hosts says of them",
+			name: "what is not answered at all is refused first",
+			reason: "other classes than IN are refused whatever acl says of them; of a transfer acl and nothing " +
+				"else is asked, about the name of the query, not a rewritten one",
 			see:      "RFC 1035 section 3.2.4, RFC 5936 section 2, item 12",
 			story:    "spec/acl.txtar",
 			shows:    "dropped.example.com. A CH",
@@ -267,9 +268,15 @@ func (r *reply) ofACL() bool {
 }
 
 func stepRefused(q *question, ours, theirs *reply) bool {
-	t := q.qtype()
-	if q.qclass() == dns.ClassINET && t != dns.TypeAXFR && t != dns.TypeIXFR || ours.rcode != dns.RcodeRefused ||
-		!theirs.silent && !theirs.ofACL() && !empty(theirs) {
+	t, other := q.qtype(), q.qclass() != dns.ClassINET
+	ofACL := func(r *reply) bool { return r.silent || r.ofACL() }
+	switch {
+	case other && ours.rcode == dns.RcodeRefused && (ofACL(theirs) || empty(theirs)):
+	case t != dns.TypeAXFR && t != dns.TypeIXFR:
+		return false
+	case ours.rcode == dns.RcodeRefused && empty(theirs):
+	case strings.Contains(q.under, "\trewrite") && (ofACL(ours) || ofACL(theirs)):
+	default:
 		return false
 	}
 	*theirs = *ours.clone()
