@@ -1,5 +1,5 @@
-// Command clusterdns is a DNS server that knows a Kubernetes cluster: it answers for the cluster domain from Services and
-// EndpointSlices, and forwards everything else. See README.md.
+// Command clusterdns is a DNS server that knows a Kubernetes cluster: it answers for the cluster domain from Services
+// and EndpointSlices, and forwards everything else. See README.md.
 package main
 
 import (

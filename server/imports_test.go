@@ -40,7 +40,7 @@ var rooms = map[string][]string{
 var doors = map[string][]string{
 	"k8s.io/":                             {"watch", "watch/object", "watch/manifests"},
 	"sigs.k8s.io/yaml":                    {"watch/manifests"},
-	"go.yaml.in/yaml/v3":                  {"watch/manifests"}, // what sigs.k8s.io/yaml parses with; it knows the line numbers
+	"go.yaml.in/yaml/v3":                  {"watch/manifests"}, // sigs.k8s.io/yaml parses with it; it knows lines
 	"github.com/go-logr/logr":             {"watch"},
 	"github.com/fsnotify/fsnotify":        {"watch/manifests"},
 	"github.com/hashicorp/golang-lru/":    {"resolver"},

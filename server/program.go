@@ -21,7 +21,8 @@ import (
 	"github.com/clusterdns/clusterdns/watch"
 )
 
-// Program is the running server: everything that one Config needs, until a reload exchanges it for what another one needs.
+// Program is the running server: everything that one Config needs, until a reload exchanges it for what another one
+// needs.
 type Program struct {
 	log     *slog.Logger
 	queries *logs.QueryLog

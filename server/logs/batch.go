@@ -15,8 +15,8 @@ type Batch struct {
 	records []record
 }
 
-// Add notes a query and its reply if rules want a line for it. dropped says that a rule of the server block has kept the
-// reply from the client.
+// Add notes a query and its reply if rules want a line for it. dropped says that a rule of the server block has kept
+// the reply from the client.
 func (b *Batch) Add(rules Rules, request *resolver.Request, reply []byte, dropped bool) {
 	if b.Buffer == nil {
 		return
