@@ -70,8 +70,8 @@ func (u *upstream) parse(text string) error {
 		return nil
 	}
 	if f := strings.Fields(text); len(f) == 2 {
-		if _, ok := dns.StringToRcode[f[1]]; !ok && f[1] != "TC" && f[1] != "silence" {
-			return fmt.Errorf("%q is not an rcode, TC or silence", f[1])
+		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains([]string{"TC", "AD", "silence"}, f[1]) {
+			return fmt.Errorf("%q is not an rcode, TC, AD or silence", f[1])
 		}
 		u.orders[dns.CanonicalName(f[0])] = f[1]
 		return nil
@@ -95,8 +95,9 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 		return
 	case order == "TC" && overUDP:
 		m.Truncated = true
-	case order == "" || order == "TC":
+	case order == "" || order == "TC" || order == "AD":
 		u.answer(m, asked)
+		m.AuthenticatedData = order == "AD"
 	default:
 		m.Rcode = dns.StringToRcode[order]
 		u.deny(m, asked.Name)

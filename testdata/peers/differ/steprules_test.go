@@ -88,6 +88,14 @@ var stepRules = slices.Concat(
 			explains: stepImpossible,
 		},
 		{
+			name:     "what is rewritten is not authentic",
+			reason:   "AD is about the names that were validated; CoreDNS passes it on with other names",
+			see:      "RFC 4035 section 3.2.3",
+			story:    "spec/rewrite-exact.txtar",
+			shows:    "unsigned.example.net. A +ad",
+			explains: stepAuthentic,
+		},
+		{
 			name: "NXDOMAIN is for all types",
 			reason: "a cached NXDOMAIN denies the name, whatever the type that was asked for; CoreDNS caches " +
 				"it for this type alone",
@@ -265,6 +273,14 @@ func stepCase(q *question, ours, theirs *reply) (changed bool) {
 // ofACL reports whether a reply of CoreDNS was made by acl.
 func (r *reply) ofACL() bool {
 	return r.opt != nil && len(r.opt.errors) == 1 && (r.opt.errors[0] == "15 " || r.opt.errors[0] == "17 ")
+}
+
+func stepAuthentic(q *question, ours, theirs *reply) bool {
+	if ours.ad || !theirs.ad || !strings.Contains(q.under, "\trewrite") {
+		return false
+	}
+	theirs.ad = false
+	return true
 }
 
 func stepRefused(q *question, ours, theirs *reply) bool {
