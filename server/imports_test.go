@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 		"resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
 	"testdata/cluster": {},
+	"testdata/scrape":  {},
 	"testdata/stories": {},
 }
 
@@ -46,7 +47,7 @@ var doors = map[string][]string{
 	"github.com/hashicorp/golang-lru/":    {"resolver"},
 	"github.com/spf13/viper":              {"server/config"},
 	"github.com/coredns/caddy/":           {"server/config"},
-	"github.com/prometheus/client_golang": {"server/metrics"},
+	"github.com/prometheus/client_golang": {"server/metrics", "testdata/scrape"},
 	"golang.org/x/sys":                    {"server/listen"},
 	"github.com/miekg/dns": {"resolver", "server", "server/config", "server/listen", "server/logs",
 		"testdata/stories"},

@@ -13,46 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/clusterdns/clusterdns/server/config"
-	"github.com/clusterdns/clusterdns/server/metrics"
+	"github.com/clusterdns/clusterdns/testdata/scrape"
 )
-
-// scrape is the metrics as Prometheus reads them.
-func scrape(t *testing.T, m *metrics.Collector) string {
-	t.Helper()
-	check := prometheus.NewRegistry()
-	check.MustRegister(m)
-	if _, err := check.Gather(); err != nil { // a scrape leaves out what is wrong
-		t.Fatal(err)
-	}
-	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if w.Code != 200 {
-		t.Fatalf("%d\n%s", w.Code, w.Body)
-	}
-	return w.Body.String()
-}
-
-// awaitLines scrapes until all lines of want are there: queries and requests are counted after they are answered.
-func awaitLines(t *testing.T, m *metrics.Collector, want string) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		got, missing := scrape(t, m), ""
-		for line := range strings.Lines(strings.TrimSpace(want) + "\n") {
-			if !strings.Contains(got, line) {
-				missing += line
-			}
-		}
-		if missing == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("missing\n%s in\n%s", missing, got)
-		}
-	}
-}
 
 // oldAPI is an API server that knows lists and watches, and no streams of all objects. Nothing happens in its cluster.
 func oldAPI(w http.ResponseWriter, r *http.Request) {
@@ -88,11 +51,11 @@ func TestRequestMetrics(t *testing.T) {
 	if err := p.Apply(context.Background(), c); err != nil {
 		t.Fatal(err)
 	}
-	awaitLines(t, p.metrics, strings.ReplaceAll(`
+	scrape.AwaitLines(t, p.metrics, strings.ReplaceAll(`
 coredns_plugin_enabled{name="kubernetes",server="SERVER",view="",zone="."} 1
 coredns_panics_total 0
 `, "SERVER", p.listeners[c.Listeners[0].Addresses[0]].Label()))
-	awaitLines(t, p.metrics, strings.ReplaceAll(`
+	scrape.AwaitLines(t, p.metrics, strings.ReplaceAll(`
 coredns_kubernetes_rest_client_requests_total{code="200",host="HOST",method="GET"} 9
 coredns_kubernetes_rest_client_requests_total{code="400",host="HOST",method="GET"} 3
 coredns_kubernetes_rest_client_request_duration_seconds_count{host="HOST",verb="GET"} 6
@@ -102,7 +65,7 @@ coredns_kubernetes_rest_client_rate_limiter_duration_seconds_bucket{host="HOST",
 `, "HOST", strings.TrimPrefix(api.URL, "http://")))
 	api.CloseClientConnections()
 	api.Listener.Close()
-	for !strings.Contains(scrape(t, p.metrics),
+	for !strings.Contains(scrape.Text(t, p.metrics),
 		`coredns_kubernetes_rest_client_requests_total{code="<error>",host="127.0.0.1:`) {
 		time.Sleep(10 * time.Millisecond)
 	}

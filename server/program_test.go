@@ -26,6 +26,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
+	"github.com/clusterdns/clusterdns/testdata/scrape"
 )
 
 func exchange(t testing.TB, network string, to netip.AddrPort, name string, qtype uint16) *dns.Msg {
@@ -168,7 +169,8 @@ const (
 // metric is the value of one series, "" when there is none.
 func (r *running) metric(t *testing.T, series string) string {
 	t.Helper()
-	found := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(series) + " (.*)$").FindStringSubmatch(scrape(t, r.metrics))
+	line := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(series) + " (.*)$")
+	found := line.FindStringSubmatch(scrape.Text(t, r.metrics))
 	if found == nil {
 		return ""
 	}

@@ -1,53 +1,17 @@
 package listen
 
 import (
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/metrics"
+	"github.com/clusterdns/clusterdns/testdata/scrape"
 )
-
-// scrape is the metrics as Prometheus reads them.
-func scrape(t *testing.T, m *metrics.Collector) string {
-	t.Helper()
-	check := prometheus.NewRegistry()
-	check.MustRegister(m)
-	if _, err := check.Gather(); err != nil { // a scrape leaves out what is wrong
-		t.Fatal(err)
-	}
-	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if w.Code != 200 {
-		t.Fatalf("%d\n%s", w.Code, w.Body)
-	}
-	return w.Body.String()
-}
-
-// awaitLines scrapes until all lines of want are there: queries and requests are counted after they are answered.
-func awaitLines(t *testing.T, m *metrics.Collector, want string) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		got, missing := scrape(t, m), ""
-		for line := range strings.Lines(strings.TrimSpace(want) + "\n") {
-			if !strings.Contains(got, line) {
-				missing += line
-			}
-		}
-		if missing == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("missing\n%s in\n%s", missing, got)
-		}
-	}
-}
 
 // CoreDNS's names, labels and buckets, over both transports, for hits, misses, refusals and panics.
 func TestMetrics(t *testing.T) {
@@ -82,7 +46,7 @@ clusterdns_upstream_pool_full_total{proto="udp",server="SERVER"} 0
 clusterdns_tcp_connections_total{server="SERVER"} 4
 clusterdns_udp_engine_info{engine="ENGINE",server="SERVER"} 1
 `, "SERVER", l.Label())
-		awaitLines(t, m, strings.ReplaceAll(want, "ENGINE", l.engine.String()))
+		scrape.AwaitLines(t, m, strings.ReplaceAll(want, "ENGINE", l.engine.String()))
 	})
 }
 
@@ -96,7 +60,7 @@ func TestScrapeUnderLoad(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 20 {
-			scrape(t, m)
+			scrape.Text(t, m)
 		}
 		scraped.Store(true)
 	}()
