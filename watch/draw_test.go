@@ -22,10 +22,10 @@ var (
 	poolHosts     = []string{"", "", "", "web-0", "web-1", "tcp", "http", "10-244-0-1"}
 	poolPods      = []string{"", "web-0", "p1", "dotted.pod"}
 	poolZones     = []string{"", "a", "b", "EU.west"}
-	poolV4        = []string{"10.244.0.1", "10.244.0.2", "10.244.0.3", "10.96.0.1"}
+	poolV4        = []string{"10.244.0.1", "10.244.0.2", "10.244.0.3", "10.96.0.1", "010.244.0.2", "::ffff:10.244.0.3"}
 	poolV6        = []string{"fd00::1", "fd00:0:0:1::", "fd00::a:b"}
-	poolCluster4  = []string{"10.96.0.1", "10.96.0.2", "10.244.0.2"}
-	poolCluster6  = []string{"fd01::1", "fd00::1"}
+	poolCluster4  = []string{"10.96.0.1", "10.96.0.2", "10.244.0.2", "10.096.0.1"}
+	poolCluster6  = []string{"fd01::1", "fd00::1", "::ffff:10.96.0.2"}
 	poolPorts     = []string{"http", "dns", ""}
 	poolProtocols = []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}
 	poolNumbers   = []int32{80, 53, 8080}

@@ -48,7 +48,7 @@ func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
 					unready++
 					continue
 				}
-				addr := netip.MustParseAddr(text)
+				addr := address(text)
 				one := end{addr: addr, host: n.host(&e, addr) + member, ports: slice.Ports}
 				if e.Zone != nil {
 					one.zone = strings.ToLower(*e.Zone)

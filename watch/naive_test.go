@@ -2,6 +2,7 @@ package watch
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -305,7 +306,7 @@ func clusterAddrs(s *corev1.Service) (list []netip.Addr) {
 	}
 	for _, text := range s.Spec.ClusterIPs {
 		if text != "None" {
-			list = append(list, netip.MustParseAddr(text))
+			list = append(list, address(text))
 		}
 	}
 	return list
@@ -375,10 +376,18 @@ func (n *naive) lives(namespace string, addr netip.Addr) bool {
 			continue
 		}
 		for _, ip := range p.Status.PodIPs {
-			if netip.MustParseAddr(ip.IP) == addr {
+			if address(ip.IP) == addr {
 				return true
 			}
 		}
 	}
 	return false
 }
+
+// address reads the forms of addresses that an API server may have stored: octets may begin with 0, and IPv4 may be
+// mapped into IPv6.
+func address(text string) netip.Addr {
+	return netip.MustParseAddr(leadingZeros.ReplaceAllString(strings.TrimPrefix(text, "::ffff:"), "$1"))
+}
+
+var leadingZeros = regexp.MustCompile(`\b0+(\d)`)

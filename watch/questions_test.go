@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -65,7 +64,7 @@ func (all *questions) space(zone, space string) {
 		return
 	}
 	for _, text := range slices.Concat(poolV4, poolV6, []string{"10.244.9.9"}) {
-		all.ask(dashes(netip.MustParseAddr(text))+pods, about, dns.TypeA, dns.TypeAAAA)
+		all.ask(dashes(address(text))+pods, about, dns.TypeA, dns.TypeAAAA)
 	}
 }
 
@@ -77,7 +76,7 @@ func (all *questions) service(about topic) {
 	}
 	hosts := []string{"web-0", "web-1", "tcp", "http", "p1"}
 	for _, text := range slices.Concat(poolV4, poolV6) {
-		hosts = append(hosts, dashes(netip.MustParseAddr(text)))
+		hosts = append(hosts, dashes(address(text)))
 	}
 	likely := []string{"_http._tcp", "_http._udp", "_http._sctp", "_dns._tcp", "_dns._udp", "_dns._sctp"}
 	odd := []string{
@@ -143,7 +142,7 @@ func (all *questions) zone(zone string) {
 func (all *questions) reverse() {
 	about := topic{zone: clusterZone}
 	for _, text := range slices.Concat(poolV4, poolV6, poolCluster4, poolCluster6, []string{"10.9.9.9", "fd00::99"}) {
-		name := reverseOf(netip.MustParseAddr(text))
+		name := reverseOf(address(text))
 		all.ask(name, about, dns.TypePTR, dns.TypePTR, dns.TypeA)
 		_, parent, _ := strings.Cut(name, ".")
 		all.ask(parent, about, dns.TypePTR)

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +85,7 @@ func mirrorAddresses(
 }
 
 func familyOf(text string) discoveryv1.AddressType {
-	if addr, err := netip.ParseAddr(text); err == nil && addr.Is6() {
+	if addr, ok := object.ParseAddr(text); ok && addr.Is6() {
 		return discoveryv1.AddressTypeIPv6
 	}
 	return discoveryv1.AddressTypeIPv4

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/clusterdns/clusterdns/watch/object"
 )
@@ -37,10 +38,13 @@ func (c *controlPlane) validate(o metav1.Object) (words []string) {
 		for _, mirrored := range mirror(o) {
 			_, problems := object.StripSlice(mirrored, c.selection)
 			wrong.List = append(wrong.List, problems...)
+			validateEndpoints(mirrored, &wrong)
 		}
 	case *discoveryv1.EndpointSlice:
 		repeated(&wrong, o.Ports, func(p discoveryv1.EndpointPort) string { return object.Value(p.Name) })
+		validateEndpoints(o, &wrong)
 	case *corev1.Pod:
+		validateAddresses(object.PodIPs(o), &wrong)
 		if o.Spec.Hostname != "" && !object.ValidLabel(o.Spec.Hostname) {
 			wrong.Add(o.Spec.Hostname, "hostname %q is not a DNS label")
 		}
@@ -90,7 +94,25 @@ func validateService(o *corev1.Service, wrong *object.Problems) {
 			wrong.Add(family, "ipFamilies: %q is not IPv4 or IPv6")
 		}
 	}
+	validateAddresses(object.ClusterIPs(o), wrong)
 	validatePorts(o.Spec.Ports, wrong)
+}
+
+func validateEndpoints(o *discoveryv1.EndpointSlice, wrong *object.Problems) {
+	for i := range o.Endpoints {
+		validateAddresses(o.Endpoints[i].Addresses, wrong)
+	}
+}
+
+// validateAddresses finds the forms of addresses that API servers refuse in new objects since 1.36, though they keep
+// and read those that older ones took.
+func validateAddresses(texts []string, wrong *object.Problems) {
+	for _, text := range texts {
+		_, read := object.ParseAddr(text)
+		if read && len(validation.IsValidIPForLegacyField(nil, text, true, nil)) > 0 {
+			wrong.Add(text, "address %q has octets that begin with 0, or is IPv4 mapped into IPv6")
+		}
+	}
 }
 
 // validatePorts: several ports are told apart by names, and by protocol and number.

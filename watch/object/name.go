@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	netutils "k8s.io/utils/net"
 )
 
 // Key names an object. The namespace of a Namespace is "".
@@ -13,11 +14,16 @@ type Key struct{ Namespace, Name string }
 // KeyOf is the key of a decoded object.
 func KeyOf(o metav1.Object) Key { return Key{o.GetNamespace(), o.GetName()} }
 
-// ParseAddr takes an address that can be a record's data: one with a zone, or IPv4 mapped into IPv6 (::ffff:10.0.0.1),
-// is none: no client would connect to it.
+// ParseAddr reads the address in a field of an object as Kubernetes does: octets of IPv4 may begin with 0 and are decimal
+// (010.96.0.50), and IPv4 that is mapped into IPv6 (::ffff:10.96.0.50) is IPv4. API servers before 1.36 stored both, and
+// later ones still serve them; kube-proxy and the API server's own IPAddress objects read them so. An address with a
+// zone is none.
 func ParseAddr(text string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(text)
-	return addr, err == nil && addr.Zone() == "" && !addr.Is4In6()
+	if err != nil { // rarely: what is read here is slower, and allocates
+		addr, _ = netip.AddrFromSlice(netutils.ParseIPSloppy(text))
+	}
+	return addr.Unmap(), addr.IsValid() && addr.Zone() == ""
 }
 
 // ValidLabel reports whether text is a label by RFC 1123 section 2.1, in lower case as Kubernetes keeps names.

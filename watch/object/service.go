@@ -87,7 +87,7 @@ func ClusterIPs(o *corev1.Service) []string {
 // name. An IP address looks like a name, and as a CNAME would send every client to a top-level domain that is a number.
 func stripExternalName(text string, wrong *Problems) string {
 	name := strings.ToLower(strings.TrimSuffix(text, "."))
-	if _, ok := ParseAddr(name); ok {
+	if _, err := netip.ParseAddr(name); err == nil { // not ParseAddr: 010.0.0.1 is a name to all but Kubernetes
 		wrong.Add(text, "externalName %q is an IP address")
 		return ""
 	}

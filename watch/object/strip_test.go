@@ -87,11 +87,15 @@ func TestStripService(t *testing.T) {
 		{"older than dual stack", spec{ClusterIP: "10.96.0.1"}, Service{ClusterIPs: addrs("10.96.0.1")}, ""},
 		{"headless", spec{ClusterIP: "None"}, Service{Headless: true}, ""},
 		{"headless in the list", spec{ClusterIPs: []string{"None"}}, Service{Headless: true}, ""},
-		{"one bad address of two", spec{ClusterIPs: []string{"10.96.0.300", "fd00::1%eth0", "::ffff:10.96.0.1", "10.96.0.1"}},
+		{"one bad address of two", spec{ClusterIPs: []string{"10.96.0.300", "fd00::1%eth0", "010.96.0.1%eth0", "10.96.0.1"}},
 			Service{ClusterIPs: addrs("10.96.0.1")},
 			"service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n" +
 				"service prod/web: cluster IP \"fd00::1%eth0\" is not an IP address\n" +
-				"service prod/web: cluster IP \"::ffff:10.96.0.1\" is not an IP address\n"},
+				"service prod/web: cluster IP \"010.96.0.1%eth0\" is not an IP address\n"},
+		{"octets that begin with 0", spec{ClusterIP: "010.096.00.050"}, Service{ClusterIPs: addrs("10.96.0.50")}, ""},
+		{"IPv4 mapped into IPv6", spec{ClusterIPs: []string{"::ffff:10.96.0.51", "fd00::0051"}},
+			Service{ClusterIPs: addrs("10.96.0.51", "fd00::51")}, ""},
+		{"IPv4 mapped in hexadecimal", spec{ClusterIP: "::FFFF:a60:033"}, Service{ClusterIPs: addrs("10.96.0.51")}, ""},
 		{"no valid address", spec{ClusterIP: "10.96.0.300"}, Service{Flaw: misaddressed},
 			"service prod/web: cluster IP \"10.96.0.300\" is not an IP address\n"},
 		{"ports", spec{Ports: []corev1.ServicePort{
@@ -117,6 +121,8 @@ func TestStripService(t *testing.T) {
 			"service prod/web: externalName \"192.0.2.1\" is an IP address\n"},
 		{"external name IPv6", spec{Type: "ExternalName", ExternalName: "2001:DB8::1"}, Service{Flaw: Misnamed},
 			"service prod/web: externalName \"2001:DB8::1\" is an IP address\n"},
+		{"external name like an address of old", spec{Type: "ExternalName", ExternalName: "010.0.0.1"},
+			Service{ExternalName: "010.0.0.1"}, ""},
 		{"external name missing", spec{Type: "ExternalName"}, Service{Flaw: Misnamed},
 			"service prod/web: externalName \"\" is not a domain name\n"},
 		{"external name with an empty label", spec{Type: "ExternalName", ExternalName: "a..b"}, Service{Flaw: Misnamed},
@@ -188,6 +194,14 @@ func TestStripSlice(t *testing.T) {
 			o.Endpoints = endpoints{{Addresses: []string{"10.244.0.1", "fd00::1"}}}
 		}, &Slice{Endpoints: pack(Endpoint{Addr: netip.MustParseAddr("fd00::1")})},
 			"slice prod/web-x: endpoint \"10.244.0.1\" is not an address of the slice's family\n"},
+		{"addresses of old", Selection{}, func(o *discoveryv1.EndpointSlice) {
+			o.Endpoints = endpoints{{Addresses: []string{"010.0.0.1", "::ffff:10.0.0.2", "10.0.00.003"}}}
+		}, &Slice{Endpoints: pack(Endpoint{Addr: netip.MustParseAddr("10.0.0.1")},
+			Endpoint{Addr: netip.MustParseAddr("10.0.0.2")}, Endpoint{Addr: netip.MustParseAddr("10.0.0.3")})}, ""},
+		{"mapped IPv4 in a slice of IPv6", Selection{}, func(o *discoveryv1.EndpointSlice) {
+			o.AddressType = "IPv6"
+			o.Endpoints = endpoints{{Addresses: []string{"::ffff:10.0.0.2"}}}
+		}, &Slice{}, "slice prod/web-x: endpoint \"::ffff:10.0.0.2\" is not an address of the slice's family\n"},
 		{"hostname, zone, pod", Selection{PodNames: true, Zonal: true}, func(o *discoveryv1.EndpointSlice) {
 			o.Endpoints = endpoints{
 				{Addresses: []string{"10.244.0.1"}, Hostname: to("db-0"), Zone: to("EU-1a"), TargetRef: target("db-0")},
@@ -290,6 +304,8 @@ func TestStripPod(t *testing.T) {
 		{"singular", status{Phase: "Pending", PodIP: "10.244.0.1"}, nil, addrs("10.244.0.1"), ""},
 		{"one bad", status{PodIPs: []corev1.PodIP{{IP: "x"}, {IP: "fd00::1"}}}, nil, addrs("fd00::1"),
 			"pod prod/p: pod IP \"x\" is not an IP address\n"},
+		{"addresses of old", status{PodIPs: []corev1.PodIP{{IP: "010.244.0.1"}, {IP: "::ffff:10.244.0.2"}}}, nil,
+			addrs("10.244.0.1", "10.244.0.2"), ""},
 		{"no address yet", status{Phase: "Pending"}, nil, nil, ""},
 		{"succeeded", status{Phase: "Succeeded", PodIP: "10.244.0.1"}, nil, nil, ""},
 		{"failed", status{Phase: "Failed", PodIP: "10.244.0.1"}, nil, nil, ""},
