@@ -95,7 +95,7 @@ func (u *upstream) reason(err error) (wire.InfoCode, string) {
 		return wire.NetworkError, name + " refuses to be asked: nothing listens there"
 	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
 		return wire.NetworkError, name + " cannot be reached: no route"
-	case errors.Is(err, errMalformed) || errors.Is(err, errSpoofed):
+	case errors.Is(err, errMalformed) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized):
 		return wire.InvalidData, name + " sent no usable reply"
 	case isLocal(err):
 		return wire.NetworkError, "this server is out of sockets"

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -285,6 +287,96 @@ func TestCutReplyStandsWhenTCPFails(t *testing.T) {
 		return answering("192.0.2.1")(q, reply, tcp)
 	})
 	expect(t, forwarding(t, Forward{}, up).ask(t, "www.example.org. A"), "NOERROR 192.0.2.1 cut")
+}
+
+// TestOversizedReplyIsNotBelieved: a UDP reply larger than was offered is asked for again over TCP, with and without
+// EDNS, and nothing of it is kept if TCP fails.
+func TestOversizedReplyIsNotBelieved(t *testing.T) {
+	for name, tt := range map[string]struct {
+		size         int // octets over UDP
+		edns, stream bool
+		answer       string
+		tcp          int64
+	}{
+		"as large as offered":         {1232, true, true, "NOERROR 192.0.2.1", 0},
+		"one octet more":              {1233, true, true, "NOERROR 192.0.2.2", 1},
+		"more than any buffer":        {9000, true, true, "NOERROR 192.0.2.2", 1},
+		"without EDNS":                {512, false, true, "NOERROR 192.0.2.1", 0},
+		"one octet more without EDNS": {513, false, true, "NOERROR 192.0.2.2", 1},
+		"and no TCP": {1233, true, false, "SERVFAIL 24 (Invalid Data): (upstream UPSTREAM sent no usable reply " +
+			"(1 upstreams, 2 attempts))", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
+				switch {
+				case tcp && !tt.stream:
+					return nil
+				case tcp:
+					return answering("192.0.2.2")(q, reply, tcp)
+				case !tt.edns && q.IsEdns0() != nil:
+					reply.Rcode = dns.RcodeFormatError
+					return reply
+				}
+				answering("192.0.2.1")(q, reply, tcp)
+				return padded(reply, tt.size)
+			})
+			f := forwarding(t, Forward{}, up)
+			expect(t, strings.ReplaceAll(f.ask(t, "www.example.org. A"), up.addr.String(), "UPSTREAM"), tt.answer)
+			if up.tcp.Load() != tt.tcp {
+				t.Errorf("%d queries over TCP", up.tcp.Load())
+			}
+		})
+	}
+}
+
+// padded is m with TXT records in its additional section, so that it has size octets.
+func padded(m *dns.Msg, size int) *dns.Msg {
+	const overhead = 12 // root name, type, class, TTL, length, and the length of the last string
+	for m.Len() < size {
+		var text []string
+		for left := size - m.Len() - overhead + 1; left > 0; left -= 256 {
+			text = append(text, strings.Repeat("x", min(left-1, 255)))
+		}
+		m.Extra = append([]dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeTXT, Class: dns.ClassINET},
+			Txt: text}}, m.Extra...)
+	}
+	return m
+}
+
+// TestReadReplyMakesRoomForWhatHasCome: a length alone costs at most firstRead octets, and a reply that comes slowly
+// twice what has come.
+func TestReadReplyMakesRoomForWhatHasCome(t *testing.T) {
+	reply := []byte(strings.Repeat("0123456789abcdef", 65535/16) + "0123456789abcde")
+	from := &slowReader{data: reply}
+	got, err := readReply(from, len(reply))
+	if err != nil || !bytes.Equal(got, reply) {
+		t.Fatalf("%d octets, %v", len(got), err)
+	}
+	if from.beyond > 0 {
+		t.Errorf("%d reads had room for more than had come before, and %d octets", from.beyond, firstRead)
+	}
+	if _, err := readReply(&slowReader{data: reply[:500]}, len(reply)); err == nil {
+		t.Error("a reply that was cut off is whole")
+	}
+}
+
+// slowReader gives 100 octets for each read.
+type slowReader struct {
+	data   []byte
+	given  int
+	beyond int // reads with more room than firstRead and what was given before
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	if r.given == len(r.data) {
+		return 0, io.EOF
+	}
+	if len(p) > max(firstRead, r.given) {
+		r.beyond++
+	}
+	n := copy(p[:min(len(p), 100)], r.data[r.given:])
+	r.given += n
+	return n, nil
 }
 
 func TestServerWithoutEDNS(t *testing.T) {

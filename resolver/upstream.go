@@ -22,8 +22,9 @@ import (
 
 const (
 	ownPayload  = 1232 // UDP payload size that we offer, in octets; RFC 9715 section 3
-	receiveSize = 4096 // octets of a UDP reply that we accept
+	mostPayload = 4096 // the most that may be offered
 	lengthSize  = 2    // octets of the length before a message over TCP, RFC 1035 section 4.2.2
+	firstRead   = 1024 // octets of room for the beginning of a reply over TCP
 
 	// maxMismatches is how many replies that answer another question are ignored; after that, a query over UDP is asked
 	// again over TCP (RFC 5452 section 9.1).
@@ -84,7 +85,11 @@ func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
 var (
 	errMalformed = errors.New("malformed reply")
 	errSpoofed   = errors.New("too many replies to other questions")
+	errOversized = errors.New("a UDP reply larger than was offered")
 )
+
+// datagram has room for the largest reply that is believed, and one octet more to tell that there is more.
+type datagram [mostPayload + 1]byte
 
 // upstream is one server to forward to.
 type upstream struct {
@@ -92,7 +97,7 @@ type upstream struct {
 	tls         *tls.Config // nil without TLS
 	readTimeout time.Duration
 	idle        idleConns
-	buffers     sync.Pool // of *[receiveSize]byte
+	buffers     sync.Pool // of *datagram
 
 	fails    atomic.Uint32 // failed health checks in a row
 	checking atomic.Bool   // a health check is under way
@@ -122,7 +127,7 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool) (m *mes
 		return u.overTCP(ctx, q, edns)
 	}
 	m, hasOPT, err = u.overUDP(ctx, q, edns)
-	unusable := errors.Is(err, errMalformed) || errors.Is(err, errSpoofed)
+	unusable := errors.Is(err, errMalformed) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized)
 	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !unusable {
 		return m, hasOPT, err
 	}
@@ -149,22 +154,39 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 	if _, err := conn.Write(packet); err != nil {
 		return nil, false, err
 	}
-	buffer, _ := u.buffers.Get().(*[receiveSize]byte)
-	if buffer == nil {
-		buffer = new([receiveSize]byte)
-	}
-	defer u.buffers.Put(buffer)
 	for range maxMismatches {
-		n, err := conn.Read(buffer[:])
+		buffer, n, err := u.receive(conn)
 		if err != nil {
 			return nil, false, err
 		}
-		if wire.IsReply(buffer[:n], id, q.question(packet)) {
-			return read(buffer[:n])
+		if reply := buffer[:n]; wire.IsReply(reply, id, q.question(packet)) {
+			defer u.buffers.Put(buffer)
+			if n > offered(edns) {
+				return nil, false, errOversized
+			}
+			return read(reply)
 		}
+		u.buffers.Put(buffer)
 		u.counts.mismatches.Add(1)
 	}
 	return nil, false, errSpoofed
+}
+
+// offered is the largest UDP reply that a query asks for. A larger one was not made by a server that has read the query
+// (RFC 6891 section 6.2.5), and may have been put together from forged fragments (RFC 9715 section 3).
+func offered(edns bool) int {
+	if edns {
+		return ownPayload
+	}
+	return wire.MinUDPSize
+}
+
+// buffer is one of the upstream's buffers, to be put back.
+func (u *upstream) buffer() *datagram {
+	if b, ok := u.buffers.Get().(*datagram); ok {
+		return b
+	}
+	return new(datagram)
 }
 
 // question is the question section of the packed query.
@@ -263,8 +285,8 @@ func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns b
 		if _, err := io.ReadFull(conn, length[:]); err != nil {
 			return nil, false, err
 		}
-		reply := make([]byte, binary.BigEndian.Uint16(length[:]))
-		if _, err := io.ReadFull(conn, reply); err != nil {
+		reply, err := readReply(conn, int(binary.BigEndian.Uint16(length[:])))
+		if err != nil {
 			return nil, false, err
 		}
 		if wire.IsReply(reply, id, q.question(packet[lengthSize:])) {
@@ -275,12 +297,26 @@ func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns b
 	return nil, false, errSpoofed
 }
 
+// readReply reads a reply of size octets. It makes room for what has come and as much again, never for what a length
+// only says: that costs the sender nothing.
+func readReply(conn io.Reader, size int) ([]byte, error) {
+	reply := make([]byte, 0, min(size, firstRead))
+	for {
+		n, err := io.ReadFull(conn, reply[len(reply):cap(reply)])
+		reply = reply[:len(reply)+n]
+		if err != nil || len(reply) == size {
+			return reply, err
+		}
+		reply = append(make([]byte, 0, min(size, 2*len(reply))), reply...)
+	}
+}
+
 // check asks the upstream whether it is alive. Any reply will do.
 func (u *upstream) check(ctx context.Context, q query, tcp bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	_, _, err := u.attempt(ctx, q, tcp, false)
-	if errors.Is(err, errMalformed) {
+	if errors.Is(err, errMalformed) || errors.Is(err, errOversized) {
 		return nil
 	}
 	return err

@@ -20,3 +20,29 @@ func reportErrors(conn *net.UDPConn) {
 		}
 	})
 }
+
+// receive reads one datagram into a buffer that the caller puts back. Until there is one to read, no buffer is taken: a
+// query that waits costs that much less.
+func (u *upstream) receive(conn *net.UDPConn) (buffer *datagram, n int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, 0, err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		buffer = u.buffer()
+		for {
+			if n, failed = syscall.Read(int(fd), buffer[:]); failed != syscall.EINTR {
+				break
+			}
+		}
+		if failed != nil {
+			u.buffers.Put(buffer)
+		}
+		return failed != syscall.EAGAIN
+	})
+	if err == nil {
+		err = failed
+	}
+	return buffer, n, err
+}
