@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"server": {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe",
 		"resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
 	".":                {"server"},
+	"testdata/attack":  {},
 	"testdata/cluster": {},
 	"testdata/scrape":  {},
 	"testdata/stories": {},

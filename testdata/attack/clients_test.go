@@ -1,0 +1,122 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// ask asks one question over udp or tcp, from a socket of its own, and wants NOERROR with an answer.
+func ask(ctx context.Context, network, address, name string, qtype uint16) error {
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.SetEdns0(1232, false)
+	reply, _, err := (&dns.Client{Net: network, Timeout: 2 * time.Second}).ExchangeContext(ctx, m, address)
+	if err != nil {
+		return err
+	}
+	if reply.Rcode != dns.RcodeSuccess || len(reply.Answer) == 0 {
+		return fmt.Errorf("%w: %v", errWrong, reply)
+	}
+	return nil
+}
+
+// get asks an admin endpoint as a kubelet does: over a connection of its own, and wants 200.
+func get(ctx context.Context, address, path string) error {
+	request, err := http.NewRequestWithContext(ctx, "GET", "http://"+address+path, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	reply, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	if _, err = io.Copy(io.Discard, reply.Body); err == nil && reply.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%w: %s", errWrong, reply.Status)
+	}
+	return err
+}
+
+// query is a query with the length before it, as TCP has it.
+func query(t *testing.T, name string, qtype uint16) []byte {
+	t.Helper()
+	packet, err := new(dns.Msg).SetQuestion(name, qtype).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]byte{byte(len(packet) >> 8), byte(len(packet))}, packet...)
+}
+
+// connections opens count connections to address and gives each to use, which must end with ctx. A connection that use
+// returns from is opened anew. Close ctx, then call the returned function, which waits for all.
+func connections(ctx context.Context, address string, count int, use func(ctx context.Context, conn net.Conn)) (wait func()) {
+	ended := make(chan struct{}, count)
+	for range count {
+		go func() {
+			defer func() { ended <- struct{}{} }()
+			for ctx.Err() == nil {
+				conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+				if err != nil {
+					pause(ctx, 50*time.Millisecond)
+					continue
+				}
+				stop := context.AfterFunc(ctx, func() { conn.Close() })
+				use(ctx, conn)
+				stop()
+				conn.Close()
+				pause(ctx, time.Millisecond)
+			}
+		}()
+	}
+	return func() {
+		for range count {
+			<-ended
+		}
+	}
+}
+
+// pause sleeps for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// upstream is a name server at a free address of loopback that answers A queries with 192.0.2.1, and is silent about
+// names below silent.test.
+func upstream(t *testing.T) (address string) {
+	t.Helper()
+	answer := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
+		if len(m.Question) != 1 || dns.IsSubDomain("silent.test.", m.Question[0].Name) {
+			return
+		}
+		reply := new(dns.Msg).SetReply(m)
+		if m.Question[0].Qtype == dns.TypeA {
+			header := dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}
+			reply.Answer = []dns.RR{&dns.A{Hdr: header, A: net.IPv4(192, 0, 2, 1)}}
+		}
+		w.WriteMsg(reply)
+	})
+	address = free(t)
+	for _, network := range []string{"udp", "tcp"} {
+		started := make(chan struct{})
+		s := &dns.Server{Net: network, Addr: address, Handler: answer, NotifyStartedFunc: func() { close(started) }}
+		failed := make(chan error, 1)
+		go func() { failed <- s.ListenAndServe() }()
+		select {
+		case <-started:
+		case err := <-failed:
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Shutdown(); <-failed })
+	}
+	return address
+}
