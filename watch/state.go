@@ -40,7 +40,7 @@ type state struct {
 	dirtySpace map[string]struct{}     // namespaces to look at again
 	dirtyPods  []podChange
 	synced     zones.Kinds
-	problems   map[string]struct{} // logged already
+	complaints complaints
 	counters   Counters
 	changed    []trigger // to be observed when they are published
 
@@ -72,13 +72,10 @@ type Stale struct {
 	For  time.Duration
 }
 
-// maxProblems bounds what is remembered of problems logged already.
-const maxProblems = 10000
-
 func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
-		dirtySpace: map[string]struct{}{}, problems: map[string]struct{}{}}
+		dirtySpace: map[string]struct{}{}, complaints: newComplaints()}
 	s.services = newCollection(s.serviceChanged)
 	s.slices = newCollection(s.sliceChanged)
 	s.namespaces = newCollection(s.namespaceChanged)
@@ -130,15 +127,18 @@ func (s *state) change(edit func()) {
 	}
 }
 
-// complain counts problems and logs each once.
+// complain counts problems and logs each once, but no more of a namespace than complaints allow.
 func (s *state) complain(list []object.Problem) {
 	for _, p := range list {
 		s.counters.Problems++
 		text := p.String()
-		if _, logged := s.problems[text]; logged || len(s.problems) >= maxProblems {
+		ok, last := s.complaints.first(p.Namespace, text, time.Now())
+		if !ok {
 			continue
 		}
-		s.problems[text] = struct{}{}
+		if last {
+			text += " (what else is wrong in this namespace is counted, not logged, for an hour)"
+		}
 		s.log.Warn("kubernetes: invalid object field ignored", "object", text)
 	}
 }
