@@ -636,3 +636,21 @@ func TestStopWithin(t *testing.T) {
 	close(free)
 	<-stuck.done
 }
+
+// TestBindsOverlap: an address beside the wildcard that includes it is one listener, which answers for both.
+func TestBindsOverlap(t *testing.T) {
+	for _, binds := range []string{"127.0.0.1 0.0.0.0", "0.0.0.0 ::", "127.0.0.1 ::"} {
+		t.Run(binds, func(t *testing.T) {
+			r := launch(t, ".:0 {\n bind "+binds+"\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
+			for address := range r.listeners {
+				to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), r.listeners[address].Address().Port())
+				for _, network := range []string{"udp", "tcp"} {
+					until(t, func() bool { return exchange(t, network, to, web, dns.TypeA).Rcode == dns.RcodeSuccess })
+				}
+			}
+			if len(r.listeners) != 1 {
+				t.Errorf("%d listeners", len(r.listeners))
+			}
+		})
+	}
+}

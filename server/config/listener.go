@@ -63,11 +63,14 @@ func (l *layout) place(b *blockReader) error {
 	return nil
 }
 
-// addresses is where a block listens, each once.
+// addresses is where a block listens, each once. One that another of the block includes, such as 127.0.0.1 beside
+// 0.0.0.0 and both beside ::, needs no sockets of its own.
 func (b *blockReader) addresses() []binding {
 	var all []binding
-	for _, x := range b.bind {
-		if !slices.ContainsFunc(all, func(y binding) bool { return y.Addr == x.Addr }) {
+	for i, x := range b.bind {
+		included := func(y binding) bool { return y.Addr != x.Addr && includes(y.Addr, x.Addr) }
+		repeated := func(y binding) bool { return y.Addr == x.Addr }
+		if !slices.ContainsFunc(b.bind, included) && !slices.ContainsFunc(b.bind[:i], repeated) {
 			all = append(all, x)
 		}
 	}
@@ -90,9 +93,11 @@ func (l *layout) claim(s site, by binding) error {
 	return nil
 }
 
-func overlap(a, b netip.Addr) bool {
-	return a == b || a == everywhere || b == everywhere ||
-		a.Is4() && b.Is4() && (a.IsUnspecified() || b.IsUnspecified())
+func overlap(a, b netip.Addr) bool { return includes(a, b) || includes(b, a) }
+
+// includes reports whether a socket on a gets what is sent to b.
+func includes(a, b netip.Addr) bool {
+	return a == b || a == everywhere || a.IsUnspecified() && a.Is4() && b.Is4()
 }
 
 func (l *layout) open(address netip.AddrPort, b *blockReader) int {
