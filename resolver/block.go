@@ -134,7 +134,7 @@ func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
 	o := b.options
 	if o.Hosts != nil {
 		options := *o.Hosts
-		if len(options.Zones) == 0 {
+		if options.Zones == nil {
 			options.Zones = o.Zones
 		}
 		b.hosts, err = obtain(r, "hosts", options, func() (*hosts, error) { return newHosts(options, log) })
@@ -172,7 +172,7 @@ func (r *Resolver) newUpstream(b *block, server string, log *slog.Logger) error 
 	var err error
 	if o.Cache != nil {
 		options := *o.Cache
-		if len(options.Zones) == 0 {
+		if options.Zones == nil {
 			options.Zones = o.Zones
 		}
 		b.cache, err = obtain(r, "cache", []any{options, keys, server, o.Zones}, func() (*cache, error) {

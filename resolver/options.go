@@ -116,7 +116,7 @@ const (
 
 // Hosts answers from tables in the form of /etc/hosts.
 type Hosts struct {
-	Zones       []string      // names it answers for; default the block's zones
+	Zones       []string      // names it answers for; nil for the block's zones
 	File        string        // "" for none; default /etc/hosts
 	Inline      []string      // lines of the Corefile
 	TTL         time.Duration // default 3600 s
@@ -146,7 +146,7 @@ type ZoneTransfer struct {
 
 // Cache keeps what was forwarded. All durations are TTLs.
 type Cache struct {
-	Zones          []string      // names it caches; default the block's zones
+	Zones          []string      // names it caches; nil for the block's zones
 	MaxTTL         time.Duration // cap, default 3600 s (CACHE's TTL argument)
 	Success        CacheLimit    // positive answers; default 9984 entries
 	Denial         CacheLimit    // NXDOMAIN and NODATA; default 9984 entries, 1800 s

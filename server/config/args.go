@@ -28,9 +28,41 @@ type args struct {
 type options map[string]func(*args)
 
 func (a *args) fail(format string, values ...any) {
-	if a.err == nil {
-		a.err = a.at.errorf("%s: %s", a.title, fmt.Sprintf(format, values...))
+	if a.err != nil {
+		return
 	}
+	a.err = a.at.errorf("%s: %s%s", a.title, fmt.Sprintf(format, values...), hintUnset(a.variables()))
+}
+
+// hintUnset says of an empty word which unset variables it stands for.
+func hintUnset(names string) string {
+	return when(names != "", " (%s)", notSet(names))
+}
+
+// notSet says that variables are not set.
+func notSet(names string) string {
+	if strings.Contains(names, ", ") {
+		return "the variables " + names + " are not set"
+	}
+	return "the variable " + names + " is not set"
+}
+
+// variables are the unset variables that the word read last consists of, before the first word those of the name, or "".
+func (a *args) variables() string {
+	if a.used >= len(a.unset) {
+		return ""
+	}
+	return a.unset[a.used]
+}
+
+// absent reports whether the word read last is nothing but unset variables, and warns of it: CoreDNS takes an empty
+// word where it takes zones or names of hosts, and nothing has that name. Elsewhere it is an error.
+func (a *args) absent() bool {
+	names := a.variables()
+	if names != "" {
+		a.warnf("%s, and nothing is read in its place", notSet(names))
+	}
+	return names != ""
 }
 
 func (a *args) warnf(format string, values ...any) {
@@ -76,6 +108,14 @@ func (a *args) atLeastOne(want string) []string {
 		a.fail("needs %s", want)
 	}
 	return a.rest()
+}
+
+// skipAbsent reads words that are unset variables, where CoreDNS takes any word.
+func (a *args) skipAbsent() {
+	for a.more() && a.unset[a.used+1] != "" {
+		a.word("")
+		a.absent()
+	}
 }
 
 // end fails when a word is left.
@@ -143,14 +183,24 @@ func choose[T any](a *args, table map[string]T) (value T) {
 	return value
 }
 
-// zones reads the words that are left as zones: fully qualified names in lower case.
+// zones reads the words that are left as zones: fully qualified names in lower case. Unset variables are none.
 func (a *args) zones() []string {
-	var all []string
-	for _, w := range a.rest() {
+	all := []string{} // unlike nil: no zone at all, not those of the block
+	for a.more() {
+		w := a.word("")
+		if a.absent() {
+			continue
+		}
 		key, err := parseKey(w, 0)
 		if err != nil {
 			a.fail("%v", err)
 			return nil
+		}
+		for _, text := range doubts(w) {
+			a.warnf("%s", text)
+		}
+		if d, err := time.ParseDuration(w + when(w[len(w)-1] <= '9', "s")); err == nil && d > 0 {
+			a.warnf("%q is read as a zone: a TTL is a number of seconds, without a unit, and stands first", w)
 		}
 		all = append(all, key.zones...)
 	}
@@ -203,7 +253,7 @@ func (a *args) option(directive string, table options, other func(*args) bool) {
 	case known:
 		read(a)
 	case other == nil || !other(a):
-		hint := DidYouMean(a.name, slices.Collect(maps.Keys(table)))
+		hint := DidYouMean(a.name, slices.Collect(maps.Keys(table))) + hintUnset(a.variables())
 		a.err = a.at.errorf("%s: unknown option %q%s", directive, a.name, hint)
 	}
 	a.finish()

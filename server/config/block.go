@@ -28,13 +28,16 @@ type process struct {
 	folder string // of the Corefile
 }
 
-func newBlockReader(s serverBlock, p *process, port uint16) (*blockReader, error) {
+func newBlockReader(s serverBlock, p *process, port uint16, warn warner) (*blockReader, error) {
 	b := &blockReader{process: p, at: s.keys[0].at, seen: map[string]position{}}
 	b.At = b.at.String()
 	for _, t := range s.keys {
 		k, err := parseKey(t.text, port)
 		if err != nil {
 			return nil, t.at.errorf("%v", err)
+		}
+		for _, text := range doubts(t.text) {
+			warn(t.at, "%s", text)
 		}
 		b.keys = append(b.keys, located{k, t.at})
 		b.zones = append(b.zones, k.zones...)
@@ -49,7 +52,7 @@ func (b *blockReader) directive(a *args, table []directive) error {
 	before, twice := b.seen[a.name]
 	switch {
 	case !known:
-		return a.at.errorf("unknown directive %q%s", a.name, DidYouMean(a.name, namesOf(table)))
+		return a.at.errorf("unknown directive %q%s%s", a.name, DidYouMean(a.name, namesOf(table)), hintUnset(a.variables()))
 	case d.read == nil:
 		return a.at.errorf("directive %q is not supported yet", a.name)
 	case d.once && twice:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,20 @@ func (b *blockReader) forward(a *args) {
 	}
 	if f.ServerName == "" {
 		f.ServerName = name
+	}
+	b.addForward(a, f)
+}
+
+// addForward adds f behind the forwards of the block that stand before it, of which the first takes each of its names.
+func (b *blockReader) addForward(a *args, f *resolver.Forward) {
+	for i := range b.Steps.Forwards {
+		before := &b.Steps.Forwards[i]
+		spared := func(zone string) bool { return dns.IsSubDomain(f.From, zone) || dns.IsSubDomain(zone, f.From) }
+		if a.err == nil && dns.IsSubDomain(before.From, f.From) && len(before.Next) == 0 &&
+			!slices.ContainsFunc(before.Except, spared) {
+			a.warnf("is never asked: the forward of %s that stands before it takes all names of %s",
+				before.From, f.From)
+		}
 	}
 	b.Steps.Forwards = append(b.Steps.Forwards, *f)
 }
@@ -133,7 +148,7 @@ func healthCheck(a *args, f *resolver.Forward) {
 			continue
 		}
 		w := a.word("a domain name after domain")
-		if _, ok := dns.IsDomainName(w); a.err == nil && !ok {
+		if a.err == nil && !isDomainName(w) {
 			a.fail("got %q, wants a domain name", w)
 		}
 		f.HealthDomain = dns.CanonicalName(w)
@@ -177,7 +192,7 @@ func (b *blockReader) proxy(a *args) {
 		"health_check": outdated,
 		"spray":        outdated,
 	})
-	b.Steps.Forwards = append(b.Steps.Forwards, *f)
+	b.addForward(a, f)
 }
 
 func proxyPolicies() map[string]resolver.Policy {

@@ -9,6 +9,7 @@ import (
 // serverBlock is a block of a Corefile as it is written: "ZONE [ZONE…] { DIRECTIVE… }".
 type serverBlock struct {
 	keys       []token
+	absent     []token // zones that are unset variables
 	directives []statement
 }
 
@@ -17,6 +18,7 @@ type statement struct {
 	at    position
 	name  string
 	words []string
+	unset []string    // of the name and each word: the unset variables that it consists of, or ""
 	lines []statement // of that block
 }
 
@@ -49,24 +51,41 @@ func (p *parser) blocks() ([]serverBlock, error) {
 }
 
 func (p *parser) serverBlock() (b serverBlock, err error) {
-	if b.keys, err = p.keys(); err != nil || !p.more() {
+	keys, err := p.keys()
+	for _, t := range keys {
+		if t.text != "" {
+			b.keys = append(b.keys, t)
+		} else if t.unset != "" {
+			b.absent = append(b.absent, t)
+		}
+	}
+	if err != nil || !p.more() {
 		return b, err
 	}
 	if p.peek().open {
 		if len(b.keys) == 0 {
-			return b, p.peek().at.errorf("a server block needs a zone before its {")
+			return b, p.peek().at.errorf("a server block needs a zone before its {%s", hintUnset(b.unset()))
 		}
 		b.directives, err = p.body(p.take().at, 0)
 		return b, err
 	}
 	if len(b.keys) == 0 {
-		return b, p.peek().at.errorf("a server block needs a zone before its directives")
+		return b, p.peek().at.errorf("a server block needs a zone before its directives%s", hintUnset(b.unset()))
 	}
 	// A file of a single block may do without braces.
 	for p.more() && err == nil {
 		err = p.statement(&b.directives, 0)
 	}
 	return b, err
+}
+
+// unset are the variables in the place of zones.
+func (b *serverBlock) unset() string {
+	var names []string
+	for _, t := range b.absent {
+		names = append(names, t.unset)
+	}
+	return strings.Join(names, ", ")
 }
 
 // keys reads zones up to the end of the line or a brace; after a comma they go on in the next line.
@@ -84,9 +103,7 @@ func (p *parser) keys() (keys []token, err error) {
 		}
 		p.next++
 		t.text, comma = strings.CutSuffix(t.text, ",")
-		if t.text != "" {
-			keys = append(keys, t)
-		}
+		keys = append(keys, t)
 		if !p.more() && comma {
 			return nil, t.at.errorf("a zone must follow the comma")
 		}
@@ -135,9 +152,10 @@ func (p *parser) statement(all *[]statement, depth int) (err error) {
 	if t.close {
 		return t.at.errorf("unexpected }, no block is open%s", p.slip())
 	}
-	s := statement{at: t.at, name: t.text}
+	s := statement{at: t.at, name: t.text, unset: []string{t.unset}}
 	for p.more() && !p.peek().first && !p.peek().open && !p.peek().close {
-		s.words = append(s.words, p.take().text)
+		w := p.take()
+		s.words, s.unset = append(s.words, w.text), append(s.unset, w.unset)
 	}
 	if p.more() && p.peek().open && !p.peek().first {
 		s.lines, err = p.body(p.take().at, depth+1)

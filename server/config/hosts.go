@@ -22,14 +22,16 @@ func (b *blockReader) hosts(a *args) {
 	b.Steps.Hosts = h
 	if a.more() {
 		h.File = a.word("")
-		if _, err := a.read(h.File); err != nil {
+		if a.absent() {
+			h.File = ""
+		} else if _, err := a.read(h.File); err != nil {
 			a.warnf("%q cannot be read yet: %v", h.File, err)
 		}
 	}
 	h.Zones = a.zonesOr(b.zones...)
 	a.optionsOr(options{
 		"ttl":                     func(o *args) { h.TTL = o.seconds(1, 65535) },
-		"no_reverse":              set(&h.NoReverse),
+		"no_reverse":              func(o *args) { h.NoReverse = true; o.skipAbsent() },
 		"reload":                  func(o *args) { h.Reload = o.duration(0, forever) },
 		"fallthrough":             func(o *args) { h.Fallthrough.Zones = o.zonesOr(".") },
 		"fallthrough_unsupported": nil,
@@ -39,20 +41,32 @@ func (b *blockReader) hosts(a *args) {
 // inlineHosts reads a line in the form of /etc/hosts. It takes only lines that begin with an address, so that a
 // misspelt option is an error and not the name of a host.
 func inlineHosts(a *args, h *resolver.Hosts) bool {
+	a.title = "hosts"
+	if a.absent() {
+		a.rest()
+		return true
+	}
 	if _, err := netip.ParseAddr(a.name); err != nil {
 		return false
 	}
 	if !a.more() {
-		a.warn(a.at, "hosts: %s has no name and is passed over", a.name)
+		a.warnf("%s has no name and is passed over", a.name)
 		return true
 	}
-	names := a.rest()
-	for _, w := range names {
-		if name, err := wire.ParseName(w); err != nil || len(name) == 1 {
-			a.fail("%q is not the name of a host", w)
+	var names []string
+	for a.more() {
+		w := a.word("")
+		if a.absent() {
+			continue
 		}
+		if name, err := wire.ParseName(w); err != nil || len(name) == 1 {
+			a.fail("%s: %q is not the name of a host", a.name, w)
+		}
+		names = append(names, w)
 	}
-	h.Inline = append(h.Inline, a.name+" "+strings.Join(names, " "))
+	if len(names) > 0 {
+		h.Inline = append(h.Inline, a.name+" "+strings.Join(names, " "))
+	}
 	return true
 }
 

@@ -117,7 +117,7 @@ func (m *importer) expandNamed(what token) error {
 		if err != nil {
 			return what.at.errorf("import: %q: %v", name, err)
 		}
-		if err := m.expand(lex(name, content, m.getenv)); err != nil {
+		if err := m.expand(lex(name, content, m.getenv, m.warn)); err != nil {
 			return err
 		}
 	}

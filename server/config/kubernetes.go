@@ -25,6 +25,7 @@ type kubernetesOptions struct {
 	resolver.Kubernetes
 	Source
 	namespaces []string
+	selected   bool  // namespaces is given
 	tls        *args // the option, whose files matter with endpoint only
 }
 
@@ -62,20 +63,25 @@ func (c *kubernetesOptions) options(folder string) options {
 		"apiserver_qps":          func(a *args) { o.QPS = a.rate() },
 		"apiserver_burst":        func(a *args) { o.Burst = a.number(0, math.MaxInt32) },
 		"apiserver_max_inflight": func(a *args) { o.MaxInflight = a.number(0, math.MaxInt32) },
-		"namespaces":             func(a *args) { c.namespaces = append(c.namespaces, namespaces(a)...) },
-		"namespace_labels":       func(a *args) { o.NamespaceLabels = selector(a) },
-		"labels":                 func(a *args) { o.Labels = selector(a) },
-		"pods":                   func(a *args) { c.Pods = choose(a, podModes()) },
-		"endpoint_pod_names":     set(&o.PodNames),
-		"ttl":                    func(a *args) { c.TTL = a.seconds(0, 3600) },
-		"noendpoints":            set(&o.NoEndpoints),
-		"fallthrough":            func(a *args) { c.Fallthrough.Zones = a.zonesOr(".") },
-		"ignore":                 func(a *args) { o.IgnoreEmpty = choose(a, map[string]bool{"empty_service": true}) },
-		"multicluster":           func(a *args) { c.MultiCluster = a.zones() },
-		"zonal":                  set(&o.Zonal),
-		"startup_timeout":        func(a *args) { c.StartupTimeout = a.duration(0, forever) },
-		"upstream":               outdated,
-		"resyncperiod":           outdated,
+		"namespaces": func(a *args) {
+			c.selected, c.namespaces = true, append(c.namespaces, namespaces(a)...)
+		},
+		"namespace_labels":   func(a *args) { o.NamespaceLabels = selector(a) },
+		"labels":             func(a *args) { o.Labels = selector(a) },
+		"pods":               func(a *args) { c.Pods = choose(a, podModes()) },
+		"endpoint_pod_names": set(&o.PodNames),
+		"ttl":                func(a *args) { c.TTL = a.seconds(0, 3600) },
+		"noendpoints":        set(&o.NoEndpoints),
+		"fallthrough":        func(a *args) { c.Fallthrough.Zones = a.zonesOr(".") },
+		"ignore": func(a *args) {
+			o.IgnoreEmpty = choose(a, map[string]bool{"empty_service": true})
+			a.skipAbsent()
+		},
+		"multicluster":    func(a *args) { c.MultiCluster = a.zones() },
+		"zonal":           set(&o.Zonal),
+		"startup_timeout": func(a *args) { c.StartupTimeout = a.duration(0, forever) },
+		"upstream":        outdated,
+		"resyncperiod":    outdated,
 	}
 }
 
@@ -153,11 +159,16 @@ func selector(a *args) string {
 // namespaces reads names of namespaces, which are DNS labels in lower case (RFC 1123 section 2.1). A name that no
 // namespace can have would hide them all.
 func namespaces(a *args) []string {
-	names := a.atLeastOne("a namespace")
-	for _, name := range names {
+	var names []string
+	for first := true; first || a.more(); first = false {
+		name := a.word("a namespace")
+		if a.absent() {
+			continue
+		}
 		if !namespace.MatchString(name) {
 			a.fail("%q is not the name of a namespace", name)
 		}
+		names = append(names, name)
 	}
 	return names
 }
@@ -167,7 +178,7 @@ var namespace = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 // check finds options that contradict each other.
 func (c *kubernetesOptions) check(a *args) {
 	o := &c.Objects
-	if len(c.namespaces) > 0 && o.NamespaceLabels != "" {
+	if c.selected && o.NamespaceLabels != "" {
 		a.fail("namespaces and namespace_labels exclude each other")
 	}
 	if o.Manifests != "" && cmp.Or(o.Kubeconfig, o.Endpoint) != "" {
@@ -201,11 +212,17 @@ func (c *kubernetesOptions) check(a *args) {
 	}
 }
 
+// noNamespace selects none: a list of empty names, which no namespace has.
+const noNamespace = ","
+
 // derive fills what follows from other options. Directives that mean the same must have equal watch.Options, otherwise
 // they would not share a watch.
 func (c *kubernetesOptions) derive() {
 	slices.Sort(c.namespaces)
 	c.Objects.Namespaces = strings.Join(slices.Compact(c.namespaces), ",")
+	if c.selected && len(c.namespaces) == 0 {
+		c.Objects.Namespaces = noNamespace
+	}
 	c.Objects.VerifyPods = c.Pods == zones.PodsVerified
 	if len(c.MultiCluster) > 0 {
 		c.Imports = c.Objects
@@ -224,7 +241,9 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(k.Pods == zones.PodsVerified, "pods verified")
 		l.add(from.Objects.Zonal, "zonal")
 		l.add(len(k.MultiCluster) > 0, "multicluster %s", names(k.MultiCluster))
-		l.add(from.Objects.Namespaces != "", "namespaces %s", from.Objects.Namespaces)
+		l.add(from.Objects.Namespaces == noNamespace, "no namespace")
+		l.add(!slices.Contains([]string{"", noNamespace}, from.Objects.Namespaces),
+			"namespaces %s", from.Objects.Namespaces)
 		l.add(from.Objects.NamespaceLabels != "", "namespaces with %s", from.Objects.NamespaceLabels)
 		l.add(from.Objects.Labels != "", "objects with %s", from.Objects.Labels)
 		l.add(from.Objects.PodNames, "endpoint pod names")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/clusterdns/clusterdns/server/logs"
@@ -53,15 +54,16 @@ func (a *args) pattern() *regexp.Regexp {
 
 // log [NAMES…] [FORMAT] { class CLASSES… }
 func (b *blockReader) log(a *args) {
-	words := a.rest()
 	rule := logs.Log{Format: logs.CommonLog}
-	if last := len(words) - 1; last >= 0 && strings.Contains(words[last], "{") {
-		rule.Format, words = logFormat(words[last]), words[:last]
+	if last := len(a.words) - 1; last >= 0 && strings.Contains(a.words[last], "{") {
+		rule.Format, a.words = logFormat(a.words[last]), a.words[:last]
 	}
-	names := &args{statement: statement{at: a.at, words: words}, title: a.title}
-	zones := names.zonesOr(".")
-	if a.err = names.err; a.err != nil {
+	zones := a.zonesOr(".")
+	if a.err != nil {
 		return
+	}
+	if slices.ContainsFunc(a.unset, func(names string) bool { return names != "" }) {
+		zones = append(zones, ".") // as in CoreDNS, where the empty name is the root
 	}
 	a.options(options{
 		"class": func(o *args) { rule.Classes |= classes(o) },

@@ -46,7 +46,7 @@ func (w *world) parse(name string, content []byte, s Settings) (*Config, error) 
 		p.folder = "."
 	}
 	imports := importer{world: w, folder: p.folder, snippets: map[string][]token{}, warn: warn}
-	if err := imports.expand(lex(name, content, w.getenv)); err != nil {
+	if err := imports.expand(lex(name, content, w.getenv, warn)); err != nil {
 		return nil, err
 	}
 	c.Digest = digest(imports.out)
@@ -78,7 +78,10 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, warn warn
 	var all []*blockReader
 	table := directives()
 	for _, s := range written {
-		b, err := newBlockReader(s, p, port)
+		for _, t := range s.absent {
+			warn(t.at, "%s, and no zone is read in its place", notSet(t.unset))
+		}
+		b, err := newBlockReader(s, p, port, warn)
 		if err != nil {
 			return nil, err
 		}

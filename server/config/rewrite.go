@@ -128,7 +128,7 @@ func (a *args) rewriteName(r *resolver.Rewrite) {
 	r.To = dns.CanonicalName(a.word(wantTo))
 	if group := placeholder.FindString(r.To); group != "" {
 		a.warnf("%s is part of the name: only regex has groups", group)
-	} else if _, ok := dns.IsDomainName(r.To); !ok && r.Match == resolver.MatchExact {
+	} else if !isDomainName(r.To) && r.Match == resolver.MatchExact {
 		a.warnf("%q is not a domain name: each query that the rule matches fails", r.To)
 	}
 }

@@ -59,6 +59,9 @@ func (b *Block) summarize(out *strings.Builder) {
 
 // names joins zones, and shortens the long list that a CIDR block expands to.
 func names(all []string) string {
+	if len(all) == 0 {
+		return "no zone"
+	}
 	if len(all) > 8 {
 		return fmt.Sprintf("%s … %s (%d)", all[0], all[len(all)-1], len(all))
 	}

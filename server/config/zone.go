@@ -5,8 +5,11 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // key is one [scheme://]ZONE[:port].
@@ -59,10 +62,32 @@ func parseZone(s string) ([]string, error) {
 			return reverseZones(prefix.Masked()), nil
 		}
 	}
-	if _, ok := dns.IsDomainName(s); !ok || strings.ContainsAny(s, ": \t\r\n") {
+	if !isDomainName(s) || strings.ContainsAny(s, ": \t\r\n") {
 		return nil, fmt.Errorf("%q is not a domain name or CIDR block", s)
 	}
 	return []string{dns.CanonicalName(s)}, nil
+}
+
+// isDomainName reports whether s is a name of at most 255 octets on the wire (RFC 1035 section 2.3.4). miekg/dns lets
+// two more pass.
+func isDomainName(s string) bool {
+	_, ok := dns.IsDomainName(s)
+	_, err := wire.ParseName(s)
+	return ok && err == nil
+}
+
+// doubts says what a zone looks like that it is not, for warnings. It is served all the same, as in CoreDNS.
+func doubts(zone string) (all []string) {
+	if strings.Contains(zone, ",") {
+		all = append(all, fmt.Sprintf("%q is one zone with a comma in its name: spaces separate zones", zone))
+	}
+	switch {
+	case strings.ContainsRune(zone, utf8.RuneError):
+		all = append(all, fmt.Sprintf("%q has an octet that is not UTF-8, and is no name that clients ask for", zone))
+	case strings.ContainsFunc(zone, func(r rune) bool { return r >= utf8.RuneSelf }):
+		all = append(all, fmt.Sprintf("%q is not ASCII: clients ask for such a name in its form xn--…", zone))
+	}
+	return all
 }
 
 // reverseZones is the zones below in-addr.arpa (RFC 1035 section 3.5) or ip6.arpa (RFC 3596 section 2.5) that cover a
