@@ -212,10 +212,10 @@ func (z *servedZone) soa(snapshot *zones.Snapshot) soa {
 func (z *servedZone) records(r *Request, q *question) {
 	n := &r.match.Node
 	if q.wants(&r.Reply, wire.TypeA) {
-		r.rotated(q, wire.TypeA, z.ttl, n.A(), 4)
+		r.rotated(q.owner, wire.TypeA, z.ttl, n.A(), 4)
 	}
 	if q.wants(&r.Reply, wire.TypeAAAA) {
-		r.rotated(q, wire.TypeAAAA, z.ttl, n.AAAA(), 16)
+		r.rotated(q.owner, wire.TypeAAAA, z.ttl, n.AAAA(), 16)
 	}
 	if q.wants(&r.Reply, wire.TypeSRV) {
 		z.services(r, q, n)
@@ -246,8 +246,8 @@ func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 			z.farAddresses(r, &target)
 			continue
 		}
-		r.addresses(at, wire.TypeA, z.ttl, target.A(), 4, 0)
-		r.addresses(at, wire.TypeAAAA, z.ttl, target.AAAA(), 16, 0)
+		r.rotated(at, wire.TypeA, z.ttl, target.A(), 4)
+		r.rotated(at, wire.TypeAAAA, z.ttl, target.AAAA(), 16)
 	}
 }
 

@@ -252,10 +252,10 @@ func (h *hosts) answer(r *Request, q *question) result {
 		return failure(FromHosts, wire.ServerFailure, wire.Other, edeHostsNoName)
 	}
 	if q.wants(&r.Reply, wire.TypeA) {
-		r.rotated(q, wire.TypeA, h.ttl, entry.a, 4)
+		r.rotated(q.owner, wire.TypeA, h.ttl, entry.a, 4)
 	}
 	if q.wants(&r.Reply, wire.TypeAAAA) {
-		r.rotated(q, wire.TypeAAAA, h.ttl, entry.aaaa, 16)
+		r.rotated(q.owner, wire.TypeAAAA, h.ttl, entry.aaaa, 16)
 	}
 	if q.empty(&r.Reply) && !r.Reply.Truncated() {
 		return result{outcome: nodata, source: FromHosts, authoritative: true, words: edeHostsNoData}

@@ -2,6 +2,8 @@ package resolver
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -12,17 +14,18 @@ import (
 // message is an upstream's answer, or stands in for one that did not come. It never changes, so the cache and all that
 // wait for it share it.
 type message struct {
-	packet     []byte    // header, question and sections as they came, without the OPT; nil in a message made here
-	start      int       // offset of the sections in packet
-	ends       [3]int    // offset behind each section
-	counts     [3]uint16 // records of each section
-	ttls       []uint16  // offsets of the TTLs in packet
-	rcode      wire.Rcode
-	flags      uint16
-	outcome    wire.Outcome
-	ttl        time.Duration // how long the outcome holds, if timed
-	timed      bool
-	addressRun addressRun
+	packet  []byte    // header, question and sections as they came, without the OPT; nil in a message made here
+	start   int       // offset of the sections in packet
+	ends    [3]int    // offset behind each section
+	counts  [3]uint16 // records of each section
+	ttls    []uint16  // offsets of the TTLs in packet
+	rcode   wire.Rcode
+	flags   uint16
+	outcome wire.Outcome
+	ttl     time.Duration // how long the outcome holds, if timed
+	timed   bool
+	rrsets  []rrset // those that loadbalance turns, in order
+	named   bool    // one of them has names in its data
 
 	received time.Time // zero in messages that no flight has fetched
 
@@ -32,9 +35,6 @@ type message struct {
 	text      string        // its text
 }
 
-// addressRun is the run of address records at the end of the answer section, whose order may change.
-type addressRun struct{ first, count, size int } // the run in message.ttls, and the octets of an address
-
 // unanswered is the message that stands in for an answer that did not come.
 func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 	return &message{rcode: rcode, outcome: wire.Failed, explained: true, info: info, text: why}
@@ -43,16 +43,16 @@ func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 // newMessage keeps packet, which parsed describes. It returns nil in the rare case that the OPT is between other
 // records and the message cannot be packed again without it.
 func newMessage(packet []byte, parsed *wire.Message) *message {
-	if parsed.Split {
-		if packet = withoutOPT(packet); packet == nil {
-			return nil
-		}
+	if again := arranged(packet, parsed); again != nil {
+		packet = again
 		opt := *parsed
 		if !parsed.Read(packet) {
 			return nil
 		}
 		parsed.Rcode, parsed.EDNS = opt.Rcode, opt.EDNS
 		parsed.Error, parsed.Info, parsed.Text = opt.Error, opt.Info, opt.Text
+	} else if parsed.Split {
+		return nil
 	}
 	m := &message{
 		start: parsed.Start, ends: parsed.Ends, counts: parsed.Counts,
@@ -62,19 +62,23 @@ func newMessage(packet []byte, parsed *wire.Message) *message {
 	}
 	m.text = m.text[:min(len(m.text), maxReason)]
 	m.packet = append(make([]byte, 0, parsed.Ends[wire.Additional]), packet[:parsed.Ends[wire.Additional]]...)
-	m.findTTLs()
+	m.findRecords()
 	return m
 }
 
 // maxReason is how much of an upstream's error text is kept, in octets.
 const maxReason = 200
 
-// withoutOPT packs a message again whose OPT is not its last record: without the OPT, names behind it have other
-// offsets.
-func withoutOPT(packet []byte) []byte {
+// arranged packs a message again whose OPT is not its last record, or whose answer has an alias behind what it leads
+// to. The OPT is left out: names behind it have other offsets then. Aliases come first and in the order of the chain,
+// because a stub resolver such as glibc's reads the answer section once. The result is nil for all other messages.
+func arranged(packet []byte, parsed *wire.Message) []byte {
 	unpacked := new(dns.Msg)
-	if unpacked.Unpack(packet) != nil {
+	if !parsed.Split && !parsed.Astray || unpacked.Unpack(packet) != nil {
 		return nil
+	}
+	if len(unpacked.Question) == 1 {
+		followAliases(unpacked.Answer, unpacked.Question[0].Name)
 	}
 	kept := unpacked.Extra[:0]
 	for _, rr := range unpacked.Extra {
@@ -90,27 +94,44 @@ func withoutOPT(packet []byte) []byte {
 	return repacked
 }
 
-// findTTLs finds the TTLs and the run of address records.
-func (m *message) findTTLs() {
-	records := int(m.counts[0]) + int(m.counts[1]) + int(m.counts[2])
-	m.ttls = make([]uint16, 0, records)
-	var last wire.Type
-	at := m.start
-	for i := range records {
-		var record wire.Record
-		at, _ = record.Read(m.packet, at)
-		m.ttls = append(m.ttls, uint16(record.TTLAt))
-		if i >= int(m.counts[wire.Answer]) || record.Type != wire.TypeA && record.Type != wire.TypeAAAA {
-			continue
+// followAliases moves the chain of aliases that begins at name to the front of records.
+func followAliases(records []dns.RR, name string) {
+	for front := range records {
+		i := slices.IndexFunc(records[front:], func(rr dns.RR) bool {
+			return rr.Header().Rrtype == dns.TypeCNAME && strings.EqualFold(rr.Header().Name, name)
+		})
+		if i < 0 {
+			return
 		}
-		if record.Type != last {
-			m.addressRun = addressRun{first: i, size: len(record.Data)}
-		}
-		last = record.Type
-		m.addressRun.count++
+		link := records[front+i]
+		copy(records[front+1:], records[front:front+i])
+		records[front], name = link, link.(*dns.CNAME).Target
 	}
-	if m.addressRun.first+m.addressRun.count != int(m.counts[wire.Answer]) || m.outcome != wire.Answered {
-		m.addressRun = addressRun{} // with other records between or behind, the order stays
+}
+
+// findRecords finds the TTLs, and the rrsets that loadbalance turns.
+func (m *message) findRecords() {
+	m.ttls = make([]uint16, 0, int(m.counts[0])+int(m.counts[1])+int(m.counts[2]))
+	at := m.start
+	for _, count := range m.counts {
+		var last wire.Record
+		lastOwner, begun := 0, false // an rrset of more than one record
+		for i := range count {
+			owner := at
+			var record wire.Record
+			at, _ = record.Read(m.packet, at)
+			same := i > 0 && turns(record.Type) && sameRRset(m.packet, lastOwner, owner, &last, &record)
+			switch {
+			case same && begun:
+				m.rrsets[len(m.rrsets)-1].count++
+			case same:
+				named := record.Type == wire.TypeMX
+				m.rrsets = append(m.rrsets, rrset{first: uint16(len(m.ttls)) - 1, count: 2, named: named})
+				m.named = m.named || named
+			}
+			begun, last, lastOwner = same, record, owner
+			m.ttls = append(m.ttls, uint16(record.TTLAt))
+		}
 	}
 }
 
@@ -130,7 +151,9 @@ var outcomes = [...]outcome{
 }
 
 // size is about how many octets the message takes in memory, without its fields.
-func (m *message) size() int { return cap(m.packet) + 2*cap(m.ttls) + len(m.text) }
+func (m *message) size() int {
+	return cap(m.packet) + 2*cap(m.ttls) + 6*cap(m.rrsets) + len(m.text)
+}
 
 // aging is how TTLs change on the way to a client: they are held between floor and limit, then lowered by age. All in
 // seconds.
@@ -149,6 +172,9 @@ func (a aging) apply(ttl uint32) uint32 {
 
 // write adds m to the reply as the answer to q.
 func (m *message) write(r *Request, q *question, a aging) {
+	if m.packet != nil {
+		m.writeRecords(r, q, a)
+	}
 	r.Reply.Rcode = m.rcode
 	if m.rcode > 15 && !r.Query.EDNS {
 		r.Reply.Rcode = wire.ServerFailure // an extended rcode needs an OPT
@@ -161,22 +187,40 @@ func (m *message) write(r *Request, q *question, a aging) {
 		flags |= m.flags & wire.FlagAD // RFC 6840 section 5.8
 	}
 	r.Reply.SetFlags(flags)
-	if m.packet == nil {
-		return
+}
+
+// writeRecords adds the records of m. At the end of a chain of aliases, those that only help the client are left out.
+func (m *message) writeRecords(r *Request, q *question, a aging) {
+	last := wire.Additional
+	if r.links > 0 {
+		last = m.needed()
 	}
-	rotation := 0
-	if r.rotate && m.addressRun.count > 1 {
-		r.rotation++
-		rotation = int(r.rotation % uint32(m.addressRun.count))
+	var rrsets []rrset
+	if r.rotate {
+		rrsets = m.rrsets
 	}
 	switch {
-	case q.owner == wire.AtQName && r.Reply.Fits(m.ends[m.needed()]-m.start):
-		m.copy(&r.Reply, a, rotation)
-	case r.links == 0: // the question has another name, or the answer is too large
-		m.unpack(&r.Reply, q, a, rotation, wire.Additional)
-	default:
-		m.unpack(&r.Reply, q, a, rotation, m.needed())
+	case q.owner != wire.AtQName || !r.Reply.Fits(m.ends[m.needed()]-m.start):
+		m.unpack(&r.Reply, q, a, rrsets, last) // the question has another name, or the answer is too large
+	case !m.named:
+		m.copy(&r.Reply, a, rrsets)
+	case !r.rotate || !m.unpackWhole(r, q, a, rrsets):
+		m.copy(&r.Reply, a, nil)
 	}
+}
+
+// unpackWhole adds m record by record, because names in the data of records that change places can be neither moved nor
+// pointed into. It reports whether all of it fit; otherwise it takes back what it has added.
+func (m *message) unpackWhole(r *Request, q *question, a aging, rrsets []rrset) bool {
+	before := r.Reply.Mark()
+	m.unpack(&r.Reply, q, a, rrsets, wire.Additional)
+	for section, count := range m.counts {
+		if r.Reply.Count(section) != int(count) {
+			r.Reply.Rewind(before)
+			return false
+		}
+	}
+	return true
 }
 
 // needed is the last section that must be sent. Those behind it only help the client.
@@ -189,7 +233,7 @@ func (m *message) needed() int {
 
 // copy copies the sections behind the question that they belong to. It leaves out sections that only help if there is
 // no room for them (RFC 2181 section 9); the caller has checked that the others fit.
-func (m *message) copy(reply *wire.Reply, a aging, rotation int) {
+func (m *message) copy(reply *wire.Reply, a aging, rrsets []rrset) {
 	keep, needed, counts := wire.Additional, m.needed(), m.counts
 	for keep > needed && !reply.Fits(m.ends[keep]-m.start) {
 		counts[keep] = 0
@@ -197,31 +241,31 @@ func (m *message) copy(reply *wire.Reply, a aging, rotation int) {
 	}
 	at := reply.CopySections(m.packet[m.start:m.ends[keep]], counts)
 	body := reply.Bytes()[at:]
+	turn := turn{rrsets: rrsets}
 	for i := range int(counts[0]) + int(counts[1]) + int(counts[2]) {
-		ttlAt := int(m.ttls[i])
-		place := body[ttlAt-m.start:]
-		binary.BigEndian.PutUint32(place, a.apply(binary.BigEndian.Uint32(m.packet[ttlAt:])))
-		if rotation > 0 && m.addressRun.has(i) {
-			copy(place[6:], m.address(i, rotation))
+		from, to := int(m.ttls[turn.source(i)]), int(m.ttls[i])
+		place := body[to-m.start:]
+		if from != to { // data of the same size
+			data, _ := m.data(from)
+			copy(place[6:], data)
 		}
+		binary.BigEndian.PutUint32(place, a.apply(binary.BigEndian.Uint32(m.packet[from:])))
 	}
 }
 
-func (s addressRun) has(i int) bool { return i >= s.first && i < s.first+s.count }
-
-// address is the data of the i-th record after the run of address records has been rotated.
-func (m *message) address(i, rotation int) []byte {
-	i = m.addressRun.first + (i-m.addressRun.first+rotation)%m.addressRun.count
-	at := int(m.ttls[i]) + 6
-	return m.packet[at : at+m.addressRun.size]
+// data is the data of the record whose TTL is at offset ttl, and the offset behind it.
+func (m *message) data(ttl int) (data []byte, end int) {
+	end = ttl + 6 + int(binary.BigEndian.Uint16(m.packet[ttl+4:]))
+	return m.packet[ttl+6 : end], end
 }
 
 // unpack adds the sections up to last record by record, with names in full, until the reply is full. Of the sections
 // that only help it adds what fits (RFC 2181 section 9). It is for messages that do not fit as they are, and for those that
 // answer a rewritten question or the end of a chain of aliases, whose compression pointers point into another question.
-func (m *message) unpack(reply *wire.Reply, q *question, a aging, rotation, last int) {
+func (m *message) unpack(reply *wire.Reply, q *question, a aging, rrsets []rrset, last int) {
 	var owner [wire.MaxName + 1]byte
 	var scratch [1024]byte
+	turn := turn{rrsets: rrsets}
 	at, end, section := m.start, int(m.counts[wire.Answer]), wire.Answer
 	for i := 0; ; i++ {
 		for i == end && section < last {
@@ -239,10 +283,13 @@ func (m *message) unpack(reply *wire.Reply, q *question, a aging, rotation, last
 		}
 		var record wire.Record
 		at, _ = record.Read(m.packet, at)
-		data := record.Unpack(scratch[:0], m.packet, at)
-		if rotation > 0 && m.addressRun.has(i) {
-			data = m.address(i, rotation)
+		behind := at
+		if from := turn.source(i); from != i {
+			record.TTLAt = int(m.ttls[from])
+			record.TTL = binary.BigEndian.Uint32(m.packet[record.TTLAt:])
+			record.Data, behind = m.data(record.TTLAt)
 		}
+		data := record.Unpack(scratch[:0], m.packet, behind)
 		if section > m.needed() && !reply.Fits(len(name)+10+len(data)) ||
 			!reply.AddRaw(name, record.Type, record.Class, a.apply(record.TTL), data) {
 			return

@@ -282,25 +282,6 @@ func TestFlagsOfMessage(t *testing.T) {
 	}
 }
 
-func TestAddressesTakeTurns(t *testing.T) {
-	m := upstreamReply(t, "www.example.org. A", "NOERROR", chain)
-	r := asking(t, "www.example.org. A", time.Time{})
-	r.rotate = true
-	firsts := map[string]int{}
-	for range 4 {
-		start(r)
-		m.write(r, r.whole(), unchangedTTLs)
-		got := finished(t, r)
-		if len(got.Answer) != 3 {
-			t.Fatal(lines(got.Answer))
-		}
-		firsts[got.Answer[1].(*dns.A).A.String()]++
-	}
-	if firsts["192.0.2.1"] != 2 || firsts["192.0.2.2"] != 2 {
-		t.Errorf("first addresses %v", firsts)
-	}
-}
-
 func TestMessageWithItsOPTInTheMiddle(t *testing.T) {
 	said, _ := parsed(t, "www.example.org. A", "NOERROR", chain)
 	said.SetEdns0(1232, true)

@@ -84,8 +84,8 @@ func (a *authority) nameServers(r *Request, q *question, snapshot *zones.Snapsho
 	}
 	r.Reply.Begin(wire.Additional)
 	for i, at := range r.targets {
-		r.addresses(at, wire.TypeA, a.ttl, servers[i].A(), 4, 0)
-		r.addresses(at, wire.TypeAAAA, a.ttl, servers[i].AAAA(), 16, 0)
+		r.rotated(at, wire.TypeA, a.ttl, servers[i].A(), 4)
+		r.rotated(at, wire.TypeAAAA, a.ttl, servers[i].AAAA(), 16)
 	}
 }
 

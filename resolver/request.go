@@ -69,13 +69,12 @@ type Request struct {
 	mayBlock bool // Resume sets it
 
 	// Scratch.
-	match    zones.Match
-	targets  []wire.Offset // where the targets of SRV and NS records are in the reply
-	fronts   []zones.Node  // names of the service that fronts this server
-	seen     map[string]struct{}
-	rotation uint32 // which record of an rrset comes first
-	message  []byte // the old reply while Rework writes the new one
-	text     []byte // a name in presentation form
+	match   zones.Match
+	targets []wire.Offset // where the targets of SRV and NS records are in the reply
+	fronts  []zones.Node  // names of the service that fronts this server
+	seen    map[string]struct{}
+	message []byte // the old reply while Rework writes the new one
+	text    []byte // a name in presentation form
 }
 
 // Take copies from, which Answer has reported as Pending, so that Resume can work on r while from is reused for other

@@ -11,6 +11,7 @@
 //	                      broken.example. SERVFAIL    the rcode for a name
 //	                      large.example. TC           truncated over UDP
 //	                      signed.example. AD          says that it has validated the answer
+//	                      mixed.example. backwards    the records of the answer in reverse order
 //	                      away.example. silence       no answer at all
 //	                  Of a name at or below an SOA's owner it denies what it does not know, and it refuses all others.
 //	-- records --     what the cluster compiles to: zones.Snapshot.WriteText for the first zone of the first kubernetes directive

@@ -13,7 +13,7 @@ import (
 // upstream is a server on loopback that knows what a story's upstream section says.
 type upstream struct {
 	records []dns.RR
-	orders  map[string]string // rcode, "TC" or "silence", by lower-case name
+	orders  map[string]string // rcode, "TC", "AD", "backwards" or "silence", by lower-case name
 }
 
 // Upstream starts the story's upstream, which ends with the test, and gives its address.
@@ -70,8 +70,8 @@ func (u *upstream) parse(text string) error {
 		return nil
 	}
 	if f := strings.Fields(text); len(f) == 2 {
-		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains([]string{"TC", "AD", "silence"}, f[1]) {
-			return fmt.Errorf("%q is not an rcode, TC, AD or silence", f[1])
+		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains([]string{"TC", "AD", "backwards", "silence"}, f[1]) {
+			return fmt.Errorf("%q is not an rcode, TC, AD, backwards or silence", f[1])
 		}
 		u.orders[dns.CanonicalName(f[0])] = f[1]
 		return nil
@@ -95,6 +95,9 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 		return
 	case order == "TC" && overUDP:
 		m.Truncated = true
+	case order == "backwards":
+		u.answer(m, asked)
+		slices.Reverse(m.Answer)
 	case order == "" || order == "TC" || order == "AD":
 		u.answer(m, asked)
 		m.AuthenticatedData = order == "AD"

@@ -33,7 +33,6 @@ const (
 	typeMG    Type = 8
 	typeMR    Type = 9
 	typeMINFO Type = 14
-	typeMX    Type = 15
 	typeRP    Type = 17
 	typeAFSDB Type = 18
 	typeRT    Type = 21
@@ -51,6 +50,7 @@ type Message struct {
 	Start   int       // offset of the first record
 	Ends    [3]int    // offset behind each section, the OPT left out
 	Split   bool      // an OPT is between other records: the sections are not in one piece
+	Astray  bool      // an alias stands behind what it leads to
 	Outcome Outcome
 	TTL     uint32 // how long the outcome holds, in seconds (RFC 2181 section 8; denials: RFC 2308 section 5)
 	Timed   bool   // TTL is valid: there were records, with an SOA for a denial
@@ -200,9 +200,10 @@ func (m *Message) conclude(packet []byte) {
 }
 
 // follow follows aliases in the answer section from the qname to the last name, which it leaves in m.name (RFC 1034
-// section 3.6.2). Records may be in any order, so it passes over them until a pass finds no further alias.
+// section 3.6.2). Records may be in any order, so it passes over them until a pass finds no further alias; what a later
+// pass finds stands in the wrong order.
 func (m *Message) follow(packet []byte) (answered, circle bool) {
-	for links := 0; ; {
+	for links, pass := 0, 0; ; pass++ {
 		moved := false
 		at := m.Start
 		for range m.Counts[Answer] {
@@ -213,6 +214,7 @@ func (m *Message) follow(packet []byte) (answered, circle bool) {
 			if !isAlias && r.Type != m.qtype && m.qtype != TypeANY || r.Class != ClassIN || !m.isLast(packet, owner) {
 				continue
 			}
+			m.Astray = m.Astray || pass > 0
 			if r.Type == m.qtype || m.qtype == TypeANY {
 				return true, false
 			}
@@ -294,7 +296,7 @@ func (t Type) shape() (before, names, after int) {
 		return 0, 2, 20
 	case typeMINFO, typeRP:
 		return 0, 2, 0
-	case typeMX, typeAFSDB, typeRT, typeKX:
+	case TypeMX, typeAFSDB, typeRT, typeKX:
 		return 2, 1, 0
 	case typePX:
 		return 2, 2, 0

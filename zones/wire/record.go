@@ -12,6 +12,7 @@ const (
 	TypeCNAME Type = 5
 	TypeSOA   Type = 6
 	TypePTR   Type = 12
+	TypeMX    Type = 15
 	TypeTXT   Type = 16
 	TypeAAAA  Type = 28
 	TypeSRV   Type = 33

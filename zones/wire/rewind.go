@@ -149,7 +149,7 @@ func (w *Written) target() (at int, ok bool) {
 	switch w.Type {
 	case TypeNS, TypeCNAME, TypePTR, TypeSOA, typeDNAME:
 		return 0, true
-	case typeMX:
+	case TypeMX:
 		return 2, true
 	case TypeSRV:
 		return 6, true
