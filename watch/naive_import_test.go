@@ -70,8 +70,7 @@ func imported(o *object.ServiceImport) *corev1.Service {
 }
 
 // member is what stands behind the hosts of a service's slice: in a clusterset the id of their cluster, in lower case.
-// ok is false for a slice that is not the service's, or whose id is no label: the id is the value of a Kubernetes
-// label, which may have these two as well.
+// ok is false for a slice that is not the service's.
 func (n *naive) member(s *discoveryv1.EndpointSlice, service string) (member string, ok bool) {
 	if !n.options.ServiceImports {
 		return "", s.Labels["kubernetes.io/service-name"] == service
@@ -79,5 +78,9 @@ func (n *naive) member(s *discoveryv1.EndpointSlice, service string) (member str
 	if id := strings.ToLower(s.Labels[memberID]); id != "" {
 		member = "." + id
 	}
-	return member, s.Labels[importName] == service && !strings.ContainsAny(s.Labels[memberID], "._")
+	return member, s.Labels[importName] == service
 }
+
+// nameless reports whether the endpoints of a cluster have no names: its id is the value of a Kubernetes label, and so
+// need not be a DNS label.
+func nameless(member string) bool { return strings.ContainsAny(strings.TrimPrefix(member, "."), "._") }

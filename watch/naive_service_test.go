@@ -21,6 +21,8 @@ type end struct {
 	host  string
 	zone  string
 	ports []discoveryv1.EndpointPort
+
+	cluster bool // it is a cluster IP
 }
 
 // ends are the ready endpoints of a service, from all slices that name it.
@@ -50,6 +52,9 @@ func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
 				}
 				addr := address(text)
 				one := end{addr: addr, host: n.host(&e, addr) + member, ports: slice.Ports}
+				if nameless(member) {
+					one.host = ""
+				}
 				if e.Zone != nil {
 					one.zone = strings.ToLower(*e.Zone)
 				}
@@ -87,7 +92,7 @@ func (n *naive) has(s *corev1.Service) (bool, string) {
 		_, err := netip.ParseAddr(s.Spec.ExternalName)
 		return err != nil, ""
 	}
-	if len(s.Spec.ClusterIPs) == 0 {
+	if len(s.Spec.ClusterIPs) == 0 && !n.options.ServiceImports {
 		return false, ""
 	}
 	if !isHeadless(s) && !n.options.IgnoreEmpty {
@@ -228,16 +233,17 @@ func (n *naive) pairs(s *corev1.Service, below []string) (bool, []pair) {
 	proto := strings.TrimPrefix(below[len(below)-1], "_")
 	switch len(below) {
 	case 1: // an empty non-terminal where a port of that protocol has a name
-		list := n.all(s, ends, func(p discoveryv1.EndpointPort) bool {
+		wanted := func(p discoveryv1.EndpointPort) bool {
 			return *p.Name != "" && strings.ToLower(string(*p.Protocol)) == proto
-		})
-		return len(list) > 0, nil
+		}
+		return len(n.all(s, ends, wanted)) > 0 || hasPort(s, wanted), nil
 	case 2: // Spec 2.3.2, 2.4.2: _port._proto
 		name := strings.TrimPrefix(below[0], "_")
-		list := n.all(s, ends, func(p discoveryv1.EndpointPort) bool {
+		wanted := func(p discoveryv1.EndpointPort) bool {
 			return *p.Name != "" && *p.Name == name && strings.ToLower(string(*p.Protocol)) == proto
-		})
-		return len(list) > 0, list
+		}
+		list := n.all(s, ends, wanted)
+		return len(list) > 0 || hasPort(s, wanted), list
 	}
 	return false, nil
 }
@@ -248,14 +254,22 @@ func (n *naive) all(s *corev1.Service, ends []end, wanted func(discoveryv1.Endpo
 	if isHeadless(s) {
 		return pairsOf(ends, wanted)
 	}
-	var ports []discoveryv1.EndpointPort
+	for _, addr := range clusterAddrs(s) {
+		list = append(list, pairsOf([]end{{addr: addr, ports: portsOf(s), cluster: true}}, wanted)...)
+	}
+	return list
+}
+
+// hasPort reports whether a service that is not headless has a port, though perhaps no address.
+func hasPort(s *corev1.Service, wanted func(discoveryv1.EndpointPort) bool) bool {
+	return !isHeadless(s) && slices.ContainsFunc(portsOf(s), wanted)
+}
+
+func portsOf(s *corev1.Service) (ports []discoveryv1.EndpointPort) {
 	for _, p := range s.Spec.Ports {
 		ports = append(ports, discoveryv1.EndpointPort{Name: &p.Name, Protocol: &p.Protocol, Port: &p.Port})
 	}
-	for _, addr := range clusterAddrs(s) {
-		list = append(list, pairsOf([]end{{addr: addr, ports: ports}}, wanted)...)
-	}
-	return list
+	return ports
 }
 
 // pairsOf are the pairs of endpoints with the ports that are wanted. An endpoint without any port counts once.
@@ -267,7 +281,7 @@ func pairsOf(ends []end, wanted func(discoveryv1.EndpointPort) bool) (list []pai
 				continue
 			}
 			one := pair{addr: e.addr, host: e.host}
-			if p.Port != nil {
+			if p.Port != nil && (e.cluster || e.host != "") { // else there is nothing to point at
 				one.port = *p.Port
 			}
 			list = append(list, one)

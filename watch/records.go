@@ -30,7 +30,7 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 		if o.Zonal {
 			zonal(b, slices, o)
 		}
-	case len(s.ClusterIPs) == 0:
+	case len(s.ClusterIPs) == 0 && !o.ServiceImports: // an import may have its addresses later
 		b.NoNames(why(s, "no cluster IP"))
 	case o.IgnoreEmpty && ready == 0:
 		b.NoNames(why(s, fmt.Sprintf("0 of %d endpoints ready (kubernetes option ignore empty_service)", total)))
@@ -91,8 +91,7 @@ func headless(b *zones.Builder, slices []*object.Slice, o Options) {
 	endpoints(b, slices, o)
 	for _, sl := range slices {
 		for e := range sl.Endpoints.All {
-			host := b.Name(hostName(sl, &e, o))
-			share(b, self, &e, sl.Ports, host)
+			share(b, self, &e, sl.Ports, host(b, sl, &e, o))
 		}
 		for _, p := range sl.Ports {
 			if !named(p) || sl.Endpoints == "" {
@@ -100,7 +99,7 @@ func headless(b *zones.Builder, slices []*object.Slice, o Options) {
 			}
 			owner := b.Name(portName(p))
 			for e := range sl.Endpoints.All {
-				share(b, owner, &e, []object.Port{p}, b.Name(hostName(sl, &e, o)))
+				share(b, owner, &e, []object.Port{p}, host(b, sl, &e, o))
 			}
 		}
 	}
@@ -115,7 +114,7 @@ func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 	for _, sl := range slices {
 		for e := range sl.Endpoints.All {
 			if e.Zone != "" {
-				share(b, b.Name(e.Zone+".pin._zone"), &e, sl.Ports, b.Name(hostName(sl, &e, o)))
+				share(b, b.Name(e.Zone+".pin._zone"), &e, sl.Ports, host(b, sl, &e, o))
 			}
 		}
 	}
@@ -125,12 +124,25 @@ func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 // the others.
 func endpoints(b *zones.Builder, slices []*object.Slice, o Options) {
 	for _, sl := range slices {
+		if sl.Nameless {
+			continue
+		}
 		for e := range sl.Endpoints.All {
-			host := b.Name(hostName(sl, &e, o))
+			host := host(b, sl, &e, o)
 			b.Reverse(host, false)
 			share(b, host, &e, sl.Ports, host)
 		}
 	}
+}
+
+// nowhere is the host of an endpoint without a name.
+const nowhere zones.Name = -1
+
+func host(b *zones.Builder, sl *object.Slice, e *object.Endpoint, o Options) zones.Name {
+	if sl.Nameless {
+		return nowhere
+	}
+	return b.Name(hostName(sl, e, o))
 }
 
 // share adds the address of e, and its ports as SRV records that point at host, to owner.
@@ -140,7 +152,7 @@ func share(b *zones.Builder, owner zones.Name, e *object.Endpoint, ports []objec
 		b.Endpoint(owner)
 	}
 	for _, p := range ports {
-		if p.Number < 0 {
+		if p.Number < 0 || host == nowhere {
 			b.Endpoint(owner)
 		} else {
 			b.SRV(owner, uint16(p.Number), host)

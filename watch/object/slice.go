@@ -23,7 +23,8 @@ type Slice struct {
 	Key
 	Version   string
 	Service   string // label kubernetes.io/service-name
-	Cluster   string // label multicluster.kubernetes.io/source-cluster; "" outside a clusterset
+	Cluster   string // label multicluster.kubernetes.io/source-cluster; "" outside a clusterset, or if it is no DNS label
+	Nameless  bool   // the endpoints have no names of their own, as those of two clusters could share one
 	Ports     []Port
 	Endpoints Endpoints // the ready ones, one for each valid address
 	Unready   int       // addresses that are not ready
@@ -46,8 +47,8 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 		return nil, wrong.List
 	}
 	if s.Cluster != "" && !ValidLabel(s.Cluster) {
-		wrong.Add(o.Labels[labelSourceCluster], "source cluster %q is not a DNS label")
-		return nil, wrong.List // without it, hosts of two clusters would share a name
+		wrong.Add(o.Labels[labelSourceCluster], "source cluster %q is not a DNS label: its endpoints have no names")
+		s.Cluster, s.Nameless = "", true
 	}
 	for _, p := range o.Ports {
 		if kept, ok := stripPort(Value(p.Name), Value(p.Protocol), p.Port, &wrong); ok {

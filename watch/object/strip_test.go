@@ -235,7 +235,8 @@ func TestStripSlice(t *testing.T) {
 		}, &Slice{Service: "imported", Cluster: "east"}, ""},
 		{"of a cluster that is no label", Selection{ServiceImports: true}, func(o *discoveryv1.EndpointSlice) {
 			o.Labels["multicluster.kubernetes.io/source-cluster"] = "x..y"
-		}, nil, "slice prod/web-x: source cluster \"x..y\" is not a DNS label\n"},
+		}, &Slice{Service: "imported", Nameless: true},
+			"slice prod/web-x: source cluster \"x..y\" is not a DNS label: its endpoints have no names\n"},
 		{"long zones", Selection{Zonal: true}, func(o *discoveryv1.EndpointSlice) {
 			o.Endpoints = endpoints{
 				{Addresses: []string{"10.244.0.1"}, Zone: to(strings.Repeat("z", 63))},
