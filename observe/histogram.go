@@ -1,6 +1,9 @@
 package observe
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // MaxBounds is the largest number of bounds of a Histogram.
 const MaxBounds = 24
@@ -9,7 +12,7 @@ const MaxBounds = 24
 // many histograms can share one list of bounds. It is a plain value; its owner locks it.
 type Histogram struct {
 	Counts [MaxBounds + 1]uint64 // values up to each bound; behind the last bound, values above all bounds
-	Sum    int64                 // sum of the values
+	Sum    int64                 // sum of the values, which are not negative; it stays at the largest number
 }
 
 // Observe counts value.
@@ -19,7 +22,7 @@ func (h *Histogram) Observe(bounds []int64, value int64) {
 		i++
 	}
 	h.Counts[i]++
-	h.Sum += value
+	h.Sum = saturated(h.Sum, value)
 }
 
 // Add adds the counts of other, which has the same bounds.
@@ -27,7 +30,15 @@ func (h *Histogram) Add(other *Histogram) {
 	for i, n := range other.Counts {
 		h.Counts[i] += n
 	}
-	h.Sum += other.Sum
+	h.Sum = saturated(h.Sum, other.Sum)
+}
+
+// saturated is the sum of two numbers that are not negative. A counter that went round would go down.
+func saturated(a, b int64) int64 {
+	if sum := a + b; sum >= a {
+		return sum
+	}
+	return math.MaxInt64
 }
 
 // Total is the number of values.

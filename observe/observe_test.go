@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -19,6 +20,19 @@ func TestHistogram(t *testing.T) {
 	sum.Add(&h)
 	if want := []uint64{4, 2, 2, 4}; !slices.Equal(sum.Counts[:4], want) || sum.Sum != 2*1102 || sum.Total() != 12 {
 		t.Errorf("counts %v, sum %d, total %d", sum.Counts, sum.Sum, sum.Total())
+	}
+}
+
+// TestHistogramSumStays: sums never go down.
+func TestHistogramSumStays(t *testing.T) {
+	bounds := Doubling(10, 3)
+	var h, sum Histogram
+	for range 3 {
+		h.Observe(bounds, math.MaxInt64/2)
+		sum.Add(&h)
+	}
+	if h.Sum != math.MaxInt64 || sum.Sum != math.MaxInt64 {
+		t.Errorf("sums %d and %d, want the largest number", h.Sum, sum.Sum)
 	}
 }
 

@@ -36,6 +36,16 @@ func (s *state) programmed(o object.Object) {
 	}
 }
 
+// maxTriggerSkew is how far a trigger may be before the start of this source, or after now, because clocks differ and
+// controllers lag by minutes; what is further is no time of a change, for anybody may write it, and would outweigh all
+// true latencies in their sum. It is the bound of the last bucket.
+const maxTriggerSkew = 524288 * time.Millisecond
+
+// plausible reports whether something can have happened then.
+func (s *state) plausible(at, now time.Time) bool {
+	return !at.Before(s.started.Add(-maxTriggerSkew)) && !at.After(now.Add(maxTriggerSkew))
+}
+
 // observe counts the changes that have been published by now. The change of a slice without a service is not served,
 // and not observed.
 func (s *state) observe(now time.Time) {
@@ -43,7 +53,7 @@ func (s *state) observe(now time.Time) {
 	defer s.mu.Unlock()
 	for _, c := range s.changed {
 		o := s.services.byKey[c.service]
-		if o == nil {
+		if o == nil || !s.plausible(c.at, now) {
 			continue
 		}
 		kind := 0

@@ -28,6 +28,7 @@ type state struct {
 	selector labels.Selector // on namespaces; nil for all
 	wake     chan struct{}   // holds one token while something is dirty
 	listed   chan struct{}   // holds one token after a whole list has been taken
+	started  time.Time
 
 	mu         sync.Mutex
 	services   *collection[*object.Service]
@@ -74,6 +75,7 @@ type Stale struct {
 
 func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
+		started:   time.Now(),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
 		dirtySpace: map[string]struct{}{}, complaints: newComplaints()}
 	s.services = newCollection(s.serviceChanged)
