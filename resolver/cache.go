@@ -12,7 +12,7 @@ import (
 )
 
 // The bounds of a cache. A half holds at most its capacity in entries and entryBudget octets of messages for each of
-// them, whichever is reached first; what was used longest ago goes.
+// them, whichever is reached first. What goes is chosen by half.evict.
 const (
 	maxShards      = 64
 	shardCapacity  = 64        // entries for which a shard is made at least, so that shards fill evenly
@@ -150,6 +150,7 @@ func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 		return nil, miss
 	}
 	s.counts.Hits[min(e.kind, denial)]++
+	e.uses = min(e.uses+1, maxUses)
 	if c.wanted(e, found, r.Now) {
 		c.refresh(s, e)
 	}
@@ -192,17 +193,15 @@ func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*en
 	var old *entry
 	for i := range candidates {
 		h := candidates[i].half
-		e, ok := h.lru.Get(candidates[i].hash)
-		if !ok || !e.is(k, candidates[i].typ) {
+		e := h.entries[candidates[i].hash]
+		if e == nil || !e.is(k, candidates[i].typ) {
 			continue
 		}
 		age := now.Sub(e.stored)
 		if age < e.holds {
 			return e, fresh
 		}
-		if age >= e.holds+c.options.ServeStale {
-			h.lru.Remove(candidates[i].hash)
-		} else if old == nil || e.stored.After(old.stored) {
+		if age < e.holds+c.options.ServeStale && (old == nil || e.stored.After(old.stored)) {
 			old = e
 		}
 	}
@@ -212,8 +211,8 @@ func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*en
 		}
 		return old, stale
 	}
-	e, ok := s.halves[denial].lru.Get(typeHash ^ failureSalt)
-	if ok && e.is(k, k.typ) && now.Sub(e.stored) < e.holds {
+	e := s.halves[denial].entries[typeHash^failureSalt]
+	if e != nil && e.is(k, k.typ) && now.Sub(e.stored) < e.holds {
 		return e, fresh
 	}
 	return nil, miss
@@ -244,17 +243,16 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 		}
 		return
 	}
-	half, at := e.place(nameHash, typeHash)
-	if old, ok := s.halves[half].lru.Peek(at); ok && old.message == m {
+	at := e.place(nameHash, typeHash)
+	if old := s.halves[at.half].entries[at.hash]; old != nil && old.message == m {
 		return // another query that waited for the same answer has added it
 	}
 	if e.kind != upstreamFailure {
-		s.drop(nameHash, typeHash, e) // entries that e contradicts go even if e itself is not kept
+		s.drop(nameHash, typeHash, at) // entries that e contradicts go even if e itself is not kept
 	}
-	if e.kind == success && !policy.success || half == denial && !policy.denial {
-		return
+	if e.allowed() {
+		s.put(at, e)
 	}
-	s.put(half, at, e)
 }
 
 // agingOf is how the TTLs of m, the answer to q, change for its first client: as a hit would change them, so that they

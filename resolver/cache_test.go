@@ -353,12 +353,12 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Errorf("%d octets, the bound is %d", got.Size[success], limit)
 	}
 	for i := range c.shards {
-		size := 0
-		for _, e := range c.shards[i].halves[success].lru.Values() {
+		h, size := &c.shards[i].halves[success], 0
+		for _, e := range h.entries {
 			size += e.size()
 		}
-		if size != c.shards[i].halves[success].size {
-			t.Fatalf("shard %d holds %d octets and counts %d", i, size, c.shards[i].halves[success].size)
+		if size != h.size() || len(h.entries) != h.probation.len+h.kept.len {
+			t.Fatalf("shard %d holds %d octets in %d entries and counts %+v", i, size, len(h.entries), h)
 		}
 	}
 }

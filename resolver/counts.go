@@ -128,8 +128,8 @@ func (c *cache) count() CacheCounts {
 		s.mu.Lock()
 		counts := s.counts
 		for k := range s.halves {
-			sum.Entries[k] += s.halves[k].lru.Len()
-			sum.Size[k] += s.halves[k].size
+			sum.Entries[k] += len(s.halves[k].entries)
+			sum.Size[k] += s.halves[k].size()
 		}
 		s.mu.Unlock()
 		for k := range sum.Hits {

@@ -30,16 +30,21 @@ const (
 type entry struct {
 	*message
 	query
-	kind   kind
-	policy cachePolicy // of the name
 	stored time.Time
 	holds  time.Duration // how long it stays fresh
+	kind   kind
+	policy cachePolicy // of the name
 
 	// Guarded by the shard's mutex.
-	seen       time.Time // the last lookup that found it
-	hits       int       // lookups since the last gap of PrefetchFor
+	uses       uint8 // lookups since it was last passed over by evict, maxUses at most
+	kept       bool  // it is not on probation
 	refreshing bool
+	hits       uint32    // lookups since the last gap of PrefetchFor
+	seen       time.Time // the last lookup that found it
 	retry      time.Time // not refreshed before this time
+	at         uint64    // its key in the half
+	older      *entry    // neighbours in its queue
+	newer      *entry
 }
 
 func (e *entry) size() int { return e.message.size() + entryOverhead }
@@ -49,18 +54,25 @@ func (e *entry) is(k *cacheKey, typ wire.Type) bool {
 	return e.query.typ == typ && e.do == k.do && e.cd == k.cd && e.name == string(k.name)
 }
 
-// place is the half and the hash that an entry is kept under. The hashes are those of its name, and of its name and
-// type.
-func (e *entry) place(nameHash, typeHash uint64) (half kind, at uint64) {
+// place is where the entry is kept. The hashes are those of its name, and of its name and type.
+func (e *entry) place(nameHash, typeHash uint64) place {
 	switch {
 	case e.kind == success:
-		return success, typeHash
+		return place{success, typeHash}
 	case e.kind == upstreamFailure:
-		return denial, typeHash ^ failureSalt
+		return place{denial, typeHash ^ failureSalt}
 	case e.query.typ == 0:
-		return denial, nameHash
+		return place{denial, nameHash}
 	}
-	return denial, typeHash
+	return place{denial, typeHash}
+}
+
+// allowed reports whether the policy for the name keeps entries of this kind.
+func (e *entry) allowed() bool {
+	if e.kind == success {
+		return e.policy.success
+	}
+	return e.policy.denial
 }
 
 // judge decides the kind of an entry and how long it stays fresh, and reports whether it may be cached. Truncated

@@ -25,7 +25,7 @@ func (c *cache) wanted(e *entry, found freshness, now time.Time) bool {
 	if found == fresh {
 		left := e.holds - now.Sub(e.stored)
 		soon := max(e.holds*time.Duration(c.options.PrefetchAt)/100, time.Second)
-		return c.options.Prefetch > 0 && e.hits >= c.options.Prefetch && left <= soon
+		return c.options.Prefetch > 0 && int(e.hits) >= c.options.Prefetch && left <= soon
 	}
 	return found == stale
 }

@@ -45,7 +45,6 @@ var doors = map[string][]string{
 	"go.yaml.in/yaml/v3":                  {"watch/manifests"}, // sigs.k8s.io/yaml parses with it; it knows lines
 	"github.com/go-logr/logr":             {"watch"},
 	"github.com/fsnotify/fsnotify":        {"watch/manifests"},
-	"github.com/hashicorp/golang-lru/":    {"resolver"},
 	"github.com/spf13/viper":              {"server/config"},
 	"github.com/coredns/caddy/":           {"server/config"},
 	"github.com/prometheus/client_golang": {"server/metrics", "testdata/scrape"},
