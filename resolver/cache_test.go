@@ -375,7 +375,7 @@ func TestCacheCounts(t *testing.T) {
 	c.found(t, "www.example.org. A", noon.Add(400*time.Second))
 	got := c.count()
 	got.Size = [2]int{}
-	want := CacheCounts{Entries: [2]int{1, 1}, Hits: [2]uint64{3, 1}, Requests: 5, Misses: 1, Drops: 1, ServedStale: 1,
+	want := CacheCounts{Zones: ".", Entries: [2]int{1, 1}, Hits: [2]uint64{3, 1}, Requests: 5, Misses: 1, Drops: 1, ServedStale: 1,
 		Prefetches: 1}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)

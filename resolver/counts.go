@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,6 @@ import (
 // BlockCounts are the counters of one server block. Parts that several blocks share are counted only in the first of
 // these blocks.
 type BlockCounts struct {
-	Zones      []string
 	Hosts      *HostsCounts // nil without hosts
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
@@ -41,7 +41,7 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		counted[part] = true
 		return !seen
 	}
-	counts := BlockCounts{Zones: b.options.Zones}
+	var counts BlockCounts
 	if b.hosts != nil && first(b.hosts) {
 		c := b.hosts.count()
 		counts.Hosts = &c
@@ -109,6 +109,7 @@ func (h *hosts) count() HostsCounts {
 
 // CacheCounts are the counters of a cache, for coredns_cache_* metrics. Pairs are success and denial.
 type CacheCounts struct {
+	Zones       string // that it caches, joined by commas
 	Entries     [2]int
 	Size        [2]int // octets
 	Hits        [2]uint64
@@ -122,7 +123,7 @@ type CacheCounts struct {
 
 // count adds up the shards.
 func (c *cache) count() CacheCounts {
-	sum := CacheCounts{ServedStale: c.servedStale.Load()}
+	sum := CacheCounts{Zones: strings.Join(c.options.Zones, ","), ServedStale: c.servedStale.Load()}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"strings"
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
@@ -26,7 +25,7 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			hostsSamples(b.Hosts, emit)
 		}
 		if b.Cache != nil {
-			cacheSamples(b.Cache, ours.With("zones", strings.Join(b.Zones, ","), "view", ""))
+			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", ""))
 		}
 		for j := range b.Forwards {
 			forwardSamples(&b.Forwards[j], emit)

@@ -12,7 +12,7 @@ import (
 // caches and forwards neither empties the cache nor sets the counters of forward and acl to zero.
 func TestReloadKeepsWhatItDoesNotChange(t *testing.T) {
 	upstream := newOutside(t)
-	corefile := fmt.Sprintf(".:0 {\n bind 127.0.0.1\n prometheus %s\n cache 3600\n forward . %s\n"+
+	corefile := fmt.Sprintf(".:0 {\n bind 127.0.0.1\n prometheus %s\n cache 3600 Outside.test example.org\n forward . %s\n"+
 		" acl {\n  block type MX\n }\n dns64 {\n  allow_ipv4\n }\n}\n", adminAddress, upstream.address)
 	r := launch(t, corefile)
 	here := func() netip.AddrPort { return r.listeners[netip.MustParseAddrPort("127.0.0.1:0")].Address() }
@@ -20,13 +20,13 @@ func TestReloadKeepsWhatItDoesNotChange(t *testing.T) {
 	exchange(t, "udp", here(), "outside.test.", dns.TypeMX)
 	server := fmt.Sprintf("dns://%s", here())
 	want := map[string]string{
-		fmt.Sprintf(`coredns_forward_requests_total{to="%s"}`, upstream.address):                             "1",
-		`coredns_cache_entries{server="` + server + `",type="success",view="",zones="."}`:                    "1",
-		`coredns_acl_blocked_requests_total{server="` + server + `",view="",zone="."}`:                       "1",
-		`coredns_acl_allowed_requests_total{server="` + server + `",view=""}`:                                "1",
-		`coredns_dns64_requests_translated_total{server="` + server + `"}`:                                   "0",
-		`coredns_plugin_enabled{name="dns64",server="` + server + `",view="",zone="."}`:                      "1",
-		`coredns_dns_responses_total{plugin="acl",rcode="REFUSED",server="` + server + `",view="",zone="."}`: "1",
+		fmt.Sprintf(`coredns_forward_requests_total{to="%s"}`, upstream.address):                                   "1",
+		`coredns_cache_entries{server="` + server + `",type="success",view="",zones="outside.test.,example.org."}`: "1",
+		`coredns_acl_blocked_requests_total{server="` + server + `",view="",zone="."}`:                             "1",
+		`coredns_acl_allowed_requests_total{server="` + server + `",view=""}`:                                      "1",
+		`coredns_dns64_requests_translated_total{server="` + server + `"}`:                                         "0",
+		`coredns_plugin_enabled{name="dns64",server="` + server + `",view="",zone="."}`:                            "1",
+		`coredns_dns_responses_total{plugin="acl",rcode="REFUSED",server="` + server + `",view="",zone="."}`:       "1",
 	}
 	check := func(when string) {
 		t.Helper()
