@@ -115,6 +115,8 @@ func TestWhatIsKept(t *testing.T) {
 			"NXDOMAIN, SOA 40"},
 		{"NXDOMAIN by the SOA's TTL", Cache{}, "www.example.org. A", "NXDOMAIN",
 			"--\nexample.org. 30 IN SOA a. b. 1 2 3 4 60", 20 * time.Second, "NXDOMAIN, SOA 10"},
+		{"an alias before a denial", Cache{}, "www.example.org. A", "NXDOMAIN", "www.example.org. 600 IN CNAME a.example.org.\n" +
+			negative, 20 * time.Second, "NXDOMAIN, CNAME 580, SOA 40"},
 		{"half an hour at most", Cache{}, "www.example.org. A", "NXDOMAIN",
 			"--\nexample.org. 86400 IN SOA a. b. 1 2 3 4 86400", 0, "NXDOMAIN, SOA 1800"},
 		{"a floor of denials", Cache{Denial: CacheLimit{MinTTL: 5 * time.Second}}, "www.example.org. A", "NXDOMAIN",

@@ -120,13 +120,17 @@ func (c *cache) result(r *Request, e *entry, found freshness) result {
 	return res
 }
 
-// aging is how the TTLs of a new entry change. Those of a denial do not exceed the time that it holds (RFC 2308 section
-// 5).
+// aging is how the TTLs of a new entry change. That of the SOA of a denial does not exceed the time that the denial holds
+// (RFC 2308 section 5); aliases before it have TTLs of their own.
 func (c *cache) aging(e *entry) aging {
 	if e.kind == success {
 		return aging{floor: seconds(c.options.Success.MinTTL), limit: seconds(c.options.Success.MaxTTL)}
 	}
-	return aging{floor: seconds(min(c.options.Denial.MinTTL, e.holds)), limit: seconds(e.holds)}
+	a := aging{floor: seconds(min(c.options.Denial.MinTTL, e.holds)), limit: seconds(e.holds)}
+	if e.kind == denial {
+		a.limit, a.denial = seconds(c.options.Success.MaxTTL), a.limit
+	}
+	return a
 }
 
 func seconds(d time.Duration) uint32 { return uint32(max(d, 0) / time.Second) }

@@ -157,7 +157,18 @@ func (m *message) size() int {
 
 // aging is how TTLs change on the way to a client: they are held between floor and limit, then lowered by age. All in
 // seconds.
-type aging struct{ floor, limit, age uint32 }
+type aging struct {
+	floor, limit, age uint32
+	denial            uint32 // the limit behind the answer section, unless it is 0
+}
+
+// behindAnswer is for the records behind the answer section.
+func (a aging) behindAnswer() aging {
+	if a.denial > 0 {
+		a.limit = a.denial
+	}
+	return a
+}
 
 // unchangedTTLs leaves TTLs as they are.
 var unchangedTTLs = aging{limit: 1<<31 - 1}
@@ -243,6 +254,9 @@ func (m *message) copy(reply *wire.Reply, a aging, rrsets []rrset) {
 	body := reply.Bytes()[at:]
 	turn := turn{rrsets: rrsets}
 	for i := range int(counts[0]) + int(counts[1]) + int(counts[2]) {
+		if i == int(counts[0]) {
+			a = a.behindAnswer()
+		}
 		from, to := int(m.ttls[turn.source(i)]), int(m.ttls[i])
 		place := body[to-m.start:]
 		if from != to { // data of the same size
@@ -272,6 +286,7 @@ func (m *message) unpack(reply *wire.Reply, q *question, a aging, rrsets []rrset
 			section++
 			end += int(m.counts[section])
 			reply.Begin(section)
+			a = a.behindAnswer()
 		}
 		if i == end {
 			return
