@@ -219,9 +219,9 @@ func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*en
 }
 
 // add caches what upstream answered to q, if it may be cached. now is the time of the query; an answer that took long
-// counts from its arrival.
+// counts from its arrival. What was known before ends with it even if the answer itself is not kept.
 func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
-	if !policy.enabled {
+	if !policy.enabled || !q.rd || q.typ == 0 {
 		return
 	}
 	if m.received.After(now) {
@@ -232,26 +232,25 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	keepable := c.judge(e)
 	s, nameHash := c.shardOf(maphash.String(c.seed, q.name), q.do, q.cd)
 	typeHash := nameHash ^ uint64(q.typ)*typeSalt
+	at := place{}
+	if keepable && e.allowed() {
+		at = e.place(nameHash, typeHash)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.outcome == wire.Failed || !keepable {
-		s.postpone(nameHash, typeHash, q.name, now)
-	}
-	if !keepable {
-		if m.outcome == wire.Unusable || (m.outcome == wire.NoData || m.outcome == wire.NoName) && !m.timed {
-			s.counts.Drops++
-		}
-		return
-	}
-	at := e.place(nameHash, typeHash)
 	if old := s.halves[at.half].entries[at.hash]; old != nil && old.message == m {
 		return // another query that waited for the same answer has added it
 	}
-	if e.kind != upstreamFailure {
-		s.drop(nameHash, typeHash, at) // entries that e contradicts go even if e itself is not kept
+	if m.refreshes() {
+		s.drop(nameHash, typeHash, at)
+	} else {
+		s.postpone(nameHash, typeHash, q.name, now)
 	}
-	if e.allowed() {
+	switch {
+	case at != place{}:
 		s.put(at, e)
+	case !keepable && (m.outcome == wire.Unusable || (m.outcome == wire.NoData || m.outcome == wire.NoName) && !m.timed):
+		s.counts.Drops++
 	}
 }
 

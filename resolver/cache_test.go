@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,6 +279,95 @@ func TestDenialThatIsNotKeptStillCounts(t *testing.T) {
 	c.keep(t, "www.example.org. A", "NXDOMAIN", negative, later)
 	if got := c.found(t, "www.example.org. A", later); got != "miss" {
 		t.Errorf("a name that is gone is %q", got)
+	}
+}
+
+// TestWhatEndsAStaleAnswer: any reply does but SERVFAIL and REFUSED, whether it is kept itself or not (RFC 8767 section
+// 4).
+func TestWhatEndsAStaleAnswer(t *testing.T) {
+	const stale = "NOERROR, A 30, 3 (Stale Answer)"
+	for _, tt := range []struct{ name, rcode, records, want string }{
+		{"a TTL of 0", "NOERROR", "www.example.org. 0 IN A 192.0.2.9", "miss"},
+		{"NXDOMAIN without SOA", "NXDOMAIN", "", "miss"},
+		{"NODATA without SOA", "NOERROR", "", "miss"},
+		{"a TTL of 0 at the end of an alias", "NOERROR", "www.example.org. 9 IN CNAME a.test.\na.test. 0 IN A 192.0.2.9", "miss"},
+		{"an alias to nowhere", "NOERROR", "www.example.org. 300 IN CNAME a.test.", "miss"},
+		{"a referral", "NOERROR", "--\nexample.org. 900 IN NS ns.example.org.", "miss"},
+		{"FORMERR", "FORMERR", "", "miss"},
+		{"NOTIMP", "NOTIMP", "", "NOTIMP"},
+		{"NOTAUTH", "NOTAUTH", "", "miss"},
+		{"NXDOMAIN", "NXDOMAIN", negative, "NXDOMAIN, SOA 59"},
+		{"NODATA", "NOERROR", negative, "NOERROR, SOA 59"},
+		{"SERVFAIL", "SERVFAIL", "", stale},
+		{"REFUSED", "REFUSED", "", stale},
+	} {
+		for _, verify := range []bool{false, true} {
+			c := newTestCache(t, Cache{ServeStale: time.Hour, StaleVerify: verify})
+			c.keep(t, "www.example.org. A", "NOERROR", address, noon)
+			later := noon.Add(301 * time.Second)
+			c.keep(t, "www.example.org. A", tt.rcode, tt.records, later)
+			if got := c.found(t, "www.example.org. A", later.Add(time.Second)); got != tt.want {
+				t.Errorf("%s, verify %v: %q, want %q", tt.name, verify, got, tt.want)
+			}
+		}
+	}
+	c := newTestCache(t, Cache{ServeStale: time.Hour})
+	c.keep(t, "www.example.org. A", "NOERROR", address, noon)
+	later := noon.Add(301 * time.Second)
+	r := asking(t, "www.example.org. A", later)
+	cut := upstreamReply(t, "www.example.org. A", "NOERROR", "")
+	cut.flags |= wire.FlagTC
+	for what, m := range map[string]*message{
+		"silence": unanswered(wire.ServerFailure, wire.NoReachableAuthority, "down"), "interrupted": interrupted(),
+		"rejected": rejection(), "cut": cut,
+	} {
+		c.add(newQuery(r, r.whole()), everything, m, later)
+		if got := c.found(t, "www.example.org. A", later); got != stale {
+			t.Errorf("%s: %q, want %q", what, got, stale)
+		}
+	}
+	c.keep(t, "www.example.org. A norec", "NOERROR", "", later)
+	if got := c.found(t, "www.example.org. A", later); got != stale {
+		t.Errorf("what an upstream knows without asking others: %q, want %q", got, stale)
+	}
+}
+
+// TestStaleAnswerDoesNotComeBack: once upstream has answered, its answer is what clients get, though it cannot be kept.
+func TestStaleAnswerDoesNotComeBack(t *testing.T) {
+	for _, verify := range []bool{false, true} {
+		var answer atomic.Value // a record, or "none"
+		answer.Store("www.example.org. 60 IN A 192.0.2.1")
+		up := serve(t, func(_, reply *dns.Msg, _ bool) *dns.Msg {
+			if text := answer.Load().(string); text == "none" {
+				reply.Rcode = dns.RcodeNameError
+			} else {
+				reply.Answer = append(reply.Answer, must(dns.NewRR(text)))
+			}
+			return reply
+		})
+		r := running(t, nil, Block{Zones: []string{"."}, Cache: &Cache{ServeStale: time.Hour, StaleVerify: verify},
+			Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Second}}})
+		now := time.Now()
+		respond := func(after time.Duration) string {
+			request := asking(t, "www.example.org. A", now.Add(after))
+			reply, _ := r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 1232))
+			m := new(dns.Msg)
+			if err := m.Unpack(reply); err != nil {
+				t.Fatal(err)
+			}
+			return said(m)
+		}
+		expect(t, respond(0), "NOERROR 192.0.2.1")
+		answer.Store("www.example.org. 0 IN A 192.0.2.9")
+		if !verify { // the first client gets the stale answer, and has it refreshed
+			expect(t, respond(70*time.Second), "NOERROR 192.0.2.1 3 (Stale Answer): ("+edeStale+")")
+			until(t, func() bool { return r.blocks[0].cache.count().Entries == [2]int{} })
+		}
+		for i := range 10 {
+			expect(t, respond(71*time.Second+time.Duration(7*i)*time.Second), "NOERROR 192.0.2.9")
+		}
+		answer.Store("none")
+		expect(t, respond(149*time.Second), "NXDOMAIN")
 	}
 }
 

@@ -29,7 +29,7 @@ func (b *block) forward(ctx context.Context, r *Request, q *question) result {
 		return b.cache.result(r, hit, fresh)
 	}
 	m := f.wait(ctx)
-	if old := r.fallback; old != nil && m.outcome == wire.Failed {
+	if old := r.fallback; old != nil && !m.refreshes() {
 		return b.cache.result(r, old, stale)
 	}
 	if m.outcome == wire.Failed && m.packet == nil && b.options.Errors != nil {

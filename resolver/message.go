@@ -150,6 +150,12 @@ var outcomes = [...]outcome{
 	wire.Failed:   failed,
 }
 
+// refreshes reports whether m ends what was known before: any reply does but SERVFAIL and REFUSED (RFC 8767 section 4).
+// A message made here is no reply, and one that is cut has lacked its rest over TCP too.
+func (m *message) refreshes() bool {
+	return m.packet != nil && m.flags&wire.FlagTC == 0 && m.rcode != wire.ServerFailure && m.rcode != wire.Refused
+}
+
 // size is about how many octets the message takes in memory, without its fields.
 func (m *message) size() int {
 	return cap(m.packet) + 2*cap(m.ttls) + 6*cap(m.rrsets) + len(m.text)
