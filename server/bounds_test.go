@@ -29,6 +29,7 @@ const (
 	pendingCost       = 21
 	streamPendingCost = 90
 	streamCost        = 106
+	transferCost      = 122
 )
 
 // TestReadmeBoundsFull holds what all bounds cost when they are reached at once to the README, and to the memory of the
@@ -49,10 +50,12 @@ func TestReadmeBoundsFull(t *testing.T) {
 	row(&goMemory, "UDP queries that wait for upstream", o.Pending, pendingCost)
 	row(&goMemory, "TCP queries that wait for upstream", o.StreamPending, streamPendingCost)
 	row(&goMemory, "TCP connections that are answered", o.Streams, streamCost)
+	row(&goMemory, "zone transfers", listen.MaxTransfers, transferCost)
 	row(&goMemory, "buffers of the query log", readers+1, 1536)
 	row(&goMemory, "connections of admin endpoints", endpoints*admin.MaxConns, 16)
 	row(&kernelMemory, "in the kernel: sockets to upstreams", o.Pending+o.StreamPending, kernelSocket)
-	row(&kernelMemory, "in the kernel: what TCP clients do not read, or have sent", o.Streams, kernelStream)
+	row(&kernelMemory, "in the kernel: what TCP clients do not read, or have sent", o.Streams+listen.MaxTransfers,
+		kernelStream)
 	table += fmt.Sprintf("| sum | | | %d |\n", (goMemory+kernelMemory+512)>>10)
 	_, rest, _ := strings.Cut(readme(t), "<!-- bounds:begin -->\n")
 	if printed, _, _ := strings.Cut(rest, "<!-- bounds:end -->"); printed != table {

@@ -17,7 +17,7 @@ func descriptors(c *config.Config) int {
 	o := listen.Defaults()
 	n := someFiles
 	for i := range c.Listeners {
-		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Pending + o.StreamPending + o.Streams)
+		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Pending + o.StreamPending + o.Streams + listen.MaxTransfers)
 	}
 	e := endpointsOf(c)
 	return n + admin.MaxConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))

@@ -21,7 +21,7 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	o := listen.Defaults()
 	one, two := descriptors(parse(". {\n}\n")), descriptors(parse(". {\n bind 127.0.0.1 127.0.0.2\n health\n ready\n}\n"))
-	each := o.Pending + o.StreamPending + o.Streams + o.Readers + 1
+	each := o.Pending + o.StreamPending + o.Streams + listen.MaxTransfers + o.Readers + 1
 	if one != someFiles+each || two != someFiles+2*each+2*admin.MaxConns {
 		t.Errorf("%d for one address, %d for two and two endpoints; one takes %d", one, two, each)
 	}

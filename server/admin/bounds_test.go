@@ -13,7 +13,8 @@ func TestReadmeBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if row := fmt.Sprintf("| connections of an admin endpoint | %d,", MaxConns); !strings.Contains(string(text), row) {
+	row := fmt.Sprintf("| connections of an admin endpoint | %d, %d of one client,", MaxConns, maxConnsEach)
+	if !strings.Contains(string(text), row) {
 		t.Errorf("README.md has no %q", row)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/metrics"
 )
 
@@ -121,4 +122,22 @@ func (s *Server) Gather(emit metrics.Emit) {
 	emit.Histogram("coredns_health_request_duration_seconds", "Histogram of the time (in seconds) each request took.",
 		&h, slimBounds, float64(time.Second))
 	emit.Counter("coredns_health_request_failures_total", "The number of times the health check failed.", 0)
+	for address, places := range s.places() {
+		counts, ours := places.Counts(), emit.With("address", address)
+		ours.Gauge("clusterdns_admin_connections", "Open connections to an admin endpoint.", float64(counts.Open))
+		ours.Counter("clusterdns_admin_connections_evicted_total",
+			"Connections to an admin endpoint that were closed to make room: they sent no request, or did not read.",
+			counts.Evicted)
+	}
+}
+
+// places are the places for connections, by address.
+func (s *Server) places() map[string]*listen.Places {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string]*listen.Places{}
+	for address, socket := range s.sockets {
+		all[address] = socket.listener.places
+	}
+	return all
 }

@@ -92,7 +92,7 @@ func (s *Server) openAll(
 			}
 			return nil, nil, endpoints.error(address, err)
 		}
-		next[address] = &socket{listener: &boundedListener{listener, make(chan struct{}, MaxConns)}}
+		next[address] = &socket{listener: newPlacedListener(listener)}
 		fresh = append(fresh, next[address])
 	}
 	return next, fresh, nil

@@ -7,9 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/clusterdns/clusterdns/server/listen"
@@ -142,43 +143,54 @@ func TestNobodyElseMayReuse(t *testing.T) {
 	}
 }
 
-// pipes is a listener that always has one more connection.
-type pipes struct{ net.Listener }
-
-func (pipes) Accept() (net.Conn, error) {
-	conn, _ := net.Pipe()
-	return conn, nil
-}
-
-// No more connections are accepted than there are slots, and one that is closed, however often, makes room for one.
-func TestConnectionsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &boundedListener{pipes{}, make(chan struct{}, 3)}
-		conns := make(chan net.Conn, 10)
-		go func() {
-			for range 5 {
-				conn, _ := l.Accept()
-				conns <- conn
-			}
-		}()
-		synctest.Wait()
-		if n := len(conns); n != 3 {
-			t.Errorf("%d connections, the bound is 3", n)
-		}
-		first := <-conns
-		first.Close()
-		first.Close()
-		synctest.Wait()
-		if n := len(conns); n != 3 || len(l.slots) != 3 {
-			t.Errorf("%d connections and %d slots taken after one was closed", n, len(l.slots))
-		}
-		(<-conns).Close() // room for the last
-	})
+// A connection ends with its reply, whatever its client asks for, and gives its place back.
+func TestNoKeepAlive(t *testing.T) {
 	a := run(t, Options{})
 	if err := a.Set(Endpoints{Health: []string{"127.0.0.1:0"}}); err != nil {
 		t.Fatal(err)
 	}
-	if n := cap(a.sockets["127.0.0.1:0"].listener.slots); n != MaxConns {
-		t.Errorf("%d slots, want %d", n, MaxConns)
+	conn, err := net.Dial("tcp", a.Addresses()["127.0.0.1:0"].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if reply, err := io.ReadAll(conn); err != nil || !strings.Contains(string(reply), "OK") {
+		t.Errorf("%q %v", reply, err)
+	}
+	for a.places()["127.0.0.1:0"].Counts().Open > 0 { // the client sees the end before the server gives the place back
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Clients that have all places that they may have, and send no request, do not keep one out that does, even of the same
+// address: their oldest connection is closed.
+func TestUnfinishedGoFirst(t *testing.T) {
+	a := run(t, Options{})
+	const asked = "127.0.0.1:0"
+	if err := a.Set(Endpoints{Health: []string{asked}}); err != nil {
+		t.Fatal(err)
+	}
+	address := a.Addresses()[asked].String()
+	var silent []net.Conn
+	for range maxConnsEach {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "GET /health HTTP/1.1\r\nX-")
+		silent = append(silent, conn)
+	}
+	if code, body := get(t, a, asked, "/health"); code != 200 {
+		t.Errorf("%d %q", code, body)
+	}
+	if counts := a.places()[asked].Counts(); counts.Evicted != 1 || counts.Refused != 0 {
+		t.Errorf("%+v", counts)
+	}
+	silent[0].SetDeadline(time.Now().Add(10 * time.Second))
+	if n, err := silent[0].Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the oldest is still there: %d %v", n, err)
 	}
 }

@@ -18,15 +18,17 @@ func TestReadmeBounds(t *testing.T) {
 	o := Defaults()
 	for _, row := range []string{
 		fmt.Sprintf("| UDP queries that wait for upstream | %d, %d KiB each |", o.Pending, 21),
-		fmt.Sprintf("| TCP queries that wait for upstream | %d, %d KiB each; %d of one connection |", o.StreamPending,
-			90, streamPipeline),
-		fmt.Sprintf("| TCP connections | %d; %d KiB each while it is answered", o.Streams, 106),
+		fmt.Sprintf("| TCP queries that wait for upstream | %d, %d KiB each; %d of one connection, %d of one client |",
+			o.StreamPending, 90, streamPipeline, o.StreamPending/streamsShare),
+		fmt.Sprintf("| TCP connections | %d, %d of one client; %d KiB each while it is answered", o.Streams,
+			o.Streams/streamsShare, 106),
 		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),
 		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |",
 			o.IdleTimeout/time.Second, o.WriteTimeout/time.Second),
 		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),
-		fmt.Sprintf("| zone transfers | %d under way |", maxTransfers),
-		fmt.Sprintf("| in the kernel: what TCP clients do not read, or have sent | %d | %d |", o.Streams,
+		fmt.Sprintf("| zone transfers | %d under way, %d to one client, %d KiB each; %d s for a message, %d s for a zone |",
+			MaxTransfers, transfersEach, 122, o.WriteTimeout/time.Second, transferTime/time.Second),
+		fmt.Sprintf("| in the kernel: what TCP clients do not read, or have sent | %d | %d |", o.Streams+MaxTransfers,
 			(2*sendBuffer+2*sendBuffer/4)>>10),
 	} {
 		if !strings.Contains(string(text), row) {

@@ -109,10 +109,17 @@ func (l *Listener) gatherUDP(emit metrics.Emit) {
 }
 
 func (l *Listener) gatherStreams(emit metrics.Emit) {
-	tcp := l.streams.open.counts()
-	emit.Gauge("clusterdns_tcp_connections", "Open TCP connections.", float64(tcp.open))
-	emit.Counter("clusterdns_tcp_connections_total", "TCP connections that came.", tcp.accepted)
-	emit.Counter("clusterdns_tcp_connections_evicted_total", "Idle TCP connections closed to make room.", tcp.evicted)
+	tcp, transfers := l.streams.open.Counts(), l.streams.transfers.Counts()
+	emit.Gauge("clusterdns_tcp_connections", "Open TCP connections.", float64(tcp.Open))
+	emit.Counter("clusterdns_tcp_connections_total", "TCP connections that came.", tcp.Came)
+	emit.Counter("clusterdns_tcp_connections_evicted_total",
+		"TCP connections closed to make room: idle ones, and those of clients that do not read.", tcp.Evicted)
 	emit.Counter("clusterdns_tcp_connections_refused_total",
-		"TCP connections closed at once because all places were busy.", tcp.refused)
+		"TCP connections closed at once because all places were busy.", tcp.Refused)
+	emit.Gauge("clusterdns_transfers", "Zone transfers under way.", float64(transfers.Open))
+	emit.Counter("clusterdns_transfers_evicted_total",
+		"Zone transfers that were ended because they stood still, or their client had several, while others waited.",
+		transfers.Evicted)
+	emit.Counter("clusterdns_transfers_refused_total", "Zone transfers that waited for a place in vain.",
+		transfers.Refused)
 }

@@ -324,7 +324,7 @@ func testDrain(t *testing.T, address netip.AddrPort) {
 		s := newScripted()
 		l, conns, end, done := hold(t, s, Options{Address: address, engine: engine})
 		idle := dialTCP(t, l)
-		until(t, func() bool { return l.streams.open.counts().open == 2 })
+		until(t, func() bool { return l.streams.open.Counts().Open == 2 })
 		end()
 		if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("an idle connection is not closed: %v", err)

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -27,14 +28,14 @@ type stream struct {
 	waiting chan struct{} // one element for each query that waits for upstream
 	late    sync.WaitGroup
 	closing atomic.Bool // set by closeRead when it can only set a deadline
-
-	next, previous *stream // among the idle, under the lock of connections
-	idle           bool
-	work           int // queries and batches under way
+	writing sync.Mutex
+	place   Place
+	gone    context.Context // ends with the connection
+	leave   func()          // ends gone
 }
 
 func newStream(s *streams, conn net.Conn) *stream {
-	return &stream{
+	c := &stream{
 		s:       s,
 		conn:    conn,
 		client:  addrPortOf(conn.RemoteAddr()),
@@ -42,6 +43,14 @@ func newStream(s *streams, conn net.Conn) *stream {
 		in:      framer{from: conn},
 		waiting: make(chan struct{}, streamPipeline),
 	}
+	c.gone, c.leave = context.WithCancel(s.late)
+	return c
+}
+
+// end closes the connection. Any goroutine may call it, and call it again.
+func (c *stream) end() {
+	c.leave()
+	c.conn.Close()
 }
 
 // addrPortOf is the address of a TCP or UDP socket, zero for any other.
@@ -55,8 +64,9 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 // serve answers queries until the client ends the connection, is too slow, or ctx ends. What a client may have sent
 // before the end is still answered.
 func (c *stream) serve(ctx context.Context) {
-	defer c.conn.Close()
-	defer c.s.open.remove(c)
+	defer c.s.forget(c)
+	defer c.end()
+	defer c.s.open.Leave(&c.place)
 	defer c.late.Wait() // a client that has sent its last query still waits for its answers
 	for {
 		// One deadline for a whole query: a client that sends octet by octet gains nothing (RFC 7766 section 6.2.3).
@@ -91,8 +101,7 @@ type answers struct {
 // batch answers message and those that have arrived behind it, with one write if they are few. It reports whether the
 // connection is still good.
 func (c *stream) batch(message []byte) bool {
-	defer c.s.open.done(c)
-	if !c.s.open.busy(c) {
+	if !c.s.open.Touch(&c.place) { // it was closed in the meantime, to make room
 		return false
 	}
 	a := c.s.answers.Get().(*answers)
@@ -130,26 +139,55 @@ func (c *stream) answer(a *answers, message []byte) bool {
 	return !a.worker.foreign
 }
 
-// transfer sends a zone, a write for each message: a secondary that reads slowly holds up nobody else. Few run at a
-// time, since each keeps a whole snapshot in memory.
+// transfer sends a zone, a write for each message. Meanwhile the connection has no place among the others: a secondary
+// that reads slowly holds up nobody but other secondaries, and not for long.
 func (c *stream) transfer(a *answers, buf []byte) (ok bool) {
 	if !c.flush(a) {
 		return false
 	}
-	select {
-	case c.s.transfers <- struct{}{}:
-		defer func() { <-c.s.transfers }()
-	case <-c.s.late.Done():
-		return false
+	var place Place
+	if !c.awaitTransfer(&place) {
+		if c.gone.Err() != nil {
+			return false
+		}
+		reply := servfail(&a.worker.request, buf, "too many zone transfers are under way")
+		a.worker.note(reply, resolver.Send)
+		a.out = append(append(a.out, byte(len(reply)>>8), byte(len(reply))), reply...)
+		return true
 	}
+	c.s.open.Leave(&c.place)
+	defer func() {
+		c.s.transfers.Leave(&place)
+		ok = ok && c.s.open.Take(&c.place, c.client.Addr(), c.end)
+	}()
 	defer func() {
 		if cause := recover(); cause != nil {
 			a.worker.recovered(cause, buf)
 			ok = false
 		}
 	}()
-	framed := make([]byte, 0, lengthSize+wire.MaxMessage)
+	return c.sendZone(a, buf, &place)
+}
+
+// awaitTransfer waits for a place among the transfers. Where another connection needs the place that c has until then,
+// c is closed.
+func (c *stream) awaitTransfer(place *Place) bool {
+	ctx, cancel := context.WithTimeout(c.gone, transferWait)
+	defer cancel()
+	return c.s.transfers.Await(ctx, place, c.client.Addr(), c.end)
+}
+
+var errTransferTime = errors.New("the transfer takes too long")
+
+// sendZone sends the zone and counts that.
+func (c *stream) sendZone(a *answers, buf []byte, place *Place) bool {
+	var framed []byte
+	began := time.Now()
 	err := a.worker.serving.answerer.SendZone(&a.worker.request, buf, func(message []byte) error {
+		c.s.transfers.Touch(place)
+		if time.Since(began) > transferTime {
+			return errTransferTime
+		}
 		framed = append(framed[:0], byte(len(message)>>8), byte(len(message)))
 		return c.write(append(framed, message...))
 	})
@@ -167,16 +205,22 @@ func (c *stream) flush(a *answers) bool {
 	return err == nil
 }
 
-// write sends whole messages; a net.Conn keeps concurrent writes apart. After an error the connection is closed,
-// because a part of a message may be on its way, and what follows it could not be understood.
+// write sends whole messages. After an error the connection is closed, because a part of a message may be on its way,
+// and what follows it could not be understood.
+//
+// Each caller has the write timeout for its messages from the moment that it has them: what is ready later gives no
+// more time to what a client does not take, and no query holds its place for longer.
 func (c *stream) write(messages []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(c.s.l.options.WriteTimeout))
+	deadline := time.Now().Add(c.s.l.options.WriteTimeout)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.conn.SetWriteDeadline(deadline)
 	_, err := c.conn.Write(messages)
 	if err != nil {
 		if tcp, ok := c.conn.(interface{ SetLinger(int) error }); ok {
 			tcp.SetLinger(0) // the kernel need not keep what the client has not read
 		}
-		c.conn.Close()
+		c.end()
 	}
 	return err
 }
@@ -190,13 +234,18 @@ func (c *stream) handOff(a *answers) bool {
 		c.flush(a)
 		c.waiting <- struct{}{} // Resume ends with late at the latest
 	}
-	c.s.open.busy(c)
+	done, ok := c.s.open.begin(&c.place)
+	if !ok { // its client has too many under way
+		c.s.pending.refused.Add(1)
+		<-c.waiting
+		return false
+	}
 	c.late.Add(1)
 	q := c.s.pool.get()
 	q.take(&a.worker)
 	answered := func() {
 		c.s.pool.put(q)
-		c.s.open.done(c)
+		done()
 		<-c.waiting
 		c.late.Done()
 	}

@@ -16,8 +16,19 @@ const (
 	// sendBuffer is the octets of replies that the kernel keeps for a client; it reserves twice as much, as memory of
 	// the pod.
 	sendBuffer = 16 << 10
-	// maxTransfers is how many zones are transferred at a time over one address; more wait.
-	maxTransfers = 4
+	// streamsShare is the part of the places for connections, and of the queries that wait for upstream, that one client
+	// may have: one in so many.
+	streamsShare = 4
+
+	// Zones are transferred over connections that have left their places among the others: at most MaxTransfers at a
+	// time over one address, transfersEach of them to one client. More wait, for transferWait at most.
+	MaxTransfers  = 16
+	transfersEach = 4
+	transferWait  = 10 * time.Second
+	// transferTime is how long a whole zone may take: some million records, to a secondary that is far away.
+	transferTime = 2 * time.Minute
+	// transferPatience is how long a transfer may stand still while others wait.
+	transferPatience = time.Second
 )
 
 // streams accepts TCP connections and serves each in a goroutine. Their number is bounded.
@@ -28,17 +39,23 @@ type streams struct {
 	pending  *pending
 	answers  sync.Pool // of *answers
 	pool     *pendingPool
-	open     connections
 	late     context.Context // of pending queries
 
-	transfers chan struct{} // one element for each zone transfer under way
+	open      *Places
+	transfers *Places
+
+	mu  sync.Mutex
+	all map[*stream]struct{} // whatever places they have
 }
 
 func newStreams(l *Listener, listener *net.TCPListener, proto resolver.Proto) *streams {
 	s := &streams{l: l, listener: listener, proto: proto, pending: l.pending[proto]}
 	s.pool = newPendingPool(l, wire.MaxMessage)
-	s.open.limit = l.options.Streams
-	s.transfers = make(chan struct{}, maxTransfers)
+	s.open = NewPlaces(l.options.Streams, max(1, l.options.Streams/streamsShare))
+	s.open.works = max(1, l.options.StreamPending/streamsShare)
+	s.transfers = NewPlaces(MaxTransfers, transfersEach)
+	s.transfers.patience = transferPatience
+	s.all = map[*stream]struct{}{}
 	s.answers.New = func() any {
 		out := make([]byte, 0, streamReplies+lengthSize+wire.MaxMessage)
 		return &answers{worker: *newWorker(l, l.shared, l.sharedLog), out: out}
@@ -54,9 +71,9 @@ func (s *streams) run(ctx, late context.Context) {
 	context.AfterFunc(ctx, func() {
 		defer close(ended)
 		s.listener.SetDeadline(time.Now()) // accept no longer waits
-		s.open.each((*stream).closeRead)
+		s.each((*stream).closeRead)
 	})
-	defer context.AfterFunc(late, func() { s.open.each(func(c *stream) { c.conn.Close() }) })()
+	defer context.AfterFunc(late, func() { s.each((*stream).end) })()
 	var conns sync.WaitGroup
 	for ctx.Err() == nil {
 		if !s.accept(ctx, &conns) {
@@ -79,15 +96,37 @@ func (s *streams) accept(ctx context.Context, conns *sync.WaitGroup) bool {
 	conn.SetWriteBuffer(sendBuffer) // else the kernel keeps megabytes for a client that does not read
 	conn.SetReadBuffer(sendBuffer / 4)
 	c := newStream(s, conn)
-	if !s.open.admit(c) {
+	if !s.open.Take(&c.place, c.client.Addr(), c.end) {
 		conn.Close()
 		return true
 	}
+	s.note(c)
 	if s.late.Err() != nil { // it came when the others had been closed already
-		conn.Close()
+		c.end()
 	}
 	conns.Go(func() { c.serve(ctx) })
 	return true
+}
+
+func (s *streams) note(c *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[c] = struct{}{}
+}
+
+func (s *streams) forget(c *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, c)
+}
+
+// each calls do with all connections.
+func (s *streams) each(do func(*stream)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all {
+		do(c)
+	}
 }
 
 // acceptRest takes the connections that the kernel has made before the end and keeps for this server: to their clients

@@ -150,28 +150,14 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// When all places are taken, the connection that has been idle for longest makes room; when none is idle, the new one
-// is refused.
+// When a client has all the places that it may have, its connection that has done nothing for longest makes room; when
+// queries of all of them are under way, the new one is refused.
 func TestStreamsBounded(t *testing.T) {
 	s := newScripted()
-	l := serve(t, Options{Answerer: s, Streams: 2})
-	resting := func() bool {
-		o := &l.streams.open
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		for c := range o.all {
-			if c.work > 0 {
-				return false
-			}
-		}
-		return true
-	}
+	l := serve(t, Options{Answerer: s, Streams: 2 * streamsShare})
 	ask := func(conn *dns.Conn) error {
 		conn.Conn.Write(framed("hit.example."))
 		_, err := conn.ReadMsg()
-		if s.holding.Load() == 0 {
-			until(t, resting) // the reply is there before the connection is idle
-		}
 		return err
 	}
 	first, second := dialTCP(t, l), dialTCP(t, l)
@@ -198,7 +184,7 @@ func TestStreamsBounded(t *testing.T) {
 		t.Error("a third connection was served while both places were busy")
 	}
 	close(s.release)
-	if counts := l.streams.open.counts(); counts.evicted != 1 || counts.refused != 1 || counts.accepted != 4 {
+	if counts := l.streams.open.Counts(); counts.Evicted != 1 || counts.Refused != 1 || counts.Came != 4 {
 		t.Errorf("counted %+v", counts)
 	}
 }
@@ -237,13 +223,13 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// Zone transfers over one address are bounded: those over it wait for their turn, with what the same client asked
+// Zone transfers to one client are bounded: those over it wait for their turn, with what the same client asked
 // before answered.
 func TestTransfersBounded(t *testing.T) {
 	s := newScripted()
 	l := serve(t, Options{Answerer: s})
 	var conns []*dns.Conn
-	for range maxTransfers + 1 {
+	for range transfersEach + 1 {
 		conn := dialTCP(t, l)
 		conn.Conn.Write(framed("hit.example.", "zone.example."))
 		if _, err := conn.ReadMsg(); err != nil {
@@ -251,10 +237,10 @@ func TestTransfersBounded(t *testing.T) {
 		}
 		conns = append(conns, conn)
 	}
-	until(t, func() bool { return s.holding.Load() >= maxTransfers })
+	until(t, func() bool { return s.holding.Load() == transfersEach })
 	exchange(t, "tcp", l.Address(), "hit.example.", dns.TypeA)
-	if n := s.holding.Load(); n != maxTransfers {
-		t.Errorf("%d transfers are under way, the bound is %d", n, maxTransfers)
+	if n := s.holding.Load(); n != transfersEach {
+		t.Errorf("%d transfers are under way, the bound is %d", n, transfersEach)
 	}
 	close(s.release)
 	for _, conn := range conns {
@@ -270,7 +256,7 @@ func TestWriteTimeout(t *testing.T) {
 	conn := dialTCP(t, l)
 	conn.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	conn.Conn.Write(framed(slices.Repeat([]string{"many.example."}, 64)...))
-	until(t, func() bool { c := l.streams.open.counts(); return c.accepted == 1 && c.open == 0 })
+	until(t, func() bool { c := l.streams.open.Counts(); return c.Came == 1 && c.Open == 0 })
 }
 
 // A connection need not be TCP: what it asks is answered, what waits for upstream too, and at the end it is closed
@@ -287,7 +273,8 @@ func TestStreamOverAnyConnection(t *testing.T) {
 	client, server := net.Pipe()
 	client.SetDeadline(time.Now().Add(10 * time.Second))
 	c := newStream(l.streams, server)
-	l.streams.open.admit(c)
+	l.streams.open.Take(&c.place, c.client.Addr(), c.end)
+	l.streams.note(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); c.serve(ctx) }()
@@ -299,7 +286,7 @@ func TestStreamOverAnyConnection(t *testing.T) {
 		}
 	}
 	cancel()
-	l.streams.open.each((*stream).closeRead)
+	l.streams.each((*stream).closeRead)
 	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the connection did not end: %v", err)
 	}

@@ -24,7 +24,7 @@ var (
 )
 
 // table is what the attacks of this run have shown, a row for each server.
-var table = []string{"| attack | server | honest queries | lost | memory at its highest, MB |", "|---|---|---|---|---|"}
+var table = []string{"| attack | server | honest queries | lost | memory at its highest, MB | |", "|---|---|---|---|---|---|"}
 
 // TestMain builds the server and prints the table.
 func TestMain(m *testing.M) {
@@ -91,7 +91,8 @@ func (a attack) against(t *testing.T, name, binary, corefile string) *honest {
 	s := start(t, binary, corefile)
 	defer s.stop()
 	h := a.run(t, s)
-	table = append(table, fmt.Sprintf("| %s | %s | %d | %d | %d |", a.name, name, h.asked, h.lost, s.memory()>>20))
+	table = append(table,
+		fmt.Sprintf("| %s | %s | %d | %d | %d | %s |", a.name, name, h.asked, h.lost, s.memory()>>20, h.note))
 	t.Log(table[len(table)-1])
 	if h.asked == 0 {
 		t.Error("no honest client has asked")
@@ -160,6 +161,18 @@ func (s *server) memory() int {
 	return n << 10
 }
 
+// cpu is the time that the process has had on all CPUs.
+func (s *server) cpu() (sum time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.process.Process.Pid))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		ran, _, _ := strings.Cut(string(text), " ")
+		n, _ := strconv.Atoi(ran)
+		sum += time.Duration(n)
+	}
+	return sum
+}
+
 // free is an address that nobody listens on, by UDP or TCP.
 func free(t *testing.T) string {
 	t.Helper()
@@ -196,7 +209,8 @@ func await(t *testing.T, try func() error) {
 type honest struct {
 	mu          sync.Mutex
 	asked, lost int
-	first       error // of those that were lost
+	first       error  // of those that were lost
+	note        string // what else the attack has measured
 }
 
 // errWrong is the loss of a client that got an answer, and not the one that it needs.

@@ -12,11 +12,26 @@ import (
 	"github.com/miekg/dns"
 )
 
+// dialer dials from 127.0.0.HOST, an address that tells a client from others. Attacks are from 127.0.0.1.
+func dialer(host int) *net.Dialer {
+	return &net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(host))}}
+}
+
 // ask asks one question over udp or tcp, from a socket of its own, and wants NOERROR with an answer.
 func ask(ctx context.Context, network, address, name string, qtype uint16) error {
+	return askWith(ctx, &dns.Client{Net: network, Timeout: 2 * time.Second}, address, name, qtype)
+}
+
+// askFrom is ask over TCP from the address of another host.
+func askFrom(ctx context.Context, host int, address, name string, qtype uint16) error {
+	client := &dns.Client{Net: "tcp", Timeout: 2 * time.Second, Dialer: dialer(host)}
+	return askWith(ctx, client, address, name, qtype)
+}
+
+func askWith(ctx context.Context, client *dns.Client, address, name string, qtype uint16) error {
 	m := new(dns.Msg).SetQuestion(name, qtype)
 	m.SetEdns0(1232, false)
-	reply, _, err := (&dns.Client{Net: network, Timeout: 2 * time.Second}).ExchangeContext(ctx, m, address)
+	reply, _, err := client.ExchangeContext(ctx, m, address)
 	if err != nil {
 		return err
 	}
@@ -26,14 +41,14 @@ func ask(ctx context.Context, network, address, name string, qtype uint16) error
 	return nil
 }
 
-// get asks an admin endpoint as a kubelet does: over a connection of its own, and wants 200.
-func get(ctx context.Context, address, path string) error {
+// get asks an admin endpoint as a kubelet does: from 127.0.0.HOST, over a connection of its own, and wants 200.
+func get(ctx context.Context, host int, address, path string) error {
 	request, err := http.NewRequestWithContext(ctx, "GET", "http://"+address+path, nil)
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	reply, err := client.Do(request)
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: dialer(host).DialContext}
+	reply, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return err
 	}
@@ -54,13 +69,14 @@ func query(t *testing.T, name string, qtype uint16) []byte {
 	return append([]byte{byte(len(packet) >> 8), byte(len(packet))}, packet...)
 }
 
-// connections opens count connections to address and gives each to use, which must end with ctx. A connection that use
-// returns from is opened anew. Close ctx, then call the returned function, which waits for all.
+// connections opens count connections to address within a second, and gives each to use, which must end with ctx. A
+// connection that use returns from is opened anew. End ctx, then call the returned function, which waits for all.
 func connections(ctx context.Context, address string, count int, use func(ctx context.Context, conn net.Conn)) (wait func()) {
 	ended := make(chan struct{}, count)
-	for range count {
+	for i := range count {
 		go func() {
 			defer func() { ended <- struct{}{} }()
+			pause(ctx, time.Duration(i)*time.Second/time.Duration(count))
 			for ctx.Err() == nil {
 				conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
 				if err != nil {

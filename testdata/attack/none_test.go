@@ -19,8 +19,8 @@ func TestNone(t *testing.T) {
 			ways := []func(context.Context) error{
 				func(ctx context.Context) error { return ask(ctx, "udp", s.dns, "good.test.", dns.TypeA) },
 				func(ctx context.Context) error { return ask(ctx, "tcp", s.dns, "good.test.", dns.TypeA) },
-				func(ctx context.Context) error { return get(ctx, s.health, "/health") },
-				func(ctx context.Context) error { return get(ctx, s.metrics, "/metrics") },
+				func(ctx context.Context) error { return get(ctx, 1, s.health, "/health") },
+				func(ctx context.Context) error { return get(ctx, 1, s.metrics, "/metrics") },
 			}
 			return s.honest(t.Context(), size(40, 400), 20*time.Millisecond, func(ctx context.Context, i int) error {
 				return ways[i%len(ways)](ctx)
