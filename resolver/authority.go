@@ -278,7 +278,36 @@ func (z *servedZone) apexRecords(r *Request, q *question, snapshot *zones.Snapsh
 	}
 }
 
-// answerReverse answers a name in a reverse zone, where only the apex and the owners of PTR records exist.
+// between answers the name of the addresses of prefix, between the apex of a reverse zone and owners of PTR records. It
+// exists if such owners are below it (RFC 8020). With fallthrough the next steps may have records of it, for they know
+// the rest of the tree; that it does not exist they cannot say.
+func (z *servedZone) between(r *Request, q *question, snapshot *zones.Snapshot, prefix netip.Prefix) result {
+	switch {
+	case !snapshot.ReverseWithin(&r.match, prefix):
+		r.match.Why = zones.NoAddress
+		return z.missing(snapshot)
+	case z.through:
+		r.wrap(z, q)
+		return result{}
+	}
+	r.match.Outcome = zones.Empty
+	return z.found(r, q, snapshot)
+}
+
+// after puts NODATA in the place of what the next steps say of an empty non-terminal, unless it is NOERROR.
+func (z *servedZone) after(r *Request, w *wrapped, _ result) (again bool) {
+	if r.Reply.Rcode == wire.NoError {
+		return false
+	}
+	q := r.repeat(w)
+	r.match = zones.Match{Outcome: zones.Empty}
+	res := z.found(r, q, z.info.index.Snapshot())
+	r.finish(q, &res)
+	return false
+}
+
+// answerReverse answers a name in a reverse zone, where the apex, the owners of PTR records, and what is between them
+// exist.
 func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snapshot) result {
 	r.match = zones.Match{}
 	if q.name.Labels() == z.labels {
@@ -286,14 +315,17 @@ func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 		z.apexRecords(r, q, snapshot)
 		return z.found(r, q, snapshot)
 	}
-	addr, ok := zones.ParseArpa(q.name)
+	prefix, ok := zones.ParseArpa(q.name)
 	if !ok {
 		return z.missing(snapshot)
 	}
 	if !snapshot.Synced(zones.ServiceKinds) {
 		return notReady
 	}
-	ptr := snapshot.Reverse(&r.match, addr)
+	if !prefix.IsSingleIP() {
+		return z.between(r, q, snapshot, prefix)
+	}
+	ptr := snapshot.Reverse(&r.match, prefix.Addr())
 	if ptr == nil {
 		r.match.Why = zones.NoAddress
 		return z.missing(snapshot)

@@ -237,8 +237,8 @@ func (t *hostTable) find(name *wire.QName) (host, bool) {
 func (h *hosts) answer(r *Request, q *question) result {
 	table := h.table.Load()
 	if q.qtype == wire.TypePTR {
-		if addr, ok := zones.ParseArpa(q.name); ok && len(table.ptrs[addr]) > 0 {
-			return h.answerPTR(r, q, table.ptrs[addr])
+		if prefix, ok := zones.ParseArpa(q.name); ok && prefix.IsSingleIP() && len(table.ptrs[prefix.Addr()]) > 0 {
+			return h.answerPTR(r, q, table.ptrs[prefix.Addr()])
 		}
 	}
 	if !q.scope.hosts {

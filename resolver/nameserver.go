@@ -40,7 +40,7 @@ func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, limit int) []zo
 // frontsOf appends to r.fronts the names of each service with an endpoint at addr.
 func (r *Request) frontsOf(addr netip.Addr, snapshot *zones.Snapshot, limit int) {
 	r.clearSeen()
-	for p := snapshot.Reverse(&r.match, addr); p != nil && len(r.fronts) < limit; p = p.Next() {
+	for p := snapshot.Reverse(&r.match, addr.Unmap()); p != nil && len(r.fronts) < limit; p = p.Next() {
 		if r.firstSight(p.Service()) {
 			r.fronts = snapshot.AppendFronts(r.fronts, &r.match, p, limit)
 		}

@@ -15,7 +15,8 @@ type wrapped struct {
 	again  bool   // of dns64: A has been asked for
 }
 
-// wrapper is a directive that changes the question before the steps or the answer after them: rewrite and dns64. after
+// wrapper is a step that changes the question before the steps behind it or the answer after them: rewrite, dns64, and
+// a reverse zone with fallthrough. after
 // sees the finished answer. It may change the answer, or set Request.question to another question and return true: then
 // the steps run again, and after sees that answer too.
 type wrapper interface {

@@ -144,9 +144,14 @@ func (all *questions) reverse() {
 	for _, text := range slices.Concat(poolV4, poolV6, poolCluster4, poolCluster6, []string{"10.9.9.9", "fd00::99"}) {
 		name := reverseOf(address(text))
 		all.ask(name, about, dns.TypePTR, dns.TypePTR, dns.TypeA)
-		_, parent, _ := strings.Cut(name, ".")
-		all.ask(parent, about, dns.TypePTR)
+		for at := 1; strings.Count(name, ".") > 3; at++ { // what is above, up to 10.in-addr.arpa
+			if _, name, _ = strings.Cut(name, "."); at%5 == 1 || strings.Count(name, ".") < 6 {
+				all.ask(name, about, []uint16{dns.TypePTR, dns.TypeNS, dns.TypeA, dns.TypeANY}[at%4])
+			}
+		}
 	}
 	all.ask("in-addr.arpa.", about, dns.TypeNS, dns.TypeSOA, dns.TypePTR)
-	all.ask("x.ip6.arpa.", about, dns.TypePTR)
+	for _, name := range []string{"x.ip6.arpa.", "e.ip6.arpa.", "9.in-addr.arpa.", "9.10.in-addr.arpa.", "010.in-addr.arpa."} {
+		all.ask(name, about, dns.TypePTR)
+	}
 }

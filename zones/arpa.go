@@ -19,61 +19,60 @@ func IsArpa(name []byte) bool {
 	return wire.Within(name, []byte(arpa4)) || wire.Within(name, []byte(arpa6))
 }
 
-// ParseArpa is the address that a reverse name stands for; ok is false if name is not a complete reverse name.
-func ParseArpa(name *wire.QName) (netip.Addr, bool) {
-	switch name.Labels() {
-	case 6:
-		if string(name.Suffix(4)) == arpa4 {
-			return parseArpa4(name)
-		}
-	case 34:
-		if string(name.Suffix(32)) == arpa6 {
-			return parseArpa6(name)
-		}
+// ParseArpa is the addresses that a reverse name stands for: one, or those whose reverse names are below it, so that
+// 96.10.in-addr.arpa is 10.96.0.0/16. ok is false if no reverse name is below name.
+func ParseArpa(name *wire.QName) (prefix netip.Prefix, ok bool) {
+	below := name.Labels() - 2
+	switch {
+	case below < 0:
+	case below <= 4 && string(name.Suffix(below)) == arpa4:
+		return parseArpa4(name, below)
+	case below <= 32 && string(name.Suffix(below)) == arpa6:
+		return parseArpa6(name, below)
 	}
-	return netip.Addr{}, false
+	return prefix, false
 }
 
-func parseArpa4(name *wire.QName) (netip.Addr, bool) {
+func parseArpa4(name *wire.QName, labels int) (prefix netip.Prefix, ok bool) {
 	var ip [4]byte
-	for i := range ip {
-		label := name.Label(3 - i)
+	for i := range labels {
+		label := name.Label(labels - 1 - i)
 		if len(label) > 3 || label[0] == '0' && len(label) > 1 {
-			return netip.Addr{}, false
+			return prefix, false
 		}
 		value := 0
 		for _, c := range label {
 			if c < '0' || c > '9' {
-				return netip.Addr{}, false
+				return prefix, false
 			}
 			value = value*10 + int(c-'0')
 		}
 		if value > 255 {
-			return netip.Addr{}, false
+			return prefix, false
 		}
 		ip[i] = byte(value)
 	}
-	return netip.AddrFrom4(ip), true
+	return netip.PrefixFrom(netip.AddrFrom4(ip), 8*labels), true
 }
 
-func parseArpa6(name *wire.QName) (netip.Addr, bool) {
+func parseArpa6(name *wire.QName, labels int) (prefix netip.Prefix, ok bool) {
 	var ip [16]byte
-	for i := range 32 {
-		label := name.Label(31 - i)
+	for i := range labels {
+		label := name.Label(labels - 1 - i)
 		var nibble byte
 		switch c := label[0]; {
 		case len(label) != 1:
-			return netip.Addr{}, false
+			return prefix, false
 		case c >= '0' && c <= '9':
 			nibble = c - '0'
 		case c >= 'a' && c <= 'f':
 			nibble = c - 'a' + 10
 		default:
-			return netip.Addr{}, false
+			return prefix, false
 		}
-		ip[i/2] = ip[i/2]<<4 | nibble
+		ip[i/2] |= nibble << (4 * (1 - i%2))
 	}
-	return netip.AddrFrom16(ip), true
+	return netip.PrefixFrom(netip.AddrFrom16(ip), 4*labels), true
 }
 
 // appendArpa appends the reverse name of addr, in wire form.

@@ -31,7 +31,7 @@ type Snapshot struct {
 	synced     Kinds
 	services   trie[*ServiceRecords]
 	namespaces trie[*namespace]
-	reverse    trie[*PTR]
+	reverse    reverse
 	pods       trie[*podAddress]
 }
 
@@ -62,11 +62,8 @@ func (s *Snapshot) Serial() uint32 { return s.serial }
 func (s *Snapshot) Synced(kinds Kinds) bool { return s.synced&kinds == kinds }
 
 // Size is the number of services, and of addresses with PTR records.
-func (s *Snapshot) Size() (services, addresses int) { return s.services.size, s.reverse.size }
-
-// Reverse is the first PTR record of addr, nil for none. m is scratch.
-func (s *Snapshot) Reverse(m *Match, addr netip.Addr) *PTR {
-	return s.reverse.get(appendAddr(m.scratch[:0], addr.Unmap()))
+func (s *Snapshot) Size() (services, addresses int) {
+	return s.services.size, s.reverse.v4.size + s.reverse.v6.size
 }
 
 // Service is the service with these labels, "<service>.<namespace>" in wire form without a root label; nil for none.

@@ -40,9 +40,7 @@ func appendAddr(key []byte, addr netip.Addr) []byte {
 	return append(key, ip[:]...)
 }
 
-func (p *PTR) is(addr []byte) bool  { return p.addr() == string(addr) }
-func (p *PTR) same(other *PTR) bool { return p.addr() == other.addr() }
-func (p *PTR) sum() uint64          { return hashString(p.addr()) }
+func (p *PTR) is(addr []byte) bool { return p.addr() == string(addr) }
 
 // addr is the octets of the address, four or sixteen.
 func (p *PTR) addr() string { return p.record[1 : 1+p.size()] }
@@ -189,7 +187,8 @@ func (tx *Tx) addPTR(addr netip.Addr, n *Node) {
 		return
 	}
 	tx.key = appendAddr(tx.key[:0], addr)
-	tx.snap.reverse = tx.snap.reverse.put(tx.snap.reverse.get(tx.key).with(add), tx.edit)
+	family := tx.snap.reverse.of(len(tx.key))
+	*family = family.put(family.get(tx.key).with(add), tx.edit)
 }
 
 // removePTR removes a PTR record. removeGone walks its list at the end of the change, once for the whole change even if
@@ -206,10 +205,11 @@ func (tx *Tx) removePTR(addr netip.Addr, n *Node) {
 func (tx *Tx) removeGone() {
 	for r := range tx.gone {
 		key := []byte((&PTR{record: r.record}).addr())
-		if list := tx.snap.reverse.get(key).without(tx.gone); list == nil {
-			tx.snap.reverse = tx.snap.reverse.drop(key, tx.edit)
+		family := tx.snap.reverse.of(len(key))
+		if list := family.get(key).without(tx.gone); list == nil {
+			*family = family.drop(key, tx.edit)
 		} else {
-			tx.snap.reverse = tx.snap.reverse.put(list, tx.edit)
+			*family = family.put(list, tx.edit)
 		}
 	}
 }

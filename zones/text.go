@@ -165,7 +165,7 @@ func (p *podAddress) split() (namespace string, addr netip.Addr) {
 }
 
 func (s *Snapshot) sortedPTRs() []*PTR {
-	return sorted(s.reverse, func(a, b *PTR) int { return a.Address().Compare(b.Address()) })
+	return slices.Collect(s.reverse.each)
 }
 
 // sorted returns the leaves of t in order.
