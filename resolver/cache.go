@@ -102,15 +102,18 @@ func (c *cache) limits(l *CacheLimit, cap time.Duration) {
 	}
 }
 
-// Keys. A denial by NXDOMAIN holds for every type of the name (RFC 2308 section 5) and is kept under type 0.
+// Keys. A denial by NXDOMAIN is kept for its own type alone, though RFC 2308 section 5 has it hold for every type, and
+// RFC 8020 for all names below: there are upstreams that answer AAAA with NXDOMAIN although the name has an A record
+// (RFC 4074 section 4.2).
 const (
 	typeSalt    = 0x9e3779b97f4a7c15 // odd, so that no two types meet
 	failureSalt = 0xd1b54a32d192ed03
 )
 
-// shardOf is the shard for a name's hash. DO and CD change the hash: answers with and without DNSSEC data are different
-// entries.
-func (c *cache) shardOf(hash uint64, do, cd bool) (*shard, uint64) {
+// shardOf is the shard for a question, given the hash of its name, and the hash in that shard. DO and CD change the
+// hash: answers with and without DNSSEC data are different entries.
+func (c *cache) shardOf(hash uint64, typ wire.Type, do, cd bool) (*shard, uint64) {
+	hash ^= uint64(typ) * typeSalt
 	if do {
 		hash ^= 0xbf58476d1ce4e5b9
 	}
@@ -140,11 +143,11 @@ func (c *cache) answer(r *Request, q *question) result {
 // drops it meanwhile. An entry worth fetching again is handed to run.
 func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 	k := keyOf(r, q)
-	s, nameHash := c.shardOf(maphash.Bytes(c.seed, k.name), k.do, k.cd)
+	s, hash := c.shardOf(maphash.Bytes(c.seed, k.name), k.typ, k.do, k.cd)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Requests++
-	e, found := c.find(s, nameHash, &k, r.Now)
+	e, found := c.find(s, hash, &k, r.Now)
 	if found == miss {
 		s.counts.Misses++
 		return nil, miss
@@ -161,10 +164,10 @@ func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 // fetched it meanwhile. It counts nothing and accepts fresh entries only.
 func (c *cache) look(r *Request, q *question) *entry {
 	k := keyOf(r, q)
-	s, nameHash := c.shardOf(maphash.Bytes(c.seed, k.name), k.do, k.cd)
+	s, hash := c.shardOf(maphash.Bytes(c.seed, k.name), k.typ, k.do, k.cd)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, found := c.find(s, nameHash, &k, r.Now); found == fresh {
+	if e, found := c.find(s, hash, &k, r.Now); found == fresh {
 		return e
 	}
 	return nil
@@ -183,18 +186,11 @@ func keyOf(r *Request, q *question) cacheKey {
 
 // find chooses among the entries for a name: a fresh answer or denial, else a stale one that may be served, else a
 // fresh failure.
-func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*entry, freshness) {
-	typeHash := nameHash ^ uint64(k.typ)*typeSalt
-	candidates := [...]struct {
-		half *half
-		hash uint64
-		typ  wire.Type
-	}{{&s.halves[success], typeHash, k.typ}, {&s.halves[denial], typeHash, k.typ}, {&s.halves[denial], nameHash, 0}}
+func (c *cache) find(s *shard, hash uint64, k *cacheKey, now time.Time) (*entry, freshness) {
 	var old *entry
-	for i := range candidates {
-		h := candidates[i].half
-		e := h.entries[candidates[i].hash]
-		if e == nil || !e.is(k, candidates[i].typ) {
+	for i := range s.halves {
+		e := s.halves[i].entries[hash]
+		if e == nil || !e.is(k) {
 			continue
 		}
 		age := now.Sub(e.stored)
@@ -211,8 +207,8 @@ func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*en
 		}
 		return old, stale
 	}
-	e := s.halves[denial].entries[typeHash^failureSalt]
-	if e != nil && e.is(k, k.typ) && now.Sub(e.stored) < e.holds {
+	e := s.halves[denial].entries[hash^failureSalt]
+	if e != nil && e.is(k) && now.Sub(e.stored) < e.holds {
 		return e, fresh
 	}
 	return nil, miss
@@ -221,7 +217,7 @@ func (c *cache) find(s *shard, nameHash uint64, k *cacheKey, now time.Time) (*en
 // add caches what upstream answered to q, if it may be cached. now is the time of the query; an answer that took long
 // counts from its arrival. What was known before ends with it even if the answer itself is not kept.
 func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
-	if !policy.enabled || !q.rd || q.typ == 0 {
+	if !policy.enabled || !q.rd {
 		return
 	}
 	if m.received.After(now) {
@@ -230,11 +226,10 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	e := &entry{message: m, query: q, policy: policy, stored: now}
 	e.query.tcp = false
 	keepable := c.judge(e)
-	s, nameHash := c.shardOf(maphash.String(c.seed, q.name), q.do, q.cd)
-	typeHash := nameHash ^ uint64(q.typ)*typeSalt
+	s, hash := c.shardOf(maphash.String(c.seed, q.name), q.typ, q.do, q.cd)
 	at := place{}
 	if keepable && e.allowed() {
-		at = e.place(nameHash, typeHash)
+		at = e.place(hash)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,9 +237,9 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 		return // another query that waited for the same answer has added it
 	}
 	if m.refreshes() {
-		s.drop(nameHash, typeHash, at)
+		s.drop(hash, at)
 	} else {
-		s.postpone(nameHash, typeHash, q.name, now)
+		s.postpone(hash, q.name, now)
 	}
 	switch {
 	case at != place{}:

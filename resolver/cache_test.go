@@ -140,7 +140,7 @@ func TestWhatIsKept(t *testing.T) {
 		{"denial disabled", Cache{DisableDenial: []string{"org."}}, "www.example.org. A", "NXDOMAIN", negative, 0,
 			"miss"},
 		{"an answer to a query without recursion", Cache{}, "www.example.org. A norec", "NOERROR", address, 0, "miss"},
-		{"type 0", Cache{}, "www.example.org. TYPE0", "NOERROR", negative, 0, "miss"},
+		{"type 0", Cache{}, "www.example.org. TYPE0", "NOERROR", negative, 0, "NOERROR, SOA 60"},
 		{"stale, not wanted", Cache{}, "www.example.org. A", "NOERROR", address, 301 * time.Second, "miss"},
 		{"stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address, 301 * time.Second,
 			"NOERROR, A 30, 3 (Stale Answer)"},
@@ -224,7 +224,8 @@ func TestWhatTellsQuestionsApart(t *testing.T) {
 		"www.example.org. A do":       "miss",
 		"www.example.org. A cd":       "miss",
 		"ww.example.org. A":           "miss",
-		"none.example.org. AAAA":      "NXDOMAIN, SOA 60", // RFC 2308 section 5: of the name, not the type
+		"none.example.org. A":         "NXDOMAIN, SOA 60",
+		"none.example.org. AAAA":      "miss", // RFC 4074 section 4.2
 		"none.example.org. AAAA do":   "miss",
 		"v4.example.org. A":           "miss",
 		"alias.example.org. A":        "NXDOMAIN, CNAME 60, SOA 60",
@@ -233,7 +234,7 @@ func TestWhatTellsQuestionsApart(t *testing.T) {
 		"www.example.org. A tcp ad":   "NOERROR, A 300",
 		"www.example.org. A norec":    "NOERROR, A 300",
 		"x.none.example.org. A":       "miss",
-		"none.example.org. TYPE0":     "NXDOMAIN, SOA 60",
+		"none.example.org. TYPE0":     "miss",
 		"v4.example.org. TYPE65":      "miss",
 		"alias.example.org. TYPE0":    "miss",
 		"www.example.org. TYPE0":      "miss",
@@ -578,7 +579,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 		alias    bool
 	}{
 		{"www.example.org. A", answered, false},
-		{"none.example.org. AAAA", nxdomain, false},
+		{"none.example.org. A", nxdomain, false},
 		{"down.example.org. A", failed, false},
 		{"xxx.example.org. A", pass, false},
 		{"www.example.org. A", answered, true},

@@ -50,21 +50,19 @@ type entry struct {
 func (e *entry) size() int { return e.message.size() + entryOverhead }
 
 // is tells an entry from another one with the same hash.
-func (e *entry) is(k *cacheKey, typ wire.Type) bool {
-	return e.query.typ == typ && e.do == k.do && e.cd == k.cd && e.name == string(k.name)
+func (e *entry) is(k *cacheKey) bool {
+	return e.query.typ == k.typ && e.do == k.do && e.cd == k.cd && e.name == string(k.name)
 }
 
-// place is where the entry is kept. The hashes are those of its name, and of its name and type.
-func (e *entry) place(nameHash, typeHash uint64) place {
-	switch {
-	case e.kind == success:
-		return place{success, typeHash}
-	case e.kind == upstreamFailure:
-		return place{denial, typeHash ^ failureSalt}
-	case e.query.typ == 0:
-		return place{denial, nameHash}
+// place is where the entry is kept, given the hash of its question.
+func (e *entry) place(hash uint64) place {
+	switch e.kind {
+	case success:
+		return place{success, hash}
+	case upstreamFailure:
+		return place{denial, hash ^ failureSalt}
 	}
-	return place{denial, typeHash}
+	return place{denial, hash}
 }
 
 // allowed reports whether the policy for the name keeps entries of this kind.
@@ -80,17 +78,12 @@ func (e *entry) allowed() bool {
 func (c *cache) judge(e *entry) bool {
 	m := e.message
 	switch {
-	case m.flags&wire.FlagTC != 0 || m.transient || !e.query.rd || e.query.typ == 0:
+	case m.flags&wire.FlagTC != 0 || m.transient || !e.query.rd:
 		return false
 	case m.outcome == wire.Answered && m.timed:
 		e.kind, e.holds = success, hold(m.ttl, c.options.Success)
-	case m.outcome == wire.NoData && m.timed:
+	case (m.outcome == wire.NoData || m.outcome == wire.NoName) && m.timed:
 		e.kind, e.holds = denial, hold(m.ttl, c.options.Denial)
-	case m.outcome == wire.NoName && m.timed:
-		e.kind, e.holds = denial, hold(m.ttl, c.options.Denial)
-		if m.counts[wire.Answer] == 0 {
-			e.query.typ = 0 // the qname itself does not exist, rather than the end of a chain of aliases
-		}
 	case m.outcome == wire.Failed && (m.rcode == wire.ServerFailure || m.rcode == wire.NotImp):
 		// RFC 2308 section 7 and RFC 9520 section 3.2 limit how long a failure may be kept.
 		e.kind, e.holds = upstreamFailure, min(c.options.ServFail, 5*time.Minute)

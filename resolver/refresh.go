@@ -5,8 +5,6 @@ import (
 	"hash/maphash"
 	"sync"
 	"time"
-
-	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // wanted counts a hit and reports whether to fetch the entry again: because it is stale, or because it is popular and
@@ -56,7 +54,7 @@ func (c *cache) run(ctx context.Context) {
 				if m := c.fetch(ctx, e.refreshQuery()); ctx.Err() == nil {
 					c.add(e.refreshQuery(), e.policy, m, time.Now())
 				}
-				s, _ := c.shardOf(maphash.String(c.seed, e.name), e.do, e.cd)
+				s, _ := c.shardOf(maphash.String(c.seed, e.name), e.query.typ, e.do, e.cd)
 				s.mu.Lock()
 				e.refreshing = false
 				s.mu.Unlock()
@@ -65,13 +63,9 @@ func (c *cache) run(ctx context.Context) {
 	}
 }
 
-// refreshQuery is the query that fetches the entry again. An NXDOMAIN, which holds for all types, is fetched by asking
-// for A.
+// refreshQuery is the query that fetches the entry again.
 func (e *entry) refreshQuery() query {
 	q := e.query
-	if q.typ == 0 {
-		q.typ = wire.TypeA
-	}
 	q.rd = true
 	return q
 }

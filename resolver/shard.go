@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// shard is the part of a cache for some of the names. All types of a name are in one shard.
+// shard is the part of a cache for some of the questions.
 type shard struct {
 	mu     sync.Mutex
 	halves [2]half // success, denial
@@ -21,9 +21,9 @@ type place struct {
 
 // postpone keeps entries that could not be refreshed from being fetched again with every query (failure recheck timer,
 // RFC 8767 section 5).
-func (s *shard) postpone(nameHash, typeHash uint64, name string, now time.Time) {
-	for _, at := range [...]place{{success, typeHash}, {denial, typeHash}, {denial, nameHash}} {
-		if e := s.halves[at.half].entries[at.hash]; e != nil && e.name == name {
+func (s *shard) postpone(hash uint64, name string, now time.Time) {
+	for i := range s.halves {
+		if e := s.halves[i].entries[hash]; e != nil && e.name == name {
 			e.retry = now.Add(staleRecheck)
 		}
 	}
@@ -40,10 +40,8 @@ func (s *shard) put(at place, e *entry) {
 
 // drop removes what was known of a name and type before an answer came, but not what is in the place that the answer
 // will take.
-func (s *shard) drop(nameHash, typeHash uint64, taken place) {
-	for _, at := range [...]place{
-		{success, typeHash}, {denial, typeHash}, {denial, nameHash}, {denial, typeHash ^ failureSalt},
-	} {
+func (s *shard) drop(hash uint64, taken place) {
+	for _, at := range [...]place{{success, hash}, {denial, hash}, {denial, hash ^ failureSalt}} {
 		if e := s.halves[at.half].entries[at.hash]; e != nil && at != taken {
 			s.halves[at.half].remove(e)
 		}

@@ -9,6 +9,7 @@
 //	                  of the upstream below.
 //	-- upstream --    what the server that is forwarded to knows: records in zone-file form, and lines such as
 //	                      broken.example. SERVFAIL    the rcode for a name
+//	                      broken.example. AAAA NXDOMAIN   the rcode for a name and a type
 //	                      large.example. TC           truncated over UDP
 //	                      signed.example. AD          says that it has validated the answer
 //	                      mixed.example. backwards    the records of the answer in reverse order

@@ -1,6 +1,7 @@
 package stories
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -13,7 +14,7 @@ import (
 // upstream is a server on loopback that knows what a story's upstream section says.
 type upstream struct {
 	records []dns.RR
-	orders  map[string]string // rcode, "TC", "AD", "backwards" or "silence", by lower-case name
+	orders  map[string]string // rcode, "TC", "AD", "backwards" or "silence", by lower-case name, or by name and type
 }
 
 // Upstream starts the story's upstream, which ends with the test, and gives its address.
@@ -76,6 +77,12 @@ func (u *upstream) parse(text string) error {
 		u.orders[dns.CanonicalName(f[0])] = f[1]
 		return nil
 	}
+	if f := strings.Fields(text); len(f) == 3 && dns.StringToType[f[1]] != 0 {
+		if _, ok := dns.StringToRcode[f[2]]; ok {
+			u.orders[dns.CanonicalName(f[0])+" "+f[1]] = f[2]
+			return nil
+		}
+	}
 	rr, err := dns.NewRR(text)
 	if err == nil {
 		u.records = append(u.records, rr)
@@ -88,7 +95,8 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 	m := new(dns.Msg).SetReply(query)
 	m.RecursionAvailable = true
 	asked := query.Question[0]
-	order := u.orders[dns.CanonicalName(asked.Name)]
+	name := dns.CanonicalName(asked.Name)
+	order := cmp.Or(u.orders[name+" "+dns.TypeToString[asked.Qtype]], u.orders[name])
 	_, overUDP := w.RemoteAddr().(*net.UDPAddr)
 	switch {
 	case order == "silence":
