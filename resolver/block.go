@@ -39,7 +39,7 @@ type block struct {
 // answers, passes to the next one, or changes the question.
 func (b *block) steps(ctx context.Context, r *Request, q *question) result {
 	switch {
-	case r.Query.Class != wire.ClassIN:
+	case r.Query.Class != wire.ClassIN && r.Query.Class != wire.ClassANY:
 		return r.refuse(wire.Other, edeClass)
 	case q.qtype == wire.TypeAXFR || q.qtype == wire.TypeIXFR: // of the zone itself: its name is not rewritten
 		if b.acls != nil {

@@ -69,6 +69,7 @@ func (q *Query) Take(from *Query, packet []byte) []byte {
 func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
 
 // Parse reads packet into q. It checks every count, length and pointer, allocates nothing and leaves packet as it is.
+// Octets behind the last record are ignored, because some clients pad.
 // After BadVersion, the question and the EDNS fields are valid. After Malformed and UnknownOpcode, only ID and Flags
 // are; the other fields hold what could be read.
 func (q *Query) Parse(packet []byte) Verdict {
@@ -124,9 +125,6 @@ func (q *Query) sections(packet []byte) Verdict {
 		if verdict = q.readOPT(&record, packet[start] == 0); verdict == Malformed {
 			return Malformed
 		}
-	}
-	if at != len(packet) {
-		return Malformed
 	}
 	return verdict
 }

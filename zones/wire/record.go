@@ -25,8 +25,12 @@ const (
 // Class is a record class or qclass.
 type Class uint16
 
-// ClassIN is the Internet, the only class that is served.
-const ClassIN Class = 1
+// ClassIN is the Internet, the only class that is served. ClassANY as a qclass stands for all classes (RFC 1035 section
+// 3.2.5).
+const (
+	ClassIN  Class = 1
+	ClassANY Class = 255
+)
 
 // Rcode is a response code; those above 15 need EDNS (RFC 6891 section 6.1.3).
 type Rcode uint16

@@ -141,6 +141,22 @@ func classes(q *question, ours, theirs *reply) bool {
 	return true
 }
 
+func anyClass(q *question, ours, theirs *reply) bool {
+	switch {
+	case q.qclass() != dns.ClassANY || ours.aa:
+	case q.qtype() == dns.TypeAAAA && strings.Contains(q.under, "\tdns64"):
+		theirs.like(ours)
+		return true
+	case theirs.aa:
+		theirs.aa = false
+		return true
+	case theirs.rcode == dns.RcodeRefused && empty(theirs) && ours.rcode != dns.RcodeRefused:
+		theirs.like(ours)
+		return true
+	}
+	return false
+}
+
 func transfers(q *question, ours, theirs *reply) bool {
 	if t := q.qtype(); t != dns.TypeAXFR && t != dns.TypeIXFR || ours.rcode != dns.RcodeRefused || q.apex() != "" || !theirs.ra {
 		return false

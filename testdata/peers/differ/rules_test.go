@@ -22,11 +22,19 @@ type rule struct {
 var rules = []rule{
 	{
 		name:     "only class IN",
-		reason:   "classes other than IN are refused; CoreDNS, with `forward`, answers all classes as if they were IN",
+		reason:   "classes other than IN and ANY are refused; CoreDNS, with `forward`, answers all classes as if they were IN",
 		see:      "RFC 1035 section 3.2.4, item 12",
 		story:    "differences/12-wrong-messages.txtar",
 		shows:    "www.example.com. A CH",
 		explains: classes,
+	},
+	{
+		name:     "any class is class IN",
+		reason:   "a question for any class has the answer of class IN, without AA, since there may be other classes elsewhere; CoreDNS sets AA, refuses without `forward`, and its dns64 passes over it",
+		see:      "RFC 1035 sections 3.2.5 and 6.2",
+		story:    "rfc/rfc1035-class-any.txtar",
+		shows:    "web.prod.svc.cluster.local. A ANY",
+		explains: anyClass,
 	},
 	{
 		name:     "transfers stay here",
