@@ -225,30 +225,37 @@ func (z *servedZone) records(r *Request, q *question) {
 // services adds the SRV records of n and, as additional data, the addresses of their targets (RFC 2782).
 func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 	r.targets = r.targets[:0]
-	for i := range n.SRVs() {
-		fixed, target := n.SRV(i)
-		owner := target.Service().Owner()
-		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, z.ttl, fixed[:], target.Name(), owner, z.info.svc)
+	owner, tries := n.Service().Owner(), r.Reply.Room()/leastRecord+1 // a record whose name is too long takes no room
+	s := n.SRVs()
+	for ; tries > 0 && s.Next(); tries-- {
+		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, z.ttl, s.Fixed[:], s.Target.Name(), owner, z.info.svc)
 		if !ok {
 			return
 		}
-		r.targets = append(r.targets, at)
+		if s.First {
+			r.targets = append(r.targets, at)
+		}
 	}
 	r.Reply.Begin(wire.Additional)
-	last := ""
-	for i, at := range r.targets {
-		_, target := n.SRV(i)
-		if i > 0 && target.Name() == last {
-			continue // several ports of one target are neighbours
-		}
-		last = target.Name()
-		if at == 0 {
-			z.farAddresses(r, &target)
-			continue
-		}
-		r.rotated(at, wire.TypeA, z.ttl, target.A(), 4)
-		r.rotated(at, wire.TypeAAAA, z.ttl, target.AAAA(), 16)
+	if len(r.targets) == 1 { // it is still at hand
+		z.targetAddresses(r, r.targets[0], &s.Target)
+		return
 	}
+	s = n.SRVs()
+	for _, at := range r.targets {
+		s.NextTarget()
+		z.targetAddresses(r, at, &s.Target)
+	}
+}
+
+// targetAddresses adds the addresses of a target whose name is at an offset of the reply.
+func (z *servedZone) targetAddresses(r *Request, at wire.Offset, target *zones.Node) {
+	if at == 0 {
+		z.farAddresses(r, target)
+		return
+	}
+	r.rotated(at, wire.TypeA, z.ttl, target.A(), 4)
+	r.rotated(at, wire.TypeAAAA, z.ttl, target.AAAA(), 16)
 }
 
 // farAddresses adds the addresses of a target that no compression pointer reaches, because it lies behind the first 16
@@ -260,10 +267,14 @@ func (z *servedZone) farAddresses(r *Request, target *zones.Node) {
 	}
 	owner := []byte(target.Name() + target.Service().Owner() + z.info.svc)
 	for addr := range slices.Chunk([]byte(target.A()), 4) {
-		r.Reply.AddRaw(owner, wire.TypeA, wire.ClassIN, z.ttl, addr)
+		if !r.Reply.AddRaw(owner, wire.TypeA, wire.ClassIN, z.ttl, addr) {
+			return
+		}
 	}
 	for addr := range slices.Chunk([]byte(target.AAAA()), 16) {
-		r.Reply.AddRaw(owner, wire.TypeAAAA, wire.ClassIN, z.ttl, addr)
+		if !r.Reply.AddRaw(owner, wire.TypeAAAA, wire.ClassIN, z.ttl, addr) {
+			return
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func dualStack(t *testing.T) *Resolver {
 		for _, addr := range []string{"10.0.0.3", "10.0.0.4", "10.0.0.5", "fd00::3", "fd00::4"} {
 			b.Address(host, netip.MustParseAddr(addr))
 		}
-		b.SRV(b.Name("_http._tcp"), 80, host)
+		b.SRV(b.Name("_http._tcp"), host, b.Ports(1, 80))
 		tx.SetService(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)
 	})

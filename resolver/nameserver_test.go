@@ -26,7 +26,7 @@ func crowded(hosts int) *Resolver {
 			host := b.Name(fmt.Sprintf("host-%03d", i))
 			b.Address(host, address(i))
 			b.Reverse(host, false)
-			b.SRV(self, 53, host)
+			b.SRV(self, host, b.Ports(1, 53))
 		}
 		tx.SetService(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)

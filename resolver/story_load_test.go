@@ -236,7 +236,7 @@ func (l *loader) build(k service, n *names) (*zones.ServiceRecords, error) {
 			if !found {
 				return nil, fmt.Errorf("%s leads out of the service", srv.Target)
 			}
-			b.SRV(owner, srv.Port, b.Name(strings.TrimPrefix(target, ".")))
+			b.SRV(owner, b.Name(strings.TrimPrefix(target, ".")), b.Ports(1, srv.Port))
 		}
 		if err := weigh(&b, owner, r.srv); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,9 +13,14 @@ import (
 // Here each section of the Kubernetes DNS-Based Service Discovery specification 1.1.0 is one function: object ->
 // records.
 
-// compile gives the records of a service with its slices, in the order of their names.
+// errCombinations is said of slices that a service's records would take far more memory than.
+var errCombinations = errors.New("its endpoints and ports make too many combinations")
+
+// compile gives the records of a service with its slices, in the order of their names. Records without names may come
+// with an error that says why.
 func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Options) (*zones.ServiceRecords, error) {
 	b.Start(s.Namespace, s.Name)
+	b.Limit(most(s, slices))
 	ready, total := count(slices)
 	switch {
 	case s.Flaw != object.Flawless:
@@ -36,9 +42,28 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 		b.NoNames(why(s, fmt.Sprintf("0 of %d endpoints ready (kubernetes option ignore empty_service)", total)))
 	default:
 		clusterIP(b, s)
-		endpoints(b, slices, o)
+		for _, sl := range slices {
+			endpoints(b, sl, o, func(*object.Endpoint, zones.Name) {})
+		}
 	}
-	return b.Build()
+	r, err := b.Build()
+	if errors.Is(err, zones.ErrTooLarge) {
+		b.NoNames(why(s, errCombinations.Error()))
+		r, _ = b.Build()
+		return r, errCombinations
+	}
+	return r, err
+}
+
+// most is how many octets the combinations of a service's endpoints and ports may take: in proportion to what its
+// objects take, so that nobody gets much memory for few objects. Combinations of real slices take less than the slices,
+// since controllers put endpoints with equal ports together.
+func most(s *object.Service, slices []*object.Slice) int {
+	size := s.Size()
+	for _, sl := range slices {
+		size += sl.Size()
+	}
+	return 64<<10 + 16*size
 }
 
 // why is the reason of an absence, as a sentence.
@@ -60,22 +85,34 @@ func count(slices []*object.Slice) (ready, total int) {
 func clusterIP(b *zones.Builder, s *object.Service) {
 	self := b.Name("")
 	b.Reverse(self, true)
+	virtual(b, s, self, s.Ports)
+	for i, p := range s.Ports {
+		if named(p) {
+			virtual(b, s, b.Name(portName(p)), s.Ports[i:i+1])
+		}
+	}
+}
+
+// virtual gives owner the cluster IPs and, as SRV records, ports of a service.
+func virtual(b *zones.Builder, s *object.Service, owner zones.Name, ports []object.Port) {
+	list := numbers(b, ports, true)
 	for _, addr := range s.ClusterIPs {
-		b.Address(self, addr)
-		for _, p := range s.Ports {
-			b.SRV(self, uint16(p.Number), self)
+		b.Address(owner, addr)
+		b.SRV(owner, b.Name(""), list)
+	}
+}
+
+// numbers is the list of the numbers of ports, empty where no name has them. An address without ports counts once for
+// weights, and so does a port without a number.
+func numbers(b *zones.Builder, ports []object.Port, named bool) zones.Ports {
+	var few [8]uint16
+	list := few[:0]
+	for _, p := range ports {
+		if named && p.Number >= 0 {
+			list = append(list, uint16(p.Number))
 		}
 	}
-	for _, p := range s.Ports {
-		if !named(p) {
-			continue
-		}
-		owner := b.Name(portName(p))
-		for _, addr := range s.ClusterIPs {
-			b.Address(owner, addr)
-			b.SRV(owner, uint16(p.Number), self)
-		}
-	}
+	return b.Ports(max(1, len(ports)), list...)
 }
 
 // named reports whether SRV records can have the port's name: Spec 2.3.2 gives them to named ports only, and the
@@ -88,18 +125,16 @@ func portName(p object.Port) string { return "_" + p.Name + "._" + strings.ToLow
 // headless: Spec 2.4.1 A/AAAA of the service and of each hostname, 2.4.2 SRV, 2.4.3 PTR.
 func headless(b *zones.Builder, slices []*object.Slice, o Options) {
 	self := b.Name("")
-	endpoints(b, slices, o)
 	for _, sl := range slices {
-		for e := range sl.Endpoints.All {
-			share(b, self, &e, sl.Ports, host(b, sl, &e, o))
+		if sl.Endpoints == "" {
+			continue // no ready endpoint has the ports: their names do not exist
 		}
-		for _, p := range sl.Ports {
-			if !named(p) || sl.Endpoints == "" {
-				continue // no ready endpoint has the port: the name does not exist
-			}
-			owner := b.Name(portName(p))
-			for e := range sl.Endpoints.All {
-				share(b, owner, &e, []object.Port{p}, host(b, sl, &e, o))
+		group := b.Group()
+		endpoints(b, sl, o, func(e *object.Endpoint, host zones.Name) { b.Member(group, host, e.Addr) })
+		b.Share(self, group, numbers(b, sl.Ports, !sl.Nameless))
+		for i, p := range sl.Ports {
+			if named(p) {
+				b.Share(b.Name(portName(p)), group, numbers(b, sl.Ports[i:i+1], !sl.Nameless))
 			}
 		}
 	}
@@ -112,52 +147,45 @@ func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 	b.Name("pin._zone")
 	b.Name("prefer._zone")
 	for _, sl := range slices {
+		groups := map[string]zones.Group{}
 		for e := range sl.Endpoints.All {
-			if e.Zone != "" {
-				share(b, b.Name(e.Zone+".pin._zone"), &e, sl.Ports, host(b, sl, &e, o))
+			if e.Zone == "" {
+				continue
 			}
+			group, ok := groups[e.Zone]
+			if !ok {
+				group = b.Group()
+				groups[e.Zone] = group
+			}
+			b.Member(group, host(b, sl, &e, o), e.Addr)
+		}
+		for zone, group := range groups {
+			b.Share(b.Name(zone+".pin._zone"), group, numbers(b, sl.Ports, !sl.Nameless))
 		}
 	}
 }
 
-// endpoints gives each endpoint its own name: Spec 2.4.1 and 2.4.3 under headless services, and as CoreDNS does under
-// the others.
-func endpoints(b *zones.Builder, slices []*object.Slice, o Options) {
-	for _, sl := range slices {
-		if sl.Nameless {
-			continue
-		}
-		for e := range sl.Endpoints.All {
-			host := host(b, sl, &e, o)
+// endpoints gives each endpoint of a slice its own name, if it may have one, and calls each with it: Spec 2.4.1 and 2.4.3 under headless
+// services, and as CoreDNS does under the others.
+func endpoints(b *zones.Builder, sl *object.Slice, o Options, each func(e *object.Endpoint, host zones.Name)) {
+	ports := numbers(b, sl.Ports, true)
+	for e := range sl.Endpoints.All {
+		host := host(b, sl, &e, o)
+		if !sl.Nameless {
 			b.Reverse(host, false)
-			share(b, host, &e, sl.Ports, host)
+			b.Address(host, e.Addr)
+			b.SRV(host, host, ports)
 		}
+		each(&e, host)
 	}
 }
 
-// nowhere is the host of an endpoint without a name.
-const nowhere zones.Name = -1
-
+// host is the name of an endpoint. One without a name is at the service's own, where no SRV record points.
 func host(b *zones.Builder, sl *object.Slice, e *object.Endpoint, o Options) zones.Name {
 	if sl.Nameless {
-		return nowhere
+		return b.Name("")
 	}
 	return b.Name(hostName(sl, e, o))
-}
-
-// share adds the address of e, and its ports as SRV records that point at host, to owner.
-func share(b *zones.Builder, owner zones.Name, e *object.Endpoint, ports []object.Port, host zones.Name) {
-	b.Address(owner, e.Addr)
-	if len(ports) == 0 {
-		b.Endpoint(owner)
-	}
-	for _, p := range ports {
-		if p.Number < 0 || host == nowhere {
-			b.Endpoint(owner)
-		} else {
-			b.SRV(owner, uint16(p.Number), host)
-		}
-	}
 }
 
 // hostName is the endpoint's name below its service: its hostname, else with endpoint_pod_names its pod's name, else

@@ -246,9 +246,10 @@ func (s *state) publishServices(tx *zones.Tx) {
 		unit, err := compile(&s.builder, n, s.byService[k], s.options)
 		if err != nil {
 			s.complain([]object.Problem{{Kind: "service", Key: k, Words: err.Error()}})
-			continue // the last good state stays
 		}
-		tx.SetService(unit)
+		if unit != nil { // else the last good state stays
+			tx.SetService(unit)
+		}
 	}
 	if len(s.dirty) > 1000 {
 		s.dirty = map[object.Key]struct{}{} // a map never shrinks: do not keep a full rebuild's

@@ -2,6 +2,9 @@ package zones
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -13,50 +16,77 @@ import (
 //
 // Names are relative to the service and in presentation form: "" is the service's own name, "_http._tcp" one below it.
 // They must be in lower case: names that differ only in case would be one name twice.
+//
+// Endpoints that have their ports in common are a Group, and owners share the whole of it: however many pairs of
+// endpoint and port there are, what is collected and what is built grow with the endpoints and the ports alone.
 type Builder struct {
 	owner  []byte
 	drafts []draft
 	byName map[string]int
+	groups [][]member
+	ports  []string // lists of port numbers, packed and sorted
+	byPort map[string]int
 	why    string
 	err    error
-	order  []int
-	offset []uint32
-	blob   []byte
+
+	limit, spent int // octets
+	layout
 }
 
 // draft is one owner name of the service being built.
 type draft struct {
-	name      []byte // wire form, no root label
-	a         [][4]byte
-	aaaa      [][16]byte
-	srv       []draftSRV
-	endpoints int // pairs of address and port, duplicates included: SRV weights are shares of these
-	cname     string
-	flags     byte
+	name   []byte // wire form, no root label
+	a      [][4]byte
+	aaaa   [][16]byte
+	srv    []draftSRV
+	groups []draftGroup
+	pairs  int // of address and port, duplicates included: SRV weights are shares of these
+	cname  string
+	flags  byte
 }
 
-type draftSRV struct {
-	port   uint16
-	target int // index of a draft
+// draftSRV is SRV records to one target, draftGroup those to the members of a group, whose addresses the owner has too.
+type (
+	draftSRV   struct{ target, ports int }
+	draftGroup struct{ group, ports int }
+)
+
+type member struct {
+	host int // index of a draft
+	addr netip.Addr
 }
 
-// Name is a handle on one owner name of the service being built.
-type Name int
+// Name is a handle on one owner name of the service being built, Group one on endpoints, Ports one on port numbers.
+type (
+	Name  int
+	Group int
+	Ports struct{ list, pairs int }
+)
+
+// ErrTooLarge is returned by Build when the records take more than the limit.
+var ErrTooLarge = errors.New("more records than the limit allows")
 
 // Start begins the records of a service.
 func (b *Builder) Start(namespace, service string) {
 	b.why, b.err = "", nil
-	b.drafts = b.drafts[:0]
+	b.limit, b.spent = math.MaxInt, 0
+	b.drafts, b.groups, b.ports = b.drafts[:0], b.groups[:0], b.ports[:0]
 	if b.byName == nil {
-		b.byName = make(map[string]int)
+		b.byName, b.byPort = map[string]int{}, map[string]int{}
 	}
 	clear(b.byName)
+	clear(b.byPort)
 	owner, err := wire.ParseName(service + "." + namespace)
 	b.err = err
 	if err == nil {
 		b.owner = owner[:len(owner)-1]
 	}
 }
+
+// Limit bounds in octets what the service takes for combinations: of groups that an owner shares, and of ports that a
+// host has in several groups. Each combination is made once, so where slices differ in few ways, as those of
+// controllers do, combinations take less than the slices.
+func (b *Builder) Limit(octets int) { b.limit = octets }
 
 // Name makes an owner name exist, and with it the empty non-terminals between it and the service (RFC 8020).
 func (b *Builder) Name(relative string) Name {
@@ -78,7 +108,7 @@ func (b *Builder) Name(relative string) Name {
 	if at < cap(b.drafts) {
 		b.drafts = b.drafts[:at+1]
 		d := &b.drafts[at]
-		*d = draft{a: d.a[:0], aaaa: d.aaaa[:0], srv: d.srv[:0]}
+		*d = draft{a: d.a[:0], aaaa: d.aaaa[:0], srv: d.srv[:0], groups: d.groups[:0]}
 	} else {
 		b.drafts = append(b.drafts, draft{})
 	}
@@ -97,6 +127,56 @@ func parent(name string) string {
 	return ""
 }
 
+// Ports makes a list of port numbers. pairs is how many of the pairs among which weights are divided each address with
+// these ports counts for.
+func (b *Builder) Ports(pairs int, numbers ...uint16) Ports {
+	b.key, b.numbers = b.key[:0], append(b.numbers[:0], numbers...)
+	slices.Sort(b.numbers)
+	for _, n := range slices.Compact(b.numbers) {
+		b.key = binary.BigEndian.AppendUint16(b.key, n)
+	}
+	return Ports{b.list(b.key), pairs}
+}
+
+// list is the index in b.ports of packed port numbers.
+func (b *Builder) list(packed []byte) int {
+	if at, ok := b.byPort[string(packed)]; ok {
+		return at
+	}
+	at, list := len(b.ports), string(packed)
+	b.byPort[list] = at
+	b.ports = append(b.ports, list)
+	return at
+}
+
+// Group makes a group without members.
+func (b *Builder) Group() Group {
+	at := len(b.groups)
+	if at < cap(b.groups) {
+		b.groups = b.groups[:at+1]
+		b.groups[at] = b.groups[at][:0]
+	} else {
+		b.groups = append(b.groups, nil)
+	}
+	return Group(at)
+}
+
+// Member adds an endpoint to a group: an address, and the name that has it.
+func (b *Builder) Member(g Group, host Name, addr netip.Addr) {
+	b.groups[g] = append(b.groups[g], member{int(host), addr.Unmap()})
+}
+
+// Share gives owner the addresses of g, whose members have all been added, and an SRV record for each of them and each
+// of the ports.
+func (b *Builder) Share(owner Name, g Group, ports Ports) {
+	if len(b.groups[g]) == 0 {
+		return
+	}
+	d := &b.drafts[owner]
+	d.pairs += len(b.groups[g]) * ports.pairs
+	d.groups = append(d.groups, draftGroup{int(g), ports.list})
+}
+
 // Address adds an A or AAAA record.
 func (b *Builder) Address(owner Name, addr netip.Addr) {
 	d := &b.drafts[owner]
@@ -107,16 +187,16 @@ func (b *Builder) Address(owner Name, addr netip.Addr) {
 	}
 }
 
-// SRV adds an SRV record that points to target, for one of target's addresses. Its weight is 100 divided by the
-// endpoints of owner, so each pair of address and port counts once, duplicates included.
-func (b *Builder) SRV(owner Name, port uint16, target Name) {
+// SRV adds an SRV record for each of the ports that points to target, for one of target's addresses. Its weight is 100
+// divided by the pairs of owner, so each pair of address and port counts once, duplicates included.
+func (b *Builder) SRV(owner, target Name, ports Ports) {
 	d := &b.drafts[owner]
-	d.endpoints++
-	d.srv = append(d.srv, draftSRV{port, int(target)})
+	d.pairs += ports.pairs
+	d.srv = append(d.srv, draftSRV{int(target), ports.list})
 }
 
 // Endpoint counts an endpoint without ports among those that share the weights of owner's SRV records.
-func (b *Builder) Endpoint(owner Name) { b.drafts[owner].endpoints++ }
+func (b *Builder) Endpoint(owner Name) { b.drafts[owner].pairs++ }
 
 // Alias adds a CNAME record that points to an absolute name in wire form. The owner has no other records.
 func (b *Builder) Alias(owner Name, target []byte) { b.drafts[owner].cname = string(target) }
@@ -134,51 +214,56 @@ func (b *Builder) Reverse(owner Name, cluster bool) {
 func (b *Builder) NoNames(why string) { b.why = why }
 
 // Build compiles what was collected. It sorts records and drops duplicates, so that equal clusters give equal results.
-// It returns an error if a name was invalid.
+// It returns an error if a name was invalid, or ErrTooLarge.
 func (b *Builder) Build() (*ServiceRecords, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
 	r := &ServiceRecords{owner: string(b.owner), why: b.why}
 	if b.why != "" || len(b.drafts) == 0 {
+		b.shrink()
 		return r, nil
 	}
 	b.sort()
-	b.blob = b.blob[:0]
-	for range 2 { // the first pass finds the offset of each node, the second writes the offsets of targets
-		b.blob = b.blob[:0]
-		for _, at := range b.order {
-			b.offset[at] = uint32(len(b.blob))
-			b.blob = appendNode(b.blob, &b.drafts[at], b.offset)
-		}
+	if !b.lay() {
+		return nil, ErrTooLarge
 	}
 	r.blob = string(b.blob)
 	r.slots = slotsOf(r, len(b.order))
+	b.shrink()
 	return r, nil
 }
 
-// sort sorts the names, and the records of each name.
+// keptDrafts is for how many names a Builder keeps its memory: that of a service with hundreds of endpoints.
+const keptDrafts = 1024
+
+// shrink lets go of the memory for an uncommonly large service once it has been built.
+func (b *Builder) shrink() {
+	if len(b.drafts) > keptDrafts {
+		*b = Builder{}
+	}
+}
+
+// sort sorts the names, and the addresses of each name.
 func (b *Builder) sort() {
 	b.order = b.order[:0]
 	for i := range b.drafts {
 		b.order = append(b.order, i)
 	}
 	slices.SortFunc(b.order, func(i, j int) int { return bytes.Compare(b.drafts[i].name, b.drafts[j].name) })
-	b.offset = append(b.offset[:0], make([]uint32, len(b.drafts))...)
-	rank := b.offset // Build fills it with offsets after the sort
+	b.rank = append(b.rank[:0], make([]uint32, len(b.drafts))...)
 	for i, at := range b.order {
-		rank[at] = uint32(i)
+		b.rank[at] = uint32(i)
 	}
 	for i := range b.drafts {
 		d := &b.drafts[i]
-		slices.SortFunc(d.a, func(x, y [4]byte) int { return bytes.Compare(x[:], y[:]) })
-		slices.SortFunc(d.aaaa, func(x, y [16]byte) int { return bytes.Compare(x[:], y[:]) })
-		slices.SortFunc(d.srv, func(x, y draftSRV) int {
-			if x.target != y.target {
-				return int(rank[x.target]) - int(rank[y.target])
-			}
-			return int(x.port) - int(y.port)
-		})
-		d.a, d.aaaa, d.srv = slices.Compact(d.a), slices.Compact(d.aaaa), slices.Compact(d.srv)
+		d.a, d.aaaa = sortAddresses(d.a, d.aaaa)
 	}
+}
+
+// sortAddresses sorts addresses and drops duplicates.
+func sortAddresses(a [][4]byte, aaaa [][16]byte) ([][4]byte, [][16]byte) {
+	slices.SortFunc(a, func(x, y [4]byte) int { return bytes.Compare(x[:], y[:]) })
+	slices.SortFunc(aaaa, func(x, y [16]byte) int { return bytes.Compare(x[:], y[:]) })
+	return slices.Compact(a), slices.Compact(aaaa)
 }

@@ -36,11 +36,10 @@ func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byt
 			}
 		}
 	}
-	for i := range n.SRVs() {
-		fixed, target := n.SRV(i)
-		*data = append(append((*data)[:0], fixed[:]...), target.name...)
+	for s := n.SRVs(); s.Next(); {
+		*data = append(append((*data)[:0], s.Fixed[:]...), s.Target.name...)
 		*data = append(append(*data, n.service.owner...), svc...)
-		if len(*data) > len(fixed)+wire.MaxName {
+		if len(*data) > len(s.Fixed)+wire.MaxName {
 			continue
 		}
 		if !yield(owner, wire.TypeSRV, *data) {

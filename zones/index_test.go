@@ -21,7 +21,7 @@ func anyService(t *rapid.T) *ServiceRecords {
 	if rapid.Bool().Draw(t, "clusterIP") {
 		b.Reverse(owner, true)
 		b.Address(owner, netip.AddrFrom4([4]byte{10, 96, 0, byte(rapid.IntRange(1, 5).Draw(t, "ip"))}))
-		b.SRV(owner, 80, owner)
+		b.SRV(owner, owner, b.Ports(1, 80))
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "endpoints") {
 		host := b.Name(fmt.Sprint("pod-", rapid.IntRange(0, 9).Draw(t, "host")))
@@ -31,8 +31,8 @@ func anyService(t *rapid.T) *ServiceRecords {
 			addr = netip.MustParseAddr(fmt.Sprint("fd00::", rapid.IntRange(1, 9).Draw(t, "address6")))
 		}
 		b.Address(host, addr)
-		b.SRV(host, 80, host)
-		b.SRV(b.Name("_http._tcp"), 80, host)
+		b.SRV(host, host, b.Ports(1, 80))
+		b.SRV(b.Name("_http._tcp"), host, b.Ports(1, 80))
 	}
 	if rapid.IntRange(0, 9).Draw(t, "absent") == 0 {
 		b.NoNames("0 of 1 endpoints ready")

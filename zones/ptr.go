@@ -110,7 +110,7 @@ func (p *PTR) without(gone map[removal]struct{}) *PTR {
 // ptrWalk goes through the PTR records that a service implies, in the order of name and address, without making them.
 type ptrWalk struct {
 	service *ServiceRecords
-	at      int // offset of the next node
+	at      int // offset of the next node; 0 at the beginning
 	node    Node
 	i       int // next address of node, those of A records first
 }
@@ -130,7 +130,13 @@ func (w *ptrWalk) next() (addr netip.Addr, ok bool) {
 			w.i++
 			return netip.AddrFrom16([sizeAAAA]byte([]byte(w.node.aaaa[at : at+sizeAAAA]))), true
 		}
-		if w.service == nil || w.at >= len(w.service.blob) {
+		if w.service == nil {
+			return addr, false
+		}
+		if w.at == 0 {
+			w.at = w.service.start()
+		}
+		if w.at >= len(w.service.blob) {
 			return addr, false
 		}
 		w.at = w.service.read(&w.node, w.at)
@@ -172,7 +178,7 @@ func (tx *Tx) updatePTRs(old, new *ServiceRecords) {
 func compare(o *ptrWalk, oldAddr netip.Addr, n *ptrWalk, newAddr netip.Addr) int {
 	return cmp.Or(
 		strings.Compare(o.node.name, n.node.name),
-		cmp.Compare(o.node.flags, n.node.flags),
+		cmp.Compare(o.node.flags&flagsPTR, n.node.flags&flagsPTR),
 		oldAddr.Compare(newAddr),
 	)
 }
@@ -224,7 +230,7 @@ func (s *Snapshot) AppendFronts(nodes []Node, m *Match, p *PTR, limit int) []Nod
 		return nodes
 	}
 	var n Node
-	for at := 0; at < len(service.blob) && len(nodes) < limit; {
+	for at := service.start(); at < len(service.blob) && len(nodes) < limit; {
 		at = service.read(&n, at)
 		if n.flags&flagPTR == 0 {
 			continue

@@ -2,7 +2,6 @@ package zones
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
 )
 
@@ -11,7 +10,7 @@ import (
 type ServiceRecords struct {
 	owner  string  // labels of "<service>.<namespace>" in wire form, lower case, no root label
 	shared *string // owner again, for PTR records: one string for all versions; set when an index takes the records
-	blob   string  // the nodes in the order of their names, encoded
+	blob   string  // where the nodes begin, lists that they refer to, and the nodes in the order of their names
 	slots  []slot  // finds nodes by the hash of their names
 	why    string  // why the service has no names, in words for people; "" if it has some
 }
@@ -39,13 +38,19 @@ const (
 	flagPTR     = 1 << iota // its addresses have PTR records that point to it
 	flagCluster             // its addresses are cluster IPs
 	flagCNAME
+	flagShared // its addresses are a list
+	flagSRV
+
+	flagsPTR = flagPTR | flagCluster // what PTR records depend on
 )
 
 // Sizes of packed records, in octets.
 const (
-	sizeA    = 4
-	sizeAAAA = 16
-	sizeSRV  = 8 // weight, port, offset of the target's node
+	sizeA      = 4
+	sizeAAAA   = 16
+	sizeTarget = 4 // offset of a node
+	sizePort   = 2
+	sizeWeight = 2
 )
 
 // Node is one owner name and its rrsets, read from ServiceRecords. The zero Node has no records.
@@ -55,7 +60,7 @@ type Node struct {
 	flags   byte
 	a       string // packed addresses
 	aaaa    string
-	srv     string
+	srv     string // the weight of each record, and terms: a list of targets, 0 for the node itself, and one of ports
 	cname   string // absolute, wire form
 }
 
@@ -74,16 +79,63 @@ func (n *Node) AAAA() string { return n.aaaa }
 // CNAME is the absolute name that the node is an alias of, in wire form; "" for none.
 func (n *Node) CNAME() string { return n.cname }
 
-// SRVs is the number of SRV records.
-func (n *Node) SRVs() int { return len(n.srv) / sizeSRV }
+// SRVs reads the SRV records of a node one after the other. All of them are nowhere in memory: a node has lists of
+// targets and of ports, which other nodes have too.
+type SRVs struct {
+	Fixed  [6]byte // priority 0, weight and port in wire form
+	Target Node    // of the record
+	First  bool    // it is the first record of its target
 
-// SRV is the i-th SRV record: priority 0, weight and port in wire form, and the node that it points to.
-func (n *Node) SRV(i int) (fixed [6]byte, target Node) {
-	srv := n.srv[i*sizeSRV : (i+1)*sizeSRV]
-	copy(fixed[2:], srv[:4])
-	at := uint32(srv[4])<<24 | uint32(srv[5])<<16 | uint32(srv[6])<<8 | uint32(srv[7])
-	n.service.read(&target, int(at))
-	return fixed, target
+	node    *Node
+	terms   string
+	targets string // of the term, those that follow
+	all     string // ports of the term
+	ports   string // of the target, those that follow
+}
+
+// SRVs begins before the first record.
+func (n *Node) SRVs() SRVs {
+	s := SRVs{node: n}
+	if n.srv != "" {
+		copy(s.Fixed[2:], n.srv[:sizeWeight])
+		s.terms = n.srv[sizeWeight:]
+	}
+	return s
+}
+
+// Next goes to the next record. It reports false when there is none.
+func (s *SRVs) Next() bool {
+	s.First = false
+	if s.ports == "" && !s.NextTarget() {
+		return false
+	}
+	copy(s.Fixed[4:], s.ports[:sizePort])
+	s.ports = s.ports[sizePort:]
+	return true
+}
+
+// NextTarget goes to the next target, before its first record. It reports false when there is none.
+func (s *SRVs) NextTarget() bool {
+	s.First = true
+	r := s.node.service
+	if s.targets == "" {
+		if s.terms == "" {
+			return false
+		}
+		targets, size := uvarint(s.terms)
+		ports, more := uvarint(s.terms[size:])
+		s.terms = s.terms[size+more:]
+		s.all, _ = r.packed(ports, sizePort)
+		if targets == 0 {
+			s.Target, s.ports = *s.node, s.all
+			return true
+		}
+		s.targets, _ = r.packed(targets, sizeTarget)
+	}
+	at := uint32(s.targets[0])<<24 | uint32(s.targets[1])<<16 | uint32(s.targets[2])<<8 | uint32(s.targets[3])
+	s.targets, s.ports = s.targets[sizeTarget:], s.all
+	r.read(&s.Target, int(at))
+	return true
 }
 
 // Empty reports whether the name exists without records: an empty non-terminal.
@@ -125,33 +177,62 @@ func (r *ServiceRecords) read(n *Node, at int) int {
 		n.cname = r.blob[at+1 : at+1+size]
 		return at + 1 + size
 	}
-	n.cname = ""
-	n.a, at = r.packed(at, sizeA)
-	n.aaaa, at = r.packed(at, sizeAAAA)
-	n.srv, at = r.packed(at, sizeSRV)
+	n.cname, n.srv = "", ""
+	if n.flags&flagShared != 0 {
+		list, size := uvarint(r.blob[at:])
+		var next int
+		n.a, next = r.packed(list, sizeA)
+		n.aaaa, _ = r.packed(next, sizeAAAA)
+		at += size
+	} else {
+		n.a, at = r.packed(at, sizeA)
+		n.aaaa, at = r.packed(at, sizeAAAA)
+	}
+	if n.flags&flagSRV != 0 {
+		n.srv, at = r.packed(at, 1)
+	}
 	return at
 }
 
 // packed reads a count, and that many items of size octets.
 func (r *ServiceRecords) packed(at, size int) (string, int) {
-	count, shift := 0, 0
-	for {
-		c := r.blob[at]
-		at++
-		count |= int(c&0x7f) << shift
-		if c < 0x80 {
-			break
-		}
-		shift += 7
-	}
+	count, n := uvarint(r.blob[at:])
+	at += n
 	end := at + count*size
 	return r.blob[at:end], end
+}
+
+// uvarint reads a number as binary.AppendUvarint writes it, and how many octets it has. Most have one.
+func uvarint(from string) (number, size int) {
+	if c := from[0]; c < 0x80 {
+		return int(c), 1
+	}
+	return longUvarint(from)
+}
+
+func longUvarint(from string) (number, size int) {
+	for shift := 0; ; shift += 7 {
+		c := from[size]
+		size++
+		number |= int(c&0x7f) << shift
+		if c < 0x80 {
+			return number, size
+		}
+	}
+}
+
+// start is the offset of the first node.
+func (r *ServiceRecords) start() int {
+	if r.blob == "" {
+		return 0
+	}
+	return int(r.blob[0])<<24 | int(r.blob[1])<<16 | int(r.blob[2])<<8 | int(r.blob[3])
 }
 
 // each calls yield with every node in the order of their names, the service itself first. It reuses the Node.
 func (r *ServiceRecords) each(yield func(*Node) bool) {
 	var n Node
-	for at := 0; at < len(r.blob); {
+	for at := r.start(); at < len(r.blob); {
 		at = r.read(&n, at)
 		if !yield(&n) {
 			return
@@ -159,40 +240,11 @@ func (r *ServiceRecords) each(yield func(*Node) bool) {
 	}
 }
 
-// appendNode encodes one node as read expects it.
-func appendNode(blob []byte, n *draft, offset []uint32) []byte {
-	blob = append(append(blob, byte(len(n.name))), n.name...)
-	if n.cname != "" {
-		blob = append(blob, n.flags|flagCNAME, byte(len(n.cname)))
-		return append(blob, n.cname...)
-	}
-	blob = append(blob, n.flags)
-	blob = binary.AppendUvarint(blob, uint64(len(n.a)))
-	for _, a := range n.a {
-		blob = append(blob, a[:]...)
-	}
-	blob = binary.AppendUvarint(blob, uint64(len(n.aaaa)))
-	for _, a := range n.aaaa {
-		blob = append(blob, a[:]...)
-	}
-	blob = binary.AppendUvarint(blob, uint64(len(n.srv)))
-	weight := uint16(1)
-	if n.endpoints > 0 {
-		weight = uint16(max(1, 100/n.endpoints))
-	}
-	for _, s := range n.srv {
-		blob = binary.BigEndian.AppendUint16(blob, weight)
-		blob = binary.BigEndian.AppendUint16(blob, s.port)
-		blob = binary.BigEndian.AppendUint32(blob, offset[s.target])
-	}
-	return blob
-}
-
 // slotsOf makes the slots for the count nodes of r.
 func slotsOf(r *ServiceRecords, count int) []slot {
 	slots := make([]slot, 0, count)
 	var n Node
-	for at := 0; at < len(r.blob); {
+	for at := r.start(); at < len(r.blob); {
 		next := r.read(&n, at)
 		slots = append(slots, slot{uint32(hashString(n.name)), uint32(at)})
 		at = next

@@ -86,10 +86,9 @@ func (w *text) node(n *Node) {
 	for a := range slices.Chunk([]byte(n.aaaa), sizeAAAA) {
 		w.record(owner, "AAAA", address(a))
 	}
-	for i := range n.SRVs() {
-		fixed, target := n.SRV(i)
-		weight, port := int(fixed[2])<<8|int(fixed[3]), int(fixed[4])<<8|int(fixed[5])
-		w.record(owner, "SRV", fmt.Sprintf("0 %d %d %s", weight, port, w.absolute(target.name+n.service.owner)))
+	for s := n.SRVs(); s.Next(); {
+		weight, port := int(s.Fixed[2])<<8|int(s.Fixed[3]), int(s.Fixed[4])<<8|int(s.Fixed[5])
+		w.record(owner, "SRV", fmt.Sprintf("0 %d %d %s", weight, port, w.absolute(s.Target.name+n.service.owner)))
 	}
 }
 

@@ -39,3 +39,11 @@ func stripPort(name string, protocol corev1.Protocol, number *int32, wrong *Prob
 	}
 	return kept, true
 }
+
+// portsSize is about how many octets ports take.
+func portsSize(ports []Port) (size int) {
+	for _, p := range ports {
+		size += 48 + len(p.Name)
+	}
+	return size
+}

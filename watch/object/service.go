@@ -98,5 +98,11 @@ func stripExternalName(text string, wrong *Problems) string {
 	return name
 }
 
+// Size is about how many octets s takes.
+func (s *Service) Size() int {
+	size := 256 + len(s.Name) + len(s.Namespace) + len(s.Version) + len(s.ExternalName)
+	return size + len(s.ClusterIPs)*24 + portsSize(s.Ports)
+}
+
 // About implements Object.
 func (s *Service) About() (Key, string) { return s.Key, s.Version }

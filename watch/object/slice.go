@@ -106,5 +106,11 @@ func (s *Slice) add(
 	return list
 }
 
+// Size is about how many octets s takes.
+func (s *Slice) Size() int {
+	size := 256 + len(s.Name) + len(s.Namespace) + len(s.Version) + len(s.Service) + len(s.Cluster) + len(s.Endpoints)
+	return size + portsSize(s.Ports)
+}
+
 // About implements Object.
 func (s *Slice) About() (Key, string) { return s.Key, s.Version }
