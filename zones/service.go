@@ -97,7 +97,7 @@ type SRVs struct {
 func (n *Node) SRVs() SRVs {
 	s := SRVs{node: n}
 	if n.srv != "" {
-		copy(s.Fixed[2:], n.srv[:sizeWeight])
+		s.Fixed[2], s.Fixed[3] = n.srv[0], n.srv[1]
 		s.terms = n.srv[sizeWeight:]
 	}
 	return s
@@ -109,7 +109,7 @@ func (s *SRVs) Next() bool {
 	if s.ports == "" && !s.NextTarget() {
 		return false
 	}
-	copy(s.Fixed[4:], s.ports[:sizePort])
+	s.Fixed[4], s.Fixed[5] = s.ports[0], s.ports[1]
 	s.ports = s.ports[sizePort:]
 	return true
 }
@@ -122,15 +122,15 @@ func (s *SRVs) NextTarget() bool {
 		if s.terms == "" {
 			return false
 		}
-		targets, size := uvarint(s.terms)
-		ports, more := uvarint(s.terms[size:])
-		s.terms = s.terms[size+more:]
-		s.all, _ = r.packed(ports, sizePort)
+		targets, end := number(s.terms, 0)
+		ports, end := number(s.terms, end)
+		s.terms = s.terms[end:]
+		s.all, _ = packed(r.blob, ports, sizePort)
 		if targets == 0 {
 			s.Target, s.ports = *s.node, s.all
 			return true
 		}
-		s.targets, _ = r.packed(targets, sizeTarget)
+		s.targets, _ = packed(r.blob, targets, sizeTarget)
 	}
 	at := uint32(s.targets[0])<<24 | uint32(s.targets[1])<<16 | uint32(s.targets[2])<<8 | uint32(s.targets[3])
 	s.targets, s.ports = s.targets[sizeTarget:], s.all
@@ -165,58 +165,68 @@ func (r *ServiceRecords) find(n *Node, name []byte) bool {
 
 // read decodes the node at offset at of the blob into n, and returns the offset behind it.
 func (r *ServiceRecords) read(n *Node, at int) int {
+	blob := r.blob
 	n.service = r
-	size := int(r.blob[at])
-	n.name = r.blob[at+1 : at+1+size]
+	size := int(blob[at])
+	n.name = blob[at+1 : at+1+size]
 	at += 1 + size
-	n.flags = r.blob[at]
+	n.flags = blob[at]
 	at++
 	if n.flags&flagCNAME != 0 {
-		size = int(r.blob[at])
+		size = int(blob[at])
 		n.a, n.aaaa, n.srv = "", "", ""
-		n.cname = r.blob[at+1 : at+1+size]
+		n.cname = blob[at+1 : at+1+size]
 		return at + 1 + size
 	}
 	n.cname, n.srv = "", ""
 	if n.flags&flagShared != 0 {
-		list, size := uvarint(r.blob[at:])
-		var next int
-		n.a, next = r.packed(list, sizeA)
-		n.aaaa, _ = r.packed(next, sizeAAAA)
-		at += size
+		list, end := number(blob, at)
+		n.a, list = packed(blob, list, sizeA)
+		n.aaaa, _ = packed(blob, list, sizeAAAA)
+		at = end
 	} else {
-		n.a, at = r.packed(at, sizeA)
-		n.aaaa, at = r.packed(at, sizeAAAA)
+		n.a, at = packed(blob, at, sizeA)
+		n.aaaa, at = packed(blob, at, sizeAAAA)
 	}
 	if n.flags&flagSRV != 0 {
-		n.srv, at = r.packed(at, 1)
+		n.srv, at = packed(blob, at, 1)
 	}
 	return at
 }
 
-// packed reads a count, and that many items of size octets.
-func (r *ServiceRecords) packed(at, size int) (string, int) {
-	count, n := uvarint(r.blob[at:])
-	at += n
-	end := at + count*size
-	return r.blob[at:end], end
-}
-
-// uvarint reads a number as binary.AppendUvarint writes it, and how many octets it has. Most have one.
-func uvarint(from string) (number, size int) {
-	if c := from[0]; c < 0x80 {
-		return int(c), 1
+// packed reads a count at an offset of blob, and that many items of size octets.
+func packed(blob string, at, size int) (items string, end int) {
+	count := int(blob[at])
+	at++
+	if count >= 0x80 {
+		count, at = long(blob, count, at)
 	}
-	return longUvarint(from)
+	end = at + count*size
+	return blob[at:end], end
 }
 
-func longUvarint(from string) (number, size int) {
-	for shift := 0; ; shift += 7 {
-		c := from[size]
-		size++
-		number |= int(c&0x7f) << shift
+// number reads a number at an offset of blob as binary.AppendUvarint writes it.
+func number(blob string, at int) (n, end int) {
+	n = int(blob[at])
+	at++
+	if n >= 0x80 {
+		n, at = long(blob, n, at)
+	}
+	return n, at
+}
+
+// long reads a number whose first octet is not its last. It is a function of its own so that those of one octet, nearly
+// all, are read without a call.
+//
+//go:noinline
+func long(blob string, n, at int) (number, end int) {
+	n &= 0x7f
+	for shift := 7; ; shift += 7 {
+		c := blob[at]
+		at++
+		n |= int(c&0x7f) << shift
 		if c < 0x80 {
-			return number, size
+			return n, at
 		}
 	}
 }
