@@ -101,6 +101,12 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 	return b, nil
 }
 
+// ownLimit is the largest UDP reply about zones of ours, in octets.
+func (b *block) ownLimit() uint16 { return cmp.Or(b.options.Bufsize, MostBufsize) }
+
+// payload is the largest UDP reply that has forwarded records, what upstreams are offered, and what our OPT says.
+func (b *block) payload() uint16 { return cmp.Or(b.options.Bufsize, DefaultBufsize) }
+
 // newPolicies compiles the directives that change answers or keep them from clients.
 func (r *Resolver) newPolicies(b *block, server string) (err error) {
 	o := b.options

@@ -51,7 +51,7 @@ var everything = cachePolicy{enabled: true, success: true, denial: true}
 func (c *cache) whole(r *Request) *question {
 	q := r.whole()
 	f := &forwarder{}
-	q.scope = &scope{caching: c.scope(q.name), forwards: []*forwarder{f}, forwardsZone: []*forwarder{f}}
+	q.scope = &scope{block: &block{options: &Block{}}, caching: c.scope(q.name), forwards: []*forwarder{f}, forwardsZone: []*forwarder{f}}
 	return q
 }
 

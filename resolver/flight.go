@@ -24,6 +24,7 @@ func (b *block) forward(ctx context.Context, r *Request, q *question) result {
 	}
 	defer forwarders[0].leave()
 	query := newQuery(r, q)
+	query.payload = b.payload()
 	f, hit := forwarders[0].join(query, forwarders, b.cacheOf(q), r)
 	if hit != nil {
 		return b.cache.result(r, hit, fresh)

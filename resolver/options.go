@@ -10,8 +10,12 @@ import (
 
 // Defaults of options, for fields left zero here and for the reader of the Corefile.
 const (
-	// DefaultBufsize is the largest UDP reply in octets that no network has to fragment, RFC 9715 section 3.
+	// DefaultBufsize is the largest UDP message in octets that no network has to fragment, RFC 9715 section 3. It limits
+	// what is forwarded, which has crossed networks that may lose or forge fragments.
 	DefaultBufsize = 1232
+	// MostBufsize is the largest UDP reply in octets about zones of ours. It crosses the pod network alone, which
+	// reassembles fragments, and some clients ask over UDP alone.
+	MostBufsize = 4096
 	// DefaultCapacity is the entries of each half of a cache, as in CoreDNS.
 	DefaultCapacity = 9984
 	// DefaultSuccessTTL and DefaultDenialTTL cap the TTLs in the halves of a cache, as in CoreDNS.
@@ -33,7 +37,7 @@ type Options struct {
 // Block is one server block of the Corefile. (*block).steps gives the order in which its directives run.
 type Block struct {
 	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
-	Bufsize    uint16   // largest UDP reply in octets, 512-4096, default 1232 (RFC 9715)
+	Bufsize    uint16   // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
 	Rotate     bool     // loadbalance: A and AAAA records start at another one in each reply
 	DNS64      *DNS64
 	Rewrites   []Rewrite // in the order of the file

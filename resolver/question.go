@@ -94,6 +94,7 @@ func (r *Request) finish(q *question, res *result) {
 		r.Source = res.source
 	}
 	if res.message != nil {
+		reply.Limit(r.Proto.Limit(&r.Query, q.scope.block.payload()))
 		res.message.write(r, q, res.aging)
 	} else {
 		reply.Rcode = res.rcode

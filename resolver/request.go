@@ -34,10 +34,10 @@ func (p Proto) String() string { return protos[p].name }
 // Datagram reports whether a query and its reply are one packet each. A stream carries several messages, of any size.
 func (p Proto) Datagram() bool { return protos[p].datagram }
 
-// Limit is the largest reply to q in octets. bufsize limits datagrams alone.
-func (p Proto) Limit(q *wire.Query, bufsize uint16) int {
+// Limit is the largest reply to q in octets. most limits datagrams alone.
+func (p Proto) Limit(q *wire.Query, most uint16) int {
 	if protos[p].datagram {
-		return int(min(q.UDPSize, max(bufsize, wire.MinUDPSize)))
+		return int(min(q.UDPSize, max(most, wire.MinUDPSize)))
 	}
 	return wire.MaxMessage
 }

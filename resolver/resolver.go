@@ -124,12 +124,13 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 		scope: r.scopes.of(&query.QName),
 	}
 	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false
-	bufsize, flags := uint16(DefaultBufsize), uint16(0)
+	limit, payload, flags := uint16(DefaultBufsize), uint16(DefaultBufsize), uint16(0)
 	if s := request.question.scope; s != nil {
 		request.Block, request.Zone = s.at.block, s.at.zone
-		bufsize, request.rotate, flags = s.block.options.Bufsize, s.block.options.Rotate, s.block.flags
+		limit, payload = s.block.ownLimit(), s.block.payload()
+		request.rotate, flags = s.block.options.Rotate, s.block.flags
 	}
-	request.Reply.Start(query, buf, request.Proto.Limit(query, bufsize), bufsize)
+	request.Reply.Start(query, buf, request.Proto.Limit(query, limit), payload)
 	request.Reply.SetFlags(flags)
 }
 

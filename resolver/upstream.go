@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -21,10 +22,8 @@ import (
 )
 
 const (
-	ownPayload  = 1232 // UDP payload size that we offer, in octets; RFC 9715 section 3
-	mostPayload = 4096 // the most that may be offered
-	lengthSize  = 2    // octets of the length before a message over TCP, RFC 1035 section 4.2.2
-	firstRead   = 1024 // octets of room for the beginning of a reply over TCP
+	lengthSize = 2    // octets of the length before a message over TCP, RFC 1035 section 4.2.2
+	firstRead  = 1024 // octets of room for the beginning of a reply over TCP
 
 	// maxMismatches is how many replies that answer another question are ignored; after that, a query over UDP is asked
 	// again over TCP (RFC 5452 section 9.1).
@@ -42,6 +41,8 @@ type query struct {
 	cd   bool
 	do   bool
 	tcp  bool // the client came over TCP
+
+	payload uint16 // UDP payload size that is offered, in octets; 0 for the default
 }
 
 // newQuery is the query that asks q for r.
@@ -76,7 +77,8 @@ func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
 		if q.do {
 			do = 0x80
 		}
-		buf = append(buf, 0, 0, byte(wire.TypeOPT), ownPayload>>8, ownPayload&0xff, 0, 0, do, 0, 0, 0)
+		size := q.offered(edns)
+		buf = append(buf, 0, 0, byte(wire.TypeOPT), byte(size>>8), byte(size), 0, 0, do, 0, 0, 0)
 	}
 	return buf
 }
@@ -89,7 +91,7 @@ var (
 )
 
 // datagram has room for the largest reply that is believed, and one octet more to tell that there is more.
-type datagram [mostPayload + 1]byte
+type datagram [MostBufsize + 1]byte
 
 // upstream is one server to forward to.
 type upstream struct {
@@ -161,7 +163,7 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 		}
 		if reply := buffer[:n]; wire.IsReply(reply, id, q.question(packet)) {
 			defer u.buffers.Put(buffer)
-			if n > offered(edns) {
+			if n > q.offered(edns) {
 				return nil, false, errOversized
 			}
 			return read(reply)
@@ -174,9 +176,9 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 
 // offered is the largest UDP reply that a query asks for. A larger one was not made by a server that has read the query
 // (RFC 6891 section 6.2.5), and may have been put together from forged fragments (RFC 9715 section 3).
-func offered(edns bool) int {
+func (q *query) offered(edns bool) int {
 	if edns {
-		return ownPayload
+		return int(cmp.Or(q.payload, DefaultBufsize))
 	}
 	return wire.MinUDPSize
 }

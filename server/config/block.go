@@ -42,7 +42,7 @@ func newBlockReader(s serverBlock, p *process, port uint16, warn warner) (*block
 		b.keys = append(b.keys, located{k, t.at})
 		b.zones = append(b.zones, k.zones...)
 	}
-	b.Steps = resolver.Block{Zones: b.zones, Bufsize: resolver.DefaultBufsize}
+	b.Steps = resolver.Block{Zones: b.zones}
 	return b, nil
 }
 

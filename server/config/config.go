@@ -44,7 +44,6 @@ type Block struct {
 	Sources    []Source       // one for each of Steps.Kubernetes
 	Errors     *logs.Errors   // nil without `errors`
 	Log        []logs.Log     // none without `log`; the first whose Zone the qname is in decides
-	Bufsize    bool           // bufsize is given, be it the default
 	Debug      bool           // debug: a panic is not recovered, debug lines are logged
 	Prometheus string         // the endpoint that its metrics belong to; "" when it is not measured
 	Ready      bool           // its sources count for the ready endpoint

@@ -48,17 +48,17 @@ func (a *args) bindAddresses() (all []netip.Addr) {
 
 // bufsize [SIZE]
 func (b *blockReader) bufsize(a *args) {
-	b.Bufsize, b.Steps.Bufsize = true, resolver.DefaultBufsize
+	b.Steps.Bufsize = resolver.DefaultBufsize
 	if a.more() {
-		b.Steps.Bufsize = uint16(a.number(512, 4096))
+		b.Steps.Bufsize = uint16(a.number(512, resolver.MostBufsize))
 	}
 	a.finish()
 }
 
-func usesBufsize(b *Block) bool { return b.Bufsize }
+func usesBufsize(b *Block) bool { return b.Steps.Bufsize != 0 }
 
 func summarizeBufsize(b *Block, s *summary) {
-	s.note(b.Steps.Bufsize != resolver.DefaultBufsize, "bufsize %d", b.Steps.Bufsize)
+	s.note(b.Steps.Bufsize != 0, "bufsize %d", b.Steps.Bufsize)
 }
 
 // loadbalance [round_robin]

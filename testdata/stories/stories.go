@@ -13,8 +13,10 @@
 //	                      large.example. TC           truncated over UDP
 //	                      signed.example. AD          says that it has validated the answer
 //	                      mixed.example. backwards    the records of the answer in reverse order
+//	                      size.example. offer         a TXT record of the UDP payload size that the query offers
 //	                      away.example. silence       no answer at all
-//	                  Of a name at or below an SOA's owner it denies what it does not know, and it refuses all others.
+//	                  Of a name at or below an SOA's owner it denies what it does not know, and it refuses all others. Over UDP it keeps to
+//	                  the size that is offered.
 //	-- records --     what the cluster compiles to: zones.Snapshot.WriteText for the first zone of the first kubernetes directive
 //	-- imports --     what its ServiceImports compile to, for the first zone of "multicluster"
 //	-- warnings --    what reading the cluster logs as a warning, one line each

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -71,8 +72,8 @@ func (u *upstream) parse(text string) error {
 		return nil
 	}
 	if f := strings.Fields(text); len(f) == 2 {
-		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains([]string{"TC", "AD", "backwards", "silence"}, f[1]) {
-			return fmt.Errorf("%q is not an rcode, TC, AD, backwards or silence", f[1])
+		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains([]string{"TC", "AD", "backwards", "offer", "silence"}, f[1]) {
+			return fmt.Errorf("%q is not an rcode, TC, AD, backwards, offer or silence", f[1])
 		}
 		u.orders[dns.CanonicalName(f[0])] = f[1]
 		return nil
@@ -103,6 +104,9 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 		return
 	case order == "TC" && overUDP:
 		m.Truncated = true
+	case order == "offer":
+		header := dns.RR_Header{Name: asked.Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60}
+		m.Answer = []dns.RR{&dns.TXT{Hdr: header, Txt: []string{strconv.Itoa(offered(query))}}}
 	case order == "backwards":
 		u.answer(m, asked)
 		slices.Reverse(m.Answer)
@@ -116,8 +120,19 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 	if opt := query.IsEdns0(); opt != nil {
 		m.SetEdns0(ownBufsize, opt.Do())
 	}
+	if overUDP {
+		m.Truncate(offered(query))
+	}
 	m.Compress = true
 	_ = w.WriteMsg(m) // the client may be gone
+}
+
+// offered is the size of a UDP reply that the query offers to take.
+func offered(query *dns.Msg) int {
+	if opt := query.IsEdns0(); opt != nil {
+		return max(int(opt.UDPSize()), dns.MinMsgSize)
+	}
+	return dns.MinMsgSize
 }
 
 // answer follows the aliases it knows, then gives the records of the type or denies them.

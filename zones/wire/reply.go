@@ -34,7 +34,8 @@ type Reply struct {
 
 	query   *Query
 	buf     []byte
-	limit   int // the most octets the message may have
+	limit   int // the most octets that buf may have
+	whole   int // of the message, OPT included
 	flags   uint16
 	counts  [3]uint16 // answer, authority, additional
 	section int       // index in counts
@@ -53,7 +54,7 @@ const (
 // Start begins the reply to q in buf, whose capacity must be at least limit. limit is the largest message that the
 // transport and the client allow, in octets; udpSize is the payload size that our OPT advertises.
 func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
-	r.query, r.limit, r.ednsUDP = q, limit, udpSize
+	r.query, r.limit, r.whole, r.ednsUDP = q, limit, limit, udpSize
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
 	r.counts, r.section, r.full = [3]uint16{}, Answer, false
 	r.recent.at = [2]Offset{}
@@ -63,6 +64,14 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	}
 	end := max(q.question, HeaderSize)
 	r.buf = append(buf[:0], q.Packet[:end]...)
+}
+
+// Limit lowers the limit of the message.
+func (r *Reply) Limit(limit int) {
+	if limit < r.whole {
+		r.limit -= r.whole - limit
+		r.whole = limit
+	}
 }
 
 // Take makes r a copy of from, as far as it is written, that continues in buf. q is a copy of from's query.

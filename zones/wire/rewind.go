@@ -4,6 +4,7 @@ package wire
 type Mark struct {
 	size    int
 	limit   int
+	whole   int
 	counts  [3]uint16
 	section int
 	flags   uint16
@@ -14,12 +15,12 @@ type Mark struct {
 
 // Mark is the current state of the reply.
 func (r *Reply) Mark() Mark {
-	return Mark{len(r.buf), r.limit, r.counts, r.section, r.flags, r.Rcode, r.full, r.recent.at}
+	return Mark{len(r.buf), r.limit, r.whole, r.counts, r.section, r.flags, r.Rcode, r.full, r.recent.at}
 }
 
 // Rewind restores the state at m: it takes back records, flags, the rcode, and the Extended DNS Error.
 func (r *Reply) Rewind(m Mark) {
-	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit, m.counts, m.section
+	r.buf, r.limit, r.whole, r.counts, r.section = r.buf[:m.size], m.limit, m.whole, m.counts, m.section
 	r.flags, r.Rcode, r.full, r.recent.at = m.flags, m.rcode, m.full, m.recent
 	r.Ext, r.textLen = false, 0
 }

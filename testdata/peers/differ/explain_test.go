@@ -923,13 +923,27 @@ func cutOf(r, whole *reply, limit int) bool {
 // Error that there was no room for.
 const largest = 400
 
+// limits are the least and the most octets that a reply of ours is cut at: what
+// is forwarded at 1232, what is ours at 4096, and behind an alias of ours
+// either.
+func (q *question) limits(ours *reply) (least, most int) {
+	least, most = 1232, 1232
+	if ours.aa {
+		most = 4096
+		if len(ours.sections[answer]) == 0 || ours.sections[answer][0].rrtype != "CNAME" {
+			least = most
+		}
+	}
+	return min(q.offered(), least), min(q.offered(), most)
+}
+
 // wasCut reports whether both replies are what is left of a longer one.
 func (q *question) wasCut(ours, theirs *reply) bool {
-	limit := min(q.offered(), 1232)
-	if ours.tc && ours.aa && limit-ours.size > largest {
+	least, most := q.limits(ours)
+	if ours.tc && ours.aa && least-ours.size > largest {
 		return false // there was room; of what is forwarded, ours leaves out all
 	}
-	return q.whole != nil && cutOf(ours, q.whole.ours, limit) && cutOf(q.theirs, q.whole.theirs, q.offered()) && (!ours.tc || q.whole.ours.size > limit)
+	return q.whole != nil && cutOf(ours, q.whole.ours, most) && cutOf(q.theirs, q.whole.theirs, q.offered()) && (!ours.tc || q.whole.ours.size > least)
 }
 
 // fits gives theirs the part of the answer that ours has.
@@ -953,8 +967,9 @@ func (q *question) cutOther(theirs *reply) bool {
 	return theirs.fits(q.ours)
 }
 
-func cutAt1232(q *question, ours, theirs *reply) bool {
-	if !q.wasCut(ours, theirs) || q.offered() <= 1232 || q.whole.ours.size <= 1232 || len(diff(ours, theirs)) == 0 || theirs.tc && ours.tc {
+func cutAtMost(q *question, ours, theirs *reply) bool {
+	least, _ := q.limits(ours)
+	if !q.wasCut(ours, theirs) || q.offered() <= least || q.whole.ours.size <= least || len(diff(ours, theirs)) == 0 || theirs.tc && ours.tc {
 		return false
 	}
 	return theirs.fits(ours)

@@ -136,7 +136,7 @@ var stepRules = slices.Concat(
 		shows:    "wbe.prod.svc.cluster.local. A",
 		explains: stepReason,
 	}},
-	rulesNamed("1232 octets", "cut elsewhere"),
+	rulesNamed("4096 and 1232 octets", "cut elsewhere"),
 )
 
 // stepLetters is about what a cache keeps of the first client that asked, and so about the order of the questions too.
@@ -306,7 +306,7 @@ func (q *question) stepAgain() *question {
 // stepTwice gives theirs the AAAA records of the answer for A records.
 func stepTwice(q *question, ours, theirs *reply) bool {
 	if w := q.whole; w != nil && w.other != nil && w.other.how == "four" && len(w.left) == 0 &&
-		cutOf(ours, w.ours, min(q.offered(), 1232)) {
+		cutOf(ours, w.ours, min(q.offered(), 4096)) {
 		*theirs = *ours.clone()
 		return true
 	}

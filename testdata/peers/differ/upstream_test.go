@@ -81,7 +81,7 @@ func parseRecords(text string) upstream {
 
 var upstreamRecords = sync.OnceValue(func() upstream {
 	u := parseRecords(records)
-	for i := range 60 {
+	for i := range 90 {
 		u.add(&dns.A{Hdr: dns.RR_Header{Name: "big.example.com.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: net.IPv4(192, 0, 2, byte(i+1))})
 	}
 	return u
