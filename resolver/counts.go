@@ -95,12 +95,13 @@ func (a *acl) count() (all []ACLZoneCounts) {
 
 // HostsCounts are the state of hosts, for coredns_hosts_* metrics.
 type HostsCounts struct {
+	File     string
 	Entries  int
 	Reloaded time.Time // modification time of the file in use; zero without a file
 }
 
 func (h *hosts) count() HostsCounts {
-	counts := HostsCounts{Entries: h.table.Load().entries}
+	counts := HostsCounts{File: h.options.File, Entries: h.table.Load().entries}
 	if changed := h.reloaded.Load(); changed != nil {
 		counts.Reloaded = *changed
 	}

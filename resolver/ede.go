@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/clusterdns/clusterdns/zones"
@@ -28,6 +29,9 @@ const (
 	edeRewriteAnswer    = "rewrite: a name in the answer is no domain name any more"
 	edeStale            = "the answer is older than its TTL; upstream is being asked again or does not answer"
 	edeMaxConcurrent    = "too many queries are being forwarded (forward option max_concurrent)"
+	edeLate             = " does not answer in time"
+	edeNotListening     = " refuses to be asked: nothing listens there"
+	edeNoRoute          = " cannot be reached: no route"
 	edeUpstreamsDown    = "all upstreams are down by their health checks"
 	edeForwardLoop      = "forwarding loop: what is forwarded comes back to this server (see its log)"
 	edeLoopProbe        = "forwarding loop: this query was sent by this server itself"
@@ -85,16 +89,32 @@ func (r *Request) explainObject(m *zones.Match) {
 	}
 }
 
+// cause is how CoreDNS ends its line about a failure that reason has put into these words: the patterns of `consolidate`
+// are written for its lines.
+func cause(words string) string {
+	switch {
+	case strings.Contains(words, edeLate):
+		return ": i/o timeout"
+	case strings.Contains(words, edeNotListening):
+		return ": connection refused"
+	case strings.Contains(words, edeNoRoute):
+		return ": no route to host"
+	case words == edeUpstreamsDown:
+		return ": no healthy proxies"
+	}
+	return ""
+}
+
 // reason describes err as an Extended DNS Error. It leaves out our own port.
 func (u *upstream) reason(err error) (wire.InfoCode, string) {
 	name := u.address.String()
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
-		return wire.NoReachableAuthority, name + " does not answer in time"
+		return wire.NoReachableAuthority, name + edeLate
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return wire.NetworkError, name + " refuses to be asked: nothing listens there"
+		return wire.NetworkError, name + edeNotListening
 	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
-		return wire.NetworkError, name + " cannot be reached: no route"
+		return wire.NetworkError, name + edeNoRoute
 	case errors.Is(err, errMalformed) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized):
 		return wire.InvalidData, name + " sent no usable reply"
 	case isLocal(err):

@@ -35,7 +35,7 @@ func (b *block) forward(ctx context.Context, r *Request, q *question) result {
 	}
 	if m.outcome == wire.Failed && m.packet == nil && b.options.Errors != nil {
 		name := wire.NameString(q.name.Name())
-		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", m.rcode, name, dns.Type(q.qtype), m.text))
+		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", m.rcode, name, dns.Type(q.qtype), m.text+cause(m.text)))
 	}
 	return m.result(FromForward, b.store(f, query, q.scope.caching, m, r.Now))
 }

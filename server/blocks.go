@@ -21,9 +21,6 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 		if b.ACL != nil {
 			aclSamples(b.ACL, ours)
 		}
-		if b.Hosts != nil {
-			hostsSamples(b.Hosts, emit)
-		}
 		if b.Cache != nil {
 			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", ""))
 		}
@@ -43,13 +40,27 @@ func aclSamples(c *resolver.ACLCounts, emit metrics.Emit) {
 	}
 }
 
-func hostsSamples(c *resolver.HostsCounts, emit metrics.Emit) {
-	emit.Gauge("coredns_hosts_entries", "The combined number of entries in hosts and Corefile.", float64(c.Entries))
-	reloaded := 0.0
-	if !c.Reloaded.IsZero() {
-		reloaded = float64(c.Reloaded.UnixNano()) / 1e9
+// hostsSamples emits the entries of each hosts file, and when the newest of all of them was changed: that metric has no
+// label, as in CoreDNS.
+func hostsSamples(all [][]resolver.BlockCounts, emit metrics.Emit) {
+	newest, found := 0.0, false
+	for _, blocks := range all {
+		for _, b := range blocks {
+			c := b.Hosts
+			if c == nil {
+				continue
+			}
+			found = true
+			emit.Gauge("coredns_hosts_entries", "The combined number of entries in hosts and Corefile.",
+				float64(c.Entries), "hostsfile", c.File)
+			if !c.Reloaded.IsZero() {
+				newest = max(newest, float64(c.Reloaded.UnixNano())/1e9)
+			}
+		}
 	}
-	emit.Gauge("coredns_hosts_reload_timestamp_seconds", "The timestamp of the last reload of hosts file.", reloaded)
+	if found {
+		emit.Gauge("coredns_hosts_reload_timestamp_seconds", "The timestamp of the last reload of hosts file.", newest)
+	}
 }
 
 // halves are the labels of the two halves of a cache.

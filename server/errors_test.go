@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"strings"
 	"testing"
 
@@ -35,5 +36,31 @@ func TestFailuresOfProgram(t *testing.T) {
 	if n := r.said("flood.test"); n == 0 || n >= 10*failuresShown || !strings.Contains(r.log.String(),
 		"more errors occurred in last 1s") {
 		t.Errorf("%d lines of a flood of %d", n, 10*failuresShown)
+	}
+}
+
+// Patterns of `consolidate` that are written for CoreDNS's texts match, and the line at the end of the period comes.
+func TestPatternsOfCoreDNS(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m \".* i/o timeout$\" warning\n"+
+		"  consolidate 5m \".*connection refused$\" info show_first\n }\n forward late.test "+silent.LocalAddr().String()+
+		" {\n  read_timeout 1ms\n }\n forward . 127.0.0.1:1\n}\n")
+	exchange(t, "udp", r.Addresses()[0], "a.late.test.", dns.TypeA)
+	exchange(t, "udp", r.Addresses()[0], "b.late.test.", dns.TypeA)
+	exchange(t, "udp", r.Addresses()[0], "a.test.", dns.TypeA)
+	exchange(t, "tcp", r.Addresses()[0], "b.test.", dns.TypeA)
+	r.stop()
+	for _, line := range []string{
+		"[WARNING] plugin/errors: 2 errors like '.* i/o timeout$' occurred in last 5m0s\n",
+		"nothing listens there (1 upstreams, 2 attempts): connection refused\n",
+		"[INFO] plugin/errors: 2 errors like '.*connection refused$' occurred in last 5m0s\n",
+	} {
+		if r.said(line) != 1 {
+			t.Errorf("not said once: %q:\n%s", line, r.log)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -177,7 +178,7 @@ func (p *Program) take(g *generation, c *config.Config) {
 			all = append(all, l.Listener)
 		}
 	}
-	runtime.GOMAXPROCS(listen.Processors(all))
+	p.setProcessors(listen.Processors(all))
 	for address, l := range oldListeners {
 		if g.listeners[address] == nil {
 			p.leaving.Go(l.stop)
@@ -196,6 +197,15 @@ func (p *Program) take(g *generation, c *config.Config) {
 		if g.sources[options] == nil {
 			s.stop()
 		}
+	}
+}
+
+// setProcessors sets GOMAXPROCS, and says so when that overrides the environment.
+func (p *Program) setProcessors(n int) {
+	before, given := runtime.GOMAXPROCS(n), listen.GivenProcessors()
+	if before != n && given < n {
+		p.log.Info(fmt.Sprintf("server: GOMAXPROCS=%d of the environment is the most readers of UDP for each address; "+
+			"Go runs with %d, since a reader that waits in the kernel keeps its place", given, n))
 	}
 }
 

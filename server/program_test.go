@@ -389,26 +389,87 @@ func TestReloadFails(t *testing.T) {
 	}
 }
 
-// TestFailureIsSaidOnce: a file that stays bad is told once, and tried again at each look; so is the next mistake.
+// TestFailureIsSaidOnce: a file that stays bad is told and counted once, and tried again at each look; so is the next
+// mistake, and the same one in a file that has changed elsewhere. Meanwhile a metric says that it is not served.
 func TestFailureIsSaidOnce(t *testing.T) {
 	const good = ".:0 {\n bind 127.0.0.1\n reload\n prometheus " + adminAddress + "\n}\n"
 	r := launch(t, good)
-	for i, bad := range []string{"forwrad", "erors", "forwrad"} {
-		r.write(t, "Corefile", ".:0 {\n "+bad+"\n}\n")
-		until(t, func() bool { return r.said(refused) == i+1 })
+	check := func(failures int, current string) {
+		t.Helper()
 		looked := r.loads.Load()
 		until(t, func() bool { return r.loads.Load() >= looked+3 })
+		if n := r.said(refused); n != failures {
+			t.Errorf("%d lines for %d mistakes:\n%s", n, failures, r.log)
+		}
+		if got := r.metric(t, "coredns_reload_failed_total"); got != strconv.Itoa(failures) {
+			t.Errorf("%s failures counted, want %d", got, failures)
+		}
+		if got := r.metric(t, "clusterdns_config_current"); got != current {
+			t.Errorf("clusterdns_config_current is %s, want %s", got, current)
+		}
 	}
-	if n := r.said(refused); n != 3 {
-		t.Errorf("%d lines for three mistakes:\n%s", n, r.log)
+	check(0, "1")
+	for i, bad := range []string{"forwrad", "erors", "forwrad", "forwrad\n errors"} {
+		r.write(t, "Corefile", ".:0 {\n "+bad+"\n}\n")
+		until(t, func() bool { return r.said(refused) == i+1 })
+		check(i+1, "0")
 	}
 	r.write(t, "Corefile", good)
-	looked := r.loads.Load()
-	until(t, func() bool { return r.loads.Load() >= looked+3 })
+	check(4, "1")
 	r.write(t, "Corefile", ".:0 {\n forwrad\n}\n")
-	until(t, func() bool { return r.said(refused) == 4 })
-	if n, err := strconv.Atoi(r.metric(t, "coredns_reload_failed_total")); err != nil || n < 9 {
-		t.Errorf("%d failures counted, and there were at least nine: %v", n, err)
+	until(t, func() bool { return r.said(refused) == 5 })
+	check(5, "0")
+}
+
+// TestFollowsResolvConf: with `reload`, the upstreams of a file are those that it has now. A file that names none any
+// more is told and counted once, and its last upstreams stay.
+func TestFollowsResolvConf(t *testing.T) {
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n reload\n}\n")
+	file := filepath.Join(r.folder, "resolv.conf")
+	asked := func(address string) bool {
+		return r.metric(t, `clusterdns_upstream_down{to="`+address+`:53"}`) != ""
+	}
+	r.write(t, "resolv.conf", "nameserver 127.0.0.91\n")
+	r.write(t, "Corefile", ".:0 {\n bind 127.0.0.1\n reload\n forward . "+file+"\n}\n")
+	until(t, func() bool { return asked("127.0.0.91") })
+	r.write(t, "resolv.conf", "nameserver 127.0.0.92\nnameserver 127.0.0.93\n")
+	until(t, func() bool { return asked("127.0.0.92") && asked("127.0.0.93") && !asked("127.0.0.91") })
+	r.write(t, "resolv.conf", "# nothing yet\n")
+	until(t, func() bool { return r.said(refused) == 1 })
+	looked := r.loads.Load()
+	until(t, func() bool { return r.loads.Load() >= looked+5 })
+	if n := r.metric(t, "coredns_reload_failed_total"); n != "1" || r.said(refused) != 1 || !asked("127.0.0.92") {
+		t.Errorf("%s failures are counted:\n%s", n, r.log)
+	}
+	r.write(t, "resolv.conf", "nameserver 127.0.0.94\n")
+	until(t, func() bool { return asked("127.0.0.94") && !asked("127.0.0.92") })
+}
+
+// TestHostsMetrics: the entries of each hosts file are counted by its name, and the time of the newest is no sum.
+func TestHostsMetrics(t *testing.T) {
+	folder := t.TempDir()
+	at := func(name, text string, age time.Duration) string {
+		file := filepath.Join(folder, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Unix(1_700_000_000, 0).Add(-age)
+		if err := os.Chtimes(file, when, when); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	first, second := at("first", "10.0.0.1 a.test b.test\n", time.Hour), at("second", "10.0.0.2 a.test\n", 0)
+	none := filepath.Join(folder, "none")
+	r := launch(t, fmt.Sprintf("a.test:0 {\n hosts %s\n}\nb.test:0 {\n hosts %s\n}\nc.test:0 {\n hosts %s . {\n  no_reverse\n }\n}\n"+
+		"d.test:0 {\n hosts %s {\n  10.0.0.3 d.test\n }\n}\n", first, first, second, none))
+	for file, want := range map[string]string{first: "4", second: "1", none: "2"} {
+		if got := r.metric(t, fmt.Sprintf("coredns_hosts_entries{hostsfile=%q}", file)); got != want {
+			t.Errorf("%s has %s entries, want %s", file, got, want)
+		}
+	}
+	if got := r.metric(t, "coredns_hosts_reload_timestamp_seconds"); got != "1.7e+09" {
+		t.Errorf("the newest file is of %s", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"sync/atomic"
@@ -13,7 +14,24 @@ import (
 // reloadCounts is what reload remembers for metrics and the log.
 type reloadCounts struct {
 	failed atomic.Uint64
-	logged string // the last error of the files as they are; "" when they are good
+	behind atomic.Bool // the files as they are could not be served
+	fault  fault       // of the files as they are; zero when they are served
+}
+
+// fault tells failures apart. What is wrong with a file is counted and logged once for each content of it, however often
+// the file is looked at.
+type fault struct{ digest, text string }
+
+func faultOf(next *config.Config, err error) fault {
+	f := fault{text: err.Error()}
+	var mistake *config.Error
+	switch {
+	case next != nil:
+		f.digest = next.Digest
+	case errors.As(err, &mistake):
+		f.digest = mistake.Digest
+	}
+	return f
 }
 
 // watchConfig reloads on each signal, and when a look at the files finds that their meaning has changed. It returns
@@ -35,6 +53,12 @@ func (p *Program) watchConfig(ctx context.Context, load func() (*config.Config, 
 	}
 }
 
+// settle notes that the files as they are are served.
+func (r *reloadCounts) settle() {
+	r.behind.Store(false)
+	r.fault = fault{}
+}
+
 // lookInterval spreads the looks of many instances over time; 0 without `reload`.
 func (p *Program) lookInterval() time.Duration {
 	r := p.config.Reload
@@ -45,15 +69,15 @@ func (p *Program) lookInterval() time.Duration {
 }
 
 // reload reads the Corefile again and serves it. When it is bad the old one goes on, and the log says why. After a
-// signal it is served anew even when its meaning is the same, because a file that it names may have changed. An error
-// that repeats at each look is logged once.
+// signal it is served anew even when its meaning is the same, because a file that it names may have changed. What is wrong
+// with the files is counted and logged once, and again when they change.
 func (p *Program) reload(ctx context.Context, load func() (*config.Config, error), forced bool) {
 	if load == nil {
 		return
 	}
 	next, err := load()
 	if err == nil && next.Digest == p.config.Digest && !forced {
-		p.reloads.logged = ""
+		p.reloads.settle()
 		return
 	}
 	if err == nil {
@@ -63,14 +87,15 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 		return // the program ends, which is not an error of the files
 	}
 	if err != nil {
-		p.reloads.failed.Add(1)
-		if forced || p.reloads.logged != err.Error() {
+		p.reloads.behind.Store(true)
+		if now := faultOf(next, err); forced || now != p.reloads.fault {
+			p.reloads.failed.Add(1)
 			p.log.Error("reload: failed, keeping the old configuration: " + err.Error())
+			p.reloads.fault = now
 		}
-		p.reloads.logged = err.Error()
 		return
 	}
-	p.reloads.logged = ""
+	p.reloads.settle()
 	p.log.Info("Running configuration SHA512 = " + next.Digest)
 	p.log.Info("Reloading complete")
 }

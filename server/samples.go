@@ -20,6 +20,8 @@ func (p *Program) samples(emit metrics.Emit) {
 	p.mu.Unlock()
 	emit.Counter("coredns_reload_failed_total", "Counter of the number of failed reload attempts.",
 		p.reloads.failed.Load())
+	emit.Gauge("clusterdns_config_current", "1 while what was last read of the Corefile is what is served.",
+		truth(!p.reloads.behind.Load()))
 	emit.Counter("clusterdns_log_lines_dropped_total",
 		"Query log lines dropped because the writer could not keep up.", p.queries.Dropped())
 	if c != nil {
@@ -32,7 +34,9 @@ func (p *Program) samples(emit metrics.Emit) {
 	for _, r := range resolvers {
 		all = append(all, r.Resolver)
 	}
-	for i, blocks := range resolver.Counts(all) {
+	counts := resolver.Counts(all)
+	hostsSamples(counts, emit)
+	for i, blocks := range counts {
 		blockSamples(listeners[c.Listeners[i].Addresses[0]].Label(), blocks, emit)
 	}
 	for _, s := range sources {

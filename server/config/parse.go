@@ -36,8 +36,8 @@ func Parse(name string, content []byte, s Settings) (*Config, error) {
 	return w.parse(name, content, s)
 }
 
-func (w *world) parse(name string, content []byte, s Settings) (*Config, error) {
-	c := &Config{}
+func (w *world) parse(name string, content []byte, s Settings) (c *Config, err error) {
+	c = &Config{}
 	warn := func(at position, format string, values ...any) {
 		c.Warnings = append(c.Warnings, oneLine(at.String()+": "+fmt.Sprintf(format, values...)))
 	}
@@ -46,10 +46,15 @@ func (w *world) parse(name string, content []byte, s Settings) (*Config, error) 
 		p.folder = "."
 	}
 	imports := importer{world: w, folder: p.folder, snippets: map[string][]token{}, warn: warn}
-	if err := imports.expand(lex(name, content, w.getenv, warn)); err != nil {
+	tokens := lex(name, content, w.getenv, warn)
+	defer func() {
+		if mistake, ok := err.(*Error); ok {
+			mistake.Digest = digest(slices.Concat(tokens, imports.out))
+		}
+	}()
+	if err := imports.expand(tokens); err != nil {
 		return nil, err
 	}
-	c.Digest = digest(imports.out)
 	written, err := (&parser{tokens: imports.out}).blocks()
 	if err != nil {
 		return nil, err
@@ -61,15 +66,22 @@ func (w *world) parse(name string, content []byte, s Settings) (*Config, error) 
 	if err != nil {
 		return nil, err
 	}
+	c.Digest = digest(imports.out, blocks...)
 	c.Listeners, err = listeners(blocks, warn)
 	return c, err
 }
 
-// digest hashes words and line breaks, so that a change of comments does not cause a reload.
-func digest(tokens []token) string {
+// digest hashes words and line breaks, so that a change of comments does not cause a reload. The upstreams of blocks are
+// in it, since they may come from a file such as /etc/resolv.conf, which changes by itself.
+func digest(tokens []token, blocks ...*blockReader) string {
 	h := sha512.New()
 	for _, t := range tokens {
 		fmt.Fprintf(h, "%t %q\n", t.first, t.text)
+	}
+	for _, b := range blocks {
+		for i := range b.Steps.Forwards {
+			fmt.Fprintln(h, b.Steps.Forwards[i].To)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -118,8 +118,10 @@ func TestStdin(t *testing.T) {
 
 // TestDigest: a reload happens for what changes the meaning, wherever it stands, and for nothing else.
 func TestDigest(t *testing.T) {
+	servers := "nameserver 10.0.0.1\n"
 	parse := func(corefile, imported string) string {
-		a := &txtar.Archive{Files: []txtar.File{{Name: "i", Data: []byte(imported)}}}
+		a := &txtar.Archive{Files: []txtar.File{
+			{Name: "i", Data: []byte(imported)}, {Name: "servers", Data: []byte(servers)}}}
 		c, err := island(t, a).parse("Corefile", []byte(corefile), Settings{})
 		if err != nil {
 			t.Fatal(err)
@@ -137,6 +139,14 @@ func TestDigest(t *testing.T) {
 		if other == base {
 			t.Error("a change does not change the digest")
 		}
+	}
+	const follows = ". {\n import i\n forward . servers\n}\n"
+	base = parse(follows, "errors\n")
+	if servers = "# here\nnameserver 10.0.0.1\nsearch test\n"; parse(follows, "errors\n") != base {
+		t.Error("what is no nameserver changes the digest")
+	}
+	if servers += "nameserver 10.0.0.2\n"; parse(follows, "errors\n") == base {
+		t.Error("a nameserver does not change the digest")
 	}
 }
 

@@ -26,6 +26,8 @@ type Error struct {
 	File string // as it was given, or as the import found it
 	Line int    // from 1
 	Text string
+
+	Digest string // of the words that were read, in hexadecimal, as in Config
 }
 
 // Error returns one line that begins with file:line. A word of the file may have line breaks in it; the message has

@@ -14,9 +14,18 @@ import (
 const maxReaders = 8
 
 // readers is how many threads should read UDP here: one for each CPU that this process may use, at least one. A CPU
-// limit of the container is rounded down, so that readers alone cannot exhaust it and be throttled.
+// limit of the container is rounded down, so that readers alone cannot exhaust it and be throttled. GOMAXPROCS of the
+// environment is such a limit too.
 func readers() int {
-	return min(max(min(runtime.NumCPU(), cpuLimit(os.DirFS("/"))), 1), maxReaders)
+	return min(max(min(runtime.NumCPU(), cpuLimit(os.DirFS("/")), GivenProcessors()), 1), maxReaders)
+}
+
+// GivenProcessors is GOMAXPROCS of the environment, a large number without it.
+func GivenProcessors() int {
+	if n, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && n > 0 {
+		return n
+	}
+	return noLimit
 }
 
 // Processors is what GOMAXPROCS must be in a process that runs these listeners. A reader that waits in the kernel keeps

@@ -35,3 +35,13 @@ func TestCPULimit(t *testing.T) {
 		}
 	}
 }
+
+// TestGivenProcessors: GOMAXPROCS of the environment bounds the readers.
+func TestGivenProcessors(t *testing.T) {
+	for value, want := range map[string]int{"1": 1, "0": readers(), "x": readers(), "": readers(), "1000": readers()} {
+		t.Setenv("GOMAXPROCS", value)
+		if got := readers(); got != want {
+			t.Errorf("GOMAXPROCS=%s: %d readers, want %d", value, got, want)
+		}
+	}
+}
