@@ -56,8 +56,8 @@ func sortedLines(section []dns.RR) string {
 	return strings.Join(slices.Sorted(strings.Lines(lines(section))), "")
 }
 
-// dualStack is a resolver for a service of two pods, whose named port has one target of five addresses, and a table of
-// hosts, each in both families.
+// dualStack is a resolver for a service of two addresses, whose named port has one target of five, a service of two
+// hosts that fronts this server, and a table of hosts, each in both families.
 func dualStack(t *testing.T) *Resolver {
 	t.Helper()
 	index := zones.NewIndex()
@@ -74,13 +74,22 @@ func dualStack(t *testing.T) *Resolver {
 		}
 		b.SRV(b.Name("_http._tcp"), host, b.Ports(1, 80))
 		tx.SetService(must(b.Build()))
+		b.Start("kube-system", "dns")
+		for i := range 2 {
+			host := b.Name(fmt.Sprint("host-", i))
+			b.Address(host, netip.AddrFrom4([4]byte{10, 244, 0, byte(i)}))
+			b.Address(host, netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(i)}))
+			b.Reverse(host, false)
+		}
+		tx.SetService(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)
 	})
 	return must(New(Options{Blocks: []Block{{
 		Zones: []string{"."}, Bufsize: 1232, Rotate: true,
 		Hosts: &Hosts{Zones: []string{"."}, TTL: time.Hour, Fallthrough: Fallthrough{Zones: []string{"."}}, Inline: []string{
 			"192.0.2.1 h.test", "192.0.2.2 h.test", "192.0.2.3 h.test", "2001:db8::1 h.test", "2001:db8::2 h.test"}},
-		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, TTL: 5 * time.Second}},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, TTL: 5 * time.Second,
+			Local: []netip.Addr{netip.MustParseAddr("10.244.0.1")}}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 }
 
@@ -94,6 +103,7 @@ func TestEveryAddressComesFirst(t *testing.T) {
 		sizes []int    // of their rrsets
 	}{
 		{"two.prod.svc.cluster.local.", []uint16{dns.TypeA, dns.TypeAAAA}, []int{2, 2}},
+		{"ns.dns.cluster.local.", []uint16{dns.TypeA, dns.TypeAAAA}, []int{2, 2}},
 		{"h.test.", []uint16{dns.TypeA, dns.TypeAAAA}, []int{3, 2}},
 		{"_http._tcp.two.prod.svc.cluster.local.", []uint16{dns.TypeSRV}, []int{6}}, // A and AAAA of its target
 	} {

@@ -127,15 +127,20 @@ func (a *authority) serverAddresses(
 		return
 	}
 	r.clearSeen()
+	start := r.first(len(servers))
 	for i := range servers {
-		packed, size := servers[i].A(), 4
+		server := &servers[(start+i)%len(servers)]
+		packed, size := server.A(), 4
 		if t == wire.TypeAAAA {
-			packed, size = servers[i].AAAA(), 16
+			packed, size = server.AAAA(), 16
 		}
-		for ; packed != ""; packed = packed[size:] {
-			addr, _ := netip.AddrFromSlice([]byte(packed[:size]))
-			if r.firstSight(packed[:size]) && !yield(addr) {
-				return
+		first := r.first(len(packed)/size) * size
+		for _, part := range [...]string{packed[first:], packed[:first]} {
+			for ; part != ""; part = part[size:] {
+				addr, _ := netip.AddrFromSlice([]byte(part[:size]))
+				if r.firstSight(part[:size]) && !yield(addr) {
+					return
+				}
 			}
 		}
 	}

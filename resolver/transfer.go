@@ -97,6 +97,7 @@ func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []by
 	z := q.apexZone()
 	t := transferWriter{r: request, zone: z, snapshot: z.info.index.Snapshot(), send: send, buf: buf, q: q}
 	request.Source = FromKubernetes
+	request.rotate = false
 	t.begin()
 	t.soa()
 	t.apex()
