@@ -18,7 +18,7 @@ const (
 	shardCapacity  = 64        // entries for which a shard is made at least, so that shards fill evenly
 	entryBudget    = 1024      // octets
 	minShardBudget = 128 << 10 // octets: room for the largest message in the smallest shard
-	entryOverhead  = 256       // octets of an entry besides its message
+	entryOverhead  = 470       // octets of an entry besides its message, with its part of the map and the fingerprints
 
 	// RFC 8767 sections 4 and 5 recommend both times.
 	staleTTL     = 30 // seconds: the TTL of the records in a stale answer

@@ -3,6 +3,7 @@ package resolver
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -154,4 +155,32 @@ func (h *half) check(t *testing.T) {
 	if len(h.entries) != h.probation.len+h.kept.len || len(h.entries) > h.capacity || h.size() > h.budget {
 		t.Fatalf("%d entries, queues of %d and %d, %d octets", len(h.entries), h.probation.len, h.kept.len, h.size())
 	}
+}
+
+// TestSizeIsWhatAnEntryTakes holds the octets that the cache counts, and so its bound, to those that it takes.
+func TestSizeIsWhatAnEntryTakes(t *testing.T) {
+	said, _ := parsed(t, "www.example.org. A", "NOERROR", "www.example.org. 300 IN A 192.0.2.1\nwww.example.org. 300 IN A 192.0.2.2")
+	packet := must(said.Pack())
+	heap := func() uint64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := heap()
+	c := newTestCache(t, Cache{})
+	for i := range 3 * DefaultCapacity {
+		m, _, err := read(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf("\x08%08d\x07example\x03org\x00", i)
+		c.add(query{name: name, typ: wire.TypeA, rd: true}, everything, m, noon)
+	}
+	taken, counted := int(heap()-before), c.count().Size[success]
+	if taken > counted*11/10 || taken < counted*8/10 {
+		t.Errorf("%d octets are taken and %d counted", taken, counted)
+	}
+	t.Logf("%d octets for each entry, of which %d are its message", taken/DefaultCapacity, counted/DefaultCapacity-entryOverhead)
+	runtime.KeepAlive(c)
 }
