@@ -143,12 +143,6 @@ func TestForwardedRecordsTakeTurns(t *testing.T) {
 		sizes             map[string]int // of the rrsets that take turns
 	}{
 		{"www.example.org. A", chain, map[string]int{"0 web.example.net. A": 2, "2 ns.example.net. A": 1}},
-		// Two owners side by side: addresses stay with theirs.
-		{"mixed.test. A", "mixed.test. 60 IN A 192.0.2.1\nother.test. 60 IN A 198.51.100.66", map[string]int{
-			"0 mixed.test. A": 1, "0 other.test. A": 1}},
-		{"mixed.test. A", "mixed.test. 60 IN A 192.0.2.1\nmixed.test. 61 IN A 192.0.2.2\n" +
-			"other.test. 70 IN A 198.51.100.66\nother.test. 71 IN A 198.51.100.67\nother.test. 72 IN A 198.51.100.68",
-			map[string]int{"0 mixed.test. A": 2, "0 other.test. A": 3}},
 		{"any.test. ANY", "any.test. 60 IN A 192.0.2.1\nany.test. 61 IN A 192.0.2.2\nany.test. 60 IN AAAA 2001:db8::1\n" +
 			"any.test. 60 IN TXT x\nany.test. 60 IN TXT y", map[string]int{"0 any.test. A": 2, "0 any.test. AAAA": 1}},
 		{"mail.test. MX", "mail.test. 60 IN MX 10 a.mail.test.\nmail.test. 60 IN MX 10 longer.mail.test.\n" +

@@ -2,11 +2,7 @@ package resolver
 
 import (
 	"encoding/binary"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -14,7 +10,7 @@ import (
 // message is an upstream's answer, or stands in for one that did not come. It never changes, so the cache and all that
 // wait for it share it.
 type message struct {
-	packet  []byte    // header, question and sections as they came, without the OPT; nil in a message made here
+	packet  []byte    // question and sections behind a header, without the OPT; nil in a message made here
 	start   int       // offset of the sections in packet
 	ends    [3]int    // offset behind each section
 	counts  [3]uint16 // records of each section
@@ -40,28 +36,19 @@ func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 	return &message{rcode: rcode, outcome: wire.Failed, explained: true, info: info, text: why}
 }
 
-// newMessage keeps packet, which parsed describes. It returns nil in the rare case that the OPT is between other
-// records and the message cannot be packed again without it.
+// newMessage keeps what belongs to the question of packet, which parsed describes.
 func newMessage(packet []byte, parsed *wire.Message) *message {
-	if again := arranged(packet, parsed); again != nil {
-		packet = again
-		opt := *parsed
-		if !parsed.Read(packet) {
-			return nil
-		}
-		parsed.Rcode, parsed.EDNS = opt.Rcode, opt.EDNS
-		parsed.Error, parsed.Info, parsed.Text = opt.Error, opt.Info, opt.Text
-	} else if parsed.Split {
-		return nil
-	}
+	packed, counts, cut := parsed.Pack(make([]byte, 0, len(packet)), packet)
 	m := &message{
-		start: parsed.Start, ends: parsed.Ends, counts: parsed.Counts,
+		packet: append(make([]byte, 0, len(packed)), packed...), counts: counts,
 		rcode: parsed.Rcode, flags: parsed.Flags, outcome: parsed.Outcome,
 		ttl: time.Duration(parsed.TTL) * time.Second, timed: parsed.Timed,
 		explained: parsed.Error, info: parsed.Info, text: string(parsed.Text),
 	}
+	if cut {
+		m.flags |= wire.FlagTC
+	}
 	m.text = m.text[:min(len(m.text), maxReason)]
-	m.packet = append(make([]byte, 0, parsed.Ends[wire.Additional]), packet[:parsed.Ends[wire.Additional]]...)
 	m.findRecords()
 	return m
 }
@@ -69,51 +56,16 @@ func newMessage(packet []byte, parsed *wire.Message) *message {
 // maxReason is how much of an upstream's error text is kept, in octets.
 const maxReason = 200
 
-// arranged packs a message again whose OPT is not its last record, or whose answer has an alias behind what it leads
-// to. The OPT is left out: names behind it have other offsets then. Aliases come first and in the order of the chain,
-// because a stub resolver such as glibc's reads the answer section once. The result is nil for all other messages.
-func arranged(packet []byte, parsed *wire.Message) []byte {
-	unpacked := new(dns.Msg)
-	if !parsed.Split && !parsed.Astray || unpacked.Unpack(packet) != nil {
-		return nil
-	}
-	if len(unpacked.Question) == 1 {
-		followAliases(unpacked.Answer, unpacked.Question[0].Name)
-	}
-	kept := unpacked.Extra[:0]
-	for _, rr := range unpacked.Extra {
-		if rr.Header().Rrtype != dns.TypeOPT {
-			kept = append(kept, rr)
-		}
-	}
-	unpacked.Extra, unpacked.Compress, unpacked.Rcode = kept, true, unpacked.Rcode&0xf
-	repacked, err := unpacked.Pack()
-	if err != nil {
-		return nil
-	}
-	return repacked
-}
-
-// followAliases moves the chain of aliases that begins at name to the front of records.
-func followAliases(records []dns.RR, name string) {
-	for front := range records {
-		i := slices.IndexFunc(records[front:], func(rr dns.RR) bool {
-			return rr.Header().Rrtype == dns.TypeCNAME && strings.EqualFold(rr.Header().Name, name)
-		})
-		if i < 0 {
-			return
-		}
-		link := records[front+i]
-		copy(records[front+1:], records[front:front+i])
-		records[front], name = link, link.(*dns.CNAME).Target
-	}
-}
-
-// findRecords finds the TTLs, and the rrsets that loadbalance turns.
+// findRecords finds the sections, the TTLs, and the rrsets that loadbalance turns.
 func (m *message) findRecords() {
 	m.ttls = make([]uint16, 0, int(m.counts[0])+int(m.counts[1])+int(m.counts[2]))
+	m.start = wire.HeaderSize
+	if m.packet[5] > 0 {
+		at, _ := wire.SkipName(m.packet, wire.HeaderSize)
+		m.start = at + 4
+	}
 	at := m.start
-	for _, count := range m.counts {
+	for section, count := range m.counts {
 		var last wire.Record
 		lastOwner, begun := 0, false // an rrset of more than one record
 		for i := range count {
@@ -132,6 +84,7 @@ func (m *message) findRecords() {
 			begun, last, lastOwner = same, record, owner
 			m.ttls = append(m.ttls, uint16(record.TTLAt))
 		}
+		m.ends[section] = at
 	}
 }
 

@@ -287,7 +287,7 @@ func TestMessageWithItsOPTInTheMiddle(t *testing.T) {
 	said.SetEdns0(1232, true)
 	said.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: 4, ExtraText: "forged"}}
 	said.Extra[0], said.Extra[1] = said.Extra[1], said.Extra[0]
-	more, _ := dns.NewRR("more.web.example.net. 60 IN A 192.0.2.9")
+	more, _ := dns.NewRR("ns.example.net. 800 IN AAAA 2001:db8::53")
 	said.Extra = append(said.Extra, more)
 	packet, err := said.Pack()
 	if err != nil {
@@ -300,7 +300,7 @@ func TestMessageWithItsOPTInTheMiddle(t *testing.T) {
 	r := asking(t, "www.example.org. A", time.Time{})
 	m.write(r, r.whole(), unchangedTTLs)
 	got := finished(t, r)
-	if lines(got.Extra) != "ns.example.net. 800 IN A 192.0.2.53\nmore.web.example.net. 60 IN A 192.0.2.9\n" ||
+	if lines(got.Extra) != "ns.example.net. 800 IN A 192.0.2.53\nns.example.net. 800 IN AAAA 2001:db8::53\n" ||
 		ede(got) != "4 (Forged Answer): (forged)" {
 		t.Errorf("%s%s", lines(got.Extra), ede(got))
 	}

@@ -218,11 +218,7 @@ func read(packet []byte) (*message, bool, error) {
 	if !parsed.Read(packet) {
 		return nil, false, errMalformed
 	}
-	m := newMessage(packet, &parsed)
-	if m == nil {
-		return nil, false, errMalformed
-	}
-	return m, parsed.EDNS, nil
+	return newMessage(packet, &parsed), parsed.EDNS, nil
 }
 
 // overTCP asks over an idle connection or a new one. If an idle connection turns out to be closed, it tries another.

@@ -14,6 +14,9 @@
 //	                      signed.example. AD          says that it has validated the answer
 //	                      mixed.example. backwards    the records of the answer in reverse order
 //	                      size.example. offer         a TXT record of the UDP payload size that the query offers
+//	                      mixed.example. answer RECORD    one more record in a section of each answer for the name
+//	                      odd.example. reply HEX      the octets of the reply behind the ID
+//	                      echo.example. echo          a TXT record with the flags and the OPT of the query
 //	                      away.example. silence       no answer at all
 //	                  Of a name at or below an SOA's owner it denies what it does not know, and it refuses all others. Over UDP it keeps to
 //	                  the size that is offered.

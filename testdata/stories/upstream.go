@@ -2,6 +2,8 @@ package stories
 
 import (
 	"cmp"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"slices"
@@ -15,7 +17,15 @@ import (
 // upstream is a server on loopback that knows what a story's upstream section says.
 type upstream struct {
 	records []dns.RR
+	added   []addition
 	orders  map[string]string // rcode, "TC", "AD", "backwards" or "silence", by lower-case name, or by name and type
+}
+
+// addition is a record that stands in a section of every answer for a name.
+type addition struct {
+	name    string // in lower case
+	section int
+	rr      dns.RR
 }
 
 // Upstream starts the story's upstream, which ends with the test, and gives its address.
@@ -66,23 +76,37 @@ func listen(t testing.TB) (net.PacketConn, net.Listener) {
 	return nil, nil
 }
 
+// words are the orders for a name that are not an rcode.
+var words = []string{"TC", "AD", "backwards", "offer", "echo", "silence"}
+
 // parse takes in a line of the section.
 func (u *upstream) parse(text string) error {
 	if text == "" || text[0] == '#' {
 		return nil
 	}
 	if f := strings.Fields(text); len(f) == 2 {
-		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains([]string{"TC", "AD", "backwards", "offer", "silence"}, f[1]) {
-			return fmt.Errorf("%q is not an rcode, TC, AD, backwards, offer or silence", f[1])
+		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains(words, f[1]) {
+			return fmt.Errorf("%q is not an rcode, nor one of %v", f[1], words)
 		}
 		u.orders[dns.CanonicalName(f[0])] = f[1]
 		return nil
 	}
-	if f := strings.Fields(text); len(f) == 3 && dns.StringToType[f[1]] != 0 {
-		if _, ok := dns.StringToRcode[f[2]]; ok {
-			u.orders[dns.CanonicalName(f[0])+" "+f[1]] = f[2]
-			return nil
-		}
+	name, rest, _ := strings.Cut(text, " ")
+	word, rest, _ := strings.Cut(rest, " ")
+	name = dns.CanonicalName(name)
+	if section := slices.Index(sections[:], word); section >= 0 {
+		rr, err := dns.NewRR(rest)
+		u.added = append(u.added, addition{name, section, rr})
+		return err
+	}
+	if _, ok := dns.StringToRcode[rest]; ok && dns.StringToType[word] != 0 {
+		u.orders[name+" "+word] = rest
+		return nil
+	}
+	if word == rawReply {
+		_, err := hex.DecodeString(strings.ReplaceAll(rest, " ", ""))
+		u.orders[name] = rawReply + strings.ReplaceAll(rest, " ", "")
+		return err
 	}
 	rr, err := dns.NewRR(text)
 	if err == nil {
@@ -102,6 +126,13 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 	switch {
 	case order == "silence":
 		return
+	case strings.HasPrefix(order, rawReply):
+		octets, _ := hex.DecodeString(order[len(rawReply):])
+		_, _ = w.Write(append(binary.BigEndian.AppendUint16(nil, query.Id), octets...))
+		return
+	case order == "echo":
+		m.Answer = []dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: asked.Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET},
+			Txt: []string{describe(query)}}}
 	case order == "TC" && overUDP:
 		m.Truncated = true
 	case order == "offer":
@@ -116,6 +147,11 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 	default:
 		m.Rcode = dns.StringToRcode[order]
 		u.deny(m, asked.Name)
+	}
+	for _, a := range u.added {
+		if section := []*[]dns.RR{&m.Answer, &m.Ns, &m.Extra}[a.section]; a.name == name {
+			*section = append(*section, a.rr)
+		}
 	}
 	if opt := query.IsEdns0(); opt != nil {
 		m.SetEdns0(ownBufsize, opt.Do())
@@ -133,6 +169,26 @@ func offered(query *dns.Msg) int {
 		return max(int(opt.UDPSize()), dns.MinMsgSize)
 	}
 	return dns.MinMsgSize
+}
+
+// rawReply is the order to reply with octets.
+const rawReply = "reply"
+
+// describe says what a query asks for besides its question: its flags, and what its OPT says.
+func describe(query *dns.Msg) string {
+	text := strings.Join(flagsOf(&query.MsgHdr), " ")
+	opt := query.IsEdns0()
+	if opt == nil {
+		return text + ", no EDNS"
+	}
+	text += fmt.Sprintf(", bufsize %d", opt.UDPSize())
+	if opt.Do() {
+		text += ", do"
+	}
+	for _, o := range opt.Option {
+		text += fmt.Sprintf(", option %d", o.Option())
+	}
+	return text
 }
 
 // answer follows the aliases it knows, then gives the records of the type or denies them.

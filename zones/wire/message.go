@@ -6,8 +6,8 @@ import (
 )
 
 // A message of another server is read whole before any of it is trusted: every record must be in bounds, every name
-// well formed. What is kept are its sections as they stand, because compression pointers are offsets into the message
-// and hold behind any question of the same size.
+// well formed. What is kept of it is packed again: only the records that belong to the question, and names that our own
+// compression writes, since a compression pointer of the sender's may lead anywhere in its message.
 
 // Outcome is what a message says about its question, once the aliases in its answer section are followed.
 type Outcome uint8
@@ -39,18 +39,19 @@ const (
 	typePX    Type = 26
 	typeKX    Type = 36
 	typeDNAME Type = 39
+	typeDS    Type = 43
+	typeRRSIG Type = 46
+	typeNSEC  Type = 47
+	typeNSEC3 Type = 50
+	typeSVCB  Type = 64
+	typeHTTPS Type = 65
 )
 
 // Message is what Read found in another server's message. It holds no pointer except Text, is reused from message to
 // message, and is for one goroutine.
 type Message struct {
 	Flags   uint16
-	Rcode   Rcode     // including the bits in the OPT
-	Counts  [3]uint16 // records of each section, the OPT not counted
-	Start   int       // offset of the first record
-	Ends    [3]int    // offset behind each section, the OPT left out
-	Split   bool      // an OPT is between other records: the sections are not in one piece
-	Astray  bool      // an alias stands behind what it leads to
+	Rcode   Rcode // including the bits in the OPT
 	Outcome Outcome
 	TTL     uint32 // how long the outcome holds, in seconds (RFC 2181 section 8; denials: RFC 2308 section 5)
 	Timed   bool   // TTL is valid: there were records, with an SOA for a denial
@@ -59,10 +60,14 @@ type Message struct {
 	Info    InfoCode // its code
 	Text    []byte   // its text; points into the message
 
-	qtype Type
-	last  int // octets of the last name in the chain of aliases
-	name  [MaxName + 1]byte
-	other [MaxName + 1]byte
+	counts  [3]uint16 // records of each section, the OPT counted
+	starts  [3]int    // offset of each section
+	proofs  bool      // the answer section has records of DNSSEC or DNAME
+	minimum uint32    // of the SOA of a denial
+	qtype   Type
+	last    int // octets of the last name in the chain of aliases
+	name    [MaxName + 1]byte
+	other   [MaxName + 1]byte
 }
 
 // IsReply reports whether packet is a reply with this ID to this question: a name in lower case, type and class in wire
@@ -104,13 +109,14 @@ func equalQuestion(packet, folded []byte) bool {
 	return true
 }
 
-// Read reads packet, for which IsReply is true, into m. It returns false if any of it is malformed. It allocates
-// nothing and leaves packet as it is. Octets behind the last record are ignored, because some servers pad.
+// Read reads packet, for which IsReply is true, into m. It returns false if any of it is malformed. It leaves packet as
+// it is, and allocates nothing unless there are additional records. Octets behind the last record are ignored, because
+// some servers pad.
 func (m *Message) Read(packet []byte) bool {
 	if len(packet) < HeaderSize || binary.BigEndian.Uint16(packet[4:]) > 1 {
 		return false
 	}
-	*m = Message{Flags: binary.BigEndian.Uint16(packet[2:]), TTL: maxTTL}
+	*m = Message{Flags: binary.BigEndian.Uint16(packet[2:]), TTL: maxTTL, minimum: maxTTL}
 	m.Rcode = Rcode(m.Flags & maskRcode)
 	at := HeaderSize
 	if packet[5] == 1 {
@@ -118,24 +124,22 @@ func (m *Message) Read(packet []byte) bool {
 		if !ok || next-at != size || next+4 > len(packet) {
 			return false
 		}
-		m.last, m.qtype, at = size, Type(binary.BigEndian.Uint16(packet[next:])), next+4
+		m.qtype, at = Type(binary.BigEndian.Uint16(packet[next:])), next+4
 	}
-	m.Start, m.Ends = at, [3]int{at, at, at}
-	for section := range m.Counts {
-		for range binary.BigEndian.Uint16(packet[6+2*section:]) {
+	for section := range m.counts {
+		m.counts[section], m.starts[section] = binary.BigEndian.Uint16(packet[6+2*section:]), at
+		for range m.counts[section] {
 			var ok bool
 			if at, ok = m.record(packet, at, section); !ok {
 				return false
 			}
 		}
 	}
-	m.Ends[Authority] = max(m.Ends[Authority], m.Ends[Answer])
-	m.Ends[Additional] = max(m.Ends[Additional], m.Ends[Authority])
 	m.conclude(packet)
 	return true
 }
 
-// record checks the record at offset at and takes its TTL into account, or reads it if it is the OPT.
+// record checks the record at offset at, or reads it if it is the OPT.
 func (m *Message) record(packet []byte, at, section int) (next int, ok bool) {
 	owner, ok := checkName(packet, at)
 	if !ok {
@@ -148,14 +152,8 @@ func (m *Message) record(packet []byte, at, section int) (next int, ok bool) {
 	if r.Type == TypeOPT {
 		return next, section == Additional && owner == at+1 && m.option(&r)
 	}
-	if !r.check(packet, owner+10, next) {
-		return 0, false
-	}
-	m.Split = m.Split || m.EDNS
-	m.Counts[section]++
-	m.Ends[section] = next
-	m.TTL = min(m.TTL, r.age())
-	return next, true
+	m.proofs = m.proofs || section == Answer && (r.Type == typeRRSIG || r.Type == typeDNAME)
+	return next, r.check(packet, owner+10, next)
 }
 
 // option reads the OPT (RFC 6891 section 6.1.3).
@@ -177,85 +175,29 @@ func (m *Message) option(r *Record) bool {
 
 // conclude finds the outcome, and how long it holds.
 func (m *Message) conclude(packet []byte) {
-	answered, circle := m.follow(packet)
-	soa, referral := m.authority(packet)
-	m.Timed = soa
+	found := m.belonging(packet, func(section, _ int, r Record) {
+		m.TTL = min(m.TTL, clampTTL(r.TTL))
+		if section == Authority && r.Type == TypeSOA {
+			m.minimum = min(m.minimum, clampTTL(binary.BigEndian.Uint32(r.Data[len(r.Data)-4:])))
+		}
+	})
+	m.Timed = found.soa
 	switch {
 	case m.Rcode != NoError && m.Rcode != NameError:
 		m.Outcome, m.Timed = Failed, false
-	case circle || answered && m.Rcode == NameError:
+	case found.circle || found.answered && m.Rcode == NameError:
 		m.Outcome, m.Timed = Unusable, false
 	case m.Rcode == NameError:
 		m.Outcome = NoName
-	case answered:
+	case found.answered:
 		m.Outcome, m.Timed = Answered, true
-	case referral && !soa:
+	case found.referral && !found.soa:
 		m.Outcome = Referral
 	default:
 		m.Outcome = NoData
 	}
-	if soa && m.Outcome != Answered {
-		m.negative(packet)
-	}
-}
-
-// follow follows aliases in the answer section from the qname to the last name, which it leaves in m.name (RFC 1034
-// section 3.6.2). Records may be in any order, so it passes over them until a pass finds no further alias; what a later
-// pass finds stands in the wrong order.
-func (m *Message) follow(packet []byte) (answered, circle bool) {
-	for links, pass := 0, 0; ; pass++ {
-		moved := false
-		at := m.Start
-		for range m.Counts[Answer] {
-			var r Record
-			owner := at
-			at, _ = r.Read(packet, at)
-			isAlias := r.Type == TypeCNAME
-			if !isAlias && r.Type != m.qtype && m.qtype != TypeANY || r.Class != ClassIN || !m.isLast(packet, owner) {
-				continue
-			}
-			m.Astray = m.Astray || pass > 0
-			if r.Type == m.qtype || m.qtype == TypeANY {
-				return true, false
-			}
-			if links++; links > maxAliases {
-				return false, true
-			}
-			m.last, _, _ = UnpackName(&m.name, packet, at-len(r.Data))
-			moved = true
-		}
-		if !moved {
-			return false, false
-		}
-	}
-}
-
-// authority looks for name servers, and for the SOA of a zone that the last name is in.
-func (m *Message) authority(packet []byte) (soa, referral bool) {
-	at := m.Ends[Answer]
-	for range m.Counts[Authority] {
-		var r Record
-		owner := at
-		at, _ = r.Read(packet, at)
-		switch r.Type {
-		case TypeSOA:
-			soa = soa || m.above(packet, owner)
-		case TypeNS:
-			referral = true
-		}
-	}
-	return soa, referral
-}
-
-// negative lowers TTL to the MINIMUM of the SOA (RFC 2308 section 5).
-func (m *Message) negative(packet []byte) {
-	at := m.Ends[Answer]
-	for range m.Counts[Authority] {
-		var r Record
-		at, _ = r.Read(packet, at)
-		if r.Type == TypeSOA {
-			m.TTL = min(m.TTL, clampTTL(binary.BigEndian.Uint32(r.Data[len(r.Data)-4:])))
-		}
+	if m.Outcome != Answered {
+		m.TTL = min(m.TTL, m.minimum)
 	}
 }
 
@@ -276,9 +218,7 @@ func (m *Message) above(packet []byte, at int) bool {
 	return false
 }
 
-// age is the record's TTL, 0 if its top bit is set (RFC 2181 section 8).
-func (r *Record) age() uint32 { return clampTTL(r.TTL) }
-
+// clampTTL is a TTL, 0 if its top bit is set (RFC 2181 section 8).
 func clampTTL(ttl uint32) uint32 {
 	if ttl > maxTTL {
 		return 0
@@ -363,8 +303,13 @@ func checkName(packet []byte, at int) (next int, ok bool) {
 }
 
 // Unpack appends the data of r to data with all names in full, so that it can be part of another message. r is a record
-// of a message that Read accepted; end is the offset behind it.
+// of a message that Read accepted; end is the offset behind it. Letters of names stay as they are.
 func (r *Record) Unpack(data, packet []byte, end int) []byte {
+	return r.unpack(data, packet, end, false)
+}
+
+// unpack is Unpack, with letters of names in lower case if lower is set.
+func (r *Record) unpack(data, packet []byte, end int, lower bool) []byte {
 	before, names, after := r.Type.shape()
 	if names == 0 {
 		return append(data, r.Data...)
@@ -374,7 +319,10 @@ func (r *Record) Unpack(data, packet []byte, end int) []byte {
 	at += before
 	for range names {
 		var name [MaxName + 1]byte
-		size, next, _ := UnpackName(&name, packet, at)
+		size, next, _ := expandName(&name, packet, at)
+		if lower {
+			fold(name[:size], name[:size])
+		}
 		data, at = append(data, name[:size]...), next
 	}
 	return append(data, packet[at:at+after]...)

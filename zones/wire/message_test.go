@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -98,9 +100,6 @@ func TestOutcome(t *testing.T) {
 				t.Errorf("outcome %d timed %v TTL %d, want %d %v %d", m.Outcome, m.Timed, m.TTL, tt.outcome, tt.timed,
 					tt.ttl)
 			}
-			if m.Ends[Additional] != len(packet) || m.Split {
-				t.Errorf("sections end at %v of %d, split %v", m.Ends, len(packet), m.Split)
-			}
 		})
 	}
 }
@@ -128,8 +127,8 @@ func TestOPTOfMessage(t *testing.T) {
 		if !m.Read(packet) {
 			t.Fatal("refused")
 		}
-		if m.Split == last || m.Counts != [3]uint16{1, 0, 1} || m.Rcode != dns.RcodeBadCookie || m.TTL != 5 {
-			t.Errorf("OPT last %v: split %v, counts %v, rcode %d, TTL %d", last, m.Split, m.Counts, m.Rcode, m.TTL)
+		if m.Rcode != dns.RcodeBadCookie || m.TTL != 300 {
+			t.Errorf("OPT last %v: rcode %d, TTL %d", last, m.Rcode, m.TTL)
 		}
 		if !m.EDNS || !m.Error || m.Info != StaleAnswer || string(m.Text) != "old" {
 			t.Errorf("extended error %v %d %q", m.Error, m.Info, m.Text)
@@ -229,52 +228,250 @@ func TestReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A message that is taken means the same behind another header and the question in another case, and can be walked
-// without checks.
+// pack is what Pack keeps of a packet, with a header.
+func pack(t testing.TB, packet []byte) []byte {
+	t.Helper()
+	var m Message
+	if !m.Read(packet) {
+		t.Fatal("refused")
+	}
+	packed, counts, _ := m.Pack(nil, packet)
+	for i, n := range counts {
+		binary.BigEndian.PutUint16(packed[6+2*i:], n)
+	}
+	return packed
+}
+
+// TestWhatBelongsToTheQuestion: records that do not are left out, whatever section they stand in.
+func TestWhatBelongsToTheQuestion(t *testing.T) {
+	const sig = " 300 IN RRSIG %s 13 3 300 20300101000000 20200101000000 1 example.org. c2ln\n"
+	signed := func(owner, t string) string { return owner + fmt.Sprintf(sig, t) }
+	const a, other = "www.example.org. 300 IN A 192.0.2.1\n", "other.test. 300 IN A 198.51.100.66\n"
+	const alias = "www.example.org. 300 IN CNAME a.example.net.\n"
+	tests := []struct {
+		name, question string
+		rcode          int
+		sections       []string
+		want           string // records, a line before each section
+	}{
+		{"an address of another name", "www.example.org. A", 0, []string{other + a + other}, a + "--\n--\n"},
+		{"another type of the name", "www.example.org. A", 0, []string{a + "www.example.org. 300 IN TXT \"x\"\n"},
+			a + "--\n--\n"},
+		{"all types for ANY", "www.example.org. ANY", 0, []string{a + "www.example.org. 300 IN TXT \"x\"\n" + other},
+			a + "www.example.org. 300 IN TXT \"x\"\n" + "--\n--\n"},
+		{"aliases come first", "www.example.org. A", 0,
+			[]string{"b.example.net. 300 IN A 192.0.2.2\na.example.net. 300 IN CNAME b.example.net.\n" + alias},
+			alias + "a.example.net. 300 IN CNAME b.example.net.\nb.example.net. 300 IN A 192.0.2.2\n--\n--\n"},
+		{"one alias of a name", "www.example.org. A", 0,
+			[]string{alias + "www.example.org. 300 IN CNAME b.example.net.\nb.example.net. 300 IN A 192.0.2.2\n"},
+			alias + "--\n--\n"},
+		{"no alias beside what was asked for", "www.example.org. A", 0, []string{alias + a}, a + "--\n--\n"},
+		{"the alias that was asked for", "www.example.org. CNAME", 0,
+			[]string{alias + "a.example.net. 300 IN CNAME b.example.net.\n"}, alias + "--\n--\n"},
+		{"signatures of what is kept", "www.example.org. A", 0,
+			[]string{signed("www.example.org.", "TXT") + signed("www.example.org.", "A") + a + signed("other.test.", "A")},
+			a + signed("www.example.org.", "A") + "--\n--\n"},
+		{"DNAME before the alias made of it", "www.example.org. A", 0,
+			[]string{"www.example.org. 0 IN CNAME www.example.net.\nexample.org. 300 IN DNAME example.net.\n" +
+				signed("example.org.", "DNAME") + "example.com. 300 IN DNAME example.net.\n"},
+			"example.org. 300 IN DNAME example.net.\n" + signed("example.org.", "DNAME") +
+				"www.example.org. 0 IN CNAME www.example.net.\n--\n--\n"},
+		{"no signature of an alias elsewhere", "www.example.org. A", 0,
+			[]string{alias + signed("www.example.org.", "CNAME") + signed("a.example.net.", "CNAME")},
+			alias + signed("www.example.org.", "CNAME") + "--\n--\n"},
+		{"the SOA of another tree", "www.example.com. A", dns.RcodeNameError, []string{"", soa}, "--\n--\n"},
+		{"the SOA and its proof", "www.example.org. A", dns.RcodeNameError,
+			[]string{"", soa + signed("example.org.", "SOA") + "a.example.org. 60 IN NSEC z.example.org. A RRSIG NSEC\n" +
+				signed("a.example.org.", "NSEC") + signed("a.example.org.", "A") + other},
+			"--\n" + soa + signed("example.org.", "SOA") + "a.example.org. 60 IN NSEC z.example.org. A RRSIG NSEC\n" +
+				signed("a.example.org.", "NSEC") + "--\n"},
+		{"name servers of another zone", "www.example.org. A", 0,
+			[]string{a, "example.org. 300 IN NS ns.example.net.\nbank.test. 300 IN NS ns.evil.test.\n",
+				"ns.example.net. 300 IN A 192.0.2.53\nns.evil.test. 300 IN A 198.51.100.66\n" + other},
+			a + "--\nexample.org. 300 IN NS ns.example.net.\n--\nns.example.net. 300 IN A 192.0.2.53\n"},
+		{"addresses of services", "_sip._udp.example.org. SRV", 0,
+			[]string{"_sip._udp.example.org. 60 IN SRV 1 2 5060 sip.example.org.\n", "",
+				other + "sip.example.org. 60 IN A 192.0.2.5\n"},
+			"_sip._udp.example.org. 60 IN SRV 1 2 5060 sip.example.org.\n--\n--\nsip.example.org. 60 IN A 192.0.2.5\n"},
+		{"service bindings", "example.org. HTTPS", 0,
+			[]string{"example.org. 60 IN HTTPS 0 svc.example.net.\n", "",
+				"svc.example.net. 60 IN HTTPS 1 pool.example.net.\npool.example.net. 60 IN A 192.0.2.6\n" + other},
+			"example.org. 60 IN HTTPS 0 svc.example.net.\n--\n--\nsvc.example.net. 60 IN HTTPS 1 pool.example.net.\n" +
+				"pool.example.net. 60 IN A 192.0.2.6\n"},
+		{"a service binding to its owner", "www.example.org. HTTPS", 0,
+			[]string{"www.example.org. 60 IN HTTPS 1 .\n", "", a + other},
+			"www.example.org. 60 IN HTTPS 1 .\n--\n--\n" + a},
+		{"a NAPTR and what it leads to", "example.org. NAPTR", 0,
+			[]string{"example.org. 60 IN NAPTR 1 2 \"S\" \"SIP+D2U\" \"\" _sip._udp.example.org.\n", "",
+				"_sip._udp.example.org. 60 IN SRV 1 2 5060 sip.example.org.\n" + other + "sip.example.org. 60 IN A 192.0.2.5\n"},
+			"example.org. 60 IN NAPTR 1 2 \"S\" \"SIP+D2U\" \"\" _sip._udp.example.org.\n--\n--\n" +
+				"_sip._udp.example.org. 60 IN SRV 1 2 5060 sip.example.org.\nsip.example.org. 60 IN A 192.0.2.5\n"},
+		{"letters of names in data stay", "1.2.0.192.in-addr.arpa. PTR", 0,
+			[]string{"1.2.0.192.IN-ADDR.arpa. 60 IN PTR Printer.Example.org.\n"},
+			"1.2.0.192.in-addr.arpa. 60 IN PTR Printer.Example.org.\n--\n--\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			packed := pack(t, message(t, tt.question, tt.rcode, tt.sections...))
+			var got dns.Msg
+			if err := got.Unpack(packed); err != nil {
+				t.Fatal(err)
+			}
+			text := ""
+			for i, section := range [][]dns.RR{got.Answer, got.Ns, got.Extra} {
+				if i > 0 {
+					text += "--\n"
+				}
+				for _, rr := range section {
+					text += rr.String() + "\n"
+				}
+			}
+			want := ""
+			for line := range strings.Lines(tt.want) {
+				if rr, err := dns.NewRR(line); err == nil && rr != nil && line != "--\n" {
+					line = rr.String() + "\n"
+				}
+				want += line
+			}
+			if text != want {
+				t.Errorf("got\n%swant\n%s", text, want)
+			}
+			pointsAtNames(t, packed)
+		})
+	}
+}
+
+// pointsAtNames fails unless each compression pointer of a message leads to a label of an earlier name.
+func pointsAtNames(t testing.TB, message []byte) {
+	t.Helper()
+	labels := map[int]bool{}
+	name := func(at int) int {
+		for message[at] != 0 {
+			if message[at] >= 0xc0 {
+				if to := int(binary.BigEndian.Uint16(message[at:]) & 0x3fff); !labels[to] {
+					t.Fatalf("the pointer at %d leads to %d, which is in no name: %x", at, to, message)
+				}
+				return at + 2
+			}
+			labels[at] = true
+			at += 1 + int(message[at])
+		}
+		labels[at] = true
+		return at + 1
+	}
+	at := HeaderSize
+	for range binary.BigEndian.Uint16(message[4:]) {
+		at = name(at) + 4
+	}
+	for _, n := range []int{6, 8, 10} {
+		for range binary.BigEndian.Uint16(message[n:]) {
+			var r Record
+			next, ok := r.Read(message, at)
+			if !ok {
+				t.Fatalf("a record is out of bounds: %x", message)
+			}
+			name(at)
+			before, names, _ := r.Type.shape()
+			for data := r.TTLAt + 6 + before; names > 0; names-- {
+				data = name(data)
+			}
+			at = next
+		}
+	}
+	if at != len(message) {
+		t.Fatalf("%d octets behind the records", len(message)-at)
+	}
+}
+
+// TestPointersIntoOtherThings: what a name reads as when it comes is what it stays.
+func TestPointersIntoOtherThings(t *testing.T) {
+	question := "\x03www\x07example\x03org\x00\x00\x05\x00\x01"
+	packet := func(records string, counts ...byte) []byte {
+		header := []byte{0, 7, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}
+		for i, n := range counts {
+			header[7+2*i] = n
+		}
+		return append(append(header, question...), records...)
+	}
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		// The TTL at offset 39 is a label of one letter and the root.
+		{"into a TTL", packet("\xc0\x0c\x00\x01\x00\x01\x01a\x00\x00\x00\x04\xc0\x00\x02\x01"+
+			"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0\x27", 2), "a."},
+		// The address at offset 45 is a label and the root.
+		{"into an address", packet("\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x02bc\x00"+
+			"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0\x2d", 2), "bc."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			packed := pack(t, tt.data)
+			pointsAtNames(t, packed)
+			var got dns.Msg
+			if err := got.Unpack(packed); err != nil || len(got.Answer) != 1 || got.Answer[0].(*dns.CNAME).Target != tt.want {
+				t.Errorf("%v %v", err, &got)
+			}
+		})
+	}
+}
+
+// TestRecordsWithoutQuestion: nothing belongs to no question.
+func TestRecordsWithoutQuestion(t *testing.T) {
+	packet := []byte("\x00\x07\x81\x81\x00\x00\x00\x00\x00\x00\x00\x02" +
+		"\x01a\x00\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01" +
+		"\x01b\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01")
+	if packed := pack(t, packet); len(packed) != HeaderSize {
+		t.Errorf("%x", packed)
+	}
+}
+
+// FuzzMessage: what is kept of a message can be read by another implementation, has no pointers but to names, and is
+// kept whole when it is read again, behind another header and with TTLs that have aged.
 func FuzzMessage(f *testing.F) {
 	f.Add(message(f, "www.example.org. A", 0,
 		"www.example.org. 30 IN CNAME a.example.net.\na.example.net. 300 IN A 192.0.2.1", soa,
 		"x.example.org. 1 IN SRV 1 2 3 a.example.net."))
 	f.Add(message(f, "1.example.org. MX", dns.RcodeNameError, "", soa))
+	f.Add(message(f, "example.org. MX", 0,
+		"example.org. 60 IN MX 1 m.example.org.\nexample.org. 60 IN MX 1 n.example.net.",
+		"example.org. 60 IN NS ns.example.org.",
+		"m.example.org. 60 IN A 192.0.2.1\nn.example.net. 60 IN A 192.0.2.1"))
+	f.Add(message(f, "_sip._udp.example.org. SRV", 0, "_sip._udp.example.org. 60 IN SRV 1 2 5060 sip.example.org.", soa,
+		"sip.example.org. 60 IN A 192.0.2.5"))
+	f.Add([]byte("\x00\x07\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00" +
+		"\x03www\x07example\x03org\x00\x00\x05\x00\x01" +
+		"\xc0\x0c\x00\x01\x00\x01\x01a\x00\x00\x00\x04\xc0\x00\x02\x01" +
+		"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0\x27"))
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		var m Message
 		if !m.Read(packet) {
 			return
 		}
-		moved := bytes.Clone(packet)
-		copy(moved, "\xff\xff\xff\xff")
-		copy(moved[2:4], packet[2:4])
-		if m.Start > HeaderSize {
-			for i, c := range moved[HeaderSize : m.Start-4] {
-				if c >= 'a' && c <= 'z' {
-					moved[HeaderSize+i] = c - 'a' + 'A'
-				}
-			}
+		packed, counts, cut := m.Pack(nil, packet)
+		for i, n := range counts {
+			binary.BigEndian.PutUint16(packed[6+2*i:], n)
 		}
-		var again Message
-		if !again.Read(moved) {
-			t.Fatal("refused behind another header")
-		}
-		if again.Outcome != m.Outcome || again.TTL != m.TTL || again.Ends != m.Ends || again.Timed != m.Timed {
-			t.Fatalf("%+v behind another header is %+v", m, again)
-		}
-		if m.Split {
+		pointsAtNames(t, packed)
+		if cut || m.Rcode > 15 {
 			return
 		}
-		at := m.Start
-		for range int(m.Counts[0]) + int(m.Counts[1]) + int(m.Counts[2]) {
-			var r Record
-			var ok bool
-			if at, ok = r.Read(packet, at); !ok {
-				t.Fatal("a record is out of bounds")
-			}
-			data := r.Unpack(nil, packet, at)
-			if before, names, after := r.Type.shape(); names > 0 && len(data) < before+names+after {
-				t.Fatalf("data %x", data)
-			}
+		copy(packed, "\xff\xff")
+		var again Message
+		if !again.Read(packed) {
+			t.Fatalf("what is kept of %x is refused: %x", packet, packed)
 		}
-		if at != m.Ends[Additional] {
-			t.Fatalf("sections end at %d, not at %d", at, m.Ends[Additional])
+		if again.Outcome != m.Outcome || again.TTL != m.TTL || again.Timed != m.Timed {
+			t.Fatalf("%+v kept is %+v", m, again)
+		}
+		for at := again.starts[Answer]; at < len(packed); {
+			var r Record
+			at, _ = r.Read(packed, at)
+			binary.BigEndian.PutUint32(packed[r.TTLAt:], 0x01410142)
+		}
+		repacked, countsAgain, _ := again.Pack(nil, packed)
+		if countsAgain != counts || len(repacked) != len(packed) {
+			t.Fatalf("%v of %v are kept: %x of %x", countsAgain, counts, repacked, packed)
 		}
 	})
 }

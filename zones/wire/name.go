@@ -140,6 +140,13 @@ func Labels(name []byte) int {
 // It returns the size of the expanded name and the offset behind the name in message; ok is false if the name runs out
 // of message, has a pointer that does not lead backwards, or is too long.
 func UnpackName(name *[MaxName + 1]byte, message []byte, at int) (size, next int, ok bool) {
+	size, next, ok = expandName(name, message, at)
+	fold(name[:size], name[:size])
+	return size, next, ok
+}
+
+// expandName is UnpackName with letters as they are.
+func expandName(name *[MaxName + 1]byte, message []byte, at int) (size, next int, ok bool) {
 	pointers := 0
 	for {
 		if at >= len(message) {
@@ -157,7 +164,7 @@ func UnpackName(name *[MaxName + 1]byte, message []byte, at int) (size, next int
 			if at+1+c > len(message) || size+1+c >= MaxName {
 				return 0, 0, false
 			}
-			fold(name[size:size+1+c], message[at:at+1+c])
+			copy(name[size:], message[at:at+1+c])
 			size += 1 + c
 			at += 1 + c
 		case c >= 0xc0:

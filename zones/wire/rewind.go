@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // Mark is a state of a reply that Rewind can restore.
 type Mark struct {
 	size    int
@@ -66,7 +68,7 @@ func each(message []byte, m Mark, placed int, counts [3]uint16, visit func(*Writ
 			size, _, _ := UnpackName(&owner, message, at)
 			var record Record
 			at, _ = record.Read(message, at)
-			data := record.Unpack(scratch[:0], message, at)
+			data := record.unpack(scratch[:0], message, at, true)
 			if !visit(&Written{section, owner[:size], record.Type, record.Class, record.TTL, data}) {
 				return
 			}
@@ -105,25 +107,69 @@ func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)
 	return scratch
 }
 
-// addCompressed adds a record whose owner shares its end with an earlier name where possible.
+// addCompressed adds a record whose names share their ends with earlier ones where possible, and where readers know
+// that they may (RFC 3597 section 4).
 func (r *Reply) addCompressed(w *Written) bool {
-	head, end := r.compress(w.Owner)
-	var owner [MaxName + 1]byte
-	name := append(owner[:0], head...)
-	if end != 0 {
-		name = append(name, 0xc0|byte(end>>8), byte(end))
-	}
-	start := len(r.buf)
-	if !r.AddRaw(name, w.Type, w.Class, w.TTL, w.Data) {
+	if r.full {
 		return false
+	}
+	start, recent := len(r.buf), r.recent.at
+	r.appendName(w.Owner)
+	r.buf = append(r.buf, byte(w.Type>>8), byte(w.Type), byte(w.Class>>8), byte(w.Class),
+		byte(w.TTL>>24), byte(w.TTL>>16), byte(w.TTL>>8), byte(w.TTL), 0, 0)
+	data := len(r.buf)
+	before, names, _ := w.Type.shape()
+	if names == 0 || before > len(w.Data) {
+		r.buf = append(r.buf, w.Data...)
+	} else {
+		r.appendData(w, before, names)
+	}
+	if len(r.buf) > r.limit {
+		size := len(r.buf) - start
+		r.buf, r.recent.at = r.buf[:start], recent
+		return r.reserve(size)
+	}
+	binary.BigEndian.PutUint16(r.buf[data-2:], uint16(len(r.buf)-data))
+	r.counts[r.section]++
+	return true
+}
+
+// appendData appends the data of w, which has that many names behind some octets.
+func (r *Reply) appendData(w *Written, before, names int) {
+	r.buf = append(r.buf, w.Data[:before]...)
+	rest := w.Data[before:]
+	for i := range names {
+		size := nameSize(rest)
+		if w.Type.compressed() {
+			r.appendName(rest[:size])
+		} else {
+			if i == 0 {
+				r.remember(len(r.buf))
+			}
+			r.buf = append(r.buf, rest[:size]...)
+		}
+		rest = rest[size:]
+	}
+	r.buf = append(r.buf, rest...)
+}
+
+// compressed reports whether names in the data of records of type t may be written compressed: only of types of RFC
+// 1035, since a reader that does not know a type cannot expand them.
+func (t Type) compressed() bool {
+	return t <= TypeMX
+}
+
+// appendName appends a name that shares its end with an earlier one where possible.
+func (r *Reply) appendName(name []byte) {
+	head, end := r.compress(name)
+	start := len(r.buf)
+	r.buf = append(r.buf, head...)
+	if end != 0 {
+		r.buf = append(r.buf, 0xc0|byte(end>>8), byte(end))
 	}
 	if len(head) > 1 {
 		r.remember(start)
 	}
-	if before, names, _ := w.Type.shape(); names > 0 {
-		r.remember(len(r.buf) - len(w.Data) + before)
-	}
-	return true
 }
 
 // SetTarget calls change with the name in the data of w that clients follow, in full and in wire form, and replaces it
@@ -154,17 +200,23 @@ func (w *Written) target() (at int, ok bool) {
 		return 2, true
 	case TypeSRV:
 		return 6, true
-	case typeNAPTR: // order, preference, three strings, RFC 3403 section 4.1
-		at = 4
-		for range 3 {
-			if at >= len(w.Data) {
-				return 0, false
-			}
-			at += 1 + int(w.Data[at])
-		}
-		return at, true
+	case typeNAPTR:
+		return naptrTarget(w.Data)
 	}
 	return 0, false
+}
+
+// naptrTarget is the index of the name in the data of a NAPTR record: order, preference and three strings are before it
+// (RFC 3403 section 4.1).
+func naptrTarget(data []byte) (at int, ok bool) {
+	at = 4
+	for range 3 {
+		if at >= len(data) {
+			return 0, false
+		}
+		at += 1 + int(data[at])
+	}
+	return at, true
 }
 
 // nameSize is the size of the uncompressed name at the start of data, root label included; 0 if there is none.
