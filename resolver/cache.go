@@ -217,7 +217,7 @@ func (c *cache) find(s *shard, hash uint64, k *cacheKey, now time.Time) (*entry,
 // add caches what upstream answered to q, if it may be cached. now is the time of the query; an answer that took long
 // counts from its arrival. What was known before ends with it even if the answer itself is not kept.
 func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
-	if !policy.enabled || !q.rd {
+	if !policy.enabled {
 		return
 	}
 	if m.received.After(now) {
@@ -226,6 +226,9 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	e := &entry{message: m, query: q, policy: policy, stored: now}
 	e.query.tcp = false
 	keepable := c.judge(e)
+	if !q.rd && !keepable {
+		return // whoever was not asked to recurse has not said what there is
+	}
 	s, hash := c.shardOf(maphash.String(c.seed, q.name), q.typ, q.do, q.cd)
 	at := place{}
 	if keepable && e.allowed() {

@@ -74,17 +74,18 @@ func (e *entry) allowed() bool {
 }
 
 // judge decides the kind of an entry and how long it stays fresh, and reports whether it may be cached. Truncated
-// messages may not, nor may answers to queries without RD, nor messages without a TTL that says how long they hold.
+// messages may not, nor may messages without a TTL that says how long they hold. Of queries without RD an answer or a
+// denial holds for others too; a failure does not, since others ask for recursion.
 func (c *cache) judge(e *entry) bool {
 	m := e.message
 	switch {
-	case m.flags&wire.FlagTC != 0 || m.transient || !e.query.rd:
+	case m.flags&wire.FlagTC != 0 || m.transient:
 		return false
 	case m.outcome == wire.Answered && m.timed:
 		e.kind, e.holds = success, hold(m.ttl, c.options.Success)
 	case (m.outcome == wire.NoData || m.outcome == wire.NoName) && m.timed:
 		e.kind, e.holds = denial, hold(m.ttl, c.options.Denial)
-	case m.outcome == wire.Failed && (m.rcode == wire.ServerFailure || m.rcode == wire.NotImp):
+	case m.outcome == wire.Failed && e.query.rd && (m.rcode == wire.ServerFailure || m.rcode == wire.NotImp):
 		// RFC 2308 section 7 and RFC 9520 section 3.2 limit how long a failure may be kept.
 		e.kind, e.holds = upstreamFailure, min(c.options.ServFail, 5*time.Minute)
 	}
