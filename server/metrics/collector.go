@@ -59,7 +59,8 @@ func (c *Collector) SetDetailed(all bool) {
 
 // Handler serves the metrics over HTTP.
 func (c *Collector) Handler() http.Handler {
-	return promhttp.HandlerFor(c.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	options := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}
+	return newScrapes(promhttp.HandlerFor(c.registry, options))
 }
 
 // Set makes gather the source of a room's samples, in place of the one before; nil removes the room. gather calls emit
