@@ -126,7 +126,8 @@ func sameContent(before, now fs.FileInfo) bool {
 
 // compile publishes the table made from the file's content and the inline lines.
 func (h *hosts) compile(content []byte) {
-	p := hostParser{zones: &h.zones, reverse: !h.options.NoReverse, seen: make(map[hostPair]struct{})}
+	p := hostParser{zones: &h.zones, reverse: !h.options.NoReverse, seen: make(map[hostPair]struct{}),
+		many: make(map[hostKey][]byte)}
 	p.table = &hostTable{
 		names: make(map[string]host),
 		wild:  make(map[string]host),
@@ -134,6 +135,7 @@ func (h *hosts) compile(content []byte) {
 	}
 	p.lines(h.options.File, content)
 	p.lines("inline hosts entry", []byte(strings.Join(h.options.Inline, "\n")))
+	p.finish()
 	for _, warning := range p.warnings {
 		h.log.Warn("hosts: " + warning)
 	}
@@ -149,6 +151,7 @@ type hostParser struct {
 	reverse  bool
 	table    *hostTable
 	seen     map[hostPair]struct{}
+	many     map[hostKey][]byte // addresses of names with many, until all are read
 	bad      int
 	warnings []string // of the first bad lines: "file:line: what is wrong"
 }
@@ -156,6 +159,46 @@ type hostParser struct {
 type hostPair struct {
 	addr netip.Addr
 	name string
+}
+
+// hostKey is one half of an entry of a table.
+type hostKey struct {
+	name      string
+	wild, ip6 bool
+}
+
+// fewOctets of addresses are kept together by copying them for each one that comes. More have room to grow, since the
+// time would be the square of their number.
+const fewOctets = 256
+
+// append adds the address ip to packed, which is that half of an entry.
+func (p *hostParser) append(packed string, key hostKey, ip []byte) string {
+	if len(packed) < fewOctets {
+		return packed + string(ip)
+	}
+	rest := p.many[key]
+	if rest == nil {
+		rest = []byte(packed)
+	}
+	p.many[key] = append(rest, ip...)
+	return packed
+}
+
+// finish gives the names with many addresses all of them.
+func (p *hostParser) finish() {
+	for key, packed := range p.many {
+		table := p.table.names
+		if key.wild {
+			table = p.table.wild
+		}
+		entry := table[key.name]
+		if key.ip6 {
+			entry.aaaa = string(packed)
+		} else {
+			entry.a = string(packed)
+		}
+		table[key.name] = entry
+	}
 }
 
 // lines reads lines of the form "address name name… # comment". It skips bad lines, and bad names in a line.
@@ -210,10 +253,10 @@ func (p *hostParser) add(addr netip.Addr, name string) {
 	entry := table[name]
 	if addr.Is4() {
 		ip := addr.As4()
-		entry.a += string(ip[:])
+		entry.a = p.append(entry.a, hostKey{name, isWild, false}, ip[:])
 	} else {
 		ip := addr.As16()
-		entry.aaaa += string(ip[:])
+		entry.aaaa = p.append(entry.aaaa, hostKey{name, isWild, true}, ip[:])
 	}
 	table[name] = entry
 	if p.reverse && !isWild {

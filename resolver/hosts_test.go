@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -254,4 +256,30 @@ func FuzzHosts(f *testing.F) {
 			t.Fatalf("%x", reply)
 		}
 	})
+}
+
+// TestHostsManyOfOne: a name with many addresses has them all, each once and in the order of the file, and reading
+// them takes memory in proportion to their number.
+func TestHostsManyOfOne(t *testing.T) {
+	const count = 20_000
+	var file strings.Builder
+	var want, want6 []byte
+	for i := range count {
+		v4 := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		v6 := netip.AddrFrom16([16]byte{0xfd, 14: byte(i >> 8), 15: byte(i)})
+		fmt.Fprintf(&file, "%s one.test *.wild.test\n%s one.test\n%s one.test\n", v4, v6, v4)
+		want, want6 = append(want, v4.AsSlice()...), append(want6, v6.AsSlice()...)
+	}
+	h, _ := newTestHosts(t, Hosts{}, "test.")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	h.compile([]byte(file.String()))
+	runtime.ReadMemStats(&after)
+	one, wild := h.table.Load().names["\x03one\x04test\x00"], h.table.Load().wild["\x04wild\x04test\x00"]
+	if one.a != string(want) || one.aaaa != string(want6) || wild.a != string(want) || wild.aaaa != "" {
+		t.Errorf("%d octets of A, %d of AAAA, %d of A of the wildcard", len(one.a), len(one.aaaa), len(wild.a))
+	}
+	if each := (after.TotalAlloc - before.TotalAlloc) / (3 * count); each > 4096 {
+		t.Errorf("%d octets are allocated for each address", each)
+	}
 }

@@ -258,7 +258,7 @@ func (c *console) run(loaded *config.Config, load func() (*config.Config, error)
 		}
 	}
 	p := NewProgram(c.out, log)
-	if err := p.Apply(ctx, loaded); err != nil {
+	if err := p.apply(ctx, loaded); err != nil {
 		p.Close()
 		return err
 	}

@@ -3,12 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -38,13 +38,15 @@ type Program struct {
 
 	leaving  sync.WaitGroup // of listeners that a reload has dropped
 	ending   sync.WaitGroup // of resolvers that a reload has replaced
+	replaced *task          // ends with the resolvers that the last reload has replaced; nil before the first
 	opened   []*listening   // all whose sockets may still be open; changed by Apply
 	nextID   int            // of sources; changed by Apply
-	applying sync.Mutex     // held by Apply and Close from begin to end: only they change what follows
+	applying chan struct{}  // has an element while Apply runs, which alone changes what follows
 
-	// mu guards what follows. Each is exchanged as a whole and never changed. It is held only for moments, because
-	// probes wait for it.
+	// mu guards what follows. Each is exchanged as a whole and never changed, and not at all once closing is set. It is
+	// held only for moments, because probes wait for it.
 	mu        sync.Mutex
+	closing   bool
 	config    *config.Config
 	listeners map[netip.AddrPort]*listening
 	sources   map[watch.Options]*source
@@ -123,7 +125,7 @@ func (a *answering) run(ctx context.Context) {
 func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := version()
 	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
-		listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
+		listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1)}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)
@@ -138,18 +140,24 @@ func NewProgram(out io.Writer, log *slog.Logger) *Program {
 // for nothing: names of a cluster that has not been read yet are answered SERVFAIL with the reason, and the rest is
 // served.
 func (p *Program) Apply(ctx context.Context, c *config.Config) error {
-	p.applying.Lock()
-	defer p.applying.Unlock()
+	p.applying <- struct{}{}
+	defer func() { <-p.applying }()
 	g := &generation{listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
 	err := p.open(g, c)
 	if err == nil && p.config != nil {
 		err = g.waitForSync(ctx)
 	}
 	if err == nil {
+		err = ctx.Err() // reading files may have taken long
+	}
+	if err == nil {
 		err = p.listen(g, c)
 	}
 	if err == nil {
 		err = p.admin.Set(endpointsOf(c))
+	}
+	if err == nil && !p.take(g, c) {
+		err = errClosing
 	}
 	if err != nil {
 		g.abandon()
@@ -158,55 +166,96 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	for _, warning := range c.Warnings {
 		p.log.Warn(warning)
 	}
-	p.take(g, c)
 	return nil
 }
 
-// take puts g in the place of the generation before, and ends what only that one needed.
-func (p *Program) take(g *generation, c *config.Config) {
-	runtime.SetBlockProfileRate(c.Pprof.BlockRate)
-	p.metrics.SetDetailed(c.Prometheus.RuntimeMetrics)
+var errClosing = errors.New("the program ends")
+
+// take puts g in the place of the generation before, and ends what only that one needed. It reports false, and does
+// nothing, when the program is about to end.
+func (p *Program) take(g *generation, c *config.Config) bool {
 	oldListeners, oldSources, oldResolvers := p.listeners, p.sources, p.resolvers
 	p.mu.Lock()
+	if p.closing {
+		p.mu.Unlock()
+		return false
+	}
 	p.config, p.listeners, p.sources, p.resolvers, p.awaited = c, g.listeners, g.sources, g.resolvers, g.awaited
 	p.mu.Unlock()
+	runtime.SetBlockProfileRate(c.Pprof.BlockRate)
+	p.metrics.SetDetailed(c.Prometheus.RuntimeMetrics)
 	var all []*listen.Listener
+	var settle []func()
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
 			l := g.listeners[address]
-			l.SetResolver(g.resolvers[i], blocksOf(&c.Listeners[i]))
+			settle = append(settle, l.SetResolver(g.resolvers[i], blocksOf(&c.Listeners[i])))
 			all = append(all, l.Listener)
 		}
 	}
-	p.setProcessors(listen.Processors(all))
+	runtime.GOMAXPROCS(listen.Processors(all))
 	for address, l := range oldListeners {
 		if g.listeners[address] == nil {
 			p.leaving.Go(l.stop)
+			settle = append(settle, func() { <-l.done })
 		}
 	}
-	for _, r := range oldResolvers {
-		p.ending.Go(func() {
-			select {
-			case <-p.base.Done():
-			case <-time.After(listen.Defaults().Drain):
-			}
-			r.stop()
-		})
+	if len(oldResolvers) > 0 {
+		p.replaced = start(p.base, func(ctx context.Context) { p.endReplaced(ctx, oldResolvers, settle) })
 	}
 	for options, s := range oldSources {
 		if g.sources[options] == nil {
 			s.stop()
 		}
 	}
+	return true
 }
 
-// setProcessors sets GOMAXPROCS, and says so when that overrides the environment.
-func (p *Program) setProcessors(n int) {
-	before, given := runtime.GOMAXPROCS(n), listen.GivenProcessors()
-	if before != n && given < n {
-		p.log.Info(fmt.Sprintf("server: GOMAXPROCS=%d of the environment is the most readers of UDP for each address; "+
-			"Go runs with %d, since a reader that waits in the kernel keeps its place", given, n))
+// endReplaced ends the resolvers that a reload has replaced when no query needs them any more, and gives their memory
+// back at once: their tables may be large, and the next reload brings others.
+func (p *Program) endReplaced(ctx context.Context, resolvers []*answering, settle []func()) {
+	settled := make(chan struct{})
+	p.ending.Go(func() {
+		defer close(settled)
+		for _, wait := range settle {
+			wait()
+		}
+	})
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	case <-time.After(listen.Defaults().Drain):
 	}
+	for _, r := range resolvers {
+		r.stop()
+	}
+	debug.FreeOSMemory()
+}
+
+// attempt is what do returns. When ctx ends before, it waits for patience at most, and leaves do behind: files that do
+// reads may not answer, such as a FIFO or one of a dead mount, and must not hold up the end of the program.
+func attempt[V any](ctx context.Context, patience time.Duration, do func() (V, error)) (V, error) {
+	var value V
+	var err error
+	attempted := start(context.Background(), func(context.Context) { value, err = do() })
+	select {
+	case <-attempted.done:
+		return value, err
+	case <-ctx.Done():
+	}
+	select {
+	case <-attempted.done:
+		return value, err
+	case <-time.After(patience):
+		var none V
+		return none, ctx.Err()
+	}
+}
+
+// apply is Apply that may be left behind when ctx ends.
+func (p *Program) apply(ctx context.Context, c *config.Config) error {
+	_, err := attempt(ctx, flushTimeout, func() (struct{}, error) { return struct{}{}, p.Apply(ctx, c) })
+	return err
 }
 
 // Run serves until ctx ends, then drains: it goes on answering for the lameduck time, and ends everything that it
@@ -215,14 +264,22 @@ func (p *Program) Run(ctx context.Context, load func() (*config.Config, error), 
 	p.watchConfig(ctx, load, reloads)
 	p.log.Info("server: shutting down; a second SIGTERM or SIGINT ends at once")
 	p.admin.Lameduck(context.Background(), p.config.Health.Lameduck)
-	p.Close()
+	start(context.Background(), func(context.Context) { p.Close() }).stopWithin(closeTimeout)
 }
+
+// closeTimeout is more than an orderly end takes. What has not ended by then reads a file that does not answer.
+const closeTimeout = 15 * time.Second
 
 // Close ends everything that runs, and returns after it has ended: first the listeners, all at the same time, while the
 // resolvers still answer the queries that wait for upstream, and then the resolvers and the rest.
 func (p *Program) Close() {
-	p.applying.Lock()
-	defer p.applying.Unlock()
+	select {
+	case p.applying <- struct{}{}:
+	case <-time.After(flushTimeout): // Apply reads a file that does not answer, and may take nothing when it does
+	}
+	p.mu.Lock()
+	p.closing = true
+	p.mu.Unlock()
 	for _, l := range p.listeners {
 		p.leaving.Go(l.stop)
 	}
@@ -235,6 +292,9 @@ func (p *Program) Close() {
 		s.stop()
 	}
 	p.serving.stop()
+	if p.replaced != nil {
+		p.replaced.stop()
+	}
 	p.ending.Wait()
 	p.logging.stopWithin(flushTimeout) // last: it writes what the listeners left
 }

@@ -715,3 +715,79 @@ func TestBindsOverlap(t *testing.T) {
 		})
 	}
 }
+
+// TestReloadsAreOneAtATime: signals that come while the generation that a reload has replaced still answers a query are
+// one reload, after that query.
+func TestReloadsAreOneAtATime(t *testing.T) {
+	upstream, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer upstream.Close()
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n forward . "+upstream.LocalAddr().String()+"\n}\n")
+	signals := make(chan os.Signal, 1) // as the one of the command
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				r.signals <- s
+			case <-r.ended:
+				return
+			}
+		}
+	}()
+	asked := make(chan error, 1)
+	go func() {
+		m := new(dns.Msg).SetQuestion("slow.test.", dns.TypeA)
+		_, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(m, r.Addresses()[0].String())
+		asked <- err
+	}()
+	packet := make([]byte, 512)
+	n, client, err := upstream.ReadFrom(packet) // the query is under way in the first generation
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		select {
+		case signals <- syscall.SIGUSR1:
+		default:
+		}
+		if i == 0 {
+			until(t, func() bool { return r.said(reloaded) == 1 })
+		}
+	}
+	if n := r.loads.Load(); n > 2 { // at start, and once
+		t.Errorf("the Corefile was read %d times while the first generation was in use", n)
+	}
+	packet[2] |= 0x80
+	upstream.WriteTo(packet[:n], client)
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	until(t, func() bool { return r.said(reloaded) >= 2 })
+	if n := r.said(reloaded); n > 3 {
+		t.Errorf("50 signals were %d reloads", n)
+	}
+}
+
+// TestEndWhileReading: a Corefile that nobody writes to does not hold up the end, be it read at a reload or be a file
+// that it names.
+func TestEndWhileReading(t *testing.T) {
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n}\n")
+	pipe := filepath.Join(r.folder, "Corefile")
+	if err := os.Remove(pipe); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := r.loads.Load()
+	r.signals <- syscall.SIGUSR1
+	until(t, func() bool { return r.loads.Load() > before })
+	r.stop()
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // the reader that was left behind ends
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+}

@@ -75,13 +75,14 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 	if load == nil {
 		return
 	}
-	next, err := load()
+	p.awaitReplaced(ctx)
+	next, err := attempt(ctx, 0, load)
 	if err == nil && next.Digest == p.config.Digest && !forced {
 		p.reloads.settle()
 		return
 	}
 	if err == nil {
-		err = p.Apply(ctx, next)
+		err = p.apply(ctx, next)
 	}
 	if err != nil && ctx.Err() != nil {
 		return // the program ends, which is not an error of the files
@@ -98,4 +99,16 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 	p.reloads.settle()
 	p.log.Info("Running configuration SHA512 = " + next.Digest)
 	p.log.Info("Reloading complete")
+}
+
+// awaitReplaced waits until the generation that the last reload has replaced is gone: there are never more than two.
+// Signals that come meanwhile are one reload.
+func (p *Program) awaitReplaced(ctx context.Context) {
+	if p.replaced == nil {
+		return
+	}
+	select {
+	case <-p.replaced.done:
+	case <-ctx.Done():
+	}
 }

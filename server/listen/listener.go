@@ -127,7 +127,7 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 		l.pending[p] = newPending(options.pending(p))
 	}
 	l.streams = newStreams(l, stream, resolver.TCP)
-	l.SetResolver(options.Answerer, options.Blocks)
+	l.serving.Store(l.compile(options.Answerer, options.Blocks))
 	var err error
 	if l.engine, err = openEngine(l.address, options); err != nil {
 		return nil, listenError("UDP", l.address, err)
@@ -150,9 +150,10 @@ func Label(address netip.AddrPort) string {
 	return "dns://" + address.String()
 }
 
-// SetResolver exchanges what answers. The old one still answers batches under way, and queries that wait for upstream.
-func (l *Listener) SetResolver(answerer Answerer, blocks []Block) {
-	l.serving.Store(l.compile(answerer, blocks))
+// SetResolver exchanges what answers. The old one still answers batches under way, and queries that wait for upstream;
+// settle returns when it has.
+func (l *Listener) SetResolver(answerer Answerer, blocks []Block) (settle func()) {
+	return l.serving.Swap(l.compile(answerer, blocks)).settle
 }
 
 // Run serves until ctx ends. Then it takes no more queries, answers those that wait for upstream, for Options.Drain at

@@ -228,7 +228,9 @@ func TestMalformed(t *testing.T) {
 		}
 		defer conn.Close()
 		valid, _ := new(dns.Msg).SetQuestion("last.example.", dns.TypeA).Pack()
-		long := append(append([]byte{}, valid...), make([]byte, 5000)...)
+		cut := new(dns.Msg).SetQuestion("last.example.", dns.TypeA).SetEdns0(4096, false) // by the buffer, in its OPT
+		cut.IsEdns0().Option = append(cut.IsEdns0().Option, &dns.EDNS0_PADDING{Padding: make([]byte, 5000)})
+		long, _ := cut.Pack()
 		response := append([]byte{}, valid...)
 		response[2] |= 0x80
 		notify := append([]byte{}, valid...)
@@ -453,6 +455,37 @@ func TestSetResolver(t *testing.T) {
 		}
 		if got := l.zones.all(); strings.Join(got, " ") != "dropped . example." {
 			t.Errorf("zones with counters: %v", got)
+		}
+	})
+}
+
+// The old resolver is done with when the queries that wait in it are answered, over UDP and TCP, and not before.
+func TestSettle(t *testing.T) {
+	engines(t, func(t *testing.T, engine preference) {
+		for _, network := range []string{"udp", "tcp"} {
+			s := newScripted()
+			l := serve(t, Options{Answerer: s, engine: engine})
+			held := make(chan error, 1)
+			go func() {
+				m := new(dns.Msg).SetQuestion("hold.example.", dns.TypeA)
+				_, _, err := (&dns.Client{Net: network, Timeout: 10 * time.Second}).Exchange(m, l.Address().String())
+				held <- err
+			}()
+			until(t, func() bool { return s.holding.Load() == 1 })
+			settled := make(chan struct{})
+			settle, unused := l.SetResolver(newScripted(), testBlocks), l.SetResolver(newScripted(), testBlocks)
+			go func() { settle(); close(settled) }()
+			unused()
+			select {
+			case <-settled:
+				t.Error("a query still waits")
+			default:
+			}
+			close(s.release)
+			<-settled
+			if err := <-held; err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

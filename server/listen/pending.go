@@ -51,6 +51,7 @@ type pendingQuery struct {
 func (q *pendingQuery) take(w *worker) {
 	q.worker.begin(w.request.Now, w.request.Proto)
 	q.worker.serving = w.serving // the resolver that returned Pending
+	q.worker.serving.users.Add(1)
 	q.packet = q.worker.request.Take(&w.request, q.packet, q.reply)
 }
 
@@ -89,5 +90,9 @@ func newPendingPool(l *Listener, replySize int) *pendingPool {
 	return p
 }
 
-func (p *pendingPool) get() *pendingQuery  { return p.pool.Get().(*pendingQuery) }
-func (p *pendingPool) put(q *pendingQuery) { p.pool.Put(q) }
+func (p *pendingPool) get() *pendingQuery { return p.pool.Get().(*pendingQuery) }
+
+func (p *pendingPool) put(q *pendingQuery) {
+	q.worker.serving.users.Done()
+	p.pool.Put(q)
+}

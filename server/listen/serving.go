@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
@@ -15,6 +16,17 @@ type serving struct {
 	blocks   []servedBlock
 	crash    bool // a block wants panics to end the process
 	zones    int  // slots that a tally needs
+
+	users sync.WaitGroup // queries that wait for upstream, and batches of TCP
+}
+
+// batchTime is longer than any batch of datagrams takes: none of them waits for anything.
+const batchTime = 100 * time.Millisecond
+
+// settle returns when nobody uses s any more, some time after another one has taken its place.
+func (s *serving) settle() {
+	time.Sleep(batchTime)
+	s.users.Wait()
 }
 
 type servedBlock struct {

@@ -108,6 +108,8 @@ func (c *stream) batch(message []byte) bool {
 	defer c.s.answers.Put(a)
 	a.out = a.out[:0]
 	a.worker.begin(time.Now(), c.s.proto)
+	a.worker.serving.users.Add(1)
+	defer a.worker.serving.users.Done()
 	defer func() { a.worker.end(time.Now()) }()
 	for ok := true; ok; message, ok = c.in.buffered() {
 		if !c.answer(a, message) || len(a.out) > streamReplies && !c.flush(a) {
