@@ -204,8 +204,7 @@ func (z *servedZone) found(r *Request, q *question, snapshot *zones.Snapshot) re
 var notReady = failure(FromKubernetes, wire.ServerFailure, wire.NotReady, edeUnsynced)
 
 func (z *servedZone) soa(snapshot *zones.Snapshot) soa {
-	return soa{labels: uint8(z.labels), serial: snapshot.Serial(), ttl: min(z.ttl, maxSOATTL), negative: z.ttl,
-		exists: true}
+	return soa{zone: z, serial: snapshot.Serial(), ttl: min(z.ttl, maxSOATTL), negative: z.ttl}
 }
 
 // records adds the rrsets of the matched node that q asks for.

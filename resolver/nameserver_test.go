@@ -31,6 +31,7 @@ func crowded(hosts int) *Resolver {
 		tx.SetService(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)
 	})
+	index.Number(time.Unix(1001, 0))
 	return must(New(Options{Blocks: []Block{{
 		Zones:      []string{"."},
 		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, Local: []netip.Addr{address(7)}}},

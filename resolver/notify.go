@@ -24,6 +24,7 @@ type notifier struct {
 	index     *zones.Index
 	secondary netip.AddrPort
 	log       *slog.Logger
+	rcode     int // of its last reply
 }
 
 // notifiers are the block's: one for each zone and secondary.
@@ -37,7 +38,7 @@ func (b *block) notifiers(log *slog.Logger) []*notifier {
 			for _, rule := range b.transfers {
 				for _, to := range rule.To {
 					if rule.zones.Contains(&name) {
-						all = append(all, &notifier{wire.NameString([]byte(z.name)), z.index, to, log})
+						all = append(all, &notifier{zone: wire.NameString([]byte(z.name)), index: z.index, secondary: to, log: log})
 					}
 				}
 			}
@@ -52,7 +53,7 @@ func (n *notifier) run(ctx context.Context) {
 	notified := uint32(0)
 	for ctx.Err() == nil {
 		changed := n.index.Changed()
-		if s := n.index.Snapshot(); s.Synced(zones.ServiceKinds) && s.Serial() != notified {
+		if s := n.index.Numbered(); s.Synced(zones.ServiceKinds) && s.Serial() != notified {
 			notified = s.Serial()
 			n.notify(ctx)
 			sleep(ctx, notifyPause)
@@ -72,10 +73,26 @@ func (n *notifier) notify(ctx context.Context) {
 	client := dns.Client{Timeout: notifyTimeout}
 	var err error
 	for try := range notifyTries {
-		if _, _, err = client.ExchangeContext(ctx, message, n.secondary.String()); err == nil || ctx.Err() != nil {
+		var reply *dns.Msg
+		reply, _, err = client.ExchangeContext(ctx, message, n.secondary.String())
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			n.judge(reply.Rcode)
 			return
 		}
 		sleep(ctx, notifyPause<<try)
 	}
 	n.log.Warn("transfer: secondary does not answer NOTIFY", "zone", n.zone, "secondary", n.secondary, "error", err)
+}
+
+// judge warns of a secondary that does not take NOTIFY, once until its rcode changes. It is not asked again until the
+// next change: it has heard.
+func (n *notifier) judge(rcode int) {
+	if rcode != n.rcode && rcode != dns.RcodeSuccess {
+		n.log.Warn("transfer: secondary refuses NOTIFY, so that it takes the zone when it refreshes",
+			"zone", n.zone, "secondary", n.secondary, "rcode", dns.RcodeToString[rcode])
+	}
+	n.rcode = rcode
 }

@@ -66,10 +66,9 @@ type result struct {
 
 // soa is what the SOA record of a cluster zone says.
 type soa struct {
+	zone          *servedZone // the question's name ends with its name; nil in the zero value
 	serial        uint32
 	ttl, negative uint32 // TTL and MINIMUM, in seconds
-	labels        uint8  // of the zone's name, the end of the question's name
-	exists        bool   // false in the zero value
 }
 
 // failure is the result of a step that has no records, only a reason.
@@ -107,7 +106,7 @@ func (r *Request) finish(q *question, res *result) {
 	} else if res.lookup {
 		r.explain(&r.match)
 	}
-	if res.soa.exists {
+	if res.soa.zone != nil {
 		reply.Begin(wire.Authority)
 		res.soa.write(reply, q)
 	}
@@ -115,8 +114,11 @@ func (r *Request) finish(q *question, res *result) {
 
 // write adds the SOA record to the reply's current section.
 func (s *soa) write(reply *wire.Reply, q *question) {
-	labels := int(s.labels)
+	labels, mname := s.zone.labels, labelsNS
+	if s.zone.info.reverse { // it has no ns.dns of its own
+		mname = s.zone.info.ns
+	}
 	zone := q.name.Suffix(q.name.Labels() - labels)
 	numbers := [5]uint32{s.serial, soaRefresh, soaRetry, soaExpire, s.negative}
-	reply.AddSOA(q.apex(reply, labels), zone, s.ttl, labelsNS, labelsMaster, numbers)
+	reply.AddSOA(q.apex(reply, labels), zone, s.ttl, mname, labelsMaster, numbers)
 }

@@ -2,10 +2,12 @@ package resolver
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -55,7 +57,10 @@ func (b *block) transfer(r *Request, q *question) result {
 	if z == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
 		return r.refuse(wire.Prohibited, edeTransferRefused)
 	}
-	snapshot := z.info.index.Snapshot()
+	snapshot := z.info.index.Numbered()
+	if !snapshot.Synced(zones.ServiceKinds) {
+		snapshot = z.info.index.Snapshot() // SendZone waits until it has a serial of its own
+	}
 	datagram := r.Proto.Datagram()
 	switch {
 	case !snapshot.Synced(zones.ServiceKinds):
@@ -95,7 +100,11 @@ func current(q *wire.Query, serial uint32) bool {
 func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []byte) error) error {
 	q := &request.question
 	z := q.apexZone()
-	t := transferWriter{r: request, zone: z, snapshot: z.info.index.Snapshot(), send: send, buf: buf, q: q}
+	snapshot := numbered(z.info.index)
+	if snapshot == nil {
+		return errUnnumbered
+	}
+	t := transferWriter{r: request, zone: z, snapshot: snapshot, send: send, buf: buf, q: q}
 	request.Source = FromKubernetes
 	request.rotate = false
 	t.begin()
@@ -114,8 +123,31 @@ func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []by
 	return t.err
 }
 
+// firstSerial is how long a transfer waits for the first serial of an index, which is given at the full second after the
+// cluster has been read. It is longer than that: secondaries that get SERVFAIL come back after a minute or more.
+const firstSerial = 2 * time.Second
+
+var errUnnumbered = errors.New("the zone has no serial yet")
+
+// numbered is the content of an index that has a serial; nil if that does not come in time, as when a reload has
+// replaced the source.
+func numbered(index *zones.Index) *zones.Snapshot {
+	late := time.After(firstSerial)
+	for {
+		changed := index.Changed()
+		if s := index.Numbered(); s.Synced(zones.ServiceKinds) {
+			return s
+		}
+		select {
+		case <-changed:
+		case <-late:
+			return nil
+		}
+	}
+}
+
 // soaSize is more than any SOA record of ours takes, in octets.
-const soaSize = 128 + wire.MaxName
+const soaSize = 128 + 2*wire.MaxName
 
 // transferWriter writes one transfer.
 type transferWriter struct {

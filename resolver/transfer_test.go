@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -25,6 +26,12 @@ func transferrer(index *zones.Index, transferred ...string) *Resolver {
 	}}}, nil, slog.New(slog.DiscardHandler)))
 }
 
+// synced says that an index has been read, and gives it a serial.
+func synced(index *zones.Index, serial uint32) {
+	index.Update(time.Unix(int64(serial)-1, 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+	index.Number(time.Unix(int64(serial), 0))
+}
+
 // askTransfer is the result of a query for a transfer over TCP.
 func askTransfer(t *testing.T, r *Resolver, m *dns.Msg) (*Request, Result) {
 	t.Helper()
@@ -37,7 +44,7 @@ func askTransfer(t *testing.T, r *Resolver, m *dns.Msg) (*Request, Result) {
 // TestTransfersOfTheirZones: `transfer cluster.local` allows no other zone.
 func TestTransfersOfTheirZones(t *testing.T) {
 	index := zones.NewIndex()
-	index.Update(time.Unix(1, 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+	synced(index, 1)
 	for _, tt := range []struct {
 		transferred, zone string
 		want              Result
@@ -59,7 +66,7 @@ func TestTransfersOfTheirZones(t *testing.T) {
 // TestTransferAsksACL: whom acl blocks gets no zone, whatever transfer says.
 func TestTransferAsksACL(t *testing.T) {
 	index := zones.NewIndex()
-	index.Update(time.Unix(1, 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+	synced(index, 1)
 	for network, want := range map[string]Result{"192.0.2.0/24": Send, "198.51.100.0/24": Transfer} {
 		r := must(New(Options{Blocks: []Block{{
 			Zones: []string{"."},
@@ -91,13 +98,40 @@ func TestSerialsGoRound(t *testing.T) {
 		{1, 0x80000000, Send},
 	} {
 		index := zones.NewIndex()
-		index.Update(time.Unix(int64(tt.serial), 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+		synced(index, tt.serial)
 		query := new(dns.Msg).SetIxfr("cluster.local.", tt.has, "ns.dns.cluster.local.", "hostmaster.cluster.local.")
 		request, result := askTransfer(t, transferrer(index, "."), query)
 		if result != tt.want || result == Send && request.Reply.Count(wire.Answer) != 1 {
 			t.Errorf("IXFR of serial %d from %d: result %v, want %v", tt.serial, tt.has, result, tt.want)
 		}
 	}
+}
+
+// TestTransferWaitsForTheFirstSerial: a cluster that has just been read gets its serial at the next full second, and a
+// secondary that asks before gets that, not SERVFAIL.
+func TestTransferWaitsForTheFirstSerial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		index := zones.NewIndex()
+		read := time.Now()
+		index.Update(read, func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+		r := transferrer(index, ".")
+		go func() {
+			time.Sleep(time.Second)
+			index.Number(time.Now())
+		}()
+		messages := transferAll(t, r, "cluster.local.")
+		if soa := messages[0].Answer[0].(*dns.SOA); soa.Serial != uint32(read.Unix())+1 || time.Since(read) != time.Second {
+			t.Errorf("serial %d after %v, want that of the second after %v", soa.Serial, time.Since(read), read)
+		}
+		// A source that has ended gives no serial any more.
+		index = zones.NewIndex()
+		index.Update(read, func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
+		r = transferrer(index, ".")
+		request, result := askTransfer(t, r, new(dns.Msg).SetAxfr("cluster.local."))
+		if err := r.SendZone(request, make([]byte, 0, wire.MaxMessage), nil); result != Transfer || err != errUnnumbered {
+			t.Errorf("result %v, error %v", result, err)
+		}
+	})
 }
 
 // TestTransferEndsWithItsSOA: the SOA comes last, however full the message before it is. The zone grows past the size
@@ -116,8 +150,8 @@ func TestTransferEndsWithItsSOA(t *testing.T) {
 					tx.SetService(addressOnly(fmt.Sprintf("s%03d", i)))
 				}
 				tx.SetService(addressOnly(strings.Repeat("x", letters+1)))
-				tx.SetSynced(zones.ServiceKinds)
 			})
+			synced(index, 1000)
 			messages := transferAll(t, transferrer(index, "."), "cluster.local.")
 			last := messages[len(messages)-1].Answer
 			if len(messages) > 1 && len(last) == 1 {

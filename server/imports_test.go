@@ -31,11 +31,12 @@ var rooms = map[string][]string{
 	"server/config":   {"server/logs", "resolver", "watch", "zones", "zones/wire"},
 	"server": {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe",
 		"resolver", "watch", "zones", "zones/wire", "testdata/cluster"},
-	".":                {"server"},
-	"testdata/attack":  {},
-	"testdata/cluster": {},
-	"testdata/scrape":  {},
-	"testdata/stories": {},
+	".":                    {"server"},
+	"testdata/attack":      {},
+	"testdata/cluster":     {},
+	"testdata/scrape":      {},
+	"testdata/secondaries": {},
+	"testdata/stories":     {},
 }
 
 // doors is the rooms that may know a library; tests may know any.

@@ -258,7 +258,8 @@ func (m *machine) backup(t *rapid.T) {
 	}
 }
 
-// publish compiles what changed. An event that changes nothing publishes nothing, and a change has a serial of its own.
+// publish compiles what changed, and now and then numbers it. An event that changes nothing publishes nothing. What has a
+// serial has it alone.
 func (m *machine) publish(t *rapid.T) {
 	for _, f := range m.followers {
 		before := f.state.index.Snapshot()
@@ -267,8 +268,16 @@ func (m *machine) publish(t *rapid.T) {
 		if m.idle && after != before {
 			t.Fatal("an event that is to be passed over was published")
 		}
-		if after != before && after.Serial() <= before.Serial() {
-			t.Fatalf("serial %d after %d", after.Serial(), before.Serial())
+		if after != before && !after.Changed() {
+			t.Fatal("a change has the serial of what was before")
+		}
+		if rapid.IntRange(0, 3).Draw(t, "number") > 0 {
+			continue
+		}
+		last := f.state.index.Numbered()
+		f.state.index.Number(time.Now())
+		if now := f.state.index.Numbered(); (now != last) != after.Changed() || now != last && now.Serial() <= last.Serial() {
+			t.Fatalf("serial %d after %d, changed %v", now.Serial(), last.Serial(), after.Changed())
 		}
 	}
 }

@@ -235,7 +235,11 @@ func (f *found) add(addrs []netip.Addr) {
 
 // apex is a zone's own name: the name servers are the service that fronts this server.
 func (n *naive) apex(zone string) found {
-	f := found{exists: true, soa: []string{"ns.dns." + zone + " hostmaster." + zone}}
+	server := zone
+	if zone != setZone {
+		server = clusterZone
+	}
+	f := found{exists: true, soa: []string{"ns.dns." + server + " hostmaster." + zone}}
 	servers, _ := n.servers(zone)
 	for name, addrs := range servers {
 		f.ns = append(f.ns, name)

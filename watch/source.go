@@ -33,15 +33,24 @@ func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error)
 	return &Source{s, api.run}, nil
 }
 
-// Run reads and follows the source until ctx ends, and returns after all it started has ended.
+// Run reads and follows the source until ctx ends, and returns after all it started has ended. What changes is
+// published at once, and given a serial at the next full second.
 func (s *Source) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.run(ctx) })
+	var second <-chan time.Time
 	for {
 		select {
 		case <-s.state.wake:
 			s.state.publish(time.Now())
 			s.state.observe(time.Now())
+			if second == nil && s.state.index.Snapshot().Changed() {
+				now := time.Now()
+				second = time.After(now.Truncate(time.Second).Add(time.Second).Sub(now))
+			}
+		case <-second:
+			second = nil
+			s.state.index.Number(time.Now())
 		case <-ctx.Done():
 			running.Wait()
 			return

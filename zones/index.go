@@ -11,15 +11,17 @@ import (
 // Index holds the names and records of one cluster: one goroutine writes, many read without locks. A reader loads one
 // Snapshot and answers from it, so that each answer is of one moment.
 type Index struct {
-	current atomic.Pointer[Snapshot]
-	changed atomic.Pointer[chan struct{}] // closed by the next publication
-	edit    uint64                        // number of the last edit; for the writer alone
+	current  atomic.Pointer[Snapshot]
+	numbered atomic.Pointer[Snapshot]      // the last one that Number has given a serial
+	changed  atomic.Pointer[chan struct{}] // closed by the next publication
+	edit     uint64                        // number of the last edit; for the writer alone
 }
 
 // NewIndex is an empty index, not synced.
 func NewIndex() *Index {
 	x := &Index{}
 	x.current.Store(&Snapshot{})
+	x.numbered.Store(&Snapshot{})
 	changed := make(chan struct{})
 	x.changed.Store(&changed)
 	return x
@@ -28,6 +30,7 @@ func NewIndex() *Index {
 // Snapshot is the state of an index at one moment. It never changes.
 type Snapshot struct {
 	serial     uint32
+	changed    bool // since it was given its serial
 	synced     Kinds
 	services   trie[*ServiceRecords]
 	namespaces trie[*namespace]
@@ -55,8 +58,15 @@ func (x *Index) Snapshot() *Snapshot { return x.current.Load() }
 // Changed is closed when the next snapshot is published. To miss no change, call Changed before Snapshot.
 func (x *Index) Changed() <-chan struct{} { return *x.changed.Load() }
 
-// Serial is the SOA serial. Each change sets it to max(now, previous + 1), so every change has a serial of its own.
+// Numbered is the last snapshot that Number has given a serial, which stands for this content and no other: what
+// secondaries get. Until there is one, it is empty and not synced.
+func (x *Index) Numbered() *Snapshot { return x.numbered.Load() }
+
+// Serial is the SOA serial, of this content or, if it is yet to be numbered, of the one before.
 func (s *Snapshot) Serial() uint32 { return s.serial }
+
+// Changed reports whether the content has no serial yet.
+func (s *Snapshot) Changed() bool { return s.changed }
 
 // Synced reports whether all objects of these kinds have been read once.
 func (s *Snapshot) Synced(kinds Kinds) bool { return s.synced&kinds == kinds }
@@ -100,8 +110,8 @@ type Tx struct {
 	key     []byte
 }
 
-// Update lets change edit the state and publishes the result in one step, with a new serial. If nothing has changed it
-// publishes nothing and reports false. Only one goroutine may call it at a time.
+// Update lets change edit the state and publishes the result in one step. If nothing has changed it publishes nothing
+// and reports false. Only one goroutine may call it, or Number, at a time.
 func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	x.edit++
 	next := *x.current.Load()
@@ -111,11 +121,31 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 		return false
 	}
 	tx.removeGone()
-	next.serial = max(uint32(now.Unix()), next.serial+1)
-	x.current.Store(&next)
+	next.changed = true
+	if next.serial == 0 {
+		next.serial = uint32(now.Unix()) // nothing has this serial: Number is called in a later second
+	}
+	x.publish(&next)
+	return true
+}
+
+// Number gives the current content a serial, which is the time in seconds, if it has changed since the last call. Called
+// at full seconds only, it gives all changes of a second one serial, and so
+//   - the serial is not ahead of the clock, unless that was set back: then it grows by one each time;
+//   - another process that reads the same cluster later, or with a clock that agrees at the same time, has no lower one;
+//   - two of them that see a change in the same second give it the same serial.
+func (x *Index) Number(now time.Time) {
+	if next := *x.current.Load(); next.changed {
+		next.serial, next.changed = max(uint32(now.Unix()), next.serial+1), false
+		x.numbered.Store(&next)
+		x.publish(&next)
+	}
+}
+
+func (x *Index) publish(next *Snapshot) {
+	x.current.Store(next)
 	changed := make(chan struct{})
 	close(*x.changed.Swap(&changed))
-	return true
 }
 
 // SetSynced says that all objects of these kinds have been read once.

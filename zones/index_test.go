@@ -80,10 +80,23 @@ func TestIndexEqualsRebuild(t *testing.T) {
 			if dump(before) != text {
 				t.Fatal("a published snapshot changed")
 			}
-			if next := x.Snapshot().Serial(); changed != (next > serial) {
-				t.Fatalf("changed %v, serial %d after %d", changed, next, serial)
-			} else {
-				serial = next
+			if now := x.Snapshot(); changed != (now != before) || now.Changed() != (changed || before.Changed()) {
+				t.Fatalf("changed %v: new snapshot %v, without a serial %v", changed, now != before, now.Changed())
+			}
+			if !rapid.Bool().Draw(t, "number") {
+				continue
+			}
+			wanted, last := x.Snapshot(), x.Numbered()
+			x.Number(time.Unix(1, 0))
+			switch numbered := x.Numbered(); {
+			case !wanted.Changed() && numbered != last:
+				t.Fatal("a serial for nothing")
+			case numbered.Serial() < serial || wanted.Changed() && numbered.Serial() == serial:
+				t.Fatalf("serial %d after %d", numbered.Serial(), serial)
+			case wanted.Changed() && (numbered != x.Snapshot() || dump(numbered) != dump(wanted)):
+				t.Fatal("the serial is of other content")
+			default:
+				serial = numbered.Serial()
 			}
 		}
 		fresh := NewIndex()
@@ -170,4 +183,37 @@ func count(x *Index, addr netip.Addr) (n int) {
 		n++
 	}
 	return n
+}
+
+// TestSerials: a serial is the second in which it is given. It follows the clock, except backwards, and the changes
+// between two calls share one.
+func TestSerials(t *testing.T) {
+	x := NewIndex()
+	change := func(at int64) {
+		x.Update(time.Unix(at, 0), func(tx *Tx) { tx.SetNamespace(fmt.Sprint("ns", x.edit), true) })
+	}
+	for i, step := range []struct {
+		at      int64
+		changes int
+		want    uint32
+	}{
+		{1000, 1000, 1001}, // the first one is later than the second of the first change
+		{1001, 1, 1002},
+		{1002, 0, 1002},
+		{1009, 3, 1010},
+		{500, 1, 1011}, // the clock was set back
+		{501, 1, 1012},
+		{2000, 1, 2001},
+	} {
+		for range step.changes {
+			change(step.at)
+		}
+		if i == 0 && (x.Numbered().Serial() != 0 || x.Snapshot().Serial() != 1000) {
+			t.Errorf("at first: serial %d, numbered %d", x.Snapshot().Serial(), x.Numbered().Serial())
+		}
+		x.Number(time.Unix(step.at+1, 0))
+		if got := x.Snapshot().Serial(); got != step.want || x.Numbered() != x.Snapshot() {
+			t.Errorf("step %d: serial %d, want %d", i, got, step.want)
+		}
+	}
 }

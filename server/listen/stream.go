@@ -184,16 +184,18 @@ var errTransferTime = errors.New("the transfer takes too long")
 // sendZone sends the zone and counts that.
 func (c *stream) sendZone(a *answers, buf []byte, place *Place) bool {
 	var framed []byte
-	began := time.Now()
+	sent, began := 0, time.Now()
 	err := a.worker.serving.answerer.SendZone(&a.worker.request, buf, func(message []byte) error {
 		c.s.transfers.Touch(place)
 		if time.Since(began) > transferTime {
 			return errTransferTime
 		}
 		framed = append(framed[:0], byte(len(message)>>8), byte(len(message)))
-		return c.write(append(framed, message...))
+		framed = append(framed, message...)
+		sent += len(message)
+		return c.write(framed)
 	})
-	a.worker.note(nil, resolver.Send)
+	a.worker.noteAll(framed[min(lengthSize, len(framed)):], sent, resolver.Send)
 	return err == nil
 }
 

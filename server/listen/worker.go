@@ -65,7 +65,10 @@ func (w *worker) serve(
 }
 
 // note records what became of the request, for end.
-func (w *worker) note(reply []byte, result resolver.Result) {
+func (w *worker) note(reply []byte, result resolver.Result) { w.noteAll(reply, len(reply), result) }
+
+// noteAll is note for a reply of several messages, of which reply is the last one and size all their octets.
+func (w *worker) noteAll(reply []byte, size int, result resolver.Result) {
 	block := w.serving.block(&w.request)
 	if result == resolver.Drop {
 		w.silent++
@@ -75,10 +78,10 @@ func (w *worker) note(reply []byte, result resolver.Result) {
 		}
 	}
 	if slot := block.slot(&w.request); slot != noSlot {
-		w.facts = append(w.facts, makeFact(&w.request, slot, len(reply)))
+		w.facts = append(w.facts, makeFact(&w.request, slot, min(size, wire.MaxMessage)))
 	}
 	if block != nil && len(block.log) > 0 {
-		w.lines.Add(block.log, &w.request, reply, result == resolver.Drop)
+		w.lines.Add(block.log, &w.request, reply, size, result == resolver.Drop)
 	}
 }
 

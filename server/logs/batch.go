@@ -17,14 +17,14 @@ type Batch struct {
 
 // Add notes a query and its reply if rules want a line for it. dropped says that a rule of the server block has kept
 // the reply from the client.
-func (b *Batch) Add(rules Rules, request *resolver.Request, reply []byte, dropped bool) {
+func (b *Batch) Add(rules Rules, request *resolver.Request, reply []byte, size int, dropped bool) {
 	if b.Buffer == nil {
 		return
 	}
 	if format := rules.format(request, reply); format != nil {
 		b.records = append(b.records, record{})
 		r := &b.records[len(b.records)-1]
-		r.fill(request, reply)
+		r.fill(request, reply, size)
 		r.format, r.dropped = format, dropped
 	}
 }
@@ -63,14 +63,14 @@ type record struct {
 	name      [wire.MaxName]byte
 }
 
-func (r *record) fill(request *resolver.Request, reply []byte) {
+func (r *record) fill(request *resolver.Request, reply []byte, size int) {
 	q := &request.Query
 	r.client, r.local, r.proto = request.Client, request.Local, request.Proto
 	r.bufsize = uint16(request.Proto.Limit(q, wire.MaxMessage))
 	r.id, r.flags, r.typ, r.class, r.do = q.ID, q.Flags, q.Type, q.Class, q.DO
-	r.size, r.replySize, r.rcode = len(q.Packet), len(reply), request.Reply.Rcode
+	r.size, r.replySize, r.rcode = len(q.Packet), size, request.Reply.Rcode
 	r.replied = 0
-	if len(reply) >= wire.HeaderSize { // a zone transfer has many messages, and none of them is here
+	if len(reply) >= wire.HeaderSize {
 		r.replied = uint16(reply[2])<<8 | uint16(reply[3])
 	}
 	r.nameSize = uint8(copy(r.name[:], q.Name()))

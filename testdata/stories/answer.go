@@ -137,7 +137,11 @@ func recordString(rr dns.RR) string {
 	if soa, ok := rr.(*dns.SOA); ok {
 		head := fmt.Sprintf("%s %d IN SOA ", soa.Hdr.Name, soa.Hdr.Ttl)
 		zone := strings.ToLower(soa.Hdr.Name)
-		if soa.Ns == "ns.dns."+zone && soa.Mbox == "hostmaster."+zone && soa.Minttl == soa.Hdr.Ttl &&
+		server := zone
+		if dns.IsSubDomain("in-addr.arpa.", zone) || dns.IsSubDomain("ip6.arpa.", zone) {
+			server = "cluster.local."
+		}
+		if soa.Ns == "ns.dns."+server && soa.Mbox == "hostmaster."+zone && soa.Minttl == soa.Hdr.Ttl &&
 			[3]uint32{soa.Refresh, soa.Retry, soa.Expire} == [3]uint32{7200, 1800, 86400} {
 			return head + ownData
 		}

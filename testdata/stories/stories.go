@@ -59,7 +59,8 @@
 // The first line of the answer is the rcode and the flags that are set: aa tc rd ra ad cd. "silence" says that there is no answer. Then
 // come "error" with the code and text of an Extended DNS Error, "bufsize" with the UDP size of the reply's OPT when it is not 1232, and
 // the records, each behind its section. The order of the records of a section means nothing. In an SOA the serial reads SERIAL; "..." stands
-// for the record data of the SOA of a zone of ours: ns.dns.ZONE hostmaster.ZONE SERIAL 7200 1800 86400 TTL.
+// for the record data of the SOA of a zone of ours: ns.dns.ZONE hostmaster.ZONE SERIAL 7200 1800 86400 TTL;
+// ns.dns of a reverse zone is that of cluster.local.
 //
 // What holds of every answer is not in the stories but in Question.Read: ID, question and opcode come back as they were, the OPT comes back
 // when there was one, sizes keep to what was offered, aliases stand in order, and so on.

@@ -209,33 +209,42 @@ func (r *Reply) AddText(owner Offset, ttl uint32, text string) bool {
 }
 
 // AddSOA adds an SOA record (RFC 1035 section 3.3.13) for the zone at owner. zone is the zone's name in lower case;
-// mname and rname are labels below it. A record with owner 0 is left out.
+// rname is labels below it, and so is mname, unless it ends with the root label. A record with owner 0 is left out.
 func (r *Reply) AddSOA(owner Offset, zone []byte, ttl uint32, mname, rname string, numbers [5]uint32) bool {
 	if owner == 0 {
 		return true
 	}
 	head, end := r.compress(zone)
-	size := len(mname) + len(head) + len(rname) + 2 + 20
+	size := len(mname) + len(head) + len(rname) + 20
 	if end != 0 {
 		size += 2
+	}
+	elsewhere := mname[len(mname)-1] == 0
+	if !elsewhere {
+		size += 2 // rname points at the zone in mname
 	}
 	if !r.reserve(12 + size) {
 		return false
 	}
 	r.buf = append(r.fixed(owner, TypeSOA, ttl, size), mname...)
+	if elsewhere {
+		r.buf = append(r.buf, rname...)
+	}
 	at := len(r.buf)
 	r.buf = append(r.buf, head...)
 	if end != 0 {
 		r.buf = append(r.buf, 0xc0|byte(end>>8), byte(end))
 	}
-	if len(head) == 0 || at > maxPointer {
-		at = int(end)
+	if !elsewhere {
+		if len(head) == 0 || at > maxPointer {
+			at = int(end)
+		}
+		if at == 0 {
+			at = int(owner)
+		}
+		r.buf = append(r.buf, rname...)
+		r.buf = append(r.buf, 0xc0|byte(at>>8), byte(at))
 	}
-	if at == 0 {
-		at = int(owner)
-	}
-	r.buf = append(r.buf, rname...)
-	r.buf = append(r.buf, 0xc0|byte(at>>8), byte(at))
 	for _, n := range numbers {
 		r.buf = binary.BigEndian.AppendUint32(r.buf, n)
 	}

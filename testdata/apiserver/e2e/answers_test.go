@@ -81,8 +81,8 @@ func without(t testing.TB, header, question, reason string) string {
 	name := dns.CanonicalName(parseQuestion(t, question).Name)
 	for _, zone := range []string{"cluster.local.", "in-addr.arpa.", "ip6.arpa."} {
 		if dns.IsSubDomain(zone, name) {
-			return fmt.Sprintf("%s\nerror 0 %s\nauthority %s 5 IN SOA ns.dns.%s hostmaster.%s SERIAL 7200 1800 86400 5\n",
-				header, reason, zone, zone, zone)
+			return fmt.Sprintf("%s\nerror 0 %s\nauthority %s 5 IN SOA ns.dns.cluster.local. hostmaster.%s SERIAL 7200 1800 86400 5\n",
+				header, reason, zone, zone)
 		}
 	}
 	t.Fatalf("%s is in none of our zones", name)

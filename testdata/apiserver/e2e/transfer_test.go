@@ -75,10 +75,16 @@ func TestSecondaryFollowsThePrimary(t *testing.T) {
 	follow("one that is", "db-2.db.default.svc.cluster.local.", answered)
 	deleteService(t, c, "new")
 	follow("a deleted service", "new.default.svc.cluster.local.", denied)
-	for i := range 50 { // more often than NOTIFY is sent
-		createService(t, c, clusterIP(fmt.Sprintf("burst-%d", i), fmt.Sprintf("10.96.2.%d", i+1)))
+	ahead, began := int64(0), time.Now()
+	for i := range 1000 { // each is published alone
+		createService(t, c, clusterIP(fmt.Sprintf("burst-%d", i), fmt.Sprintf("10.96.%d.%d", 2+i/250, i%250+1)))
+		ahead = max(ahead, int64(s.serial(t, "cluster.local."))-time.Now().Unix())
 	}
-	follow("fifty new services", "burst-49.default.svc.cluster.local.", answered)
+	t.Logf("a thousand services in %v: the serial was up to %d s ahead of the clock", time.Since(began).Round(time.Millisecond), ahead)
+	if ahead > 1 {
+		t.Errorf("the serial is %d s ahead of the clock", ahead)
+	}
+	follow("a thousand new services", "burst-999.default.svc.cluster.local.", answered)
 
 	k.awaitZones(t, s)
 	s.sameZones(t, k)
@@ -176,7 +182,11 @@ func TestTransferIsOfOneMoment(t *testing.T) {
 	create := func(t testing.TB, c *cluster, o *discoveryv1.EndpointSlice) { createSlice(t, c, o) }
 	write(0, create)
 	s := startTransferring(t, c, "127.0.0.1:"+freePort(t))
-	s.awaitAnswer(t, patience, "host.second.default.svc.cluster.local.", dns.TypeA, answered)
+	await(t, patience, "the first serial of all", func() bool {
+		return slices.ContainsFunc(s.transfer(t, new(dns.Msg).SetAxfr("cluster.local."), nil), func(rr dns.RR) bool {
+			return rr.Header().Name == "host.second.default.svc.cluster.local."
+		})
+	})
 
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

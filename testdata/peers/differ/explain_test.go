@@ -116,9 +116,17 @@ func (q *question) becomes(r *reply, rcode int) bool {
 	r.rcode, r.aa = rcode, true
 	r.sections = [3][]record{authority: {{
 		owner: asked[len(asked)-len(q.apex()):], class: "IN", rrtype: "SOA", ttl: uint32(min(ttl, 300)),
-		data: fmt.Sprintf("ns.dns.%[1]s hostmaster.%[1]s %[2]s 7200 1800 86400 %[3]d", q.apex(), serialOf(q.ours), ttl),
+		data: fmt.Sprintf("ns.dns.%s hostmaster.%s %s 7200 1800 86400 %d", q.primary(), q.apex(), serialOf(q.ours), ttl),
 	}}}
 	return true
+}
+
+// primary is the zone whose ns.dns is the MNAME of the question's zone.
+func (q *question) primary() string {
+	if q.reverse() {
+		return zoneName
+	}
+	return q.apex()
 }
 
 // serialOf is the serial of the SOA in a reply.
@@ -517,8 +525,15 @@ func emptyNonTerminal(q *question, ours, theirs *reply) bool {
 }
 
 // nonTerminal reports whether a name below the question's has records, and
-// CoreDNS takes no notice: dns.<zone>, and _tcp.<service> of a named port.
+// CoreDNS takes no notice: dns.<zone>, _tcp.<service> of a named port, and
+// what is above reverse names.
 func (q *question) nonTerminal() bool {
+	if q.reverse() {
+		return q.world.anyAddress(func(address string) bool {
+			owner, err := dns.ReverseAddr(address)
+			return err == nil && strings.HasSuffix(owner, "."+q.name())
+		})
+	}
 	if q.inCluster() && q.name() == "dns."+q.apex() {
 		return true
 	}
@@ -745,6 +760,28 @@ func reverseServers(q *question, ours, theirs *reply) (changed bool) {
 	return changed
 }
 
+// reversePrimary puts the MNAME of reverse zones where it exists.
+func reversePrimary(q *question, ours, theirs *reply) (changed bool) {
+	for i := range theirs.sections {
+		for j := range theirs.sections[i] {
+			their := &theirs.sections[i][j]
+			if rest, ok := strings.CutPrefix(their.data, "ns.dns."+q.apex()+" "); ok && q.reverse() && their.rrtype == "SOA" {
+				their.data, changed = "ns.dns."+zoneName+" "+rest, true
+			}
+		}
+	}
+	return changed
+}
+
+// anyAddress reports whether a service, or an endpoint of one, has an address
+// like this.
+func (w *world) anyAddress(like func(string) bool) bool {
+	return slices.ContainsFunc(w.services, func(s *corev1.Service) bool { return slices.ContainsFunc(s.Spec.ClusterIPs, like) }) ||
+		slices.ContainsFunc(w.slices, func(s *discoveryv1.EndpointSlice) bool {
+			return slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool { return slices.ContainsFunc(e.Addresses, like) })
+		})
+}
+
 func twice(q *question, ours, theirs *reply) (changed bool) {
 	for i := range theirs.sections {
 		n := len(theirs.sections[i])
@@ -792,7 +829,7 @@ func serial(q *question, ours, theirs *reply) (changed bool) {
 			if !recent(own) {
 				continue
 			}
-			if their.rrtype == "SOA" && slices.Contains(q.world.apexes, strings.TrimPrefix(f[0], "ns.dns.")) && own != "0" && f[2] != own {
+			if their.rrtype == "SOA" && slices.Contains(append([]string{zoneName}, q.world.apexes...), strings.TrimPrefix(f[0], "ns.dns.")) && own != "0" && f[2] != own {
 				f[2] = own
 				their.data, changed = strings.Join(f, " "), true
 			}

@@ -261,6 +261,14 @@ var rules = []rule{
 		explains: reverseServers,
 	},
 	{
+		name:     "MNAME exists",
+		reason:   "the SOA of a reverse zone names `ns.dns` of the cluster zone; CoreDNS names it below the reverse zone, where it does not exist",
+		see:      "RFC 1035 section 3.3.13",
+		story:    "bug/reverse-primary-exists.txtar",
+		shows:    "in-addr.arpa. SOA",
+		explains: reversePrimary,
+	},
+	{
 		name:     "zonal names are below their service",
 		reason:   "a headless service without a ready endpoint has no name, and so no name for a topology zone; CoreDNS says NODATA for these alone",
 		see:      "RFC 8020 section 2",
@@ -310,7 +318,7 @@ var rules = []rule{
 	},
 	{
 		name:     "serial",
-		reason:   "each change has a serial of its own; CoreDNS has the second of the last change",
+		reason:   "a serial stands for one content: it is the full second behind its changes; CoreDNS has the second of the last change",
 		see:      "RFC 1982 section 3",
 		story:    "rfc/rfc2308-negative.txtar",
 		shows:    "nope.prod.svc.cluster.local. A",

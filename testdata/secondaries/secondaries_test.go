@@ -1,0 +1,220 @@
+package secondaries
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+var (
+	withFlag       = flag.String("with", "knot", "the secondaries, with commas between them: bind, nsd, knot, pdns, coredns")
+	corednsFlag    = flag.String("coredns", "coredns", "binary of CoreDNS")
+	clusterdnsFlag = flag.String("clusterdns", "", "binary to test instead of one built from this repository")
+)
+
+// patience is how long a secondary may take: BIND and Knot DNS wait some seconds between transfers.
+const patience = time.Minute
+
+// burst is how many services are written at once.
+const burst = 1000
+
+// corefile is a primary that tells SECONDARIES.
+const corefile = `.:PORT {
+	bind 127.0.0.1
+	kubernetes cluster.local in-addr.arpa {
+		manifests FOLDER
+	}
+	transfer cluster.local in-addr.arpa {
+		to SECONDARIES
+	}
+}
+`
+
+// TestSecondariesFollow: a burst of changes, a restart of the server with a change meanwhile, and another replica in the
+// place of the first one, each followed by all secondaries.
+func TestSecondariesFollow(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name string, number int) {
+		text := fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: %s}\nspec: {clusterIP: 10.97.%d.%d}\n",
+			name, number/250, number%250+1)
+		if err := os.WriteFile(filepath.Join(folder, name+".yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first", 5000)
+
+	names := strings.Split(*withFlag, ",")
+	ports, addresses := map[string]string{}, []string{}
+	for _, name := range names {
+		ports[name] = free(t)
+		addresses = append(addresses, "127.0.0.1:"+ports[name])
+	}
+	primary := free(t)
+	text := strings.NewReplacer("FOLDER", folder, "SECONDARIES", strings.Join(addresses, " ")).Replace(corefile)
+	binary := server(t)
+	replica := func(port string) (stop func()) {
+		file := filepath.Join(t.TempDir(), "Corefile")
+		if err := os.WriteFile(file, []byte(strings.Replace(text, "PORT", port, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return run(t, "clusterdns", []string{binary, "-quiet", "-conf", file})
+	}
+	follow := func(what, name string) {
+		t.Helper()
+		began := time.Now()
+		var said []string
+		for _, secondary := range names {
+			await(t, secondary+" to follow "+what, func() bool { return answered(ports[secondary], name+".prod.svc.cluster.local.") })
+			said = append(said, fmt.Sprintf("%s %v", secondary, time.Since(began).Round(10*time.Millisecond)))
+		}
+		t.Logf("%s: serial %d, %+d s to the clock; followed by %s", what, serial(primary), int64(serial(primary))-time.Now().Unix(),
+			strings.Join(said, ", "))
+	}
+
+	stop := replica(primary)
+	await(t, "the server", func() bool { return answered(primary, "first.prod.svc.cluster.local.") })
+	for _, name := range names {
+		makers[name].start(t, name, ports[name], primary)
+	}
+	follow("the zone", "first")
+
+	ahead := int64(0)
+	began := time.Now()
+	for i := range burst {
+		write(fmt.Sprintf("burst-%03d", i), i)
+		ahead = max(ahead, int64(serial(primary))-time.Now().Unix())
+	}
+	t.Logf("%d services in %v", burst, time.Since(began).Round(10*time.Millisecond))
+	await(t, "the server to know all", func() bool { return answered(primary, "burst-999.prod.svc.cluster.local.") })
+	ahead = max(ahead, int64(serial(primary))-time.Now().Unix())
+	if ahead > 1 {
+		t.Errorf("a burst of %d services put the serial %d s ahead of the clock", burst, ahead)
+	}
+	follow("the burst", "burst-999")
+
+	last := serial(primary)
+	stop()
+	write("while-away", 5001)
+	stop = replica(primary)
+	follow("a change during a restart", "while-away")
+	if now := serial(primary); now <= last {
+		t.Errorf("serial %d after the restart, %d before", now, last)
+	}
+
+	// The other replica has run for a while beside, as behind one address of a Service.
+	beside := free(t)
+	stopBeside := replica(beside)
+	await(t, "the other replica", func() bool { return answered(beside, "while-away.prod.svc.cluster.local.") })
+	write("seen-by-both", 5002)
+	follow("a change that both replicas saw", "seen-by-both")
+	await(t, "both to number it", func() bool { return serial(beside) >= serial(primary)-1 })
+	if a, b := serial(primary), serial(beside); a-b+1 > 2 {
+		t.Errorf("serials %d and %d of two replicas", a, b)
+	}
+	stopBeside()
+	stop()
+	replica(primary)
+	write("after-all", 5003)
+	follow("another replica at the address", "after-all")
+}
+
+// server is the binary under test.
+func server(t *testing.T) string {
+	if *clusterdnsFlag != "" {
+		return *clusterdnsFlag
+	}
+	path := filepath.Join(t.TempDir(), "clusterdns")
+	build := exec.Command("go", "build", "-o", path, "../..")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return path
+}
+
+// run starts a command that ends with the test, or when stop is called. What it says is shown if the test fails.
+func run(t *testing.T, name string, words []string) (stop func()) {
+	t.Helper()
+	var said bytes.Buffer
+	path, err := exec.LookPath(words[0])
+	if err != nil {
+		path = "/usr/sbin/" + words[0] // not on everybody's path
+	}
+	cmd := exec.Command(path, words[1:]...)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	stop = sync.OnceFunc(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		gone := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		cmd.Wait()
+		gone.Stop()
+		if text := said.String(); t.Failed() {
+			t.Logf("%s said:\n%s", name, text[max(0, len(text)-4000):])
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func exchange(port, name string, qtype uint16) *dns.Msg {
+	client := &dns.Client{Timeout: time.Second}
+	reply, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), "127.0.0.1:"+port)
+	if err != nil {
+		return new(dns.Msg)
+	}
+	return reply
+}
+
+func answered(port, name string) bool { return len(exchange(port, name, dns.TypeA).Answer) > 0 }
+
+// serial is that of the zone, 0 without an answer.
+func serial(port string) uint32 {
+	for _, rr := range exchange(port, "cluster.local.", dns.TypeSOA).Answer {
+		if soa, ok := rr.(*dns.SOA); ok {
+			return soa.Serial
+		}
+	}
+	return 0
+}
+
+// await waits until ok. what completes the sentence "waited for".
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for began := time.Now(); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatalf("waited %v for %s", patience, what)
+		}
+	}
+}
+
+// free is a port that nothing uses, over UDP and TCP.
+func free(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := listener.Addr().(*net.TCPAddr).Port
+		packets, err := net.ListenPacket("udp", listener.Addr().String())
+		listener.Close()
+		if err == nil {
+			packets.Close()
+			return fmt.Sprint(port)
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
