@@ -165,6 +165,7 @@ type UpstreamCounts struct {
 	Mismatches   uint64 // replies to other questions, ignored
 	Down         bool
 	Looping      bool
+	WithoutEDNS  bool // it is asked without EDNS, because it was seen to take no other queries
 }
 
 // Latencies counts the times that replies with one rcode took, by LatencyBounds.
@@ -186,6 +187,7 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 	sum := UpstreamCounts{
 		To: u.address.String(), ChecksFailed: c.checksFailed.Load(), Failed: c.queriesFailed.Load(),
 		Mismatches: c.mismatches.Load(), Down: u.down(maxFails), Looping: u.loops.Load() > 0,
+		WithoutEDNS: u.edns.paused(time.Now()),
 	}
 	names := [countedRcodes]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "OTHER"}
 	c.mu.Lock()

@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -393,6 +394,117 @@ func TestServerWithoutEDNS(t *testing.T) {
 			})
 			expect(t, forwarding(t, Forward{}, up).ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
 		}
+	}
+}
+
+// TestUpstreamWithoutEDNS: an upstream that takes no queries with EDNS is asked without, at once after it has said so, and
+// after two doubts where it may have been the network. One query tries again when the pause is over.
+func TestUpstreamWithoutEDNS(t *testing.T) {
+	for name, tt := range map[string]struct {
+		handle func(q, reply *dns.Msg) *dns.Msg // of queries with EDNS
+		doubts int                              // queries until it is known
+	}{
+		"drops":   {func(q, reply *dns.Msg) *dns.Msg { return nil }, 2},
+		"FORMERR": {func(q, reply *dns.Msg) *dns.Msg { reply.Rcode = dns.RcodeFormatError; return reply }, 1},
+		"NOTIMP":  {func(q, reply *dns.Msg) *dns.Msg { reply.Rcode = dns.RcodeNotImplemented; return reply }, 1},
+		"BADVERS": {func(q, reply *dns.Msg) *dns.Msg {
+			reply.SetEdns0(1232, false)
+			reply.Rcode = dns.RcodeBadVers
+			return reply
+		}, 1},
+		"SERVFAIL": {func(q, reply *dns.Msg) *dns.Msg { reply.Rcode = dns.RcodeServerFailure; return reply }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var takes atomic.Bool // the upstream has been mended
+			up := serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
+				if q.IsEdns0() != nil && !takes.Load() {
+					return tt.handle(q, reply)
+				}
+				return answering("192.0.2.1")(q, reply, tcp)
+			})
+			f := forwarding(t, Forward{ReadTimeout: 200 * time.Millisecond}, up)
+			ask := func(want ...bool) { // whether the queries to upstream have EDNS
+				t.Helper()
+				before := len(up.offers())
+				expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
+				if got := up.offers()[before:]; !slices.Equal(got, want) {
+					t.Errorf("queries with EDNS: %v, want %v", got, want)
+				}
+			}
+			for range tt.doubts {
+				ask(true, false)
+			}
+			ask(false)
+			ask(false)
+			u := f.upstreams[0]
+			if !u.edns.paused(time.Now()) {
+				t.Error("no pause")
+			}
+			u.edns.without.Store(1) // long past
+			ask(true, false)
+			ask(false)
+			takes.Store(true)
+			u.edns.without.Store(1)
+			ask(true)
+			ask(true)
+			if u.edns.paused(time.Now()) {
+				t.Error("a pause")
+			}
+		})
+	}
+}
+
+// TestFailureThatIsNotAboutEDNS: an upstream that fails without EDNS too is asked with it, and one that says SERVFAIL
+// with an OPT is not asked twice.
+func TestFailureThatIsNotAboutEDNS(t *testing.T) {
+	for opt, want := range map[bool][]bool{false: {true, false}, true: {true}} {
+		up := serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
+			if reply.Rcode = dns.RcodeServerFailure; opt && q.IsEdns0() != nil {
+				reply.SetEdns0(1232, false)
+			}
+			return reply
+		})
+		f := forwarding(t, Forward{}, up)
+		for range 3 {
+			before := len(up.offers())
+			expect(t, f.ask(t, "www.example.org. A"), "SERVFAIL")
+			if got := up.offers()[before:]; !slices.Equal(got, want) {
+				t.Errorf("OPT in the reply %v: queries with EDNS: %v, want %v", opt, got, want)
+			}
+		}
+	}
+}
+
+// offers says of each query whether it had EDNS.
+func (s *dnsServer) offers() (list []bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range s.asked {
+		list = append(list, q.IsEdns0() != nil)
+	}
+	return list
+}
+
+// TestOneQueryTriesEDNS: of many at the end of a pause, one has an OPT.
+func TestOneQueryTriesEDNS(t *testing.T) {
+	var e ednsSupport
+	now := time.Now()
+	e.deny(now)
+	if e.wanted(now.Add(ednsPause - 1)) {
+		t.Error("the pause is too short")
+	}
+	var tries atomic.Int32
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if e.wanted(now.Add(ednsPause)) {
+				tries.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if tries.Load() != 1 {
+		t.Errorf("%d queries try", tries.Load())
 	}
 }
 

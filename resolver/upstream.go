@@ -100,6 +100,7 @@ type upstream struct {
 	readTimeout time.Duration
 	idle        idleConns
 	buffers     sync.Pool // of *datagram
+	edns        ednsSupport
 
 	fails    atomic.Uint32 // failed health checks in a row
 	checking atomic.Bool   // a health check is under way
@@ -109,17 +110,38 @@ type upstream struct {
 }
 
 // ask asks the upstream, over UDP unless tcp is set. A truncated reply is fetched again over TCP. A server that does
-// not know EDNS is asked again without it (RFC 6891 section 7).
+// not take EDNS is asked again without it (RFC 6891 section 7).
 func (u *upstream) ask(ctx context.Context, q query, tcp bool) (*message, error) {
 	begin := time.Now()
-	m, edns, err := u.attempt(ctx, q, tcp, true)
-	if err == nil && (m.rcode == wire.BadVers || !edns && (m.rcode == wire.FormatError || m.rcode == wire.NotImp)) {
-		m, _, err = u.attempt(ctx, q, tcp, false)
+	edns := u.edns.wanted(begin)
+	m, hasOPT, err := u.attempt(ctx, q, tcp, edns)
+	switch {
+	case err != nil || !edns:
+	case m.rejectsEDNS(hasOPT):
+		m, err = u.askWithout(ctx, q, tcp, m)
+	case hasOPT:
+		u.edns.confirm(time.Now())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u.address, err)
 	}
 	u.counts.observe(m.rcode, time.Since(begin))
+	return m, nil
+}
+
+// askWithout asks without EDNS what was answered with, by a message that may be about EDNS. It learns from a better
+// answer; without one, the first stands.
+func (u *upstream) askWithout(ctx context.Context, q query, tcp bool, with *message) (*message, error) {
+	m, _, err := u.attempt(ctx, q, tcp, false)
+	switch {
+	case err != nil:
+		return with, nil
+	case m.rcode == with.rcode:
+	case with.rcode == wire.ServerFailure: // which may be over by now
+		u.edns.doubt(time.Now())
+	default:
+		u.edns.deny(time.Now())
+	}
 	return m, nil
 }
 
@@ -151,19 +173,38 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 	u.counts.dialled(viaUDP, false)
 	reportErrors(conn)
 	defer u.limit(ctx, conn)()
-	id := randomID()
+	id, again := randomID(), randomID()
 	packet := q.pack(make([]byte, 0, 512), id, edns)
 	if _, err := conn.Write(packet); err != nil {
 		return nil, false, err
 	}
+	// An upstream that has sent no OPT lately may drop queries that have one. After half of the time it is asked without,
+	// and then either reply will do.
+	unsure, without := edns && !u.edns.sure(time.Now()), false
+	if unsure {
+		u.halve(ctx, conn)
+	}
 	for range maxMismatches {
 		buffer, n, err := u.receive(conn)
+		if unsure && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+			unsure, without = false, true
+			u.halve(ctx, conn)
+			_, err = conn.Write(q.pack(make([]byte, 0, 512), again, false))
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return nil, false, err
 		}
-		if reply := buffer[:n]; wire.IsReply(reply, id, q.question(packet)) {
+		reply := buffer[:n]
+		first := wire.IsReply(reply, id, q.question(packet))
+		if first || without && wire.IsReply(reply, again, q.question(packet)) {
 			defer u.buffers.Put(buffer)
-			if n > q.offered(edns) {
+			if !first {
+				u.edns.doubt(time.Now())
+			}
+			if n > q.offered(edns && first) {
 				return nil, false, errOversized
 			}
 			return read(reply)
@@ -172,6 +213,14 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 		u.counts.mismatches.Add(1)
 	}
 	return nil, false, errSpoofed
+}
+
+// halve has reads from conn end after half of the read timeout, unless ctx has ended and with it all reads.
+func (u *upstream) halve(ctx context.Context, conn net.Conn) {
+	conn.SetReadDeadline(time.Now().Add(u.readTimeout / 2))
+	if ctx.Err() != nil {
+		conn.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // offered is the largest UDP reply that a query asks for. A larger one was not made by a server that has read the query

@@ -122,6 +122,8 @@ func upstreamSamples(u *resolver.UpstreamCounts, emit, proxy metrics.Emit) {
 	emit.Counter("clusterdns_upstream_mismatches_total",
 		"Replies that answer another question than the one asked; ignored.", u.Mismatches)
 	emit.Gauge("clusterdns_upstream_down", "1 while an upstream is taken to be down.", truth(u.Down))
+	emit.Gauge("clusterdns_upstream_without_edns",
+		"1 while an upstream is asked without EDNS, since it takes no other queries.", truth(u.WithoutEDNS))
 	emit.Gauge("clusterdns_upstream_looping", "1 while an upstream asks us what we ask it.", truth(u.Looping))
 }
 

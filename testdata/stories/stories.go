@@ -18,6 +18,7 @@
 //	                      odd.example. reply HEX      the octets of the reply behind the ID
 //	                      echo.example. echo          a TXT record with the flags and the OPT of the query
 //	                      away.example. silence       no answer at all
+//	                      EDNS FORMERR                the rcode, or silence, for all queries with EDNS
 //	                  Of a name at or below an SOA's owner it denies what it does not know, and it refuses all others. Over UDP it keeps to
 //	                  the size that is offered.
 //	-- records --     what the cluster compiles to: zones.Snapshot.WriteText for the first zone of the first kubernetes directive

@@ -88,7 +88,11 @@ func (u *upstream) parse(text string) error {
 		if _, ok := dns.StringToRcode[f[1]]; !ok && !slices.Contains(words, f[1]) {
 			return fmt.Errorf("%q is not an rcode, nor one of %v", f[1], words)
 		}
-		u.orders[dns.CanonicalName(f[0])] = f[1]
+		name := dns.CanonicalName(f[0])
+		if f[0] == withEDNS {
+			name = withEDNS
+		}
+		u.orders[name] = f[1]
 		return nil
 	}
 	name, rest, _ := strings.Cut(text, " ")
@@ -122,6 +126,10 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 	asked := query.Question[0]
 	name := dns.CanonicalName(asked.Name)
 	order := cmp.Or(u.orders[name+" "+dns.TypeToString[asked.Qtype]], u.orders[name])
+	opt := query.IsEdns0()
+	if rejection := u.orders[withEDNS]; opt != nil && rejection != "" { // of a server that knows no EDNS
+		order, opt = rejection, nil
+	}
 	_, overUDP := w.RemoteAddr().(*net.UDPAddr)
 	switch {
 	case order == "silence":
@@ -153,7 +161,7 @@ func (u upstream) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 			*section = append(*section, a.rr)
 		}
 	}
-	if opt := query.IsEdns0(); opt != nil {
+	if opt != nil {
 		m.SetEdns0(ownBufsize, opt.Do())
 	}
 	if overUDP {
@@ -170,6 +178,9 @@ func offered(query *dns.Msg) int {
 	}
 	return dns.MinMsgSize
 }
+
+// withEDNS stands for all names in queries with EDNS.
+const withEDNS = "EDNS"
 
 // rawReply is the order to reply with octets.
 const rawReply = "reply"
