@@ -265,14 +265,17 @@ func (z *servedZone) farAddresses(r *Request, target *zones.Node) {
 		return
 	}
 	owner := []byte(target.Name() + target.Service().Owner() + z.info.svc)
-	for addr := range slices.Chunk([]byte(target.A()), 4) {
-		if !r.Reply.AddRaw(owner, wire.TypeA, wire.ClassIN, z.ttl, addr) {
-			return
-		}
-	}
-	for addr := range slices.Chunk([]byte(target.AAAA()), 16) {
-		if !r.Reply.AddRaw(owner, wire.TypeAAAA, wire.ClassIN, z.ttl, addr) {
-			return
+	for _, rrset := range [...]struct {
+		typ    wire.Type
+		packed string
+		size   int
+	}{{wire.TypeA, target.A(), 4}, {wire.TypeAAAA, target.AAAA(), 16}} {
+		for _, part := range r.turned(rrset.packed, rrset.size) {
+			for addr := range slices.Chunk([]byte(part), rrset.size) {
+				if !r.Reply.AddRaw(owner, rrset.typ, wire.ClassIN, z.ttl, addr) {
+					return
+				}
+			}
 		}
 	}
 }

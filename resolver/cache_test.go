@@ -576,6 +576,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	c.keep(t, "www.example.org. A", "NOERROR", chain, noon)
 	c.keep(t, "none.example.org. A", "NXDOMAIN", negative, noon)
 	c.keep(t, "down.example.org. A", "SERVFAIL", "", noon)
+	c.keep(t, "mail.example.org. MX", "NOERROR", "mail.example.org. 60 IN MX 10 a.\nmail.example.org. 60 IN MX 10 b.", noon)
 	target, _ := wire.ParseName("www.example.org.")
 	for _, tt := range []struct {
 		question string
@@ -586,6 +587,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 		{"none.example.org. A", nxdomain, false},
 		{"down.example.org. A", failed, false},
 		{"xxx.example.org. A", pass, false},
+		{"mail.example.org. MX", answered, false},
 		{"www.example.org. A", answered, true},
 	} {
 		r := asking(t, tt.question, noon.Add(time.Second))

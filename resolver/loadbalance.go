@@ -19,15 +19,19 @@ func (r *Request) first(count int) int {
 	return rand.IntN(count)
 }
 
+// turned is packed, which holds addresses of that size, in two parts that begin at the one that comes first.
+func (r *Request) turned(packed string, size int) [2]string {
+	first := r.first(len(packed)/size) * size
+	return [2]string{packed[first:], packed[:first]}
+}
+
 // rotated adds one record for each address in packed, starting at another one in each reply if the block rotates.
 func (r *Request) rotated(owner wire.Offset, t wire.Type, ttl uint32, packed string, size int) {
-	at := r.first(len(packed)/size) * size
-	for range len(packed) / size {
-		if !r.Reply.AddRecord(owner, t, ttl, packed[at:at+size]) {
-			return
-		}
-		if at += size; at == len(packed) {
-			at = 0
+	for _, part := range r.turned(packed, size) {
+		for ; part != ""; part = part[size:] {
+			if !r.Reply.AddRecord(owner, t, ttl, part[:size]) {
+				return
+			}
 		}
 	}
 }

@@ -57,7 +57,7 @@ func sortedLines(section []dns.RR) string {
 }
 
 // dualStack is a resolver for a service of two addresses, whose named port has one target of five, a service of two
-// hosts that fronts this server, and a table of hosts, each in both families.
+// hosts that fronts this server, a cluster without such a service, and a table of hosts, each in both families.
 func dualStack(t *testing.T) *Resolver {
 	t.Helper()
 	index := zones.NewIndex()
@@ -84,12 +84,17 @@ func dualStack(t *testing.T) *Resolver {
 		tx.SetService(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)
 	})
+	apart := zones.NewIndex()
+	apart.Update(time.Unix(1, 0), func(tx *zones.Tx) { tx.SetSynced(zones.ServiceKinds) })
 	return must(New(Options{Blocks: []Block{{
 		Zones: []string{"."}, Bufsize: 1232, Rotate: true,
 		Hosts: &Hosts{Zones: []string{"."}, TTL: time.Hour, Fallthrough: Fallthrough{Zones: []string{"."}}, Inline: []string{
 			"192.0.2.1 h.test", "192.0.2.2 h.test", "192.0.2.3 h.test", "2001:db8::1 h.test", "2001:db8::2 h.test"}},
 		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, TTL: 5 * time.Second,
-			Local: []netip.Addr{netip.MustParseAddr("10.244.0.1")}}},
+			Local: []netip.Addr{netip.MustParseAddr("10.244.0.1")}},
+			{Zones: []string{"apart.local."}, Index: apart, TTL: 5 * time.Second, Local: []netip.Addr{
+				netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.2"),
+				netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("2001:db8::2")}}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 }
 
@@ -104,6 +109,8 @@ func TestEveryAddressComesFirst(t *testing.T) {
 	}{
 		{"two.prod.svc.cluster.local.", []uint16{dns.TypeA, dns.TypeAAAA}, []int{2, 2}},
 		{"ns.dns.cluster.local.", []uint16{dns.TypeA, dns.TypeAAAA}, []int{2, 2}},
+		{"ns.dns.apart.local.", []uint16{dns.TypeA, dns.TypeAAAA}, []int{3, 2}},
+		{"apart.local.", []uint16{dns.TypeNS}, []int{6}}, // A and AAAA of the name server
 		{"h.test.", []uint16{dns.TypeA, dns.TypeAAAA}, []int{3, 2}},
 		{"_http._tcp.two.prod.svc.cluster.local.", []uint16{dns.TypeSRV}, []int{6}}, // A and AAAA of its target
 	} {

@@ -134,8 +134,7 @@ func (a *authority) serverAddresses(
 		if t == wire.TypeAAAA {
 			packed, size = server.AAAA(), 16
 		}
-		first := r.first(len(packed)/size) * size
-		for _, part := range [...]string{packed[first:], packed[:first]} {
+		for _, part := range r.turned(packed, size) {
 			for ; part != ""; part = part[size:] {
 				addr, _ := netip.AddrFromSlice([]byte(part[:size]))
 				if r.firstSight(part[:size]) && !yield(addr) {
@@ -149,12 +148,20 @@ func (a *authority) serverAddresses(
 // ownAddresses calls yield with this server's addresses for records of type t, until yield returns false: the addresses
 // that it listens on, or else the one that the query came to.
 func (a *authority) ownAddresses(r *Request, t wire.Type, yield func(netip.Addr) bool) {
+	own := r.own[:0]
 	for _, addr := range a.local {
-		if addr = addr.Unmap(); addressType(addr) == t && !yield(addr) {
-			return
+		if addr = addr.Unmap(); addressType(addr) == t {
+			own = append(own, addr)
 		}
 	}
 	if addr := r.Local.Unmap(); len(a.local) == 0 && addr.IsValid() && addressType(addr) == t {
-		yield(addr)
+		own = append(own, addr)
+	}
+	r.own = own
+	start := r.first(len(own))
+	for i := range own {
+		if !yield(own[(start+i)%len(own)]) {
+			return
+		}
 	}
 }

@@ -38,7 +38,7 @@ type Options struct {
 type Block struct {
 	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
 	Bufsize    uint16   // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
-	Rotate     bool     // loadbalance: A and AAAA records start at another one in each reply
+	Rotate     bool     // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
 	DNS64      *DNS64
 	Rewrites   []Rewrite // in the order of the file
 	ACLs       []ACL     // in the order of the file

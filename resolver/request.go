@@ -72,6 +72,7 @@ type Request struct {
 	match   zones.Match
 	targets []wire.Offset // where the targets of SRV and NS records are in the reply
 	fronts  []zones.Node  // names of the service that fronts this server
+	own     []netip.Addr  // addresses of this server
 	seen    map[string]struct{}
 	message []byte // the old reply while Rework writes the new one
 	text    []byte // a name in presentation form
