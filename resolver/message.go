@@ -209,7 +209,11 @@ func (m *message) copy(reply *wire.Reply, a aging, rrsets []rrset) {
 		counts[keep] = 0
 		keep--
 	}
-	at := reply.CopySections(m.packet[m.start:m.ends[keep]], counts)
+	end := m.ends[keep]
+	if keep == wire.Authority {
+		counts[wire.Additional], end = m.fitting(reply)
+	}
+	at := reply.CopySections(m.packet[m.start:end], counts)
 	body := reply.Bytes()[at:]
 	turn := turn{rrsets: rrsets}
 	for i := range int(counts[0]) + int(counts[1]) + int(counts[2]) {
@@ -224,6 +228,34 @@ func (m *message) copy(reply *wire.Reply, a aging, rrsets []rrset) {
 		}
 		binary.BigEndian.PutUint32(place, a.apply(binary.BigEndian.Uint32(m.packet[from:])))
 	}
+}
+
+// fitting is how many records of the additional section there is room for, and where they end. It takes whole rrsets
+// alone, since nothing says that one was cut (RFC 2181 section 9).
+func (m *message) fitting(reply *wire.Reply) (count uint16, end int) {
+	first := int(m.counts[wire.Answer]) + int(m.counts[wire.Authority])
+	at, before := m.ends[wire.Authority], 0
+	end = at
+	for i := first; i < len(m.ttls); i++ {
+		begin := at
+		if _, at = m.data(int(m.ttls[i])); i == first || !m.sameSet(before, begin) {
+			count, end = uint16(i-first), begin
+		}
+		if !reply.Fits(at - m.start) {
+			return count, end
+		}
+		before = begin
+	}
+	return m.counts[wire.Additional], at
+}
+
+// sameSet reports whether the records at two offsets are of one rrset.
+func (m *message) sameSet(a, b int) bool {
+	var owners [2][wire.MaxName + 1]byte
+	n, afterA, _ := wire.UnpackName(&owners[0], m.packet, a)
+	k, afterB, _ := wire.UnpackName(&owners[1], m.packet, b)
+	return string(owners[0][:n]) == string(owners[1][:k]) &&
+		string(m.packet[afterA:afterA+2]) == string(m.packet[afterB:afterB+2])
 }
 
 // data is the data of the record whose TTL is at offset ttl, and the offset behind it.

@@ -175,6 +175,22 @@ func TestForgottenBlock(t *testing.T) {
 	}
 }
 
+// TestLatin1: an octet that is not UTF-8 is warned of, in the name of a zone and in that of an option.
+func TestLatin1(t *testing.T) {
+	c, err := island(t, &txtar.Archive{}).parse("Corefile",
+		[]byte("caf\xe9.test {\n forward . 10.0.0.1 {\n  except caf\xe9.test\n }\n}\n"), Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`Corefile:1: "caf�.test" has an octet that is not UTF-8, and is no name that clients ask for`,
+		`Corefile:3: forward: except: "caf�.test" has an octet that is not UTF-8, and is no name that clients ask for`,
+	}
+	if !slices.Equal(c.Warnings, want) {
+		t.Errorf("%q", c.Warnings)
+	}
+}
+
 // TestOneLine: words with control characters do not reach the log as they are.
 func TestOneLine(t *testing.T) {
 	_, err := island(t, &txtar.Archive{}).parse("Corefile", []byte("a\x1b {\n}\na\x1b {\n}\n"), Settings{})
