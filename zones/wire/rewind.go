@@ -92,12 +92,14 @@ func (r *Reply) Has(m Mark, section int, t Type) bool {
 }
 
 // Rework writes the records since m again, each after change has changed it; change may replace owner and data by other
-// memory. A name of placed octets that PlaceName has written at m is removed. Flags, rcode and Extended DNS Error stay.
+// memory. A name of placed octets that PlaceName has written at m is removed. Flags, rcode, Extended DNS Error and the
+// limit of the message stay.
 // scratch is memory for a copy of the message; Rework returns it, grown if it was too small.
 func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)) []byte {
 	scratch = append(scratch[:0], r.buf...)
 	counts := r.counts
-	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit, m.counts, m.section
+	lowered := m.whole - r.whole
+	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit-lowered, m.counts, m.section
 	r.full, r.recent.at = m.full, m.recent
 	each(scratch, m, placed, counts, func(w *Written) bool {
 		change(w)
