@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // Options is what the endpoints tell.
@@ -31,6 +33,7 @@ type Server struct {
 	wasReady     atomic.Bool
 	continuously atomic.Bool
 	health       healthTimes
+	panics       observe.Panics
 
 	mu      sync.Mutex
 	sockets map[string]*socket // by address
@@ -65,7 +68,7 @@ func (s *Server) Set(endpoints Endpoints) error {
 	}
 	s.continuously.Store(endpoints.Continuously)
 	for _, socket := range fresh {
-		s.running.Go(func() { socket.serve(s.options.Logger) })
+		s.running.Go(func() { socket.serve(s.options.Logger, &s.panics) })
 	}
 	return nil
 }

@@ -194,3 +194,20 @@ func TestUnfinishedGoFirst(t *testing.T) {
 		t.Errorf("the oldest is still there: %d %v", n, err)
 	}
 }
+
+// A request that panics is answered 500 and counted, and the next one is served.
+func TestPanicOfOneRequest(t *testing.T) {
+	a := run(t, Options{Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("scripted") })})
+	const asked = "127.0.0.1:0"
+	if err := a.Set(Endpoints{Health: []string{asked}, Prometheus: []string{asked}}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/metrics": 500, "/health": 200} {
+		if code, body := get(t, a, asked, path); code != want {
+			t.Errorf("%s: %d %q", path, code, body)
+		}
+	}
+	if n := a.panics.Total(); n != 1 {
+		t.Errorf("%d panics", n)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/listen"
 )
 
@@ -76,8 +77,16 @@ func (s *Server) allowReuse(address string, next map[string]*socket) (any bool) 
 
 func bound(l net.Listener) netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
 
-func (s *socket) serve(logger *slog.Logger) {
-	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.mux.Load().ServeHTTP(w, r) })
+func (s *socket) serve(logger *slog.Logger, panics *observe.Panics) {
+	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				panics.Count(logger, "admin", cause)
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		s.mux.Load().ServeHTTP(w, r)
+	})
 	s.http.ReadHeaderTimeout, s.http.MaxHeaderBytes = time.Second, 8<<10
 	s.http.ReadTimeout, s.http.WriteTimeout, s.http.IdleTimeout = timeout, timeout, timeout
 	s.http.SetKeepAlivesEnabled(false) // who asks again comes again: nobody holds a place between two requests

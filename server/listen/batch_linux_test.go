@@ -166,3 +166,14 @@ func TestManyClients(t *testing.T) {
 		clients.Wait()
 	})
 }
+
+// A panic in a reader, outside of a query, is counted; the reader goes on.
+func TestReaderSurvives(t *testing.T) {
+	l := serve(t, Options{Answerer: newScripted(), engine: onlyPortable})
+	r := newReader(new(atomic.Bool), -1, nil, l.Address().Addr())
+	r.worker = newWorker(l, &r.tally, nil)
+	r.serve(batchSize + 1) // there is no slot for the last one
+	if n := l.panics.Total(); n != 1 {
+		t.Errorf("%d panics", n)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
 )
@@ -27,7 +28,7 @@ type Listener struct {
 	serving   atomic.Pointer[serving]
 	shared    *tally       // of queries that left their reader, and of TCP
 	sharedLog *logs.Buffer // of the same
-	panics    panics
+	panics    observe.Panics
 	closing   sync.Once
 }
 

@@ -71,17 +71,23 @@ func (p *portable) read(ctx context.Context, w *worker, pool *pendingPool) {
 			pause(ctx, 10*time.Millisecond) // a socket that fails at every call must not take a whole CPU
 			continue
 		}
-		from, local := p.source(control[:controls])
-		w.begin(time.Now(), resolver.UDP)
-		reply, result := w.serve(in[:n], out, unmap(client), local)
-		if result == resolver.Pending && !p.handOff(w, pool, client, from) {
-			reply, result = w.overflow(out), resolver.Send
-		}
-		if result == resolver.Send {
-			p.send(reply, from, client)
-		}
-		w.end(time.Now())
+		p.serve(w, pool, in[:n], out, control[:controls], client)
 	}
+}
+
+// serve answers one datagram.
+func (p *portable) serve(w *worker, pool *pendingPool, packet, out, control []byte, client netip.AddrPort) {
+	defer w.listener.survive()
+	w.begin(time.Now(), resolver.UDP)
+	from, local := p.source(control)
+	reply, result := w.serve(packet, out, unmap(client), local)
+	if result == resolver.Pending && !p.handOff(w, pool, client, from) {
+		reply, result = w.overflow(out), resolver.Send
+	}
+	if result == resolver.Send {
+		p.send(reply, from, client)
+	}
+	w.end(time.Now())
 }
 
 // source is the control message that makes a reply leave from the address that the query was sent to, and that address.

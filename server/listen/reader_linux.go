@@ -145,7 +145,9 @@ func (r *reader) receive(flags uintptr) (int, unix.Errno) {
 // serve answers the first n datagrams.
 func (r *reader) serve(n int) {
 	w := r.worker
+	defer w.listener.survive()
 	w.begin(time.Now(), resolver.UDP)
+	defer r.rearm(n)
 	replies, pending := 0, 0
 	for i := range n {
 		local := r.localOf(i)
@@ -164,7 +166,6 @@ func (r *reader) serve(n int) {
 	}
 	r.send(replies)
 	w.end(time.Now())
-	r.rearm(n)
 	if pending > 0 {
 		runtime.Gosched() // their goroutines are in this P's queue: they start now, not when another thread steals them
 	}

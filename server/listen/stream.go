@@ -68,6 +68,7 @@ func (c *stream) serve(ctx context.Context) {
 	defer c.end()
 	defer c.s.open.Leave(&c.place)
 	defer c.late.Wait() // a client that has sent its last query still waits for its answers
+	defer c.s.l.survive()
 	for {
 		// One deadline for a whole query: a client that sends octet by octet gains nothing (RFC 7766 section 6.2.3).
 		c.conn.SetReadDeadline(time.Now().Add(c.s.l.options.IdleTimeout))

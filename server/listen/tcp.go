@@ -89,6 +89,7 @@ func (s *streams) run(ctx, late context.Context) {
 
 // accept takes one connection and serves it, if there is room. It reports false when there was none to take.
 func (s *streams) accept(ctx context.Context, conns *sync.WaitGroup) bool {
+	defer s.l.survive()
 	conn, err := s.listener.AcceptTCP()
 	if err != nil {
 		return false

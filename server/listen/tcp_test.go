@@ -292,3 +292,29 @@ func TestStreamOverAnyConnection(t *testing.T) {
 	}
 	<-done
 }
+
+// broken is a connection that panics when it is read.
+type broken struct{ net.Conn }
+
+func (broken) Read([]byte) (int, error) { panic("scripted") }
+
+// A panic outside of a query costs its connection, and is counted.
+func TestStreamSurvives(t *testing.T) {
+	l, err := Open(Options{Address: netip.MustParseAddrPort("127.0.0.1:0"), Answerer: newScripted()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.streams.late = t.Context()
+	client, server := net.Pipe()
+	c := newStream(l.streams, broken{server})
+	l.streams.open.Take(&c.place, c.client.Addr(), c.end)
+	l.streams.note(c)
+	c.serve(t.Context())
+	if n := l.panics.Total(); n != 1 {
+		t.Errorf("%d panics", n)
+	}
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is still open: %v", err)
+	}
+}

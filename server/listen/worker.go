@@ -1,14 +1,9 @@
 package listen
 
 import (
-	"fmt"
-	"log/slog"
 	"net/netip"
-	"runtime/debug"
-	"sync/atomic"
 	"time"
 
-	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -104,7 +99,7 @@ func (w *worker) recovered(cause any, buf []byte) ([]byte, resolver.Result) {
 	if w.serving.crash {
 		panic(cause)
 	}
-	w.listener.panics.count(w.listener.options.Logger, cause, w.request.Now)
+	w.listener.panics.Count(w.listener.options.Logger, "listen", cause)
 	if len(w.request.Query.Packet) < wire.HeaderSize {
 		return nil, resolver.Drop
 	}
@@ -125,16 +120,13 @@ func servfail(request *resolver.Request, buf []byte, why string) []byte {
 	return request.Reply.Finish()
 }
 
-// panics counts panics, and logs at most one a second: the packet that causes them may come in floods.
-type panics struct {
-	total  atomic.Uint64
-	logged observe.Limiter
-}
-
-func (p *panics) count(logger *slog.Logger, cause any, now time.Time) {
-	p.total.Add(1)
-	if omitted, ok := p.logged.Allow(now, time.Second); ok {
-		text := "listen: recovered from a panic: " + fmt.Sprint(cause)
-		logger.Error(text, "omitted", omitted, "stack", string(debug.Stack()))
+// survive is deferred where what comes from the network is read, framed, counted or sent: outside of one query, whose
+// panics end in recovered. What was under way is lost, and its goroutine goes on.
+func (l *Listener) survive() {
+	if cause := recover(); cause != nil {
+		if l.serving.Load().crash {
+			panic(cause)
+		}
+		l.panics.Count(l.options.Logger, "listen", cause)
 	}
 }

@@ -43,6 +43,7 @@ func TestScrapesShared(t *testing.T) {
 		}
 		synctest.Wait()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		ask("deflate, gzip")
 		if len(got) != 3 || got["result 1  after 100ms"] != 1 || got["result 2  after 490ms"] != 64 ||
 			got["result 3 gzip after 100ms"] != 1 {
@@ -105,6 +106,7 @@ func TestScrapeThatPanics(t *testing.T) {
 		synctest.Wait()
 		<-s.computing
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		broken = false
 		ask(2)
 		if want := [3]int{0, 500, 200}; codes != want {

@@ -1,0 +1,28 @@
+package observe
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// Panics counts the panics that goroutines have recovered from, and logs at most one a second: the packet that causes
+// them may come in floods. The zero Panics is ready to use; any number of goroutines may use it.
+type Panics struct {
+	total  atomic.Uint64
+	logged Limiter
+}
+
+// Count counts a panic with this cause. The deferred function that has recovered from it calls Count, so that the stack
+// in the log is that of the panic.
+func (p *Panics) Count(log *slog.Logger, where string, cause any) {
+	p.total.Add(1)
+	if omitted, ok := p.logged.Allow(time.Now(), time.Second); ok {
+		log.Error(where+": recovered from a panic: "+fmt.Sprint(cause), "omitted", omitted, "stack", string(debug.Stack()))
+	}
+}
+
+// Total is the number of panics so far.
+func (p *Panics) Total() uint64 { return p.total.Load() }
