@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -317,4 +318,28 @@ func TestStreamSurvives(t *testing.T) {
 	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the connection is still open: %v", err)
 	}
+}
+
+// Replies that become ready give no more time to a client that does not take the one before: the connection ends
+// although there is always a fresh one.
+func TestLateRepliesGiveNoTime(t *testing.T) {
+	options := Options{WriteTimeout: 100 * time.Millisecond}
+	s := &streams{l: &Listener{options: options.withDefaults()}, late: t.Context()}
+	client, server := net.Pipe()
+	defer client.Close()
+	c := newStream(s, server)
+	var writing sync.WaitGroup
+	for i := 0; c.gone.Err() == nil; i++ {
+		if i == 1000 {
+			t.Error("the connection goes on")
+			c.end()
+		}
+		writing.Go(func() {
+			if err := c.write(framed("late.example.")); err == nil {
+				t.Error("a reply was taken by nobody")
+			}
+		})
+		time.Sleep(10 * time.Millisecond)
+	}
+	writing.Wait()
 }
