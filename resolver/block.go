@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -16,7 +15,7 @@ import (
 //   - what it decides for a zone, in scope and (*block).scope;
 //   - its line in (*block).steps, its Source with its String if it answers, its texts in ede.go;
 //   - if it also sees the answer, its after method (see wrapper), with its state in wrapped;
-//   - what it keeps in Request for Resume, copied by (*Request).Take;
+//   - what it keeps in Request for Resume, taken by (*Wait).keep;
 //   - its counters in counts.go.
 
 // block is one compiled server block.
@@ -37,7 +36,7 @@ type block struct {
 
 // steps is what a server block does with a question, in this order whatever the order in the Corefile. Each step
 // answers, passes to the next one, or changes the question.
-func (b *block) steps(ctx context.Context, r *Request, q *question) result {
+func (b *block) steps(r *Request, q *question) result {
 	switch {
 	case r.Query.Class != wire.ClassIN && r.Query.Class != wire.ClassANY:
 		return r.refuse(wire.Other, edeClass)
@@ -79,7 +78,7 @@ func (b *block) steps(ctx context.Context, r *Request, q *question) result {
 			return res
 		}
 	}
-	return b.forward(ctx, r, q)
+	return b.forward(r, q)
 }
 
 // newBlock compiles the options of one block. server is the label of its listening address.
@@ -201,6 +200,6 @@ func (r *Resolver) newForward(options Forward, log *slog.Logger) (*forwarder, er
 		return nil, fmt.Errorf("forward: tls: %w", err)
 	}
 	return obtain(r, "forward", []any{options, secrets}, func() (*forwarder, error) {
-		return newForwarder(options, secrets, log)
+		return newForwarder(options, secrets, &r.parts.asked, log)
 	})
 }

@@ -148,10 +148,14 @@ func (c *cache) count() CacheCounts {
 
 // ForwardCounts are the counters of one `forward`, for coredns_forward_* metrics.
 type ForwardCounts struct {
-	Rejected  uint64 // queries beyond max_concurrent
-	Broken    uint64 // queries for which all upstreams were down
+	Rejected  uint64 // questions beyond max_concurrent
+	Refused   uint64 // questions without a place, those beyond max_concurrent included
+	Silent    uint64 // questions that failed at once because their domain is silent
+	Broken    uint64 // questions for which all upstreams were down
 	Coalesced uint64 // queries that shared the answer to an equal one
-	Waiting   int64  // queries under way
+	Panics    uint64
+	Waiting   int // questions under way
+	Octets    int // of long replies that are coming
 	Upstreams []UpstreamCounts
 }
 
@@ -209,9 +213,13 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 // count is the counters of f so far.
 func (f *forwarder) count() ForwardCounts {
 	counts := ForwardCounts{
-		Rejected: f.rejected.Load(), Broken: f.allDown.Load(),
-		Coalesced: f.coalesced.Load(), Waiting: f.active.Load(),
+		Broken: f.allDown.Load(), Coalesced: f.coalesced.Load(), Panics: f.panics.Total(),
 	}
+	f.mu.Lock()
+	a := &f.places
+	counts.Rejected, counts.Refused, counts.Silent = a.rejected, a.refused, f.silent
+	counts.Waiting, counts.Octets = a.all.used, a.all.octets
+	f.mu.Unlock()
 	for _, u := range f.upstreams {
 		counts.Upstreams = append(counts.Upstreams, u.count(f.options.MaxFails))
 	}

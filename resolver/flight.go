@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/miekg/dns"
@@ -11,25 +12,39 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// forward asks upstream. If the query may not block yet, it becomes pending, and Resume calls forward again.
-func (b *block) forward(ctx context.Context, r *Request, q *question) result {
-	forwarders := q.forwarders()
-	switch {
-	case len(forwarders) == 0:
+// forward has upstream asked: the question is pending, and Wait goes on with ask.
+func (b *block) forward(r *Request, q *question) result {
+	if len(q.forwarders()) == 0 {
 		return r.refuse(wire.NotAuthoritative, edeNoForward)
-	case !r.mayBlock:
-		return result{outcome: pending}
-	case !forwarders[0].admit():
-		return rejection().result(FromForward, unchangedTTLs)
 	}
-	defer forwarders[0].leave()
+	return result{outcome: pending}
+}
+
+// ask has w wait for what upstream says to q, and gives the result at once where nobody is to be asked.
+func (b *block) ask(r *Request, q *question, w *Wait) result {
+	w.keep(r)
+	forwarders := q.forwarders()
+	hit, failed := forwarders[0].join(b.query(r, q), forwarders, b.cacheOf(q), r, w)
+	switch {
+	case hit != nil:
+		return b.cache.result(r, hit, fresh)
+	case failed != nil:
+		w.end(failed)
+		return b.resume(r, q, w)
+	}
+	return result{outcome: pending}
+}
+
+// query is the query that asks q for r.
+func (b *block) query(r *Request, q *question) query {
 	query := newQuery(r, q)
 	query.payload = b.payload()
-	f, hit := forwarders[0].join(query, forwarders, b.cacheOf(q), r)
-	if hit != nil {
-		return b.cache.result(r, hit, fresh)
-	}
-	m := f.wait(ctx)
+	return query
+}
+
+// resume is the result of q after w has ended.
+func (b *block) resume(r *Request, q *question, w *Wait) result {
+	m := w.message
 	if old := r.fallback; old != nil && !m.refreshes() {
 		return b.cache.result(r, old, stale)
 	}
@@ -37,16 +52,21 @@ func (b *block) forward(ctx context.Context, r *Request, q *question) result {
 		name := wire.NameString(q.name.Name())
 		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", m.rcode, name, dns.Type(q.qtype), m.text+cause(m.text)))
 	}
-	return m.result(FromForward, b.store(f, query, q.scope.caching, m, r.Now))
+	return m.result(FromForward, b.store(w.flight, b.query(r, q), q.scope.caching, m, r.Now))
 }
 
 // flight is one question that an upstream is being asked, with all queries that wait for the answer. Equal questions
 // share a flight, which also denies an attacker the gain from many outstanding queries (RFC 5452 section 5). The answer
 // is in the cache before an equal question can start another flight.
 type flight struct {
-	done    chan struct{}
-	message *message // set before done is closed
-	cache   *cache   // has the answer by then; nil for none
+	key     flightKey
+	query   query
+	through []*forwarder
+	place   *askedPlace // in the first of them
+	cache   *cache      // has the answer when the flight has landed; nil for none
+	first   *Wait       // of those that wait, guarded by the mutex of the first forwarder
+	last    *Wait
+	message *message // set before any of them is woken
 }
 
 // flightKey tells flights apart. The transport of the first client makes no difference: an answer truncated over UDP is
@@ -56,10 +76,11 @@ type flightKey struct {
 	second *forwarder // the forwarder that option next may hand the question to; nil without one
 }
 
-// join returns the flight of q through forwarders, of which f is the first: the one under way, or a new one, whose
-// answer c caches for the question of r. If an equal flight has just ended, join returns its cached answer instead, as
-// hit. c and r are nil if nothing is to be cached.
-func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request) (under *flight, hit *entry) {
+// join has w wait for the flight of q through forwarders, of which f is the first: the one under way, or a new one,
+// whose answer c caches for the question of r. If an equal flight has just landed, join returns its cached answer
+// instead, as hit, and if there is to be no flight, the message that says why. c and r are nil if nothing is to be
+// cached.
+func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request, w *Wait) (hit *entry, failed *message) {
 	key := flightKey{query: q}
 	key.tcp = false
 	if len(forwarders) > 1 && len(f.options.Next) > 0 {
@@ -67,46 +88,73 @@ func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if under = f.flights[key]; under != nil {
+	if under := f.flights[key]; under != nil {
 		f.coalesced.Add(1)
-		return under, nil
+		under.add(w)
+		return nil, nil
 	}
-	policy := cachePolicy{}
+	policy, client := cachePolicy{}, netip.Addr{}
+	if r != nil {
+		client = Host(r.Client.Addr())
+	}
 	if c != nil {
 		hit = c.look(r, &r.question)
 		if hit != nil && (r.fallback == nil || hit.kind != upstreamFailure) {
-			return nil, hit
+			return hit, nil
 		}
 		policy = r.question.scope.caching
 	}
-	under = &flight{done: make(chan struct{}), cache: c}
 	if f.stopped {
-		under.message = interrupted()
-		close(under.done)
-		return under, nil
+		return nil, interrupted()
 	}
+	ctx, end := context.WithCancelCause(f.ctx)
+	p, failed := f.enter(&q, client, end)
+	if failed != nil {
+		end(nil)
+		return nil, failed
+	}
+	under := &flight{key: key, query: q, through: forwarders, place: p, cache: c}
+	under.add(w)
 	f.flights[key] = under
 	f.wg.Go(func() {
-		under.message = exchange(f.ctx, forwarders, q)
-		under.message.received = time.Now()
-		if c != nil {
-			c.add(q, policy, under.message, under.message.received)
-		}
-		f.mu.Lock()
-		delete(f.flights, key)
-		f.mu.Unlock()
-		close(under.done)
+		defer end(nil)
+		under.fly(ctx, policy)
 	})
-	return under, nil
+	return nil, nil
 }
 
-// wait returns the answer, or a substitute if ctx ends first.
-func (f *flight) wait(ctx context.Context) *message {
-	select {
-	case <-f.done:
-		return f.message
-	case <-ctx.Done():
-		return interrupted()
+// add has w wait for the flight, behind those that wait already.
+func (u *flight) add(w *Wait) {
+	w.flight = u
+	if u.last == nil {
+		u.first = w
+	} else {
+		u.last.next = w
+	}
+	u.last = w
+}
+
+// fly asks, caches the answer, and wakes all that wait for it.
+func (u *flight) fly(ctx context.Context, policy cachePolicy) {
+	u.message = u.exchange(ctx)
+	u.message.received = time.Now()
+	if u.cache != nil {
+		u.cache.add(u.query, policy, u.message, u.message.received)
+	}
+	f := u.through[0]
+	f.mu.Lock()
+	delete(f.flights, u.key)
+	f.places.leave(u.place)
+	w := u.first
+	u.first, u.last = nil, nil
+	f.mu.Unlock()
+	for w != nil {
+		next := w.next
+		w.next = nil
+		if w.end(u.message) {
+			w.waker.Wake()
+		}
+		w = next
 	}
 }
 
@@ -123,27 +171,47 @@ func (b *block) store(f *flight, q query, policy cachePolicy, m *message, now ti
 	if b.cache == nil || !policy.enabled {
 		return unchangedTTLs
 	}
-	if f.cache != b.cache {
+	if f == nil || f.cache != b.cache {
 		b.cache.add(q, policy, m, now)
 	}
 	return b.cache.agingOf(q, policy, m)
 }
 
 // exchange asks the first forwarder, and the next ones for as long as option next hands the question on because of the
-// rcode.
-func exchange(ctx context.Context, forwarders []*forwarder, q query) *message {
-	m := forwarders[0].exchange(ctx, q)
-	for i, f := range forwarders[1:] {
-		if !forwarders[i].passesOn(m) {
+// rcode. A panic costs this question, not the process.
+func (u *flight) exchange(ctx context.Context) (m *message) {
+	f := u.through[0]
+	defer func() {
+		if cause := recover(); cause != nil {
+			m = f.recovered(cause)
+		}
+	}()
+	m = f.exchange(ctx, u.query, u.place)
+	for i, next := range u.through[1:] {
+		if !u.through[i].passesOn(m) {
 			break
 		}
-		if !f.admit() {
-			return rejection()
-		}
-		m = f.exchange(ctx, q)
-		f.leave()
+		m = next.exchangeNext(ctx, u.query, u.place.client)
 	}
 	return m
+}
+
+// exchangeNext is exchange with a place of f for a question that already has one of another forwarder.
+func (f *forwarder) exchangeNext(ctx context.Context, q query, client netip.Addr) *message {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	f.mu.Lock()
+	p, failed := f.enter(&q, client, end)
+	f.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	defer func() {
+		f.mu.Lock()
+		f.places.leave(p)
+		f.mu.Unlock()
+	}()
+	return f.exchange(ctx, q, p)
 }
 
 // refetch asks the forwarders that take q's name, when the cache refreshes an entry.
@@ -159,8 +227,13 @@ func refetch(ctx context.Context, forwarders []*forwarder, q query) *message {
 	if len(takers) == 0 {
 		return interrupted()
 	}
-	f, _ := takers[0].join(q, takers, nil, nil)
-	return f.wait(ctx)
+	woken := make(signal)
+	w := &Wait{waker: woken}
+	if _, failed := takers[0].join(q, takers, nil, nil, w); failed != nil {
+		return failed
+	}
+	woken.await(ctx, w)
+	return w.message
 }
 
 // errStopped is the error of work that the end of the process, or of ctx, cut short.
@@ -168,7 +241,5 @@ var errStopped = errors.New(edeShutdown)
 
 // interrupted is the message that stands in for an answer nobody waited for.
 func interrupted() *message {
-	m := unanswered(wire.ServerFailure, wire.Other, errStopped.Error())
-	m.transient = true
-	return m
+	return momentary(wire.ServerFailure, wire.Other, errStopped.Error())
 }

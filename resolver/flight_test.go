@@ -8,21 +8,37 @@ import (
 	"time"
 )
 
-// waiting are pending requests for one question.
-func waiting(t *testing.T, r *Resolver, count int, text string) []*Request {
+// missing are requests for one question, each of which Answer has found pending.
+func missing(t *testing.T, r *Resolver, count int, text string) []*Request {
 	t.Helper()
 	var all []*Request
 	for range count {
 		asked := asking(t, text, time.Now())
-		reader := &Request{Now: asked.Now, Proto: asked.Proto}
-		if _, result := r.Answer(reader, asked.Query.Packet, make([]byte, 0, 1232)); result != Pending {
+		request := &Request{Now: asked.Now, Proto: asked.Proto}
+		if _, result := r.Answer(request, asked.Query.Packet, make([]byte, 0, 1232)); result != Pending {
 			t.Fatalf("result %v", result)
 		}
-		request := new(Request)
-		request.Take(reader, nil, make([]byte, 0, 1232))
 		all = append(all, request)
 	}
 	return all
+}
+
+// resume has request, which is pending, wait for upstream, and returns the request that has the answer.
+func resume(t *testing.T, r *Resolver, request *Request) *Request {
+	t.Helper()
+	var w Wait
+	woken := make(signal)
+	_, result := r.Wait(request, &w, woken)
+	if result == Pending {
+		*request = Request{} // a reader goes on to other packets
+		woken.await(t.Context(), &w)
+		request = new(Request)
+		_, result = r.Resume(request, &w, make([]byte, 0, 1232))
+	}
+	if result != Send {
+		t.Errorf("result %v", result)
+	}
+	return request
 }
 
 func running(t *testing.T, parts *Parts, blocks ...Block) *Resolver {
@@ -38,7 +54,7 @@ func running(t *testing.T, parts *Parts, blocks ...Block) *Resolver {
 // TestEqualColdQuestionsAreOneQuery: fifty queries miss, over UDP and TCP, and resume one after another or all at once.
 // Only the first one reaches upstream.
 func TestEqualColdQuestionsAreOneQuery(t *testing.T) {
-	for name, resume := range map[string]func(func(), *sync.WaitGroup){
+	for name, each := range map[string]func(func(), *sync.WaitGroup){
 		"one after the other": func(do func(), _ *sync.WaitGroup) { do() },
 		"at once":             func(do func(), wg *sync.WaitGroup) { wg.Go(do) },
 	} {
@@ -46,15 +62,10 @@ func TestEqualColdQuestionsAreOneQuery(t *testing.T) {
 			up := serve(t, answering("192.0.2.1"))
 			r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232, Cache: &Cache{},
 				Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}}}})
-			requests := append(waiting(t, r, 25, "www.example.org. A"), waiting(t, r, 25, "WWW.example.org. A tcp")...)
+			requests := append(missing(t, r, 25, "www.example.org. A"), missing(t, r, 25, "WWW.example.org. A tcp")...)
 			var wg sync.WaitGroup
 			for _, request := range requests {
-				resume(func() {
-					if _, result := r.Resume(t.Context(), request); result != Send {
-						t.Errorf("result %v", result)
-					}
-					expect(t, said(finished(t, request)), "NOERROR 192.0.2.1")
-				}, &wg)
+				each(func() { expect(t, said(finished(t, resume(t, r, request))), "NOERROR 192.0.2.1") }, &wg)
 			}
 			wg.Wait()
 			if n := up.udp.Load() + up.tcp.Load(); n != 1 {
@@ -103,9 +114,8 @@ func TestVerifyOneAfterTheOther(t *testing.T) {
 	b, q := r.blocks[0], old.whole()
 	b.cache.add(newQuery(old, q), everything, upstreamReply(t, "www.example.org. A", "NOERROR",
 		"www.example.org. 60 IN A 192.0.2.2"), old.Now)
-	for _, request := range waiting(t, r, 50, "www.example.org. A") {
-		r.Resume(t.Context(), request)
-		expect(t, said(finished(t, request)), "NOERROR 192.0.2.1")
+	for _, request := range missing(t, r, 50, "www.example.org. A") {
+		expect(t, said(finished(t, resume(t, r, request))), "NOERROR 192.0.2.1")
 	}
 	if n := up.udp.Load(); n != 1 {
 		t.Errorf("%d upstream queries for 50 equal questions", n)

@@ -8,21 +8,22 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 const (
-	forwardTimeout    = 5 * time.Second // for a query, over all its attempts
-	attemptsEach      = 2               // attempts of a query for each upstream, on average
-	defaultConcurrent = 10000           // queries under way, each with a goroutine, a socket and some 8 KiB
-	defaultMaxIdle    = 64
+	forwardTimeout = 5 * time.Second // for a query, over all its attempts
+	attemptsEach   = 2               // attempts of a query for each upstream, on average
+	defaultMaxIdle = 64
 )
 
 // forwarder asks the upstreams of one `forward`. Any number of goroutines may use it.
@@ -31,8 +32,8 @@ type forwarder struct {
 	from      zones.Set
 	except    zones.Set
 	upstreams []*upstream
-	limit     int64
 	log       *slog.Logger
+	panics    observe.Panics
 	turn      atomic.Uint32 // counts queries for round_robin
 
 	ctx  context.Context // of all queries under way
@@ -42,17 +43,24 @@ type forwarder struct {
 	mu      sync.Mutex
 	stopped bool
 	flights map[flightKey]*flight
+	places  places
+	silence silence
+	silent  uint64 // questions that failed at once because their domain is silent
 
-	active    atomic.Int64
-	rejected  atomic.Uint64
 	allDown   atomic.Uint64
 	coalesced atomic.Uint64
 }
 
-// newForwarder compiles options. secrets is the content of the TLS files that options name.
-func newForwarder(options Forward, secrets secrets, log *slog.Logger) (*forwarder, error) {
-	f := &forwarder{options: options, log: log, limit: defaultConcurrent, flights: make(map[flightKey]*flight)}
-	var err error
+// newForwarder compiles options. secrets is the content of the TLS files that options name, asked counts what all
+// forwarders ask.
+func newForwarder(options Forward, secrets secrets, asked *asked, log *slog.Logger) (*forwarder, error) {
+	f := &forwarder{options: options, log: log, flights: make(map[flightKey]*flight)}
+	f.places = newPlaces(positive(options.MaxConcurrent, MaxAsked), asked)
+	zone, err := parseName(options.From)
+	if err != nil {
+		return nil, fmt.Errorf("forward: %w", err)
+	}
+	f.silence = newSilence(zone.Labels())
 	if f.from, err = zones.NewSet([]string{options.From}); err != nil {
 		return nil, fmt.Errorf("forward: %w", err)
 	}
@@ -65,9 +73,6 @@ func newForwarder(options Forward, secrets secrets, log *slog.Logger) (*forwarde
 	secure, err := newTLS(&options, secrets)
 	if err != nil {
 		return nil, fmt.Errorf("forward: tls: %w", err)
-	}
-	if options.MaxConcurrent > 0 {
-		f.limit = int64(options.MaxConcurrent)
 	}
 	for _, to := range options.To {
 		u := &upstream{address: to.Address, readTimeout: positive(options.ReadTimeout, DefaultReadTimeout)}
@@ -163,34 +168,49 @@ func (f *forwarder) run(ctx context.Context) {
 	}
 }
 
-// admit takes one of the places for queries under way. When there is none left, it counts the query and reports false.
-func (f *forwarder) admit() bool {
-	if f.active.Add(1) <= f.limit {
-		return true
+// enter takes a place for q, which client asks; a nobody is the cache. end stops q. If q is to fail at once, enter returns
+// the message that says why. The caller holds f.mu.
+func (f *forwarder) enter(q *query, client netip.Addr, end func(error)) (*askedPlace, *message) {
+	p := &askedPlace{client: client, since: time.Now(), end: end}
+	var name wire.QName
+	name.SetString(q.name)
+	p.domain = f.silence.domain(&name)
+	if labels, silent := f.silence.over(&name, p.since); silent {
+		if s := f.places.clients[client]; s != nil && s.probes >= probesEach {
+			f.silent++
+			return nil, silentDomainMessage(name.Suffix(name.Labels() - labels))
+		}
+		p.probe = true
 	}
-	f.active.Add(-1)
-	f.rejected.Add(1)
-	return false
+	return p, f.places.take(p)
 }
 
-// leave gives the place back.
-func (f *forwarder) leave() { f.active.Add(-1) }
+// silentDomainMessage says that nothing comes back for names below zone.
+func silentDomainMessage(zone []byte) *message {
+	text := fmt.Sprintf(edeSilent, wire.NameString(zone))
+	return momentary(wire.ServerFailure, wire.NoReachableAuthority, text)
+}
+
+// recovered is the message for a question whose flight has panicked.
+func (f *forwarder) recovered(cause any) *message {
+	f.panics.Count(f.log, "forward", cause)
+	return momentary(wire.ServerFailure, wire.Other, "internal error")
+}
 
 // rejection is the message for a query that was not admitted.
 func rejection() *message {
-	m := unanswered(wire.Refused, wire.Other, edeMaxConcurrent)
-	m.transient = true
-	return m
+	return momentary(wire.Refused, wire.Other, edeMaxConcurrent)
 }
 
-// exchange returns upstream's answer to q. It always returns a message: one made here if no upstream answered.
-func (f *forwarder) exchange(ctx context.Context, q query) *message {
+// exchange returns upstream's answer to q, which has place p. It always returns a message: one made here if no upstream
+// answered.
+func (f *forwarder) exchange(ctx context.Context, q query, p *askedPlace) *message {
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
 	if f.options.PreferUDP || f.options.ForceTCP {
 		q.tcp = f.options.ForceTCP
 	}
-	return f.resolve(ctx, q)
+	return f.resolve(ctx, q, p)
 }
 
 // passesOn reports whether option next hands a question with the rcode of m to the next `forward`.
@@ -200,7 +220,7 @@ func (f *forwarder) passesOn(m *message) bool {
 
 // resolve asks one upstream after another until one answers. It skips those that are down. If all are, it assumes that
 // the health checks are wrong and tries one at random.
-func (f *forwarder) resolve(ctx context.Context, q query) *message {
+func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace) *message {
 	order := f.order()
 	if len(order) == 0 {
 		return unanswered(wire.ServerFailure, wire.Other, edeForwardLoop)
@@ -225,12 +245,23 @@ func (f *forwarder) resolve(ctx context.Context, q query) *message {
 			u = order[rand.IntN(len(order))]
 		}
 		tries++
-		m, err := u.ask(ctx, q, q.tcp)
+		m, err := u.ask(ctx, q, q.tcp, func(octets int) bool { return f.grow(p, octets) })
+		if lost := (overtaken{}); errors.As(context.Cause(ctx), &lost) {
+			f.heard(&q, p, nil)
+			return lost.message
+		}
+		if errors.Is(err, errNoRoom) {
+			return momentary(wire.ServerFailure, wire.Other, edeManyOctets)
+		}
 		if err != nil {
 			why, asked = err, u
 			f.report(u, err)
+			if errors.Is(err, os.ErrDeadlineExceeded) && tries >= len(order) && f.heard(&q, p, nil) {
+				break // the second attempt of all that ask for a silent domain helps nobody
+			}
 			continue
 		}
+		f.heard(&q, p, m)
 		if last = m; tries >= len(order) || !slices.Contains(f.options.Failover, uint16(m.rcode)) {
 			return m
 		}
@@ -244,6 +275,33 @@ func (f *forwarder) resolve(ctx context.Context, q query) *message {
 	info, text := asked.reason(why)
 	text = fmt.Sprintf("upstream %s (%d upstreams, %d attempts)", text, len(order), tries)
 	return unanswered(wire.ServerFailure, info, text)
+}
+
+// grow makes the reply that is coming for p larger.
+func (f *forwarder) grow(p *askedPlace, octets int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.places.grow(p, octets)
+}
+
+// heard notes what came for q, which has place p: nil for nothing. It reports whether q is below a silent domain. A
+// SERVFAIL that took long is nothing: the upstream has given up waiting for a silent domain.
+func (f *forwarder) heard(q *query, p *askedPlace, m *message) (silent bool) {
+	now := time.Now()
+	waited := now.Sub(p.since)
+	var name wire.QName
+	name.SetString(q.name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case m != nil && (m.rcode != wire.ServerFailure || waited < patience):
+		f.silence.answered(&name, now)
+		return false
+	case waited >= patience:
+		f.silence.unanswered(&name, p.since, now)
+	}
+	_, silent = f.silence.over(&name, now)
+	return silent
 }
 
 // unhealthy is the answer when all upstreams are down: last, if there is one.

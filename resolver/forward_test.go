@@ -148,7 +148,7 @@ func (s *dnsServer) questions() (names []string) {
 	return names
 }
 
-func silence(q, reply *dns.Msg, tcp bool) *dns.Msg { return nil }
+func mute(q, reply *dns.Msg, tcp bool) *dns.Msg { return nil }
 
 // forwarding is a running forwarder to upstreams.
 func forwarding(t testing.TB, options Forward, to ...*dnsServer) *forwarder {
@@ -166,7 +166,7 @@ func forwarding(t testing.TB, options Forward, to ...*dnsServer) *forwarder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := newForwarder(options, secrets, slog.New(slog.DiscardHandler))
+	f, err := newForwarder(options, secrets, new(asked), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +194,13 @@ func (f *forwarder) answer(ctx context.Context, r *Request) result {
 	b := &block{options: &Block{}, forwarders: all}
 	q := r.whole()
 	q.scope = &scope{block: b, forwards: all, forwardsZone: all}
-	r.mayBlock = true
-	res := b.forward(ctx, r, q)
+	woken := make(signal)
+	w := &Wait{waker: woken}
+	res := b.ask(r, q, w)
+	if res.outcome == pending {
+		woken.await(ctx, w)
+		res = b.resume(r, q, w)
+	}
 	r.finish(q, &res)
 	return res
 }
@@ -349,14 +354,14 @@ func padded(m *dns.Msg, size int) *dns.Msg {
 func TestReadReplyMakesRoomForWhatHasCome(t *testing.T) {
 	reply := []byte(strings.Repeat("0123456789abcdef", 65535/16) + "0123456789abcde")
 	from := &slowReader{data: reply}
-	got, err := readReply(from, len(reply))
+	got, err := readReply(from, len(reply), unbounded)
 	if err != nil || !bytes.Equal(got, reply) {
 		t.Fatalf("%d octets, %v", len(got), err)
 	}
 	if from.beyond > 0 {
 		t.Errorf("%d reads had room for more than had come before, and %d octets", from.beyond, firstRead)
 	}
-	if _, err := readReply(&slowReader{data: reply[:500]}, len(reply)); err == nil {
+	if _, err := readReply(&slowReader{data: reply[:500]}, len(reply), unbounded); err == nil {
 		t.Error("a reply that was cut off is whole")
 	}
 }
@@ -583,7 +588,7 @@ func TestGarbageOverUDPLeadsToTCP(t *testing.T) {
 
 func TestNextUpstreamWhenOneFails(t *testing.T) {
 	for name, bad := range map[string]func(q, reply *dns.Msg, tcp bool) *dns.Msg{
-		"silence": silence,
+		"silence": mute,
 		"garbage": func(q, reply *dns.Msg, tcp bool) *dns.Msg {
 			reply.Answer = append(reply.Answer,
 				&dns.RFC3597{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeA, Class: 1}, Rdata: "01"})
@@ -598,7 +603,7 @@ func TestNextUpstreamWhenOneFails(t *testing.T) {
 }
 
 func TestNoUpstreamAnswers(t *testing.T) {
-	silent := serve(t, silence)
+	silent := serve(t, mute)
 	f := forwarding(t, Forward{}, silent)
 	expect(t, f.ask(t, "www.example.org. A"),
 		fmt.Sprintf("SERVFAIL 22 (No Reachable Authority): "+
@@ -654,7 +659,7 @@ func TestFailover(t *testing.T) {
 	expect(t, forwarding(t, options, serve(t, refusing), serve(t, answering("192.0.2.2"))).ask(t, "www.example.org. A"),
 		"NOERROR 192.0.2.2")
 	expect(t, forwarding(t, options, serve(t, refusing), serve(t, refusing)).ask(t, "www.example.org. A"), "REFUSED")
-	expect(t, forwarding(t, options, serve(t, refusing), serve(t, silence)).ask(t, "www.example.org. A"), "REFUSED")
+	expect(t, forwarding(t, options, serve(t, refusing), serve(t, mute)).ask(t, "www.example.org. A"), "REFUSED")
 	f := forwarding(t, Forward{Policy: Sequential}, serve(t, refusing), serve(t, answering("192.0.2.2")))
 	expect(t, f.ask(t, "www.example.org. A"), "REFUSED")
 }
@@ -695,14 +700,14 @@ func TestEqualQuestionsAreAskedOnce(t *testing.T) {
 		}
 		wg.Go(func() { expect(t, f.ask(t, question), "NOERROR 192.0.2.1") })
 	}
-	until(t, func() bool { return f.count().Waiting == 40 })
+	until(t, func() bool { return f.count().Coalesced == 39 && up.udp.Load() == 1 })
 	close(held)
 	wg.Wait()
 	if up.udp.Load() != 1 || f.count().Coalesced != 39 {
 		t.Errorf("%d queries, %d coalesced", up.udp.Load(), f.count().Coalesced)
 	}
-	if len(f.flights) != 0 || f.active.Load() != 0 {
-		t.Errorf("%d flights, %d active", len(f.flights), f.active.Load())
+	if len(f.flights) != 0 || f.places.all.used != 0 {
+		t.Errorf("%d flights, %d active", len(f.flights), f.places.all.used)
 	}
 }
 
@@ -937,9 +942,9 @@ func selfSigned(t testing.TB, dir, name string) (tls.Certificate, []byte) {
 }
 
 func TestForwardStops(t *testing.T) {
-	up := serve(t, silence)
+	up := serve(t, mute)
 	f, err := newForwarder(Forward{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Minute}, secrets{},
-		slog.New(slog.DiscardHandler))
+		new(asked), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -956,7 +961,7 @@ func TestForwardStops(t *testing.T) {
 }
 
 func TestExchangeDoesNotWaitLongerThanItsCaller(t *testing.T) {
-	f := forwarding(t, Forward{ReadTimeout: time.Minute}, serve(t, silence))
+	f := forwarding(t, Forward{ReadTimeout: time.Minute}, serve(t, mute))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	r := asking(t, "www.example.org. A", time.Now())

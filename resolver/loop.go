@@ -160,7 +160,7 @@ func (p *probe) send(ctx context.Context) {
 	defer p.name.Store(nil)
 	ctx, cancel := context.WithTimeout(ctx, p.upstream.readTimeout)
 	defer cancel()
-	p.upstream.attempt(ctx, query{name: name, typ: typeHINFO, rd: true}, p.tcp, true)
+	p.upstream.attempt(ctx, query{name: name, typ: typeHINFO, rd: true}, p.tcp, true, unbounded)
 }
 
 // randomLabel is a label in wire form that nobody can guess.

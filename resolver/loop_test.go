@@ -149,7 +149,7 @@ func TestProbeNames(t *testing.T) {
 }
 
 func TestOtherQueriesAreNoProbes(t *testing.T) {
-	l, err := newLoop(".", []*forwarder{forwarding(t, Forward{}, serve(t, silence))}, slog.New(slog.DiscardHandler))
+	l, err := newLoop(".", []*forwarder{forwarding(t, Forward{}, serve(t, mute))}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,13 @@ func unanswered(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 	return &message{rcode: rcode, outcome: wire.Failed, explained: true, info: info, text: why}
 }
 
+// momentary is unanswered for a reason that is about this moment, so that it is not cached.
+func momentary(rcode wire.Rcode, info wire.InfoCode, why string) *message {
+	m := unanswered(rcode, info, why)
+	m.transient = true
+	return m
+}
+
 // newMessage keeps what belongs to the question of packet, which parsed describes.
 func newMessage(packet []byte, parsed *wire.Message) *message {
 	packed, counts, cut := parsed.Pack(make([]byte, 0, len(packet)), packet)

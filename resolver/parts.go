@@ -13,8 +13,9 @@ import (
 // next Resolver with equal options takes them over with all that they hold and have counted. Any number of goroutines
 // may use it; the zero Parts is empty.
 type Parts struct {
-	mu  sync.Mutex
-	all map[string]*part
+	mu    sync.Mutex
+	all   map[string]*part
+	asked asked // of all forwarders
 }
 
 // runner is a part that works in the background. run returns when ctx has ended and everything that it started has too.

@@ -30,7 +30,7 @@ func exchanged(t *testing.T, r *Resolver, text string) (*dns.Msg, Source) {
 // TestReloadKeepsForwarders: after a reload that changes other options, an upstream that was down is still down, and
 // counters continue.
 func TestReloadKeepsForwarders(t *testing.T) {
-	up, dead := serve(t, answering("192.0.2.1")), serve(t, silence)
+	up, dead := serve(t, answering("192.0.2.1")), serve(t, mute)
 	var parts Parts
 	forward := Forward{From: ".", To: []Upstream{{Address: dead.addr}, {Address: up.addr}}, Policy: Sequential,
 		MaxFails: 1, HealthCheck: 10 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
@@ -123,7 +123,7 @@ func TestReloadOfCertificates(t *testing.T) {
 	file := filepath.Join(dir, "cert.pem")
 	selfSigned(t, dir, "dns.example.org")
 	block := Block{Zones: []string{"."}, Cache: &Cache{ServeStale: time.Hour}, Loop: true, Forwards: []Forward{{From: ".",
-		To: []Upstream{{serve(t, silence).addr, true}}, ServerName: "dns.example.org", CAFile: file}}}
+		To: []Upstream{{serve(t, mute).addr, true}}, ServerName: "dns.example.org", CAFile: file}}}
 	var parts Parts
 	before, same := running(t, &parts, block).blocks[0], running(t, &parts, block).blocks[0]
 	if same.forwarders[0] != before.forwarders[0] || same.cache != before.cache || same.loop != before.loop {
@@ -141,7 +141,7 @@ func TestPartsEnd(t *testing.T) {
 	var parts Parts
 	t.Run("in use", func(t *testing.T) {
 		running(t, &parts, Block{Zones: []string{"."}, Cache: &Cache{}, Loop: true, Hosts: &Hosts{},
-			Forwards: []Forward{{From: ".", To: []Upstream{{Address: serve(t, silence).addr}}}}})
+			Forwards: []Forward{{From: ".", To: []Upstream{{Address: serve(t, mute).addr}}}}})
 		if len(parts.all) != 4 {
 			t.Errorf("%d parts", len(parts.all))
 		}

@@ -51,7 +51,7 @@ type Request struct {
 	Proto  Proto
 	Now    time.Time // when the batch arrived; carries a monotonic reading
 
-	// Set by Answer, Resume and SendZone, for metrics and the query log.
+	// Set by Answer, Wait, Resume and SendZone, for metrics and the query log.
 	Query  wire.Query // what the client asked; its Packet and QName stay as they came
 	Reply  wire.Reply
 	Block  int    // index of the server block in Options.Blocks, -1 when none matched
@@ -66,7 +66,6 @@ type Request struct {
 	links    int              // aliases followed so far
 	visited  [maxLinks]string // the targets of those aliases
 	rotate   bool
-	mayBlock bool // Resume sets it
 
 	// Scratch.
 	match   zones.Match
@@ -78,23 +77,13 @@ type Request struct {
 	text    []byte // a name in presentation form
 }
 
-// Take copies from, which Answer has reported as Pending, so that Resume can work on r while from is reused for other
-// packets. packet and buf are r's own memory for the query and the reply; Take returns packet, grown if it was too
-// small.
-func (r *Request) Take(from *Request, packet, buf []byte) []byte {
-	packet = r.Query.Take(&from.Query, packet)
-	r.Reply.Take(&from.Reply, &r.Query, buf)
-	r.Client, r.Local, r.Proto, r.Now = from.Client, from.Local, from.Proto, from.Now
-	r.Block, r.Zone, r.Source = from.Block, from.Zone, from.Source
-	r.question, r.wrapped = from.question, append(r.wrapped[:0], from.wrapped...)
-	if r.question.asked {
-		r.question.name = &r.Query.QName
-	} else {
-		r.name = from.name
-		r.question.name = &r.name
+// Host is the part of an address that tells clients apart. One host may have all addresses of a /64 of IPv6.
+func Host(a netip.Addr) netip.Addr {
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		prefix, _ := a.Prefix(64)
+		return prefix.Addr()
 	}
-	r.fallback, r.links, r.visited, r.rotate = from.fallback, from.links, from.visited, from.rotate
-	return packet
+	return a
 }
 
 // Source is the step that wrote an answer.
@@ -119,10 +108,10 @@ func (s Source) String() string {
 // Result tells the caller of Answer or Resume what to do next.
 type Result uint8
 
-// The results of Answer; Resume never returns Pending.
+// The results of Answer, Wait and Resume.
 const (
 	Send     Result = iota // send the reply
 	Drop                   // send nothing
-	Pending                // not answerable from memory: call Resume where blocking is allowed
+	Pending                // not answerable from memory: call Wait
 	Transfer               // a zone transfer: call SendZone, which sends several messages
 )

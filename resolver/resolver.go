@@ -68,34 +68,72 @@ func (r *Resolver) release() {
 	}
 }
 
-// Answer answers packet from memory into buf, without blocking. With Send, the returned slice is the reply. request
-// owns packet and buf until there is an answer; after Pending that is when Resume returns.
+// Answer answers packet from memory into buf, without blocking. With Send, the returned slice is the reply. After
+// Pending, Wait has upstream asked.
 func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
 	request.Block, request.Zone, request.Source = -1, -1, None
 	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
 		return reject(request, verdict, buf)
 	}
-	request.mayBlock = false
 	r.begin(request, buf)
-	return r.conclude(context.Background(), request, r.runSteps(context.Background(), request))
+	return r.conclude(request, r.runSteps(request))
 }
 
-// Resume continues a query that Answer reported as Pending, where Answer stopped. It blocks until there is an answer or
-// ctx ends.
-func (r *Resolver) Resume(ctx context.Context, request *Request) ([]byte, Result) {
-	request.mayBlock = true
+// Wait has upstream asked what Answer or Resume has reported as Pending, without blocking. With Pending, wait holds all
+// of request that is needed, and waker is woken once, perhaps before Wait returns: then Resume goes on. Else there is
+// a reply at once, because nobody is to be asked.
+func (r *Resolver) Wait(request *Request, wait *Wait, waker Waker) ([]byte, Result) {
+	wait.waker = waker
+	for {
+		q := &request.question
+		res := q.scope.block.ask(request, q, wait)
+		if res.outcome == pending {
+			return nil, Pending
+		}
+		if reply, result := r.conclude(request, res); result != Pending {
+			return reply, result
+		}
+	}
+}
+
+// Resume goes on in request with a query whose wait has ended, where Answer stopped. It does not block. request needs
+// nothing but a new buffer for the reply, as large as the one before. After Pending, upstream must be asked something
+// else: call Wait again.
+func (r *Resolver) Resume(request *Request, wait *Wait, buf []byte) ([]byte, Result) {
+	wait.restore(request, buf)
 	q := &request.question
-	return r.conclude(ctx, request, q.scope.block.forward(ctx, request, q))
+	return r.conclude(request, q.scope.block.resume(request, q, wait))
 }
 
-// Respond answers packet, whatever its transport: it calls Answer and, when that reports Pending, Resume. It blocks
-// until there is an answer or ctx ends.
+// Respond answers packet, whatever its transport. It blocks until there is an answer or ctx ends.
 func (r *Resolver) Respond(ctx context.Context, request *Request, packet, buf []byte) ([]byte, Result) {
 	reply, result := r.Answer(request, packet, buf)
-	if result == Pending {
-		reply, result = r.Resume(ctx, request)
+	for result == Pending {
+		var wait Wait
+		woken := make(signal)
+		if reply, result = r.Wait(request, &wait, woken); result == Pending {
+			woken.await(ctx, &wait)
+			reply, result = r.Resume(request, &wait, buf)
+		}
 	}
 	return reply, result
+}
+
+// signal is the Waker of a goroutine that waits. It is closed when it is woken.
+type signal chan struct{}
+
+// Wake wakes the goroutine.
+func (s signal) Wake() { close(s) }
+
+// await returns when wait has ended. If ctx ends before, it interrupts wait.
+func (s signal) await(ctx context.Context, wait *Wait) {
+	select {
+	case <-s:
+	case <-ctx.Done():
+		if !wait.Interrupt() {
+			<-s
+		}
+	}
 }
 
 // rejections are the rcodes for messages that are not queries we can read.
@@ -135,18 +173,18 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 }
 
 // runSteps asks the question of the server block that has its name.
-func (r *Resolver) runSteps(ctx context.Context, request *Request) result {
+func (r *Resolver) runSteps(request *Request) result {
 	q := &request.question
 	q.before = request.Reply.Count(wire.Answer)
 	if q.scope == nil {
 		return request.refuse(wire.NotAuthoritative, edeNoBlock)
 	}
-	return q.scope.block.steps(ctx, request, q)
+	return q.scope.block.steps(request, q)
 }
 
 // conclude carries a result through to the reply. It follows an alias to the next name, and lets wrappers see the
 // answer, who may ask another question. A pending question ends here and continues in Resume.
-func (r *Resolver) conclude(ctx context.Context, request *Request, res result) ([]byte, Result) {
+func (r *Resolver) conclude(request *Request, res result) ([]byte, Result) {
 	q := &request.question
 	for {
 		switch res.outcome {
@@ -164,6 +202,6 @@ func (r *Resolver) conclude(ctx context.Context, request *Request, res result) (
 				return request.Reply.Finish(), Send
 			}
 		}
-		res = r.runSteps(ctx, request)
+		res = r.runSteps(request)
 	}
 }

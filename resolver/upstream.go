@@ -88,6 +88,7 @@ var (
 	errMalformed = errors.New("malformed reply")
 	errSpoofed   = errors.New("too many replies to other questions")
 	errOversized = errors.New("a UDP reply larger than was offered")
+	errNoRoom    = errors.New("no room for a reply over TCP")
 )
 
 // datagram has room for the largest reply that is believed, and one octet more to tell that there is more.
@@ -110,15 +111,16 @@ type upstream struct {
 }
 
 // ask asks the upstream, over UDP unless tcp is set. A truncated reply is fetched again over TCP. A server that does
-// not take EDNS is asked again without it (RFC 6891 section 7).
-func (u *upstream) ask(ctx context.Context, q query, tcp bool) (*message, error) {
+// not take EDNS is asked again without it (RFC 6891 section 7). grow is asked for room for more octets of a reply over
+// TCP.
+func (u *upstream) ask(ctx context.Context, q query, tcp bool, grow grow) (*message, error) {
 	begin := time.Now()
 	edns := u.edns.wanted(begin)
-	m, hasOPT, err := u.attempt(ctx, q, tcp, edns)
+	m, hasOPT, err := u.attempt(ctx, q, tcp, edns, grow)
 	switch {
 	case err != nil || !edns:
 	case m.rejectsEDNS(hasOPT):
-		m, err = u.askWithout(ctx, q, tcp, m)
+		m, err = u.askWithout(ctx, q, tcp, m, grow)
 	case hasOPT:
 		u.edns.confirm(time.Now())
 	}
@@ -131,8 +133,10 @@ func (u *upstream) ask(ctx context.Context, q query, tcp bool) (*message, error)
 
 // askWithout asks without EDNS what was answered with, by a message that may be about EDNS. It learns from a better
 // answer; without one, the first stands.
-func (u *upstream) askWithout(ctx context.Context, q query, tcp bool, with *message) (*message, error) {
-	m, _, err := u.attempt(ctx, q, tcp, false)
+func (u *upstream) askWithout(
+	ctx context.Context, q query, tcp bool, with *message, grow grow,
+) (*message, error) {
+	m, _, err := u.attempt(ctx, q, tcp, false, grow)
 	switch {
 	case err != nil:
 		return with, nil
@@ -146,16 +150,16 @@ func (u *upstream) askWithout(ctx context.Context, q query, tcp bool, with *mess
 }
 
 // attempt asks once, over UDP and then over TCP if the reply over UDP was truncated or unusable.
-func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool) (m *message, hasOPT bool, err error) {
+func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, grow grow) (m *message, hasOPT bool, err error) {
 	if u.tls != nil || tcp {
-		return u.overTCP(ctx, q, edns)
+		return u.overTCP(ctx, q, edns, grow)
 	}
 	m, hasOPT, err = u.overUDP(ctx, q, edns)
 	unusable := errors.Is(err, errMalformed) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized)
 	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !unusable {
 		return m, hasOPT, err
 	}
-	if whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns); errTCP == nil {
+	if whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns, grow); errTCP == nil {
 		return whole, wholeOPT, nil
 	}
 	return m, hasOPT, err
@@ -271,13 +275,13 @@ func read(packet []byte) (*message, bool, error) {
 }
 
 // overTCP asks over an idle connection or a new one. If an idle connection turns out to be closed, it tries another.
-func (u *upstream) overTCP(ctx context.Context, q query, edns bool) (*message, bool, error) {
+func (u *upstream) overTCP(ctx context.Context, q query, edns bool, grow grow) (*message, bool, error) {
 	for {
 		conn, reused, err := u.connect(ctx)
 		if err != nil {
 			return nil, false, err
 		}
-		m, hasOPT, err := u.roundTrip(ctx, conn, q, edns)
+		m, hasOPT, err := u.roundTrip(ctx, conn, q, edns, grow)
 		if err == nil {
 			u.idle.put(conn, time.Now())
 			return m, hasOPT, nil
@@ -319,7 +323,9 @@ func (u *upstream) connect(ctx context.Context) (conn net.Conn, reused bool, err
 }
 
 // roundTrip sends the query over conn and reads the reply.
-func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns bool) (*message, bool, error) {
+func (u *upstream) roundTrip(
+	ctx context.Context, conn net.Conn, q query, edns bool, grow grow,
+) (*message, bool, error) {
 	defer u.limit(ctx, conn)()
 	id := randomID()
 	packet := q.pack(make([]byte, lengthSize, 512), id, edns)
@@ -332,7 +338,7 @@ func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns b
 		if _, err := io.ReadFull(conn, length[:]); err != nil {
 			return nil, false, err
 		}
-		reply, err := readReply(conn, int(binary.BigEndian.Uint16(length[:])))
+		reply, err := readReply(conn, int(binary.BigEndian.Uint16(length[:])), grow)
 		if err != nil {
 			return nil, false, err
 		}
@@ -344,25 +350,35 @@ func (u *upstream) roundTrip(ctx context.Context, conn net.Conn, q query, edns b
 	return nil, false, errSpoofed
 }
 
+// grow reports whether there is room for more octets of a reply that is coming, and takes it.
+type grow func(octets int) bool
+
+// unbounded is for what the server asks itself, one question for each upstream at a time.
+func unbounded(int) bool { return true }
+
 // readReply reads a reply of size octets. It makes room for what has come and as much again, never for what a length
 // only says: that costs the sender nothing.
-func readReply(conn io.Reader, size int) ([]byte, error) {
-	reply := make([]byte, 0, min(size, firstRead))
-	for {
-		n, err := io.ReadFull(conn, reply[len(reply):cap(reply)])
-		reply = reply[:len(reply)+n]
-		if err != nil || len(reply) == size {
-			return reply, err
+func readReply(conn io.Reader, size int, grow grow) ([]byte, error) {
+	var reply []byte
+	for len(reply) < size {
+		room := min(size, max(firstRead, 2*len(reply)))
+		if !grow(room - len(reply)) {
+			return nil, errNoRoom
 		}
-		reply = append(make([]byte, 0, min(size, 2*len(reply))), reply...)
+		reply = append(make([]byte, 0, room), reply...)
+		n, err := io.ReadFull(conn, reply[len(reply):room])
+		if reply = reply[:len(reply)+n]; err != nil {
+			return nil, err
+		}
 	}
+	return reply, nil
 }
 
 // check asks the upstream whether it is alive. Any reply will do.
 func (u *upstream) check(ctx context.Context, q query, tcp bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_, _, err := u.attempt(ctx, q, tcp, false)
+	_, _, err := u.attempt(ctx, q, tcp, false, unbounded)
 	if errors.Is(err, errMalformed) || errors.Is(err, errOversized) {
 		return nil
 	}

@@ -90,7 +90,13 @@ func forwardSamples(c *resolver.ForwardCounts, emit metrics.Emit) {
 		"Counter of the number of complete failures of the healthchecks.", c.Broken)
 	emit.Counter("clusterdns_forward_coalesced_total",
 		"Queries that waited for the answer to an equal one under way.", c.Coalesced)
-	emit.Gauge("clusterdns_forward_waiting", "Queries that wait for upstream.", float64(c.Waiting))
+	emit.Gauge("clusterdns_forward_waiting", "Questions that upstream is asked.", float64(c.Waiting))
+	emit.Counter("clusterdns_forward_refused_total",
+		"Questions that got no place among those that upstream is asked, or lost theirs.", c.Refused)
+	emit.Counter("clusterdns_forward_silent_total",
+		"Questions that failed at once because nothing comes back for names below their domain.", c.Silent)
+	emit.Gauge("clusterdns_forward_reply_bytes", "Octets of replies that are coming over TCP.", float64(c.Octets))
+	emit.Counter("clusterdns_forward_panics_total", "Questions lost to a panic while upstream was asked.", c.Panics)
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
 		upstreamSamples(u, emit.With("to", u.To), emit.With("proxy_name", "forward", "to", u.To))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
@@ -24,12 +25,12 @@ func TestReadmeBounds(t *testing.T) {
 	}
 }
 
-// What one of each costs, in KiB, as measured: heap and stacks, its flight in the forwarder included.
+// What one of each costs, in KiB, as measured: heap and stacks.
 const (
-	pendingCost       = 21
-	streamPendingCost = 90
-	streamCost        = 106
-	transferCost      = 122
+	pendingCost  = 1
+	askedCost    = 14
+	streamCost   = 106
+	transferCost = 122
 )
 
 // TestReadmeBoundsFull holds what all bounds cost when they are reached at once to the README, and to the memory of the
@@ -47,13 +48,14 @@ func TestReadmeBoundsFull(t *testing.T) {
 	}
 	row(&goMemory, "the program, without a cluster", 1, 5<<10)
 	row(&goMemory, "entries of the cache", 2*standardCache(t), 1)
-	row(&goMemory, "UDP queries that wait for upstream", o.Pending, pendingCost)
-	row(&goMemory, "TCP queries that wait for upstream", o.StreamPending, streamPendingCost)
+	row(&goMemory, "queries that wait for upstream", o.Pending, pendingCost)
+	row(&goMemory, "questions that upstream is asked", resolver.MaxAsked, askedCost)
+	row(&goMemory, "long replies that are coming from upstream", 1, resolver.MaxReplyOctets>>10)
 	row(&goMemory, "TCP connections that are answered", o.Streams, streamCost)
 	row(&goMemory, "zone transfers", listen.MaxTransfers, transferCost)
 	row(&goMemory, "buffers of the query log", readers+1, 1536)
 	row(&goMemory, "connections of admin endpoints", endpoints*admin.MaxConns, 16)
-	row(&kernelMemory, "in the kernel: sockets to upstreams", o.Pending+o.StreamPending, kernelSocket)
+	row(&kernelMemory, "in the kernel: sockets to upstreams", resolver.MaxAsked, kernelSocket)
 	row(&kernelMemory, "in the kernel: what TCP clients do not read, or have sent", o.Streams+listen.MaxTransfers,
 		kernelStream)
 	table += fmt.Sprintf("| sum | | | %d |\n", (goMemory+kernelMemory+512)>>10)

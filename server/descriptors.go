@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
@@ -12,12 +13,12 @@ import (
 const someFiles = 64
 
 // descriptors is how many descriptors a program that serves c has open when all its bounds are reached: a socket for
-// each query that waits for upstream, and the connections of clients.
+// each question that upstream is asked, and the connections of clients.
 func descriptors(c *config.Config) int {
 	o := listen.Defaults()
-	n := someFiles
+	n := someFiles + resolver.MaxAsked
 	for i := range c.Listeners {
-		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Pending + o.StreamPending + o.Streams + listen.MaxTransfers)
+		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Streams + listen.MaxTransfers)
 	}
 	e := endpointsOf(c)
 	return n + admin.MaxConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))

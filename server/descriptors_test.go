@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
@@ -21,8 +22,8 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	o := listen.Defaults()
 	one, two := descriptors(parse(". {\n}\n")), descriptors(parse(". {\n bind 127.0.0.1 127.0.0.2\n health\n ready\n}\n"))
-	each := o.Pending + o.StreamPending + o.Streams + listen.MaxTransfers + o.Readers + 1
-	if one != someFiles+each || two != someFiles+2*each+2*admin.MaxConns {
+	each := o.Streams + listen.MaxTransfers + o.Readers + 1
+	if one != someFiles+resolver.MaxAsked+each || two != someFiles+resolver.MaxAsked+2*each+2*admin.MaxConns {
 		t.Errorf("%d for one address, %d for two and two endpoints; one takes %d", one, two, each)
 	}
 	c := parse(". {\n}\n")

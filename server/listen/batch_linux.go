@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/clusterdns/clusterdns/resolver"
 )
 
 const (
@@ -154,17 +152,16 @@ func (b *batch) close() {
 	}
 }
 
-func (b *batch) run(ctx, late context.Context, l *Listener) {
+func (b *batch) run(ctx context.Context, l *Listener) {
 	stop := context.AfterFunc(ctx, b.wake)
 	defer stop()
 	var readers sync.WaitGroup
-	pool := newPendingPool(l, replySize)
 	for _, r := range b.readers {
-		r.worker, r.pool, r.late = newWorker(l, &r.tally, l.options.Log.Buffer()), pool, late
+		r.worker = newWorker(l, &r.tally, l.options.Log.Buffer())
 		readers.Go(r.run)
 	}
 	readers.Wait()
-	l.pending[resolver.UDP].wait()
+	l.pending.wait()
 }
 
 // wake ends the readers after they have read what has arrived: shutting down a UDP socket wakes whoever waits on it.

@@ -17,9 +17,8 @@ func TestReadmeBounds(t *testing.T) {
 	}
 	o := Defaults()
 	for _, row := range []string{
-		fmt.Sprintf("| UDP queries that wait for upstream | %d, %d KiB each |", o.Pending, 21),
-		fmt.Sprintf("| TCP queries that wait for upstream | %d, %d KiB each; %d of one connection, %d of one client |",
-			o.StreamPending, 90, streamPipeline, o.StreamPending/streamsShare),
+		fmt.Sprintf("| queries that wait for upstream | %d, %d KiB each; %d times the free places for one client; "+
+			"%d of one TCP connection |", o.Pending, 1, ofFree, streamPipeline),
 		fmt.Sprintf("| TCP connections | %d, %d of one client; %d KiB each while it is answered", o.Streams,
 			o.Streams/streamsShare, 106),
 		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),

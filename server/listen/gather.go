@@ -28,11 +28,12 @@ func (l *Listener) Gather(emit metrics.Emit) {
 		sum.silent)
 	l.gatherUDP(ours)
 	l.gatherStreams(ours)
-	for p, pending := range l.pending {
-		of := ours.With("proto", resolver.Proto(p).String())
-		of.Gauge("clusterdns_upstream_waiting", "Queries that wait for upstream.", float64(pending.running.Load()))
+	for p := range resolver.Proto(resolver.Protos) {
+		of := ours.With("proto", p.String())
+		waiting, refused := l.pending.count(p)
+		of.Gauge("clusterdns_upstream_waiting", "Queries that wait for upstream.", float64(waiting))
 		of.Counter("clusterdns_upstream_pool_full_total",
-			"Queries answered SERVFAIL because too many waited for upstream.", pending.refused.Load())
+			"Queries answered SERVFAIL because too many waited for upstream.", refused)
 	}
 }
 

@@ -23,7 +23,8 @@ type Listener struct {
 	address   netip.AddrPort
 	engine    engine
 	streams   *streams
-	pending   [resolver.Protos]*pending
+	pending   *pending
+	late      sync.Pool // of *late
 	zones     zoneTable
 	serving   atomic.Pointer[serving]
 	shared    *tally       // of queries that left their reader, and of TCP
@@ -34,9 +35,8 @@ type Listener struct {
 
 // engine is one way to serve UDP.
 type engine interface {
-	// run serves until ctx ends, and returns when no packet is in work any more. Queries wait for upstream until late
-	// ends.
-	run(ctx, late context.Context, l *Listener)
+	// run serves until ctx ends, and returns when no packet is in work any more and no query waits for upstream.
+	run(ctx context.Context, l *Listener)
 	close()
 	tallies() []*tally
 	sockets() []socketState
@@ -124,9 +124,7 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 		shared:    &tally{},
 		sharedLog: options.Log.Buffer(),
 	}
-	for p := range resolver.Proto(resolver.Protos) {
-		l.pending[p] = newPending(options.pending(p))
-	}
+	l.pending, l.late.New = newPending(options.Pending), l.newLate
 	l.streams = newStreams(l, stream, resolver.TCP)
 	l.serving.Store(l.compile(options.Answerer, options.Blocks))
 	var err error
@@ -165,7 +163,8 @@ func (l *Listener) Run(ctx context.Context) {
 	defer interrupt()
 	l.options.Logger.Debug("listen: serving", "address", l.address, "engine", l.engine, "readers", l.options.Readers)
 	var parts sync.WaitGroup
-	parts.Go(func() { l.engine.run(ctx, late, l) })
+	defer context.AfterFunc(late, l.pending.interrupt)()
+	parts.Go(func() { l.engine.run(ctx, l) })
 	parts.Go(func() { l.streams.run(ctx, late) })
 	<-ctx.Done()
 	defer time.AfterFunc(l.options.Drain, interrupt).Stop()

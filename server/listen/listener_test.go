@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -35,6 +37,7 @@ func TestMain(m *testing.M) {
 type scripted struct {
 	release chan struct{}
 	holding atomic.Int64
+	waits   sync.Map // from *resolver.Wait to asked
 	address [4]byte
 	outside int // the Zone of names that are not in example.
 }
@@ -75,20 +78,44 @@ func (s *scripted) SendZone(r *resolver.Request, buf []byte, send func([]byte) e
 	return send(s.reply(r, buf))
 }
 
-func (s *scripted) Resume(ctx context.Context, r *resolver.Request) ([]byte, resolver.Result) {
-	if string(r.Query.Label(0)) == "hold" {
-		s.holding.Add(1)
-		select {
-		case <-s.release:
-		case <-ctx.Done():
-			return nil, resolver.Drop
+// asked is what Resume needs of a request.
+type asked struct {
+	packet []byte
+	client netip.AddrPort
+	local  netip.Addr
+	proto  resolver.Proto
+	now    time.Time
+}
+
+func (s *scripted) Wait(r *resolver.Request, wait *resolver.Wait, waker resolver.Waker) ([]byte, resolver.Result) {
+	s.waits.Store(wait, asked{bytes.Clone(r.Query.Packet), r.Client, r.Local, r.Proto, r.Now})
+	wake := func() {
+		if wait.Interrupt() {
+			waker.Wake()
 		}
 	}
+	if string(r.Query.Label(0)) != "hold" {
+		go wake()
+		return nil, resolver.Pending
+	}
+	s.holding.Add(1)
+	go func() {
+		<-s.release
+		wake()
+	}()
+	return nil, resolver.Pending
+}
+
+func (s *scripted) Resume(r *resolver.Request, wait *resolver.Wait, buf []byte) ([]byte, resolver.Result) {
+	value, _ := s.waits.LoadAndDelete(wait)
+	a := value.(asked)
+	r.Query.Parse(a.packet)
+	r.Client, r.Local, r.Proto, r.Now = a.client, a.local, a.proto, a.now
 	if string(r.Query.Label(0)) == "upset" {
 		panic("scripted")
 	}
 	r.Block, r.Zone, r.Source = 0, s.zone(r), resolver.FromForward
-	return s.reply(r, make([]byte, 0, wire.MaxMessage)), resolver.Send
+	return s.reply(r, buf), resolver.Send
 }
 
 func (s *scripted) reply(r *resolver.Request, buf []byte) []byte {
@@ -258,7 +285,7 @@ func TestPendingBounded(t *testing.T) {
 		if err != nil || reply.Rcode != dns.RcodeServerFailure {
 			t.Fatalf("third: %v %v", reply, err)
 		}
-		if n := l.pending[resolver.UDP].refused.Load(); n != 1 {
+		if _, n := l.pending.count(resolver.UDP); n != 1 {
 			t.Errorf("%d refused, want 1", n)
 		}
 		exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
@@ -343,6 +370,7 @@ func TestRunEndsWithPendingQueries(t *testing.T) {
 			t.Fatalf("the address was not given back: %v", err)
 		}
 		again.Close()
+		close(s.release)
 	})
 }
 

@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"context"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -21,12 +20,10 @@ type Options struct {
 	Readers int // threads that read UDP; default one for each CPU that this process may use, at most maxReaders
 	Buffer  int // octets of receive buffer asked for each UDP socket; default 4 MiB
 
-	// Pending is how many UDP queries may wait for upstream, 21 KiB each with the forward; default 2048.
+	// Pending is how many queries may wait for upstream, 1 KiB each; default 16,384.
 	Pending int
 	// Streams is how many TCP connections there may be, 106 KiB each while they are answered and 8 KiB else; default 512.
 	Streams int
-	// StreamPending is how many TCP queries may wait for upstream, 90 KiB each with the forward; default 256.
-	StreamPending int
 
 	IdleTimeout  time.Duration // how long a TCP connection may take for its next query; default 10 s
 	WriteTimeout time.Duration // how long a TCP client may take to read its replies; default 5 s
@@ -54,9 +51,8 @@ func Defaults() Options { return Options{}.withDefaults() }
 func (o Options) withDefaults() Options {
 	orDefault(&o.Readers, readers())
 	orDefault(&o.Buffer, 4<<20)
-	orDefault(&o.Pending, 2048)
+	orDefault(&o.Pending, 16<<10)
 	orDefault(&o.Streams, 512)
-	orDefault(&o.StreamPending, 256)
 	orDefault(&o.IdleTimeout, 10*time.Second)
 	orDefault(&o.WriteTimeout, 5*time.Second)
 	orDefault(&o.Drain, 5*time.Second)
@@ -74,20 +70,15 @@ func orDefault[T int | time.Duration](field *T, value T) {
 	}
 }
 
-// pending is how many queries that came by p may wait for upstream.
-func (o *Options) pending(p resolver.Proto) int {
-	if p.Datagram() {
-		return o.Pending
-	}
-	return o.StreamPending
-}
-
 // Answerer turns queries into replies. *resolver.Resolver is one. Any number of goroutines call it.
 type Answerer interface {
 	// Answer answers a packet from memory. It must not block or allocate: a reader of packets waits for it.
 	Answer(request *resolver.Request, packet, buf []byte) ([]byte, resolver.Result)
-	// Resume goes on with a query that Answer has returned Pending for. It may block until ctx ends.
-	Resume(ctx context.Context, request *resolver.Request) ([]byte, resolver.Result)
+	// Wait has upstream asked what Answer or Resume has returned Pending for. It must not block. With Pending, waker is
+	// woken when there is an answer.
+	Wait(request *resolver.Request, wait *resolver.Wait, waker resolver.Waker) ([]byte, resolver.Result)
+	// Resume goes on in request with a query whose wait has ended. It must not block.
+	Resume(request *resolver.Request, wait *resolver.Wait, buf []byte) ([]byte, resolver.Result)
 	// SendZone calls send with each message of a zone transfer that Answer has returned Transfer for.
 	SendZone(request *resolver.Request, buf []byte, send func(message []byte) error) error
 }

@@ -1,98 +1,207 @@
 package listen
 
 import (
-	"context"
+	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// pending runs the queries that wait for upstream, each in a goroutine, up to a bound.
+// ofFree is how many times the places that are free one client may have.
+const ofFree = 2
+
+// pending are the queries to one address that wait for upstream, up to a bound. They have no goroutines. Each client
+// may have at most ofFree times the places that are free: one alone two thirds, and k of them leave one in 2k+1.
 type pending struct {
-	limit    int64
-	running  atomic.Int64
-	refused  atomic.Uint64
+	limit    int
 	finished sync.WaitGroup
+
+	mu          sync.Mutex
+	waiting     [resolver.Protos]int
+	refused     [resolver.Protos]uint64
+	sum         int // of waiting
+	clients     map[netip.Addr]int
+	first       *pendingQuery
+	interrupted bool
 }
 
-func newPending(limit int) *pending { return &pending{limit: int64(limit)} }
+func newPending(limit int) *pending {
+	return &pending{limit: limit, clients: map[netip.Addr]int{}}
+}
 
-// start runs work. When the bound is reached, it counts that and reports false.
-func (p *pending) start(work func()) bool {
-	if p.running.Add(1) > p.limit {
-		p.running.Add(-1)
-		p.refused.Add(1)
+// pendingQuery is one query that waits for upstream.
+type pendingQuery struct {
+	wait     resolver.Wait
+	serving  *serving // its resolver has returned Pending
+	listener *Listener
+	proto    resolver.Proto
+	host     netip.Addr
+	to       replier
+
+	left           bool // under the mutex of pending
+	next, previous *pendingQuery
+}
+
+// replier answers a query whose wait has ended, in a goroutine that it does not block.
+type replier interface{ ready(q *pendingQuery) }
+
+// Wake has the query answered.
+func (q *pendingQuery) Wake() { q.to.ready(q) }
+
+// enter takes a place for a query of client. When there is none for it, enter counts that and reports false.
+func (p *pending) enter(q *pendingQuery, client netip.Addr) bool {
+	q.host = resolver.Host(client)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clients[q.host] >= ofFree*(p.limit-p.sum) {
+		p.refused[q.proto]++
 		return false
 	}
+	p.clients[q.host]++
+	p.waiting[q.proto]++
+	p.sum++
 	p.finished.Add(1)
-	go func() {
-		defer p.finished.Done()
-		defer p.running.Add(-1)
-		work()
-	}()
+	q.serving.users.Add(1)
 	return true
 }
 
-// wait returns when nothing runs any more; start must not be called after it.
+// park notes that q waits, so that interrupt finds it, unless it has been answered by now.
+func (p *pending) park(q *pendingQuery) {
+	p.mu.Lock()
+	if !q.left {
+		if q.next = p.first; q.next != nil {
+			q.next.previous = q
+		}
+		p.first = q
+	}
+	interrupted := p.interrupted
+	p.mu.Unlock()
+	if interrupted {
+		q.interrupt()
+	}
+}
+
+// leave gives the place of q back.
+func (p *pending) leave(q *pendingQuery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.finished.Done()
+	defer q.serving.users.Done()
+	q.left = true
+	p.sum--
+	p.waiting[q.proto]--
+	if p.clients[q.host]--; p.clients[q.host] == 0 {
+		delete(p.clients, q.host)
+	}
+	if q.previous != nil {
+		q.previous.next = q.next
+	} else if p.first == q {
+		p.first = q.next
+	}
+	if q.next != nil {
+		q.next.previous = q.previous
+	}
+	q.next, q.previous = nil, nil
+}
+
+// interrupt ends all waits, and those that begin later.
+func (p *pending) interrupt() {
+	p.mu.Lock()
+	p.interrupted = true
+	var all []*pendingQuery
+	for q := p.first; q != nil; q = q.next {
+		all = append(all, q)
+	}
+	p.mu.Unlock()
+	for _, q := range all {
+		q.interrupt()
+	}
+}
+
+func (q *pendingQuery) interrupt() {
+	if q.wait.Interrupt() {
+		q.Wake()
+	}
+}
+
+// count is what metrics tell about queries that came by proto.
+func (p *pending) count(proto resolver.Proto) (waiting int, refused uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting[proto], p.refused[proto]
+}
+
+// wait returns when nothing waits any more; enter must not be called after it.
 func (p *pending) wait() { p.finished.Wait() }
 
-// pendingQuery is one query that waits for upstream: a copy of its packet, with buffers of its own, reused for later
-// queries.
-type pendingQuery struct {
-	worker worker
-	packet []byte
-	framed []byte // room for a length and the reply behind it
-	reply  []byte // the part of framed behind the length
-}
-
-// take copies the request of w, which is about to go on to other packets.
-func (q *pendingQuery) take(w *worker) {
-	q.worker.begin(w.request.Now, w.request.Proto)
-	q.worker.serving = w.serving // the resolver that returned Pending
-	q.worker.serving.users.Add(1)
-	q.packet = q.worker.request.Take(&w.request, q.packet, q.reply)
-}
-
-// resolve waits for upstream, calls send with the reply unless there is none, and counts.
-func (q *pendingQuery) resolve(ctx context.Context, send func(reply []byte)) {
-	reply, result := q.resume(ctx)
-	if result == resolver.Send {
-		send(reply)
+// await has the query just served wait for upstream, to be answered by to. If the result is not Pending, there is a
+// reply at once.
+func (w *worker) await(q *pendingQuery, to replier, buf []byte) (reply []byte, result resolver.Result) {
+	p := w.listener.pending
+	q.serving, q.listener, q.proto, q.to = w.serving, w.listener, w.request.Proto, to
+	if !p.enter(q, w.request.Client.Addr()) {
+		return w.overflow(buf), resolver.Send
 	}
-	q.worker.end(time.Now())
-}
-
-func (q *pendingQuery) resume(ctx context.Context) (reply []byte, result resolver.Result) {
-	w := &q.worker
 	defer func() {
 		if cause := recover(); cause != nil {
-			reply, result = w.recovered(cause, q.reply)
+			reply, result = w.recovered(cause, buf)
+			p.leave(q)
 		}
 	}()
-	reply, result = w.serving.answerer.Resume(ctx, &w.request)
+	reply, result = q.serving.answerer.Wait(&w.request, &q.wait, q)
+	if result == resolver.Pending {
+		p.park(q)
+		return nil, result
+	}
+	p.leave(q)
 	w.note(reply, result)
 	return reply, result
 }
 
-// pendingPool keeps pendingQuery values for reuse.
-type pendingPool struct {
-	pool sync.Pool
-}
-
-func newPendingPool(l *Listener, replySize int) *pendingPool {
-	p := &pendingPool{}
-	p.pool.New = func() any {
-		framed := make([]byte, lengthSize, lengthSize+replySize)
-		return &pendingQuery{worker: *newWorker(l, l.shared, l.sharedLog), framed: framed, reply: framed[lengthSize:]}
+// resume answers q, whose wait has ended, into buf. With Pending, a new query waits in its place. The caller gives the
+// place of q back when the reply is sent.
+func (w *worker) resume(q *pendingQuery, buf []byte, again func() *pendingQuery) (reply []byte, result resolver.Result) {
+	w.serving, w.facts, w.silent = q.serving, w.facts[:0], 0
+	defer func() {
+		if cause := recover(); cause != nil {
+			reply, result = w.recovered(cause, buf)
+		}
+	}()
+	reply, result = w.serving.answerer.Resume(&w.request, &q.wait, buf)
+	if result == resolver.Pending {
+		next := again()
+		if next == nil { // the connection is closed
+			return w.overflow(buf), resolver.Send
+		}
+		return w.await(next, next.to, buf)
 	}
-	return p
+	w.note(reply, result)
+	return reply, result
 }
 
-func (p *pendingPool) get() *pendingQuery { return p.pool.Get().(*pendingQuery) }
+// late is what answers a datagram's query after its wait.
+type late struct {
+	worker worker
+	reply  []byte
+}
 
-func (p *pendingPool) put(q *pendingQuery) {
-	q.worker.serving.users.Done()
-	p.pool.Put(q)
+// finish answers q, whose wait has ended, by send.
+func (l *Listener) finish(q *pendingQuery, again func() *pendingQuery, send func(reply []byte)) {
+	a := l.late.Get().(*late)
+	defer l.late.Put(a)
+	defer l.pending.leave(q)
+	reply, result := a.worker.resume(q, a.reply, again)
+	if result == resolver.Pending {
+		return
+	}
+	if result == resolver.Send {
+		send(reply)
+	}
+	a.worker.end(time.Now())
+}
+
+// newLate makes what finish needs. Replies that it sends are datagrams.
+func (l *Listener) newLate() any {
+	return &late{worker: *newWorker(l, l.shared, l.sharedLog), reply: make([]byte, 0, replySize)}
 }

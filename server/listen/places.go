@@ -16,7 +16,6 @@ import (
 type Places struct {
 	limit    int
 	each     int           // places of one client
-	works    int           // queries of one client that may be under way; 0 for any number
 	patience time.Duration // how long a connection may do nothing before it must give way
 
 	mu      sync.Mutex
@@ -43,7 +42,6 @@ type Place struct {
 type holder struct {
 	client netip.Addr
 	places map[*Place]struct{}
-	work   int // of all its connections, those that were closed too
 }
 
 // PlaceCounts is what metrics tell about places.
@@ -216,23 +214,20 @@ func (s *Places) Half(p *Place) {
 	p.since = p.since.Add(-time.Hour)
 }
 
-// begin notes that p has one more query under way. It reports false if its client has too many.
+// begin notes that p has one more query under way. It reports false if p has lost its place.
 func (s *Places) begin(p *Place) (end func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := p.holder
-	if h == nil || s.works > 0 && h.work >= s.works {
+	if h == nil {
 		return nil, false
 	}
 	p.work++
-	h.work++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p.work--
-		h.work--
 		p.since = time.Now()
-		s.forget(h)
 	}, true
 }
 
@@ -258,9 +253,9 @@ func (s *Places) leave(p *Place) {
 	}
 }
 
-// forget drops a client without connections and queries.
+// forget drops a client without connections.
 func (s *Places) forget(h *holder) {
-	if len(h.places) == 0 && h.work == 0 {
+	if len(h.places) == 0 {
 		delete(s.clients, h.client)
 	}
 }

@@ -15,7 +15,6 @@ func TestPlaces(t *testing.T) {
 	for _, tt := range []struct {
 		what     string
 		patience time.Duration
-		works    int
 		steps    []string // client:name, or what happens to a name
 		want     []string // in the order in which they were closed, or refused
 	}{
@@ -36,17 +35,11 @@ func TestPlaces(t *testing.T) {
 			want: []string{"3"}},
 		{what: "nobody gives way before his time", patience: 4 * time.Second,
 			steps: []string{a + "=1", a + "=2", a + "=3", a + "=4", a + "=5"}, want: []string{"refused 4", "1"}},
-		{what: "the queries of a client are bounded", works: 2,
-			steps: []string{a + "=1", a2 + "=2", "begin 1", "begin 2", "begin 1", b + "=3", "begin 3", "end 1", "begin 2"},
-			want:  []string{"many 1"}},
-		{what: "those of closed connections too", works: 2,
-			steps: []string{a + "=1", "begin 1", "begin 1", "leave 1", a + "=2", "begin 2", "end 1", "begin 2"},
-			want:  []string{"many 2"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := NewPlaces(5, 3)
-				s.patience, s.works = tt.patience, tt.works
+				s.patience = tt.patience
 				var got []string
 				places, ends := map[string]*Place{}, map[string]func(){}
 				for _, step := range tt.steps {

@@ -14,9 +14,8 @@ import (
 // portable is the engine that runs everywhere: a few goroutines that read one net.UDPConn.
 type portable struct {
 	conn       *net.UDPConn
-	address    netip.AddrPort  // its host is where all queries were sent to, unless control messages say otherwise
-	control    bool            // replies need a control message to leave from the address that the query was sent to
-	late       context.Context // of pending queries
+	address    netip.AddrPort // its host is where all queries were sent to, unless control messages say otherwise
+	control    bool           // replies need a control message to leave from the address that the query was sent to
 	readers    int
 	counts     []*tally
 	sendErrors atomic.Uint64
@@ -40,26 +39,24 @@ func (p *portable) sockets() []socketState { return connState(p.conn) }
 func (p *portable) failures() uint64       { return p.sendErrors.Load() }
 func (p *portable) close()                 { p.conn.Close() }
 
-func (p *portable) run(ctx, late context.Context, l *Listener) {
-	p.late = late
+func (p *portable) run(ctx context.Context, l *Listener) {
 	defer context.AfterFunc(ctx, func() {
 		detachConn(p.conn, p.address)
 		p.conn.SetReadDeadline(time.Now().Add(lastLook))
 	})()
 	var readers sync.WaitGroup
-	pool := newPendingPool(l, replySize)
 	for i := range p.readers {
-		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.Buffer()), pool) })
+		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.Buffer())) })
 	}
 	readers.Wait()
-	l.pending[resolver.UDP].wait()
+	l.pending.wait()
 }
 
 // lastLook is how long datagrams that arrived before the end are still read.
 const lastLook = 20 * time.Millisecond
 
 // read serves one datagram after the other until ctx ends and there is none left.
-func (p *portable) read(ctx context.Context, w *worker, pool *pendingPool) {
+func (p *portable) read(ctx context.Context, w *worker) {
 	defer w.lines.Buffer.End()
 	in, out, control := make([]byte, querySize), make([]byte, 0, replySize), make([]byte, controlSize)
 	for {
@@ -71,18 +68,19 @@ func (p *portable) read(ctx context.Context, w *worker, pool *pendingPool) {
 			pause(ctx, 10*time.Millisecond) // a socket that fails at every call must not take a whole CPU
 			continue
 		}
-		p.serve(w, pool, in[:n], out, control[:controls], client)
+		p.serve(w, in[:n], out, control[:controls], client)
 	}
 }
 
 // serve answers one datagram.
-func (p *portable) serve(w *worker, pool *pendingPool, packet, out, control []byte, client netip.AddrPort) {
+func (p *portable) serve(w *worker, packet, out, control []byte, client netip.AddrPort) {
 	defer w.listener.survive()
 	w.begin(time.Now(), resolver.UDP)
 	from, local := p.source(control)
 	reply, result := w.serve(packet, out, unmap(client), local)
-	if result == resolver.Pending && !p.handOff(w, pool, client, from) {
-		reply, result = w.overflow(out), resolver.Send
+	if result == resolver.Pending {
+		q := &portableQuery{p: p, control: append([]byte(nil), from...), client: client}
+		reply, result = w.await(&q.pendingQuery, q, out)
 	}
 	if result == resolver.Send {
 		p.send(reply, from, client)
@@ -102,19 +100,24 @@ func (p *portable) source(control []byte) ([]byte, netip.Addr) {
 	return control, local
 }
 
-// handOff gives the query just served to a goroutine that may wait for upstream. It reports whether there was one left.
-func (p *portable) handOff(w *worker, pool *pendingPool, client netip.AddrPort, control []byte) bool {
-	q := pool.get()
-	q.take(w)
-	from := append([]byte(nil), control...)
-	started := w.listener.pending[resolver.UDP].start(func() {
-		q.resolve(p.late, func(reply []byte) { p.send(reply, from, client) })
-		pool.put(q)
-	})
-	if !started {
-		pool.put(q)
-	}
-	return started
+// portableQuery is a query that waits for upstream, and where its reply goes.
+type portableQuery struct {
+	pendingQuery
+	p       *portable
+	control []byte
+	client  netip.AddrPort
+}
+
+// ready sends the late reply, in the goroutine of the flight.
+func (q *portableQuery) ready(*pendingQuery) {
+	q.listener.finish(&q.pendingQuery, q.again, func(reply []byte) { q.p.send(reply, q.control, q.client) })
+}
+
+// again is the same query for another wait.
+func (q *portableQuery) again() *pendingQuery {
+	next := &portableQuery{p: q.p, control: q.control, client: q.client}
+	next.to = next
+	return &next.pendingQuery
 }
 
 func (p *portable) send(reply, control []byte, client netip.AddrPort) {

@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"context"
 	"encoding/binary"
 	"net/netip"
 	"runtime"
@@ -50,9 +49,7 @@ type reader struct {
 	stop     *atomic.Bool
 	failed   atomic.Uint64 // replies that the kernel did not take
 
-	late   context.Context // of pending queries
 	worker *worker
-	pool   *pendingPool
 	tally  tally
 
 	slots    [batchSize]slot
@@ -153,11 +150,9 @@ func (r *reader) serve(n int) {
 		local := r.localOf(i)
 		reply, result := w.serve(r.packet(i), r.slots[i].out[:0], clientOf(&r.names[i]), local)
 		if result == resolver.Pending {
-			if r.handOff(i) {
+			if reply, result = r.await(i); result == resolver.Pending {
 				pending++
-				continue
 			}
-			reply, result = w.overflow(r.slots[i].out[:0]), resolver.Send
 		}
 		if result == resolver.Send {
 			r.queue(replies, i, reply)
@@ -167,7 +162,7 @@ func (r *reader) serve(n int) {
 	r.send(replies)
 	w.end(time.Now())
 	if pending > 0 {
-		runtime.Gosched() // their goroutines are in this P's queue: they start now, not when another thread steals them
+		runtime.Gosched() // their flights are in this P's queue: they start now, not when another thread steals them
 	}
 }
 
@@ -222,44 +217,48 @@ func (r *reader) send(n int) {
 	}
 }
 
-// handOff gives the i-th query, just served, to a goroutine that may wait for upstream. It reports whether there was
-// one left.
-func (r *reader) handOff(i int) bool {
-	q := r.pool.get()
-	q.take(r.worker)
-	to := &envelope{name: r.names[i], header: r.in[i].header}
+// await has the i-th query, just served, wait for upstream.
+func (r *reader) await(i int) ([]byte, resolver.Result) {
+	q := &datagramQuery{reader: r, name: r.names[i], nameLen: r.in[i].header.Namelen}
 	if r.wildcard {
-		to.control = r.controls[i]
+		q.control, q.controlLen = r.controls[i], int(r.in[i].header.Controllen)
 	}
-	started := r.worker.listener.pending[resolver.UDP].start(func() {
-		q.resolve(r.late, func(reply []byte) { r.reply(to, reply) })
-		r.pool.put(q)
-	})
-	if !started {
-		r.pool.put(q)
-	}
-	return started
+	return r.worker.await(&q.pendingQuery, q, r.slots[i].out[:0])
 }
 
-// envelope is where a late reply goes.
-type envelope struct {
-	header  unix.Msghdr
-	name    [nameSize]byte
-	control [controlSize]byte
-	vec     unix.Iovec
+// datagramQuery is a query that waits for upstream, and where its reply goes.
+type datagramQuery struct {
+	pendingQuery
+	reader     *reader
+	nameLen    uint32
+	controlLen int
+	name       [nameSize]byte
+	control    [controlSize]byte
 }
 
-// reply sends a late reply, from the goroutine that has waited for it. The call does not block, so the scheduler need
-// not be told.
-func (r *reader) reply(to *envelope, reply []byte) {
-	to.vec.Base = unsafe.SliceData(reply)
-	to.vec.SetLen(len(reply))
-	to.header.Name, to.header.Iov = &to.name[0], &to.vec
-	if to.header.Control != nil {
-		to.header.Control = &to.control[0]
+// ready sends the late reply, in the goroutine of the flight. The call does not block, so the scheduler need not be
+// told.
+func (q *datagramQuery) ready(*pendingQuery) { q.listener.finish(&q.pendingQuery, q.again, q.send) }
+
+// again is the same query for another wait.
+func (q *datagramQuery) again() *pendingQuery {
+	next := &datagramQuery{reader: q.reader, nameLen: q.nameLen, controlLen: q.controlLen, name: q.name, control: q.control}
+	next.to = next
+	return &next.pendingQuery
+}
+
+func (q *datagramQuery) send(reply []byte) {
+	vec := &unix.Iovec{Base: unsafe.SliceData(reply)}
+	vec.SetLen(len(reply))
+	message := []mmsghdr{{}}
+	header := &message[0].header
+	header.Name, header.Namelen, header.Iov = &q.name[0], q.nameLen, vec
+	header.SetIovlen(1)
+	if q.controlLen > 0 {
+		header.Control = &q.control[0]
+		header.SetControllen(q.controlLen)
 	}
-	message := []mmsghdr{{header: to.header}}
-	if n, errno := mmsg(unix.SYS_SENDMMSG, r.fd, message, unix.MSG_DONTWAIT); n != 1 || errno != 0 {
-		r.failed.Add(1)
+	if n, errno := mmsg(unix.SYS_SENDMMSG, q.reader.fd, message, unix.MSG_DONTWAIT); n != 1 || errno != 0 {
+		q.reader.failed.Add(1)
 	}
 }

@@ -25,24 +25,29 @@ type stream struct {
 	client  netip.AddrPort
 	local   netip.Addr
 	in      framer
-	waiting chan struct{} // one element for each query that waits for upstream
-	late    sync.WaitGroup
 	closing atomic.Bool // set by closeRead when it can only set a deadline
 	writing sync.Mutex
 	place   Place
 	gone    context.Context // ends with the connection
 	leave   func()          // ends gone
+
+	answering sync.Mutex // held by whoever has answers: a connection has one at most
+	mu        sync.Mutex
+	waiting   int            // queries that wait for upstream, or whose reply is not sent
+	answered  *sync.Cond     // there are fewer of them
+	ended     []*streamQuery // those whose wait has ended
+	draining  bool           // a goroutine answers them
 }
 
 func newStream(s *streams, conn net.Conn) *stream {
 	c := &stream{
-		s:       s,
-		conn:    conn,
-		client:  addrPortOf(conn.RemoteAddr()),
-		local:   addrPortOf(conn.LocalAddr()).Addr(),
-		in:      framer{from: conn},
-		waiting: make(chan struct{}, streamPipeline),
+		s:      s,
+		conn:   conn,
+		client: addrPortOf(conn.RemoteAddr()),
+		local:  addrPortOf(conn.LocalAddr()).Addr(),
+		in:     framer{from: conn},
 	}
+	c.answered = sync.NewCond(&c.mu)
 	c.gone, c.leave = context.WithCancel(s.late)
 	return c
 }
@@ -67,9 +72,10 @@ func (c *stream) serve(ctx context.Context) {
 	defer c.s.forget(c)
 	defer c.end()
 	defer c.s.open.Leave(&c.place)
-	defer c.late.Wait() // a client that has sent its last query still waits for its answers
+	defer c.await(1) // a client that has sent its last query still waits for its answers
 	defer c.s.l.survive()
 	for {
+		c.await(streamPipeline)
 		// One deadline for a whole query: a client that sends octet by octet gains nothing (RFC 7766 section 6.2.3).
 		c.conn.SetReadDeadline(time.Now().Add(c.s.l.options.IdleTimeout))
 		if c.closing.Load() {
@@ -80,6 +86,22 @@ func (c *stream) serve(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// await returns when fewer than limit queries wait for upstream.
+func (c *stream) await(limit int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.waiting >= limit {
+		c.answered.Wait()
+	}
+}
+
+// full reports whether no more queries may wait.
+func (c *stream) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting >= streamPipeline
 }
 
 // closeRead ends what the client may send. A TCP connection delivers what has arrived by now, and then its end; one
@@ -99,15 +121,14 @@ type answers struct {
 	out    []byte
 }
 
-// batch answers message and those that have arrived behind it, with one write if they are few. It reports whether the
-// connection is still good.
+// batch answers message and those that have arrived behind it, with one write if they are few, until too many wait for
+// upstream. It reports whether the connection is still good.
 func (c *stream) batch(message []byte) bool {
 	if !c.s.open.Touch(&c.place) { // it was closed in the meantime, to make room
 		return false
 	}
-	a := c.s.answers.Get().(*answers)
-	defer c.s.answers.Put(a)
-	a.out = a.out[:0]
+	a := c.take()
+	defer c.put(a)
 	a.worker.begin(time.Now(), c.s.proto)
 	a.worker.serving.users.Add(1)
 	defer a.worker.serving.users.Done()
@@ -116,30 +137,59 @@ func (c *stream) batch(message []byte) bool {
 		if !c.answer(a, message) || len(a.out) > streamReplies && !c.flush(a) {
 			return false
 		}
+		if c.full() {
+			break
+		}
 	}
 	return c.flush(a)
+}
+
+// take gives the caller what it needs to answer queries of this connection, when nobody else does.
+func (c *stream) take() *answers {
+	c.answering.Lock()
+	a := c.s.answers.Get().(*answers)
+	a.out = a.out[:0]
+	return a
+}
+
+func (c *stream) put(a *answers) {
+	c.s.answers.Put(a)
+	c.answering.Unlock()
 }
 
 // answer answers one message into a.out. It reports false for a message that is not a query: the connection cannot be
 // trusted then.
 func (c *stream) answer(a *answers, message []byte) bool {
-	start := len(a.out)
-	buf := a.out[start+lengthSize : start+lengthSize : start+lengthSize+wire.MaxMessage]
+	buf := a.room()
 	reply, result := a.worker.serve(message, buf, c.client, c.local)
 	if result == resolver.Transfer {
 		return c.transfer(a, buf)
 	}
 	if result == resolver.Pending {
-		if c.handOff(a) {
-			return true
+		q := c.wait()
+		if q == nil {
+			return false
 		}
-		reply, result = a.worker.overflow(buf), resolver.Send
+		if reply, result = a.worker.await(&q.pendingQuery, q, buf); result != resolver.Pending {
+			q.end()
+		}
 	}
 	if result == resolver.Send {
-		a.out = append(a.out, byte(len(reply)>>8), byte(len(reply)))
-		a.out = append(a.out, reply...) // onto itself, unless the resolver has taken memory of its own
+		a.append(reply)
 	}
 	return !a.worker.foreign
+}
+
+// append adds a reply that was written behind out, with room for its length.
+func (a *answers) append(reply []byte) {
+	a.out = append(a.out, byte(len(reply)>>8), byte(len(reply)))
+	a.out = append(a.out, reply...) // onto itself, unless the resolver has taken memory of its own
+}
+
+// room is where the next reply is written.
+func (a *answers) room() []byte {
+	start := len(a.out) + lengthSize
+	return a.out[start : start : start+wire.MaxMessage]
 }
 
 // transfer sends a zone, a write for each message. Meanwhile the connection has no place among the others: a secondary
@@ -230,44 +280,89 @@ func (c *stream) write(messages []byte) error {
 	return err
 }
 
-// handOff gives the query just served to a goroutine that may wait for upstream. It reports whether there was one left.
-// When too many queries of this connection wait already, it waits for one of them, and the client with it.
-func (c *stream) handOff(a *answers) bool {
-	select {
-	case c.waiting <- struct{}{}:
-	default:
-		c.flush(a)
-		c.waiting <- struct{}{} // Resume ends with late at the latest
-	}
-	done, ok := c.s.open.begin(&c.place)
-	if !ok { // its client has too many under way
-		c.s.pending.refused.Add(1)
-		<-c.waiting
-		return false
-	}
-	c.late.Add(1)
-	q := c.s.pool.get()
-	q.take(&a.worker)
-	answered := func() {
-		c.s.pool.put(q)
-		done()
-		<-c.waiting
-		c.late.Done()
-	}
-	started := c.s.pending.start(func() {
-		defer answered()
-		q.resolveStream(c)
-	})
-	if !started {
-		answered()
-	}
-	return started
+// streamQuery is a query that waits for upstream.
+type streamQuery struct {
+	pendingQuery
+	c    *stream
+	done func() // ends what began at the place of c
 }
 
-// resolveStream is resolve with the length before the reply, so that both leave in one write.
-func (q *pendingQuery) resolveStream(c *stream) {
-	q.resolve(c.s.late, func(reply []byte) {
-		framed := append(q.framed[:0], byte(len(reply)>>8), byte(len(reply)))
-		c.write(append(framed, reply...)) // onto itself, unless the resolver has taken memory of its own
-	})
+// wait counts one more query that waits for upstream. It returns nil if the connection has been closed.
+func (c *stream) wait() *streamQuery {
+	done, ok := c.s.open.begin(&c.place)
+	if !ok {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting++
+	return &streamQuery{c: c, done: done}
+}
+
+// end counts the query no more.
+func (q *streamQuery) end() {
+	q.done()
+	c := q.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting--
+	c.answered.Broadcast()
+}
+
+// ready leaves the query to the goroutine that answers those of its connection whose wait has ended. Only while there
+// are any does it run.
+func (q *streamQuery) ready(*pendingQuery) {
+	c := q.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = append(c.ended, q)
+	if !c.draining {
+		c.draining = true
+		go c.drain()
+	}
+}
+
+// drain answers the queries whose wait has ended, until there are none.
+func (c *stream) drain() {
+	defer c.s.l.survive()
+	for {
+		c.mu.Lock()
+		ended := c.ended
+		c.ended = nil
+		c.draining = len(ended) > 0
+		c.mu.Unlock()
+		if len(ended) == 0 {
+			return
+		}
+		a := c.take()
+		for _, q := range ended {
+			c.resume(a, q)
+		}
+		c.flush(a)
+		c.put(a)
+		for _, q := range ended {
+			c.s.l.pending.leave(&q.pendingQuery)
+			q.end()
+		}
+	}
+}
+
+// resume answers q, whose wait has ended, into a.out.
+func (c *stream) resume(a *answers, q *streamQuery) {
+	again := func() *pendingQuery {
+		next := c.wait()
+		next.to = next
+		return &next.pendingQuery
+	}
+	reply, result := a.worker.resume(&q.pendingQuery, a.room(), again)
+	switch result {
+	case resolver.Pending:
+		return
+	case resolver.Send:
+		a.append(reply)
+		if len(a.out) > streamReplies {
+			c.flush(a)
+		}
+	}
+	a.worker.end(time.Now())
 }

@@ -36,9 +36,7 @@ type streams struct {
 	l        *Listener
 	listener *net.TCPListener
 	proto    resolver.Proto
-	pending  *pending
-	answers  sync.Pool // of *answers
-	pool     *pendingPool
+	answers  sync.Pool       // of *answers
 	late     context.Context // of pending queries
 
 	open      *Places
@@ -49,10 +47,8 @@ type streams struct {
 }
 
 func newStreams(l *Listener, listener *net.TCPListener, proto resolver.Proto) *streams {
-	s := &streams{l: l, listener: listener, proto: proto, pending: l.pending[proto]}
-	s.pool = newPendingPool(l, wire.MaxMessage)
+	s := &streams{l: l, listener: listener, proto: proto}
 	s.open = NewPlaces(l.options.Streams, max(1, l.options.Streams/streamsShare))
-	s.open.works = max(1, l.options.StreamPending/streamsShare)
 	s.transfers = NewPlaces(MaxTransfers, transfersEach)
 	s.transfers.patience = transferPatience
 	s.all = map[*stream]struct{}{}
@@ -84,7 +80,7 @@ func (s *streams) run(ctx, late context.Context) {
 	s.acceptRest(ctx, &conns)
 	s.listener.Close()
 	conns.Wait()
-	s.pending.wait()
+	s.l.pending.wait()
 }
 
 // accept takes one connection and serves it, if there is room. It reports false when there was none to take.

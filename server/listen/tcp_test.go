@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
 )
 
@@ -96,7 +97,7 @@ func TestPipelineIsBounded(t *testing.T) {
 	names := slices.Repeat([]string{"hold.example."}, 2*streamPipeline)
 	conn.Conn.Write(framed(names...))
 	until(t, func() bool { return s.holding.Load() >= streamPipeline })
-	if n := l.streams.pending.running.Load(); n != streamPipeline {
+	if n, _ := l.pending.count(resolver.TCP); n != streamPipeline {
 		t.Errorf("%d queries of one connection wait, the bound is %d", n, streamPipeline)
 	}
 	close(s.release)

@@ -16,7 +16,8 @@ const (
 	replySize = 4096
 )
 
-// worker answers packets for one goroutine: a reader of UDP, a connection with queries under way, or a pending query.
+// worker answers packets for one goroutine: a reader of UDP, a connection with queries under way, or a flight whose
+// answer has come.
 // Work is done between begin and end; end counts and logs, after the replies are on their way.
 type worker struct {
 	listener *Listener
@@ -40,8 +41,8 @@ func (w *worker) begin(now time.Time, proto resolver.Proto) {
 	w.facts, w.silent, w.foreign = w.facts[:0], 0, false
 }
 
-// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must be handed
-// off.
+// serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must await
+// upstream.
 func (w *worker) serve(
 	packet, buf []byte, client netip.AddrPort, local netip.Addr,
 ) (reply []byte, result resolver.Result) {

@@ -56,15 +56,6 @@ type Query struct {
 // sender's SOA (RFC 1995 section 3).
 func (q *Query) Authority() []byte { return q.authority }
 
-// Take makes q a copy of from with its own copy of the packet, in the memory of packet, which Take returns grown if it
-// was too small. The copy has no Authority.
-func (q *Query) Take(from *Query, packet []byte) []byte {
-	*q = *from
-	q.Packet = append(packet[:0], from.Packet...)
-	q.authority = nil
-	return q.Packet
-}
-
 // Opcode is the kind of query, RFC 1035 section 4.1.1.
 func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
 

@@ -74,12 +74,6 @@ func (r *Reply) Limit(limit int) {
 	}
 }
 
-// Take makes r a copy of from, as far as it is written, that continues in buf. q is a copy of from's query.
-func (r *Reply) Take(from *Reply, q *Query, buf []byte) {
-	*r = *from
-	r.query, r.buf = q, append(buf[:0], from.buf...)
-}
-
 // ClearFlags clears header flags, such as FlagAA.
 func (r *Reply) ClearFlags(flags uint16) { r.flags &^= flags }
 

@@ -27,6 +27,22 @@ func (r *Reply) Rewind(m Mark) {
 	r.Ext, r.textLen = false, 0
 }
 
+// Kept is a reply without its octets and without the buffer for the rest: what Restore needs besides them.
+type Kept struct {
+	mark    Mark
+	ednsUDP uint16
+}
+
+// Keep is the reply as it is now. An Extended DNS Error is not kept.
+func (r *Reply) Keep() Kept { return Kept{r.Mark(), r.ednsUDP} }
+
+// Restore makes r the reply to q that was kept when it had these octets. It goes on in buf, whose capacity must be as
+// for Start.
+func (r *Reply) Restore(kept Kept, octets []byte, q *Query, buf []byte) {
+	r.query, r.ednsUDP, r.buf = q, kept.ednsUDP, append(buf[:0], octets...)
+	r.Rewind(kept.mark)
+}
+
 // PlaceName writes a name, in wire form, outside of all records, so that owners can point to it. It does not count
 // towards the limit. Rewind or Rework must remove it before Finish.
 func (r *Reply) PlaceName(name []byte) Offset {

@@ -1,0 +1,99 @@
+package resolver
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Wait is a query that waits for upstream: what Resume needs of its Request, in some hundred octets instead of
+// thousands. It has no goroutine. Many may wait for one flight.
+type Wait struct {
+	waker   Waker
+	next    *Wait       // of those that wait for the same flight
+	ended   atomic.Bool // the flight has landed, or Interrupt was called
+	flight  *flight
+	message *message // what there is by then
+
+	data     []byte // the packet, the reply so far, and the question's name unless it is the packet's
+	packet   int    // octets of the packet in data
+	written  int    // octets of the reply in data
+	reply    wire.Kept
+	question question // without its name
+	block    int
+	zone     int
+	source   Source
+	proto    Proto
+	rotate   bool
+	client   netip.AddrPort
+	local    netip.Addr
+	now      time.Time
+	fallback *entry
+	unusual  *unusual // nil for most
+}
+
+// unusual is what only questions behind an alias or in a wrapper have.
+type unusual struct {
+	wrapped []wrapped
+	visited []string
+}
+
+// A Waker is told when a Wait has ended. Wake may be called by any goroutine, and does not block it.
+type Waker interface{ Wake() }
+
+// keep takes from r what unpack needs.
+func (w *Wait) keep(r *Request) {
+	q := &r.question
+	*w = Wait{
+		waker: w.waker, reply: r.Reply.Keep(), packet: len(r.Query.Packet), written: r.Reply.Len(),
+		question: *q, block: r.Block, zone: r.Zone, source: r.Source, proto: r.Proto, rotate: r.rotate,
+		client: r.Client, local: r.Local, now: r.Now, fallback: r.fallback,
+	}
+	w.question.name = nil
+	name := q.name.Name()
+	if q.asked {
+		name = nil
+	}
+	reply := r.Reply.Bytes()
+	w.data = make([]byte, 0, len(r.Query.Packet)+len(reply)+len(name))
+	w.data = append(append(append(w.data, r.Query.Packet...), reply...), name...)
+	if len(r.wrapped) > 0 || r.links > 0 {
+		w.unusual = &unusual{slices.Clone(r.wrapped), slices.Clone(r.visited[:r.links])}
+	}
+}
+
+// restore makes r what keep has taken. The reply goes on in buf.
+func (w *Wait) restore(r *Request, buf []byte) {
+	packet, rest := w.data[:w.packet:w.packet], w.data[w.packet:]
+	r.Query.Parse(packet) // which was valid before
+	r.Reply.Restore(w.reply, rest[:w.written], &r.Query, buf)
+	r.Client, r.Local, r.Proto, r.Now = w.client, w.local, w.proto, w.now
+	r.Block, r.Zone, r.Source = w.block, w.zone, w.source
+	r.question, r.fallback, r.rotate = w.question, w.fallback, w.rotate
+	if r.question.asked {
+		r.question.name = &r.Query.QName
+	} else {
+		r.name.Set(rest[w.written:])
+		r.question.name = &r.name
+	}
+	r.wrapped, r.links = r.wrapped[:0], 0
+	if w.unusual != nil {
+		r.wrapped, r.links = append(r.wrapped, w.unusual.wrapped...), copy(r.visited[:], w.unusual.visited)
+	}
+}
+
+// end ends the wait with m, unless it has ended before.
+func (w *Wait) end(m *message) bool {
+	if w.ended.Swap(true) {
+		return false
+	}
+	w.message = m
+	return true
+}
+
+// Interrupt ends the wait without an answer. It reports false if there is one already, and Wake has been called, or
+// will be.
+func (w *Wait) Interrupt() bool { return w.end(interrupted()) }
