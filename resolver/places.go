@@ -15,8 +15,9 @@ const (
 )
 
 const (
-	ofFree        = 2 // times what is free: the most that one client or domain has
-	ofFreeForward = 7 // and the most that one forward has
+	ofFree        = 2  // times what is free: the most that one client or domain has
+	ofFreeForward = 7  // and the most that one forward has
+	sampled       = 16 // shares that are looked at for the heaviest
 	patience      = 500 * time.Millisecond
 )
 
@@ -30,6 +31,7 @@ type asked struct{ questions, octets atomic.Int64 }
 //
 // Where a share is used up, its oldest question gives way to the new one if it has had its time, or if the new one's
 // client or domain has fewer: an answer comes within milliseconds mostly, so the oldest is the most likely to get none.
+// Where the forward has none left, that is the oldest of one of its heaviest clients or domains.
 // The forwarder's mutex guards it.
 type places struct {
 	process  *asked
@@ -92,15 +94,18 @@ func (a *places) take(p *askedPlace) *message {
 			continue
 		}
 		why := a.why(which)
+		a.refused++
+		if which == ofForward {
+			s = a.heaviest()
+		}
 		if !yields(s.first, p) {
-			a.refused++
 			a.forget(p)
 			return why
 		}
-		a.refused++
-		old := s.first
-		a.leave(old)
-		old.end(overtaken{why})
+		a.evict(s.first, why)
+		if (which == ofForward || s.used >= a.most(which)) && yields(s.first, p) {
+			a.evict(s.first, why) // one more, until nobody has more than its share by now
+		}
 		p.shares = [sharesEach]*share{&a.all, shareOf(a.clients, p.client), shareOf(a.domains, p.domain)}
 		break // there is one place more now, and the other shares have what they had
 	}
@@ -114,6 +119,31 @@ func (a *places) take(p *askedPlace) *message {
 	p.taken = true
 	a.process.questions.Add(1)
 	return nil
+}
+
+// evict takes the place of p away.
+func (a *places) evict(p *askedPlace, why *message) {
+	a.leave(p)
+	p.end(overtaken{why})
+}
+
+// heaviest is the share of a client or domain that has the most places, of some that chance picks.
+func (a *places) heaviest() *share {
+	most := heaviest(a.clients, &share{})
+	return heaviest(a.domains, most)
+}
+
+func heaviest[K comparable](all map[K]*share, most *share) *share {
+	n := 0
+	for _, s := range all {
+		if s.used > most.used {
+			most = s
+		}
+		if n++; n == sampled {
+			break
+		}
+	}
+	return most
 }
 
 // most is how many places a share may have.
