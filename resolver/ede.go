@@ -35,6 +35,7 @@ const (
 	edeManyForwarded    = "too many questions wait for upstream"
 	edeManyOfClient     = "too many questions of this client wait for upstream"
 	edeManyOfDomain     = "too many questions for names below this domain wait for upstream"
+	edeCut              = "upstream cuts its reply over UDP, and gives no whole one over TCP"
 	edeManyOctets       = "too many long replies are coming from upstream"
 	edeSilent           = "nothing comes back from upstream for names below %s: it is asked for few of them until it answers"
 	edeUpstreamsDown    = "all upstreams are down by their health checks"

@@ -39,6 +39,7 @@ func (b *block) ask(r *Request, q *question, w *Wait) result {
 func (b *block) query(r *Request, q *question) query {
 	query := newQuery(r, q)
 	query.payload = b.payload()
+	query.cutSuffices = r.Proto.Datagram() && b.cacheOf(q) == nil
 	return query
 }
 
@@ -82,7 +83,7 @@ type flightKey struct {
 // cached.
 func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request, w *Wait) (hit *entry, failed *message) {
 	key := flightKey{query: q}
-	key.tcp = false
+	key.tcp, key.cutSuffices = false, q.cutSuffices
 	if len(forwarders) > 1 && len(f.options.Next) > 0 {
 		key.second = forwarders[1]
 	}
@@ -138,8 +139,11 @@ func (u *flight) add(w *Wait) {
 func (u *flight) fly(ctx context.Context, policy cachePolicy) {
 	u.message = u.exchange(ctx)
 	u.message.received = time.Now()
-	if u.cache != nil {
-		u.cache.add(u.query, policy, u.message, u.message.received)
+	if kept := u.message; u.cache != nil {
+		if kept.stuck { // its client asks again over TCP, and upstream need not be
+			kept = unanswered(wire.ServerFailure, wire.InvalidData, edeCut)
+		}
+		u.cache.add(u.query, policy, kept, u.message.received)
 	}
 	f := u.through[0]
 	f.mu.Lock()

@@ -274,27 +274,6 @@ func TestTransportOfForward(t *testing.T) {
 	}
 }
 
-func TestCutReplyIsAskedForOverTCP(t *testing.T) {
-	up := serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
-		if reply.Truncated = !tcp; tcp {
-			return answering("192.0.2.1")(q, reply, tcp)
-		}
-		return reply
-	})
-	expect(t, forwarding(t, Forward{}, up).ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
-}
-
-func TestCutReplyStandsWhenTCPFails(t *testing.T) {
-	up := serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
-		if tcp {
-			return nil
-		}
-		reply.Truncated = true
-		return answering("192.0.2.1")(q, reply, tcp)
-	})
-	expect(t, forwarding(t, Forward{}, up).ask(t, "www.example.org. A"), "NOERROR 192.0.2.1 cut")
-}
-
 // TestOversizedReplyIsNotBelieved: a UDP reply larger than was offered is asked for again over TCP, with and without
 // EDNS, and nothing of it is kept if TCP fails.
 func TestOversizedReplyIsNotBelieved(t *testing.T) {

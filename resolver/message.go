@@ -26,6 +26,7 @@ type message struct {
 	received time.Time // zero in messages that no flight has fetched
 
 	transient bool          // it is about this moment, not about the question: not cached
+	stuck     bool          // it is cut, and TCP gave no whole one
 	explained bool          // an Extended DNS Error goes with it
 	info      wire.InfoCode // its code
 	text      string        // its text

@@ -42,6 +42,9 @@ type query struct {
 	do   bool
 	tcp  bool // the client came over TCP
 
+	// A cut reply is passed on as it is: the client asks again over TCP, and no cache would have the whole one by then.
+	cutSuffices bool
+
 	payload uint16 // UDP payload size that is offered, in octets; 0 for the default
 }
 
@@ -159,8 +162,17 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, grow gr
 	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !unusable {
 		return m, hasOPT, err
 	}
-	if whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns, grow); errTCP == nil {
+	if err == nil && q.cutSuffices {
+		return m, hasOPT, nil
+	}
+	whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns, grow)
+	switch {
+	case errors.Is(errTCP, errNoRoom):
+		return nil, false, errTCP
+	case errTCP == nil && (err != nil || whole.flags&wire.FlagTC == 0):
 		return whole, wholeOPT, nil
+	case err == nil:
+		m.stuck = true
 	}
 	return m, hasOPT, err
 }
