@@ -98,15 +98,7 @@ func equalQuestion(packet, folded []byte) bool {
 	if name < 1 || !bytes.Equal(packet[name:name+4], folded[name:]) {
 		return false
 	}
-	for i, c := range packet[:name] {
-		if c-'A' < 26 {
-			c += 'a' - 'A'
-		}
-		if c != folded[i] {
-			return false
-		}
-	}
-	return true
+	return equalFolded(packet[:name], folded)
 }
 
 // Read reads packet, for which IsReply is true, into m. It returns false if any of it is malformed. It leaves packet as
@@ -201,10 +193,36 @@ func (m *Message) conclude(packet []byte) {
 	}
 }
 
-// isLast reports whether the name at offset at is the last name.
+// isLast reports whether the name at offset at is the last name. It runs for each record and link, and so stops at the
+// first label that differs.
 func (m *Message) isLast(packet []byte, at int) bool {
-	size, _, _ := UnpackName(&m.other, packet, at)
-	return bytes.Equal(m.other[:size], m.name[:m.last])
+	for rest := m.name[:m.last]; ; {
+		c := int(packet[at])
+		if c >= 0xc0 {
+			at = c&0x3f<<8 | int(packet[at+1])
+			continue
+		}
+		if c != int(rest[0]) || !equalFolded(packet[at+1:at+1+c], rest[1:1+c]) {
+			return false
+		}
+		if c == 0 {
+			return true
+		}
+		at, rest = at+1+c, rest[1+c:]
+	}
+}
+
+// equalFolded reports whether a is b, which is in lower case and of the same size.
+func equalFolded(a, b []byte) bool {
+	for i, c := range a {
+		if c-'A' < 26 {
+			c += 'a' - 'A'
+		}
+		if c != b[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // above reports whether the last name is at or below the name at offset at.
