@@ -268,13 +268,10 @@ func (r *Reply) CopySections(body []byte, counts [3]uint16) (at int) {
 }
 
 // Finish writes the header and, if the query had one, the OPT, and returns the message. The text of the Extended DNS
-// Error, or all of it, is left out if it does not fit. An answer to all classes is never authoritative.
+// Error, or all of it, is left out if it does not fit.
 func (r *Reply) Finish() []byte {
 	if r.query.EDNS {
 		r.appendOPT()
-	}
-	if r.query.Class == ClassANY {
-		r.flags &^= FlagAA // there may be other classes elsewhere (RFC 1035 section 6.2)
 	}
 	header := r.buf[:HeaderSize]
 	binary.BigEndian.PutUint16(header[2:], r.flags|uint16(r.Rcode)&maskRcode)

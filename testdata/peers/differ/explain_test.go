@@ -150,19 +150,13 @@ func classes(q *question, ours, theirs *reply) bool {
 }
 
 func anyClass(q *question, ours, theirs *reply) bool {
-	switch {
-	case q.qclass() != dns.ClassANY || ours.aa:
-	case q.qtype() == dns.TypeAAAA && strings.Contains(q.under, "\tdns64"):
-		theirs.like(ours)
-		return true
-	case theirs.aa:
-		theirs.aa = false
-		return true
-	case theirs.rcode == dns.RcodeRefused && empty(theirs) && ours.rcode != dns.RcodeRefused:
-		theirs.like(ours)
-		return true
+	refused := theirs.rcode == dns.RcodeRefused && empty(theirs) && ours.rcode != dns.RcodeRefused
+	translated := q.qtype() == dns.TypeAAAA && strings.Contains(q.under, "\tdns64")
+	if q.qclass() != dns.ClassANY || !refused && !translated {
+		return false
 	}
-	return false
+	theirs.like(ours)
+	return true
 }
 
 func transfers(q *question, ours, theirs *reply) bool {

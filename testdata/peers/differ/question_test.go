@@ -53,7 +53,7 @@ func (q *question) again() *question {
 		q.whole = q.over("in whole", asked.Name, asked.Qtype)
 		return q.whole
 	}
-	if asked.Qclass != dns.ClassINET || q.ours.rcode == dns.RcodeBadVers || asked.Qtype == dns.TypeAXFR || asked.Qtype == dns.TypeIXFR {
+	if asked.Qclass != dns.ClassINET && asked.Qclass != dns.ClassANY || q.ours.rcode == dns.RcodeBadVers || asked.Qtype == dns.TypeAXFR || asked.Qtype == dns.TypeIXFR {
 		return nil
 	}
 	switch {

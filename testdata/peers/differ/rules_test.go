@@ -30,8 +30,8 @@ var rules = []rule{
 	},
 	{
 		name:     "any class is class IN",
-		reason:   "a question for any class has the answer of class IN, without AA, since there may be other classes elsewhere; CoreDNS sets AA, refuses without `forward`, and its dns64 passes over it",
-		see:      "RFC 1035 sections 3.2.5 and 6.2",
+		reason:   "a question for any class has the answer of class IN; CoreDNS refuses it without `forward`, and its dns64 passes over it",
+		see:      "RFC 1035 section 3.2.5",
 		story:    "rfc/rfc1035-class-any.txtar",
 		shows:    "web.prod.svc.cluster.local. A ANY",
 		explains: anyClass,
