@@ -50,11 +50,12 @@ func TestScan(t *testing.T) {
 	}.try(t)
 }
 
-// scan sends rate queries a second, each for a new name, until ctx ends, and reads the replies. The returned function
-// waits for its end.
+// scan sends rate queries a second from an address of its own, each for a new name, until ctx ends, and reads the
+// replies. The returned function waits for its end.
 func scan(ctx context.Context, t *testing.T, server string, rate int) (wait func()) {
 	t.Helper()
-	conn, err := net.Dial("udp", server)
+	from := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	conn, err := from.Dial("udp", server)
 	if err != nil {
 		t.Fatal(err)
 	}
