@@ -75,6 +75,7 @@ func dualStack(t *testing.T) *Resolver {
 		b.SRV(b.Name("_http._tcp"), host, b.Ports(1, 80))
 		tx.SetService(must(b.Build()))
 		b.Start("kube-system", "dns")
+		b.Front()
 		for i := range 2 {
 			host := b.Name(fmt.Sprint("host-", i))
 			b.Address(host, netip.AddrFrom4([4]byte{10, 244, 0, byte(i)}))

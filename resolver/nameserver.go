@@ -7,9 +7,13 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// The name servers of a cluster zone are the names of the service that fronts this server: the service among whose
-// endpoints one of our own addresses is. Outside a cluster there is none, and ns.dns.<zone> with our own addresses
-// stands in.
+// The name servers of a cluster zone are the names of the service that fronts this server: one that operators have made,
+// with one of our own addresses among its endpoints (watch.Options, and zones.Builder.Front). Outside a cluster there is
+// none, and ns.dns.<zone> with our own addresses stands in.
+
+// maxServers is how many name servers a zone has at most: as many as the root has. What an answer with them costs does not
+// grow with the endpoints of a service.
+const maxServers = 13
 
 // fronting is the snapshot that has the service that fronts this server: the cluster's. z's own snapshot is another one
 // if z is a zone of the clusterset.
@@ -20,31 +24,21 @@ func (a *authority) fronting(z *zoneInfo, snapshot *zones.Snapshot) *zones.Snaps
 	return snapshot
 }
 
-// fronts is up to limit names of this server: those of services with cluster IPs, or of our hosts below a headless
-// service. One of our addresses is enough, since the others belong to the same pod; the address that the query came to
-// is tried first. The list is valid until the next call.
-func (a *authority) fronts(r *Request, snapshot *zones.Snapshot, limit int) []zones.Node {
+// fronts is the names of this server: those of services with cluster IPs, or of our hosts below a headless service. One
+// of our addresses is enough, since the others belong to the same pod; the address that the query came to is tried
+// first. The list is valid until the next call.
+func (a *authority) fronts(r *Request, snapshot *zones.Snapshot) []zones.Node {
 	r.fronts = r.fronts[:0]
 	if r.Local.IsValid() {
-		r.frontsOf(r.Local, snapshot, limit)
+		r.fronts = snapshot.AppendFronts(r.fronts, &r.match, r.Local.Unmap(), maxServers)
 	}
 	for _, addr := range a.local {
 		if len(r.fronts) > 0 {
 			break
 		}
-		r.frontsOf(addr, snapshot, limit)
+		r.fronts = snapshot.AppendFronts(r.fronts, &r.match, addr.Unmap(), maxServers)
 	}
 	return r.fronts
-}
-
-// frontsOf appends to r.fronts the names of each service with an endpoint at addr.
-func (r *Request) frontsOf(addr netip.Addr, snapshot *zones.Snapshot, limit int) {
-	r.clearSeen()
-	for p := snapshot.Reverse(&r.match, addr.Unmap()); p != nil && len(r.fronts) < limit; p = p.Next() {
-		if r.firstSight(p.Service()) {
-			r.fronts = snapshot.AppendFronts(r.fronts, &r.match, p, limit)
-		}
-	}
 }
 
 // firstSight reports whether it is called with what for the first time since clearSeen.
@@ -68,7 +62,7 @@ const leastRecord = 12
 
 // nameServers adds the NS records of a zone, with the addresses of their targets.
 func (a *authority) nameServers(r *Request, q *question, snapshot *zones.Snapshot, z *zoneInfo) {
-	servers := a.fronts(r, snapshot, r.Reply.Room()/leastRecord+1)
+	servers := a.fronts(r, snapshot)
 	if len(servers) == 0 {
 		a.ownNameServer(r, q, z)
 		return
@@ -108,20 +102,17 @@ var addressTypes = [...]wire.Type{wire.TypeA, wire.TypeAAAA}
 func (a *authority) nameServerAddresses(r *Request, q *question, snapshot *zones.Snapshot) {
 	for _, t := range addressTypes {
 		if q.wants(&r.Reply, t) {
-			limit := r.Reply.Room()/leastRecord + 1
-			a.serverAddresses(r, snapshot, t, limit, func(addr netip.Addr) bool {
-				return r.addAddress(q.owner, a.ttl, addr)
-			})
+			a.serverAddresses(r, snapshot, t, func(addr netip.Addr) bool { return r.addAddress(q.owner, a.ttl, addr) })
 		}
 	}
 }
 
-// serverAddresses calls yield with the addresses of ns.dns.<zone> for records of type t, taken from at most limit name
-// servers, until yield returns false. An address that several hosts share comes once (RFC 2181 section 5).
+// serverAddresses calls yield with the addresses of ns.dns.<zone> for records of type t, until yield returns false. An
+// address that several hosts share comes once (RFC 2181 section 5).
 func (a *authority) serverAddresses(
-	r *Request, snapshot *zones.Snapshot, t wire.Type, limit int, yield func(netip.Addr) bool,
+	r *Request, snapshot *zones.Snapshot, t wire.Type, yield func(netip.Addr) bool,
 ) {
-	servers := a.fronts(r, snapshot, limit)
+	servers := a.fronts(r, snapshot)
 	if len(servers) == 0 {
 		a.ownAddresses(r, t, yield)
 		return

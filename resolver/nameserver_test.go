@@ -21,6 +21,7 @@ func crowded(hosts int) *Resolver {
 	index.Update(time.Unix(1000, 0), func(tx *zones.Tx) {
 		var b zones.Builder
 		b.Start("kube-system", "dns")
+		b.Front()
 		self := b.Name("")
 		for i := range hosts {
 			host := b.Name(fmt.Sprintf("host-%03d", i))
@@ -34,12 +35,12 @@ func crowded(hosts int) *Resolver {
 	index.Number(time.Unix(1001, 0))
 	return must(New(Options{Blocks: []Block{{
 		Zones:      []string{"."},
-		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, Local: []netip.Addr{address(7)}}},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, Local: []netip.Addr{address(0)}}},
 		Transfers:  []ZoneTransfer{{Zones: []string{"."}, Any: true}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 }
 
-// What an answer with name servers costs is bounded by the reply, not by how many there are.
+// What an answer with name servers costs is bounded, however many hosts there are.
 func TestManyNameServers(t *testing.T) {
 	r := crowded(5000)
 	buf := make([]byte, 4096)
@@ -56,8 +57,61 @@ func TestManyNameServers(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { r.Answer(request, packet, buf) }); n != 0 {
 			t.Errorf("%s %s: %v allocations", q.name, dns.TypeToString[q.qtype], n)
 		}
-		if n := cap(request.fronts); n > len(buf)/leastRecord*2 {
+		if n := cap(request.fronts); n > 2*maxServers {
 			t.Errorf("%s %s: %d name servers are kept", q.name, dns.TypeToString[q.qtype], n)
+		}
+	}
+}
+
+// Slices of tenants with this server's address make no name servers, whether they came before the service that fronts it
+// or after, nor where there is none. They are behind it in the list of PTR records, so that a query passes over none.
+func TestTenantsAreNoNameServers(t *testing.T) {
+	own := netip.MustParseAddr("10.244.0.7")
+	service := func(tx *zones.Tx, namespace, name string, front bool) {
+		var b zones.Builder
+		b.Start(namespace, name)
+		if front {
+			b.Front()
+		}
+		host := b.Name("host")
+		b.Reverse(host, false)
+		b.Address(host, own)
+		tx.SetService(must(b.Build()))
+	}
+	tenants := func(tx *zones.Tx, from int) {
+		for i := from; i < from+1500; i++ {
+			service(tx, "evil", fmt.Sprint("s-", i), false)
+		}
+	}
+	for _, front := range []bool{false, true} {
+		index := zones.NewIndex()
+		index.Update(time.Unix(1000, 0), func(tx *zones.Tx) {
+			tenants(tx, 0)
+			if front {
+				service(tx, "kube-system", "kube-dns", true)
+			}
+			tenants(tx, 1500)
+			tx.SetSynced(zones.ServiceKinds)
+		})
+		r := must(New(Options{Blocks: []Block{{Zones: []string{"."}, Kubernetes: []Kubernetes{{
+			Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index, Local: []netip.Addr{own}}}}}},
+			nil, slog.New(slog.DiscardHandler)))
+		want := "ns.dns.cluster.local."
+		if front {
+			want = "host.kube-dns.kube-system.svc.cluster.local."
+		}
+		for _, name := range []string{"cluster.local.", "in-addr.arpa."} {
+			reply, _ := r.Answer(&Request{Proto: TCP}, pack(t, name, dns.TypeNS), make([]byte, 0, wire.MaxMessage))
+			var m dns.Msg
+			if err := m.Unpack(reply); err != nil || len(m.Answer) != 1 || m.Answer[0].(*dns.NS).Ns != want {
+				t.Errorf("front %v: %s has %v, %v, want %s", front, name, m.Answer, err, want)
+			}
+		}
+		// the first PTR record is the operators', not that of one of 3,000
+		reply, _ := r.Answer(&Request{Proto: UDP}, pack(t, "7.0.244.10.in-addr.arpa.", dns.TypePTR), make([]byte, 4096))
+		var m dns.Msg
+		if err := m.Unpack(reply); err != nil || front && m.Answer[0].(*dns.PTR).Ptr != want {
+			t.Errorf("%v, %v", m.Answer[0], err)
 		}
 	}
 }

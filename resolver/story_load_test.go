@@ -210,6 +210,9 @@ func addressOfReverse(name string) (netip.Addr, error) {
 func (l *loader) build(k service, n *names) (*zones.ServiceRecords, error) {
 	var b zones.Builder
 	b.Start(k.namespace, k.name)
+	if k.namespace == "kube-system" { // as watch.Options has it outside a cluster
+		b.Front()
+	}
 	if n.absent != "" {
 		b.NoNames(n.absent)
 		return b.Build()

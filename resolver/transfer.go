@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -199,7 +198,7 @@ func (t *transferWriter) apex() {
 		t.r.Reply.AddRaw(below(labelsVersion), wire.TypeTXT, wire.ClassIN, versionTTL, version)
 	}
 	snapshot := t.zone.fronting(z, t.snapshot)
-	servers := t.zone.fronts(t.r, snapshot, math.MaxInt)
+	servers := t.zone.fronts(t.r, snapshot)
 	for i := range servers {
 		n := &servers[i]
 		t.add(apex, wire.TypeNS, []byte(n.Name()+n.Service().Owner()+z.frontSVC))
@@ -211,7 +210,7 @@ func (t *transferWriter) apex() {
 		return
 	}
 	for _, typ := range addressTypes {
-		t.zone.serverAddresses(t.r, snapshot, typ, math.MaxInt, func(addr netip.Addr) bool {
+		t.zone.serverAddresses(t.r, snapshot, typ, func(addr netip.Addr) bool {
 			return t.add(below(labelsNS), typ, addr.AsSlice())
 		})
 	}

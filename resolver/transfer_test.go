@@ -221,18 +221,14 @@ func checkTransfer(t *testing.T, messages []*dns.Msg, services int) {
 	}
 }
 
-// TestTransferOfManyNameServers: the records at and below the apex may fill more than one message.
+// TestTransferOfManyNameServers: a transfer has those name servers that an answer has.
 func TestTransferOfManyNameServers(t *testing.T) {
-	for hosts := 80; hosts < 200; hosts++ {
-		r := crowded(hosts)
+	for _, hosts := range []int{1, maxServers, maxServers + 1, 200} {
 		count, seen := map[uint16]int{}, map[string]bool{}
-		for _, m := range transferAll(t, r, "cluster.local.") {
-			if m.Truncated {
-				t.Errorf("%d name servers: a message is cut", hosts)
-			}
+		for _, m := range transferAll(t, crowded(hosts), "cluster.local.") {
 			for _, rr := range m.Answer {
 				if text := rr.String(); rr.Header().Rrtype != dns.TypeSOA && seen[text] {
-					t.Errorf("%d name servers: twice: %s", hosts, text)
+					t.Errorf("%d hosts: twice: %s", hosts, text)
 				} else {
 					seen[text] = true
 				}
@@ -242,9 +238,10 @@ func TestTransferOfManyNameServers(t *testing.T) {
 				}
 			}
 		}
-		want := map[uint16]int{dns.TypeNS: hosts, dns.TypeA: (hosts + 1) / 2, dns.TypeTXT: 1, dns.TypeSOA: 2}
+		servers := min(hosts, maxServers)
+		want := map[uint16]int{dns.TypeNS: servers, dns.TypeA: (servers + 1) / 2, dns.TypeTXT: 1, dns.TypeSOA: 2}
 		if !maps.Equal(count, want) {
-			t.Fatalf("%d name servers: records by type %v, want %v", hosts, count, want)
+			t.Errorf("%d hosts: records by type %v, want %v", hosts, count, want)
 		}
 	}
 }

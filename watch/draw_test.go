@@ -17,7 +17,7 @@ import (
 // What objects are made of. The pools are small, so that objects meet: hostnames that are another endpoint's address or
 // a protocol, cluster IPs that are endpoints, namespaces and services called like parts of names.
 var (
-	poolSpaces    = []string{"prod", "svc", "default"}
+	poolSpaces    = []string{"prod", "svc", "kube-system"}
 	poolServices  = []string{"web", "db", "pod", "a"}
 	poolHosts     = []string{"", "", "", "web-0", "web-1", "tcp", "http", "10-244-0-1"}
 	poolPods      = []string{"", "web-0", "p1", "dotted.pod"}

@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"os"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -27,6 +29,34 @@ type Options struct {
 	QPS         float32 // requests a second to the API server; 0 for client-go's default
 	Burst       int     // 0 for client-go's default
 	MaxInflight int     // requests at a time; 0 for no bound
+
+	home string // the namespace of this server's own pod; set by New
+}
+
+// The service that fronts the DNS server of nearly every cluster.
+const (
+	systemNamespace = "kube-system"
+	systemService   = "kube-dns"
+)
+
+// fronts reports whether a service may front this server: kube-dns, or one of the namespace of this server's own pod,
+// since the selector of a service is for pods of its own namespace. Whoever may write there may change this server too.
+// Endpoints say whether it does; they alone do not, because any tenant can write this server's address into a slice.
+func (o Options) fronts(k object.Key) bool {
+	return k.Namespace == o.home || k.Namespace == systemNamespace && k.Name == systemService
+}
+
+// namespaceFile has the namespace of the pod that the process runs in.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// findHome is the namespace of this server's pod, if it runs in the cluster that it serves; else kube-system stands in.
+func (o Options) findHome() string {
+	if o.Manifests == "" && o.Kubeconfig == "" && o.Endpoint == "" {
+		if text, err := os.ReadFile(namespaceFile); err == nil {
+			return strings.TrimSpace(string(text))
+		}
+	}
+	return systemNamespace
 }
 
 // StartupTimeout is how long a reload waits for the first sync of a new source before it gives up and the old

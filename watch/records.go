@@ -21,6 +21,9 @@ var errCombinations = errors.New("its endpoints and ports make too many combinat
 func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Options) (*zones.ServiceRecords, error) {
 	b.Start(s.Namespace, s.Name)
 	b.Limit(most(s, slices))
+	if o.fronts(s.Key) {
+		b.Front()
+	}
 	ready, total := count(slices)
 	switch {
 	case s.Flaw != object.Flawless:

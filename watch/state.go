@@ -74,6 +74,7 @@ type Stale struct {
 }
 
 func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
+	o.home = o.findHome()
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
 		started:   time.Now(),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},

@@ -28,6 +28,7 @@ type Builder struct {
 	byPort map[string]int
 	why    string
 	err    error
+	front  bool
 
 	limit, spent int // octets
 	layout
@@ -68,7 +69,7 @@ var ErrTooLarge = errors.New("more records than the limit allows")
 
 // Start begins the records of a service.
 func (b *Builder) Start(namespace, service string) {
-	b.why, b.err = "", nil
+	b.why, b.err, b.front = "", nil, false
 	b.limit, b.spent = math.MaxInt, 0
 	b.drafts, b.groups, b.ports = b.drafts[:0], b.groups[:0], b.ports[:0]
 	if b.byName == nil {
@@ -87,6 +88,10 @@ func (b *Builder) Start(namespace, service string) {
 // host has in several groups. Each combination is made once, so where slices differ in few ways, as those of
 // controllers do, combinations take less than the slices.
 func (b *Builder) Limit(octets int) { b.limit = octets }
+
+// Front says that the service may front this server: where it has an endpoint at one of this server's addresses, its
+// names are those of name servers. It is called before Reverse.
+func (b *Builder) Front() { b.front = true }
 
 // Name makes an owner name exist, and with it the empty non-terminals between it and the service (RFC 8020).
 func (b *Builder) Name(relative string) Name {
@@ -205,6 +210,9 @@ func (b *Builder) Alias(owner Name, target []byte) { b.drafts[owner].cname = str
 // IPs, which take precedence over endpoints.
 func (b *Builder) Reverse(owner Name, cluster bool) {
 	b.drafts[owner].flags |= flagPTR
+	if b.front {
+		b.drafts[owner].flags |= flagFront
+	}
 	if cluster {
 		b.drafts[owner].flags |= flagCluster
 	}

@@ -3,14 +3,15 @@ package zones
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
-// PTR is one PTR record of an address; next leads to the others, cluster IPs first. The list is immutable. It refers to
+// PTR is one PTR record of an address; next leads to the others, in the order of their ranks. The list is immutable. It refers to
 // no ServiceRecords, so when a service changes, most of its PTR records stay.
 type PTR struct {
-	// record is the size of the address with ptrCluster, the address, and the labels of the host in wire form, without
-	// a root label.
+	// record is the size of the address with ptrCluster and ptrFront, the address, and the labels of the host in wire
+	// form, without a root label.
 	record string
 	// service is the labels of the service and its namespace in wire form, without a root label. All records of a
 	// service share one string.
@@ -18,14 +19,28 @@ type PTR struct {
 	next    *PTR
 }
 
-// ptrCluster marks the address as a cluster IP of the service, which takes precedence over endpoints.
-const ptrCluster = 0x80
+const (
+	// ptrCluster marks the address as a cluster IP of the service, which takes precedence over endpoints.
+	ptrCluster = 0x80
+	// ptrFront marks the service as one that may front this server.
+	ptrFront = 0x40
+)
+
+// The ranks of PTR records. Those of services that may front this server come before those that tenants can make.
+const (
+	rankCluster = iota
+	rankFront
+	rankEndpoint
+)
 
 // appendPTR appends PTR.record for one address of n.
 func appendPTR(record []byte, addr netip.Addr, n *Node) []byte {
 	head := byte(addr.BitLen() / 8)
 	if n.flags&flagCluster != 0 {
 		head |= ptrCluster
+	}
+	if n.flags&flagFront != 0 {
+		head |= ptrFront
 	}
 	return append(appendAddr(append(record, head), addr), n.name...)
 }
@@ -45,9 +60,19 @@ func (p *PTR) is(addr []byte) bool { return p.addr() == string(addr) }
 // addr is the octets of the address, four or sixteen.
 func (p *PTR) addr() string { return p.record[1 : 1+p.size()] }
 
-func (p *PTR) size() int { return int(p.record[0] &^ ptrCluster) }
+func (p *PTR) size() int { return int(p.record[0] &^ (ptrCluster | ptrFront)) }
 
 func (p *PTR) cluster() bool { return p.record[0]&ptrCluster != 0 }
+
+func (p *PTR) rank() int {
+	switch {
+	case p.cluster():
+		return rankCluster
+	case p.record[0]&ptrFront != 0:
+		return rankFront
+	}
+	return rankEndpoint
+}
 
 // Host is the labels of the target below its service, in wire form without a root label; "" for the service itself.
 // Host, Service and "svc.<zone>" make up the target.
@@ -71,10 +96,10 @@ func (p *PTR) Address() netip.Addr {
 	return addr
 }
 
-// with is the list with add, which comes first among its kind: adding to an address that very many services share takes
+// with is the list with add, which comes first in its rank: adding to an address that very many services share takes
 // constant time.
 func (p *PTR) with(add *PTR) *PTR {
-	if p == nil || add.cluster() || !p.cluster() {
+	if p == nil || add.rank() <= p.rank() {
 		add.next = p
 		return add
 	}
@@ -220,13 +245,30 @@ func (tx *Tx) removeGone() {
 	}
 }
 
-// AppendFronts appends the nodes by which clients reach the service of p, a PTR record of an endpoint, until nodes has
-// limit elements: the service's own name if it has cluster IPs, otherwise each of its hosts. If p is about a cluster
-// IP, it appends nothing: a cluster IP is nobody's own address, even though kube-proxy may add all of them to an
-// interface of the node. m is scratch.
-func (s *Snapshot) AppendFronts(nodes []Node, m *Match, p *PTR, limit int) []Node {
+// AppendFronts appends the nodes by which clients reach the services that may front this server (Builder.Front) and have
+// an endpoint at addr, one of its addresses, until nodes has limit elements: a service's own name if it has cluster IPs,
+// otherwise each of its hosts. If addr is a cluster IP, it appends nothing: a cluster IP is nobody's own address, even
+// though kube-proxy may add all of them to an interface of the node. What other services have at addr costs nothing,
+// because their records come last. m is scratch.
+func (s *Snapshot) AppendFronts(nodes []Node, m *Match, addr netip.Addr, limit int) []Node {
+	p := s.Reverse(m, addr)
+	for range limit {
+		if p == nil || p.rank() != rankFront || len(nodes) >= limit {
+			break
+		}
+		of := func(n Node) bool { return n.service.owner == p.Service() }
+		if !slices.ContainsFunc(nodes, of) {
+			nodes = s.appendFront(nodes, m, p, limit)
+		}
+		p = p.Next()
+	}
+	return nodes
+}
+
+// appendFront appends the nodes of the service of p.
+func (s *Snapshot) appendFront(nodes []Node, m *Match, p *PTR, limit int) []Node {
 	service := s.services.get(append(m.scratch[:0], p.Service()...))
-	if p.cluster() || service == nil {
+	if service == nil {
 		return nodes
 	}
 	var n Node

@@ -40,8 +40,9 @@ const (
 	flagCNAME
 	flagShared // its addresses are a list
 	flagSRV
+	flagFront // its service may front this server
 
-	flagsPTR = flagPTR | flagCluster // what PTR records depend on
+	flagsPTR = flagPTR | flagCluster | flagFront // what PTR records depend on
 )
 
 // Sizes of packed records, in octets.
