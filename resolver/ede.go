@@ -92,6 +92,8 @@ func (r *Request) explainObject(m *zones.Match) {
 		reply.ExplainMore(": not found")
 	case zones.NoEndpoint:
 		reply.ExplainMore(": no such endpoint or named port")
+	case zones.OverBudget:
+		reply.ExplainMore(": not all of its namespace is known, which takes more memory than its budget")
 	}
 }
 

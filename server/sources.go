@@ -22,6 +22,8 @@ func (s *source) samples(c watch.Counters, emit metrics.Emit) {
 	ours.Counter("clusterdns_index_published_total", "Snapshots of the index published.", c.Published)
 	ours.Counter("clusterdns_kubernetes_object_problems_total", "Mistakes found in objects; each was logged once. "+
 		"What cannot be right has no records, the rest is served.", c.Problems)
+	ours.Gauge("clusterdns_kubernetes_namespaces_over_budget", "Namespaces of which something was left out, because they "+
+		"take more memory than their budget.", float64(c.OverBudget))
 	for kind, n := range c.Ignored {
 		ours.Gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", float64(n),
 			"kind", kind)

@@ -52,6 +52,32 @@ type lister struct {
 	log     *slog.Logger
 	failed  error // why the last stream of all objects did not begin
 	running sync.WaitGroup
+
+	mu    sync.Mutex
+	drop  context.CancelCauseFunc // of the watch that runs
+	again bool                    // the next watch is to begin with all objects
+}
+
+// errRelist is why a watch that runs is dropped for a list.
+var errRelist = errors.New("all objects are to be listed again")
+
+// relist drops the watch that runs, and lists all objects again.
+func (l *lister) relist() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.drop != nil {
+		l.again = true
+		l.drop(errRelist)
+	}
+}
+
+// relisting reports whether to list all objects before the next watch, and takes note of how to drop that.
+func (l *lister) relisting(drop context.CancelCauseFunc, all bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	again := l.again && !all
+	l.drop, l.again = drop, false
+	return again
 }
 
 func (l *lister) listWatch() *cache.ListWatch {
@@ -94,6 +120,10 @@ func (l *lister) watch(ctx context.Context, options metav1.ListOptions) (watch.I
 		options.ResourceVersion = ""
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	if l.relisting(cancel, all) {
+		cancel(nil)
+		return nil, apierrors.NewResourceExpired(errRelist.Error()) // client-go lists then
+	}
 	l.running.Go(func() { l.guard(ctx, cancel) })
 	w, err := l.begin(ctx, options, all)
 	if err != nil {

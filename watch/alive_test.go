@@ -155,6 +155,7 @@ func follow(t *testing.T, p *player, after func(s *state)) {
 		}
 		kind := slices.IndexFunc(object.Resources, func(r object.Resource) bool { return r.Kind == zones.Namespaces })
 		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&object.Resources[kind], p.client())}}
+		s.relist = a.relist
 		p.began = time.Now()
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup

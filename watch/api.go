@@ -70,7 +70,15 @@ func newAPIServer(s *state) (*apiServer, error) {
 		client := cache.NewFilteredListWatchFromClient(clients[r.GroupVersion], r.Plural, metav1.NamespaceAll, selected)
 		a.kinds = append(a.kinds, s.reflect(&r, client))
 	}
+	s.relist = a.relist
 	return a, nil
+}
+
+// relist lists all kinds again.
+func (a *apiServer) relist() {
+	for _, r := range a.kinds {
+		r.lister.relist()
+	}
 }
 
 // reflect prepares to keep one kind of s equal to what client lists and watches.

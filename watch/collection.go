@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/clusterdns/clusterdns/watch/object"
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // stored is a pointer to a stripped object.
@@ -62,19 +63,23 @@ func (c *collection[V]) keys() iter.Seq[object.Key] { return maps.Keys(c.byKey) 
 
 func (c *collection[V]) len() int { return len(c.byKey) }
 
-// replace makes held hold exactly the objects of list. What is equal stays untouched.
-func replace(held objects, list []object.Object) {
+// replace makes the collection of a kind hold exactly the objects of list. What is equal stays untouched.
+func (s *state) replace(kind zones.Kinds, list []object.Object) {
+	held := s.kinds[kind]
 	listed := make(map[object.Key]bool, len(list))
 	for _, o := range list {
 		k, _ := o.About()
 		listed[k] = true
-		if old := held.held(k); !reflect.DeepEqual(old, o) {
-			held.set(o)
-		}
 	}
 	for k := range held.keys() {
 		if !listed[k] {
 			held.drop(k)
+		}
+	}
+	for _, o := range list {
+		k, _ := o.About()
+		if old := held.held(k); !reflect.DeepEqual(old, o) {
+			s.set(kind, o)
 		}
 	}
 }

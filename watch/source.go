@@ -39,8 +39,12 @@ func (s *Source) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.run(ctx) })
 	var second <-chan time.Time
+	budget := time.NewTicker(retryBudget)
+	defer budget.Stop()
 	for {
 		select {
+		case <-budget.C:
+			s.state.retry()
 		case <-s.state.wake:
 			s.state.publish(time.Now())
 			s.state.observe(time.Now())
@@ -63,7 +67,7 @@ func (s *Source) Counters() Counters {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	c := s.state.counters
-	c.Objects = s.state.counts()
+	c.Objects, c.OverBudget = s.state.counts(), s.state.overBudgets()
 	c.Requests = s.state.requests.read()
 	for _, a := range s.state.alive {
 		c.Stale = append(c.Stale, Stale{a.kind, a.idle()})

@@ -42,8 +42,13 @@ type state struct {
 	dirtyPods  []podChange
 	synced     zones.Kinds
 	complaints complaints
-	counters   Counters
-	changed    []trigger // to be observed when they are published
+
+	budget      int // octets that a namespace may take
+	spaces      map[string]*space
+	overChanged bool   // which namespaces are over their budget
+	relist      func() // lists all objects again; nil for manifests
+	counters    Counters
+	changed     []trigger // to be observed when they are published
 
 	alive    []*alive // one for each kind of an API server; set before anything runs
 	requests requests
@@ -60,6 +65,7 @@ type podChange struct {
 type Counters struct {
 	Objects     map[string]int       // that are held, by the plural of their kind
 	Problems    uint64               // things wrong with objects
+	OverBudget  int                  // namespaces of which something was left out
 	Published   uint64               // snapshots
 	Ignored     map[string]int       // manifests of other kinds, by kind
 	Stale       []Stale              // one for each kind that an API server is watched for
@@ -78,7 +84,8 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
 		started:   time.Now(),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
-		dirtySpace: map[string]struct{}{}, complaints: newComplaints()}
+		dirtySpace: map[string]struct{}{}, complaints: newComplaints(),
+		budget: newBudget(), spaces: map[string]*space{}}
 	s.services = newCollection(s.serviceChanged)
 	s.slices = newCollection(s.sliceChanged)
 	s.namespaces = newCollection(s.namespaceChanged)
@@ -151,10 +158,15 @@ func (s *state) namespace(name string) *object.Namespace {
 	return s.namespaces.byKey[object.Key{Name: name}]
 }
 
-func (s *state) serviceChanged(old, now *object.Service) { s.dirty[cmp.Or(now, old).Key] = struct{}{} }
+func (s *state) serviceChanged(old, now *object.Service) {
+	k := cmp.Or(now, old).Key
+	s.takes(k.Namespace, now.Size()-old.Size(), 0)
+	s.dirty[k] = struct{}{}
+}
 
 // sliceChanged keeps byService. The label that names a slice's service may have changed.
 func (s *state) sliceChanged(old, now *object.Slice) {
+	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
 	if old != nil {
 		owner := ownerOf(old)
 		list := s.byService[owner]
@@ -214,6 +226,7 @@ func (s *state) publish(now time.Time) {
 			s.publishServices(tx)
 		}
 		s.publishPods(tx)
+		s.publishOver(tx)
 		tx.SetSynced(s.synced)
 	})
 	if changed {
@@ -241,7 +254,7 @@ func (s *state) publishServices(tx *zones.Tx) {
 	for k := range s.dirty {
 		n := s.services.byKey[k]
 		if n == nil || !s.shows(k.Namespace) {
-			tx.DropService(k.Namespace, k.Name)
+			s.dropRecords(tx, k)
 			continue
 		}
 		unit, err := compile(&s.builder, n, s.byService[k], s.options)
@@ -249,7 +262,7 @@ func (s *state) publishServices(tx *zones.Tx) {
 			s.complain([]object.Problem{{Kind: "service", Key: k, Words: err.Error()}})
 		}
 		if unit != nil { // else the last good state stays
-			tx.SetService(unit)
+			s.publishRecords(tx, k, unit)
 		}
 	}
 	if len(s.dirty) > 1000 {
@@ -275,8 +288,9 @@ func (s *state) take(r manifests.Reading) {
 	s.change(func() {
 		s.counters.Ignored = r.Ignored
 		s.counters.Problems += uint64(r.NewFaults)
-		for kind, held := range s.kinds {
-			replace(held, r.Objects[kind])
+		for kind := range s.kinds {
+			s.forgetLeft(kind)
+			s.replace(kind, r.Objects[kind])
 			s.synced |= kind
 		}
 	})

@@ -144,7 +144,7 @@ func (s *store) apply(n *stripped) {
 	if n.kept == nil {
 		s.objects.drop(n.Key)
 	} else {
-		s.objects.set(n.kept)
+		s.state.set(s.resource.Kind, n.kept)
 	}
 }
 
@@ -208,6 +208,7 @@ func (s *store) Replace(list []any, version string) error {
 				s.objects.drop(k)
 			}
 		}
+		s.state.forgetLeft(s.resource.Kind)
 		for _, n := range arrived {
 			if !n.equals(s.objects.held(n.Key)) {
 				s.apply(n)

@@ -83,6 +83,7 @@ func (s *Snapshot) Service(owner []byte) *ServiceRecords { return s.services.get
 type namespace struct {
 	label    string // in wire form
 	object   bool
+	over     bool // not all of it is known: it takes more memory than its budget
 	services int
 }
 
@@ -176,21 +177,22 @@ func (tx *Tx) SetService(r *ServiceRecords) {
 	}
 }
 
-// DropService removes a service and its PTR records.
-func (tx *Tx) DropService(namespace, service string) {
+// DropService removes a service and its PTR records, and returns how many octets they took.
+func (tx *Tx) DropService(namespace, service string) int {
 	owner, err := wire.ParseName(service + "." + namespace)
 	if err != nil {
-		return
+		return 0
 	}
 	owner = owner[:len(owner)-1]
 	old := tx.snap.services.get(owner)
 	if old == nil {
-		return
+		return 0
 	}
 	tx.changed = true
 	tx.snap.services = tx.snap.services.drop(owner, tx.edit)
 	tx.updatePTRs(old, nil)
 	tx.countService(old.owner, -1)
+	return old.Size()
 }
 
 // SetNamespace says whether the Namespace object called name exists.
@@ -209,6 +211,27 @@ func (tx *Tx) SetNamespace(name string, exists bool) {
 	}
 	entry.object = exists
 	tx.putNamespace(entry)
+}
+
+// SetOver says whether something of a namespace was left out, because it takes more memory than its budget.
+func (tx *Tx) SetOver(name string, over bool) {
+	label, err := wire.ParseName(name)
+	if err != nil {
+		return
+	}
+	if old := tx.snap.namespaces.get(label[:len(label)-1]); old != nil && old.over != over {
+		entry := *old
+		entry.over = over
+		tx.putNamespace(entry)
+	}
+}
+
+// Size is how many octets the records of a service take, 0 if there is none.
+func (tx *Tx) Size(owner string) int {
+	if r := tx.snap.services.get([]byte(owner)); r != nil {
+		return r.Size()
+	}
+	return 0
 }
 
 // countService counts the services of a namespace, because a name with names below it exists (RFC 8020).

@@ -35,6 +35,7 @@ const (
 	NoPod                   // no live pod has the address
 	NotAnAddress            // not a dashed address
 	NoAddress               // no service or endpoint has the address of the reverse name
+	OverBudget              // not all of Match.Namespace is known: it takes more memory than its budget
 )
 
 // Match is what a lookup found.
@@ -103,9 +104,7 @@ func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
 	m.Service = name.Between(below-2, below-1)
 	service := s.services.get(name.Between(below-2, below))
 	if service == nil {
-		if s.lookupNamespace(m); m.Outcome == Empty {
-			m.Outcome, m.Why = Missing, NoService
-		}
+		s.noService(m)
 		return
 	}
 	m.Node.service = service
@@ -118,6 +117,23 @@ func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
 		m.Outcome = Found
 	default:
 		m.Why = NoEndpoint
+	}
+	if m.Outcome == Missing {
+		if n := s.namespaces.get(m.Namespace); n != nil && n.over {
+			m.Why = OverBudget
+		}
+	}
+}
+
+// noService says why there is no service. Where something of a namespace was left out, it may have been the service.
+func (s *Snapshot) noService(m *Match) {
+	switch n := s.namespaces.get(m.Namespace); {
+	case n == nil:
+		m.Why = NoNamespace
+	case n.over:
+		m.Why = OverBudget
+	default:
+		m.Why = NoService
 	}
 }
 

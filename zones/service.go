@@ -3,6 +3,7 @@ package zones
 import (
 	"cmp"
 	"slices"
+	"unsafe"
 )
 
 // ServiceRecords are the compiled records of one service: every owner name at and below it, with its rrsets. They are
@@ -27,6 +28,23 @@ func (r *ServiceRecords) Owner() string { return r.owner }
 
 // Why says why the service has no names; "" if it has some.
 func (r *ServiceRecords) Why() string { return r.why }
+
+// What a service takes beside its encoded records, and each of its PTR records with its place in the index, in octets.
+const (
+	serviceSize = 200
+	ptrSize     = 100
+)
+
+// Size is about how many octets r takes, with its PTR records.
+func (r *ServiceRecords) Size() int {
+	size := serviceSize + len(r.owner) + len(r.blob) + len(r.why) + len(r.slots)*int(unsafe.Sizeof(slot{}))
+	for n := range r.each {
+		if n.flags&flagPTR != 0 {
+			size += ptrSize * (len(n.a)/sizeA + len(n.aaaa)/sizeAAAA)
+		}
+	}
+	return size
+}
 
 // equal reports whether r and other have equal content.
 func (r *ServiceRecords) equal(other *ServiceRecords) bool {

@@ -16,6 +16,7 @@ import (
 //   - its row in Resources below, with a Kind of its own: a constant in zones/index.go
 //   - in watch/state.go its collection, what a change of it makes dirty, and what is compiled of it then; in
 //     watch/options.go, Required, when names have to wait for it
+//   - if a tenant can make as many as it likes: a Size method, and in watch/state.go its share of watch/budget.go
 //   - its rule in deploy/base/clusterrole.yaml: a test compares the two
 //
 // Clients, lists, watches, relists, counters and the manifests that are read go by the row. The stand-in control plane

@@ -98,8 +98,11 @@ func stripExternalName(text string, wrong *Problems) string {
 	return name
 }
 
-// Size is about how many octets s takes.
+// Size is about how many octets s takes; none if it is nil.
 func (s *Service) Size() int {
+	if s == nil {
+		return 0
+	}
 	size := 256 + len(s.Name) + len(s.Namespace) + len(s.Version) + len(s.ExternalName)
 	return size + len(s.ClusterIPs)*24 + portsSize(s.Ports)
 }

@@ -106,8 +106,11 @@ func (s *Slice) add(
 	return list
 }
 
-// Size is about how many octets s takes.
+// Size is about how many octets s takes; none if it is nil.
 func (s *Slice) Size() int {
+	if s == nil {
+		return 0
+	}
 	size := 256 + len(s.Name) + len(s.Namespace) + len(s.Version) + len(s.Service) + len(s.Cluster) + len(s.Endpoints)
 	return size + portsSize(s.Ports)
 }
