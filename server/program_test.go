@@ -66,7 +66,7 @@ func get(t *testing.T, a *admin.Server, asked, path string) (int, string) {
 }
 
 // town is a cluster of one service.
-const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.1, " +
+const town = "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\nspec: {clusterIP: 10.96.0.8, " +
 	"ports: [{name: http, port: 80}]}\n"
 
 // web is a name of the town.
@@ -291,7 +291,7 @@ func TestReload(t *testing.T) {
 	if err := r.Synced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.answer(t, web); got != "5 A 10.96.0.1" {
+	if got := r.answer(t, web); got != "5 A 10.96.0.8" {
 		t.Fatal(got)
 	}
 	r.answer(t, "outside.test.")
@@ -299,14 +299,14 @@ func TestReload(t *testing.T) {
 	end := r.interview(t, r.Addresses()[0], web, "outside.test.")
 	for ttl := range 10 {
 		r.reload(t, corefile(ttl, ""), reloaded)
-		if got := r.answer(t, web); got != fmt.Sprint(ttl, " A 10.96.0.1") {
+		if got := r.answer(t, web); got != fmt.Sprint(ttl, " A 10.96.0.8") {
 			t.Errorf("reload to TTL %d: %s", ttl, got)
 		}
 	}
 	r.reload(t, corefile(10, "reload"), reloaded)
 	r.write(t, "Corefile", corefile(11, "reload"))
 	until(t, func() bool { return r.said(reloaded) == 12 })
-	if got := r.answer(t, web); got != "11 A 10.96.0.1" {
+	if got := r.answer(t, web); got != "11 A 10.96.0.8" {
 		t.Errorf("after the file changed: %s", got)
 	}
 	r.write(t, "Corefile", corefile(11, "# a comment\nreload"))
@@ -384,7 +384,7 @@ func TestReloadFails(t *testing.T) {
 	}
 	end()
 	r.reload(t, strings.Replace(good, "manifests town", "manifests town\n  ttl 7", 1), reloaded)
-	if got := r.answer(t, web); got != "7 A 10.96.0.1" {
+	if got := r.answer(t, web); got != "7 A 10.96.0.8" {
 		t.Errorf("after the mistakes were mended: %s", got)
 	}
 }
@@ -489,7 +489,7 @@ func TestReady(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := launch(t, ".:0 {\n bind 127.0.0.1\n "+c.first+"\n}\naway.local:0 {\n bind 127.0.0.1\n "+c.second+"\n}\n")
-			until(t, func() bool { return r.answer(t, web) == "5 A 10.96.0.1" || !strings.Contains(c.first, "town") })
+			until(t, func() bool { return r.answer(t, web) == "5 A 10.96.0.8" || !strings.Contains(c.first, "town") })
 			code, body := get(t, r.admin, adminAddress, "/ready")
 			if code != c.code || code == 503 && body != "kubernetes" {
 				t.Errorf("%d %q, want %d", code, body, c.code)
@@ -587,17 +587,17 @@ func TestSourceIsShared(t *testing.T) {
 			}
 		}
 	}
-	check(1, "1", "")
-	reply := exchange(t, "udp", r.Addresses()[0], "1.0.96.10.in-addr.arpa.", dns.TypePTR)
+	check(1, "2", "")
+	reply := exchange(t, "udp", r.Addresses()[0], "8.0.96.10.in-addr.arpa.", dns.TypePTR)
 	if got := firstRecord(reply); got != "9 PTR "+web {
 		t.Errorf("the second block answers %s", got)
 	}
 	r.reload(t, other+head+shared, reloaded)
-	check(2, "1", "0", "")
+	check(2, "2", "0", "")
 	r.reload(t, other, reloaded)
 	check(1, "", "0", "")
 	r.reload(t, head+other, reloaded)
-	check(2, "", "0", "1")
+	check(2, "", "0", "2")
 	if n := r.said("manifests: folder read"); n != 3 {
 		t.Errorf("the manifests were read %d times, for three sources", n)
 	}

@@ -67,7 +67,11 @@ func newAPIServer(s *state) (*apiServer, error) {
 			o.FieldSelector = r.Fields
 			o.LabelSelector = r.Selector(s.options.Selection)
 		}
-		client := cache.NewFilteredListWatchFromClient(clients[r.GroupVersion], r.Plural, metav1.NamespaceAll, selected)
+		client := new(versions)
+		for _, v := range r.Versions {
+			client.clients = append(client.clients,
+				cache.NewFilteredListWatchFromClient(clients[v], r.Plural, metav1.NamespaceAll, selected))
+		}
 		a.kinds = append(a.kinds, s.reflect(&r, client))
 	}
 	s.relist = a.relist
@@ -117,19 +121,21 @@ func newClients(config *rest.Config) (map[schema.GroupVersion]rest.Interface, er
 	}
 	clients := map[schema.GroupVersion]rest.Interface{}
 	for _, r := range object.Resources {
-		scheme.AddKnownTypes(r.GroupVersion, r.Example, r.List)
-		if clients[r.GroupVersion] != nil {
-			continue
-		}
-		metav1.AddToGroupVersion(scheme, r.GroupVersion)
-		c := rest.CopyConfig(config)
-		c.GroupVersion, c.APIPath = &r.GroupVersion, "/apis"
-		if r.Group == "" {
-			c.APIPath = "/api"
-		}
-		c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-		if clients[r.GroupVersion], err = rest.RESTClientForConfigAndClient(c, httpClient); err != nil {
-			return nil, err
+		for _, v := range r.Versions {
+			scheme.AddKnownTypes(v, r.Example, r.List)
+			if clients[v] != nil {
+				continue
+			}
+			metav1.AddToGroupVersion(scheme, v)
+			c := rest.CopyConfig(config)
+			c.GroupVersion, c.APIPath = &v, "/apis"
+			if v.Group == "" {
+				c.APIPath = "/api"
+			}
+			c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+			if clients[v], err = rest.RESTClientForConfigAndClient(c, httpClient); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return clients, nil

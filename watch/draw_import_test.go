@@ -24,7 +24,7 @@ func (m *machine) drawImport(t *rapid.T) event {
 	o.Spec.Ports = slices.Grow(o.Spec.Ports, len(names))[:len(names)]
 	for i, name := range names {
 		p := &o.Spec.Ports[i]
-		p.Name, p.Protocol, p.Port = name, pick(t, poolProtocols, "protocol"), poolNumbers[i]
+		p.Name, p.Protocol, p.Port = name, pick(t, poolProtocols, "protocol"), to(poolNumbers[i])
 	}
 	return m.put(importsOf, o)
 }

@@ -64,7 +64,7 @@ func imported(o *object.ServiceImport) *corev1.Service {
 		s.Spec.ClusterIPs = []string{"None"}
 	}
 	for _, p := range o.Spec.Ports {
-		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: p.Name, Protocol: p.Protocol, Port: p.Port})
+		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: p.Name, Protocol: p.Protocol, Port: object.Value(p.Port)})
 	}
 	return s
 }

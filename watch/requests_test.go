@@ -124,7 +124,7 @@ func TestMaxInflight(t *testing.T) {
 				if !r.When(object.Selection{}) {
 					continue
 				}
-				client := clients[r.GroupVersion]
+				client := clients[r.Versions[0]]
 				asking.Go(func() {
 					stream, err := client.Get().Resource(
 						r.Plural,

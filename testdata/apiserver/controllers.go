@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,11 +25,16 @@ func runControllers(args []string) error {
 	flags := newFlags("apiserver controllers")
 	kubeconfig := flags.String("kubeconfig", "", "how to reach the API server")
 	log := flags.String("log", os.DevNull, "file that the log is appended to")
+	more := flags.String("more", "", "further controllers to run, separated by commas")
 	if err := parse(flags, args, "kubeconfig"); err != nil {
 		return err
 	}
 	if _, err := os.Stat(*kubeconfig); err != nil {
 		return err
+	}
+	names := controllers
+	if *more != "" {
+		names = append(slices.Clone(names), strings.Split(*more, ",")...)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,11 +46,11 @@ func runControllers(args []string) error {
 		return err
 	}
 
-	go announceControllers(address)
+	go announceControllers(address, names)
 	command := app.NewControllerManagerCommand()
 	command.SetArgs([]string{
 		"--kubeconfig=" + *kubeconfig,
-		"--controllers=" + strings.Join(controllers, ","),
+		"--controllers=" + strings.Join(names, ","),
 		"--leader-elect=false",
 		"--bind-address=" + address.IP.String(),
 		fmt.Sprintf("--secure-port=%d", address.Port),
@@ -58,7 +64,7 @@ func runControllers(args []string) error {
 // announceControllers prints the ready line once every controller runs. Each
 // is listed in /healthz from when it is built, which is after the API server
 // was found.
-func announceControllers(address *net.TCPAddr) {
+func announceControllers(address *net.TCPAddr, names []string) {
 	// The manager makes itself a certificate at every start. Nothing secret
 	// is asked.
 	client := &http.Client{
@@ -68,7 +74,7 @@ func announceControllers(address *net.TCPAddr) {
 	url := fmt.Sprintf("https://%s/healthz?verbose", address)
 	for {
 		body, err := get(client, url, "")
-		if err == nil && allHealthy(body) {
+		if err == nil && allHealthy(body, names) {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -77,9 +83,9 @@ func announceControllers(address *net.TCPAddr) {
 	fmt.Println("ready")
 }
 
-// allHealthy reports whether a verbose /healthz lists all of controllers.
-func allHealthy(body string) bool {
-	for _, name := range controllers {
+// allHealthy reports whether a verbose /healthz lists all names.
+func allHealthy(body string, names []string) bool {
+	for _, name := range names {
 		if !strings.Contains(body, "[+]"+name+" ok") {
 			return false
 		}

@@ -24,9 +24,9 @@ const usage = `usage:
         run etcd and kube-apiserver; prints "ready URL" once /readyz is ok.
         DIR/kubeconfig is the administrator's, DIR/kubeconfig-NAME that of each
         -token; DIR/apiserver.log is the log
-  apiserver controllers -kubeconfig FILE [-log FILE]
-        run the EndpointSlice controllers of kube-controller-manager; prints
-        "ready" once they run
+  apiserver controllers -kubeconfig FILE [-log FILE] [-more NAME,...]
+        run the EndpointSlice controllers of kube-controller-manager, and more;
+        prints "ready" once they run
   apiserver snapshot -dir DIR -to FILE
         save the objects of a stopped API server
   apiserver restore -from FILE -dir DIR

@@ -21,7 +21,8 @@
 //	                      EDNS FORMERR                the rcode, or silence, for all queries with EDNS
 //	                  Of a name at or below an SOA's owner it denies what it does not know, and it refuses all others. Over UDP it keeps to
 //	                  the size that is offered.
-//	-- records --     what the cluster compiles to: zones.Snapshot.WriteText for the first zone of the first kubernetes directive
+//	-- records --     what the cluster compiles to: zones.Snapshot.WriteText for the first zone of the first kubernetes directive,
+//	                  without the service "kubernetes", which every cluster has, where no manifest writes one
 //	-- imports --     what its ServiceImports compile to, for the first zone of "multicluster"
 //	-- warnings --    what reading the cluster logs as a warning, one line each
 //	-- answers --     questions and what is answered
@@ -186,6 +187,11 @@ func (s *Story) Lines(name string) []string {
 
 // HasCluster reports whether the story has manifests.
 func (s *Story) HasCluster() bool { return slices.ContainsFunc(s.archive.Files, isManifest) }
+
+// Writes reports whether a manifest of the story has a text.
+func (s *Story) Writes(text string) bool {
+	return slices.ContainsFunc(s.archive.Files, func(f txtar.File) bool { return isManifest(f) && strings.Contains(string(f.Data), text) })
+}
 
 func isManifest(f txtar.File) bool { return filepath.Ext(f.Name) == ".yaml" }
 

@@ -24,7 +24,7 @@ spec: {ipFamilyPolicy: PreferDualStack, ports: [{port: 80}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: d%d, namespace: many}
-spec: {selector: {matchLabels: {app: d}}, template: {metadata: {labels: {app: d}}, spec: {containers: []}}}
+spec: {selector: {matchLabels: {app: d}}, template: {metadata: {labels: {app: d}}, spec: {containers: [{name: main, image: none}]}}}
 `, i, i)
 	}
 	return mapFS(files)

@@ -6,25 +6,86 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/clusterdns/clusterdns/watch/object"
 )
 
-// rejectConflicts leaves out a service that asks for a cluster IP of another one; the first that is written has it.
+// serviceRanges are what an API server gives cluster IPs from.
+var serviceRanges = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00:10:96::/112")}
+
+// ownAddress is the first of the range: that of the API server's own service.
+var ownAddress = serviceRanges[0].Addr().Next()
+
+// own is the name of the API server's own service.
+var own = object.Key{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}
+
+// addOwn makes the service that every API server has, unless it is written. What is behind it is no object of the
+// manifests, so that it has no endpoints.
+func (c *controlPlane) addOwn() {
+	if _, exists := c.written[id{"Service", own}]; exists || c.rejected[own] != nil {
+		return
+	}
+	c.services = append(c.services, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: own.Namespace,
+			Name:      own.Name,
+			Labels:    map[string]string{"component": "apiserver", "provider": "kubernetes"},
+		},
+		Spec: corev1.ServiceSpec{
+			ClusterIP: ownAddress.String(),
+			Ports:     []corev1.ServicePort{{Name: "https", Port: 443, TargetPort: intstr.FromInt32(6443)}},
+		},
+	})
+}
+
+// inServiceRange refuses a cluster IP that the API server cannot give: outside the ranges, the first address of a range,
+// which is that of the network, and the last one of IPv4, which is for broadcasts.
+func inServiceRange(at *field.Path, addr netip.Addr) field.ErrorList {
+	for _, r := range serviceRanges {
+		if !r.Contains(addr) {
+			continue
+		}
+		if addr == r.Addr() || addr.Is4() && !r.Contains(addr.Next()) {
+			return field.ErrorList{field.Invalid(at, addr.String(), "may not be the first or the last address of "+r.String())}
+		}
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, addr.String(), fmt.Sprintf("must be in %s or %s, or left out to be given one",
+		serviceRanges[0], serviceRanges[1]))}
+}
+
+// rejectConflicts leaves out a service that asks for a cluster IP or a node port of another one; the first that is
+// written has it.
 func (c *controlPlane) rejectConflicts() {
-	owner := map[netip.Addr]*corev1.Service{}
+	addresses, ports := map[netip.Addr]object.Key{ownAddress: own}, map[int32]object.Key{}
 	c.services = slices.DeleteFunc(c.services, func(o *corev1.Service) bool {
-		given := givenClusterIPs(o)
-		for _, addr := range given {
-			if first := owner[addr]; first != nil {
-				words := fmt.Sprintf("cluster IP %q is that of service %s/%s", addr, first.Namespace, first.Name)
-				c.report(c.source[o].faultIn(words))
-				c.reject(o)
+		self := object.KeyOf(o)
+		for i, text := range object.ClusterIPs(o) {
+			addr, _ := object.ParseAddr(text)
+			if first, taken := addresses[addr]; taken && first != self {
+				c.refuse(c.source[o], "Service", o, field.ErrorList{field.Invalid(clusterIPPath(&o.Spec, i), text,
+					"is that of service "+first.Namespace+"/"+first.Name)})
 				return true
 			}
 		}
-		for _, addr := range given {
-			owner[addr] = o
+		for i := range o.Spec.Ports {
+			n := o.Spec.Ports[i].NodePort
+			if first, taken := ports[n]; taken {
+				c.refuse(c.source[o], "Service", o, field.ErrorList{field.Invalid(spec.Child("ports").Index(i).Child("nodePort"),
+					n, "is that of service "+first.Namespace+"/"+first.Name)})
+				return true
+			}
+		}
+		for _, addr := range givenClusterIPs(o) {
+			addresses[addr] = self
+		}
+		for _, p := range o.Spec.Ports {
+			if p.NodePort != 0 {
+				ports[p.NodePort] = self
+			}
 		}
 		return false
 	})

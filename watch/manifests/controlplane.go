@@ -5,6 +5,7 @@ package manifests
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
@@ -49,6 +51,7 @@ func readManifests(files fs.FS, selection object.Selection) (Reading, error) {
 		return Reading{}, err
 	}
 	addresses := newAllocator()
+	c.addOwn()
 	c.rejectConflicts()
 	c.holdGiven(addresses)
 	c.giveClusterIPs(addresses)
@@ -148,23 +151,15 @@ func (c *controlPlane) take(m manifest, kind string, o metav1.Object) {
 	}
 	name := id{kind, object.KeyOf(o)}
 	if first, exists := c.written[name]; exists {
-		twice := object.Problem{
-			Kind:  kind,
-			Key:   name.Key,
-			Words: "it is written already, at " + first.fault("metadata.name", "").place(),
-		}
-		c.report(m.fault("metadata.name", twice.String()))
+		c.report(m.refused("metadata.name", kind, name.Key,
+			errors.New("it is written already, at "+first.fault("metadata.name", "").place())))
 		return
 	}
-	if words := c.validate(o); len(words) > 0 {
-		for _, w := range words {
-			c.report(m.faultIn(w))
-		}
-		if o, ok := o.(*corev1.Service); ok {
-			c.reject(o)
-		}
+	if list := validate(o); len(list) > 0 {
+		c.refuse(m, kind, o, list)
 		return
 	}
+	c.reportUnread(m, o)
 	o.SetResourceVersion("") // of another cluster, where `kubectl get -o yaml` wrote it
 	c.written[name], c.source[o] = m, m
 	if o.GetNamespace() != "" {
@@ -185,7 +180,6 @@ func (c *controlPlane) add(m manifest, o metav1.Object) {
 		c.endpoints = append(c.endpoints, o)
 	case *discoveryv1.EndpointSlice:
 		c.slices = append(c.slices, o)
-		c.reportSlice(m, o)
 	case *corev1.Pod:
 		c.pods = append(c.pods, o)
 	default:
@@ -197,19 +191,36 @@ func (c *controlPlane) add(m manifest, o metav1.Object) {
 	}
 }
 
-// reportSlice reports what of a slice gives no names, though an API server takes it: a topology zone, and the id of its
-// cluster.
-func (c *controlPlane) reportSlice(m manifest, o *discoveryv1.EndpointSlice) {
-	for _, selection := range []object.Selection{{Zonal: c.selection.Zonal}, {ServiceImports: true}} {
-		_, list := object.StripSlice(o, selection)
-		for _, p := range list {
-			c.report(m.faultIn(p.Words))
+// refuse leaves out an object, and says why. A service exists all the same, without names, so that an answer can explain
+// why there are none; one without a valid name cannot be queried.
+func (c *controlPlane) refuse(m manifest, kind string, o metav1.Object, list field.ErrorList) {
+	for _, why := range list {
+		c.report(m.refused(why.Field, kind, object.KeyOf(o), why))
+	}
+	if o, ok := o.(*corev1.Service); ok {
+		c.reject(o)
+	}
+}
+
+// reportUnread reports what of an object gives no names, though an API server takes it: a port that is none, a topology
+// zone, the id of a cluster.
+func (c *controlPlane) reportUnread(m manifest, o metav1.Object) {
+	selections := []object.Selection{{Zonal: c.selection.Zonal}, {ServiceImports: true}}
+	var said []string
+	for _, r := range object.Resources {
+		for _, selection := range selections {
+			_, list, _ := r.Strip(o, selection)
+			for _, p := range list {
+				if !slices.Contains(said, p.Words) {
+					said = append(said, p.Words)
+					c.report(m.faultIn(p.Words))
+				}
+			}
 		}
 	}
 }
 
-// reject lets a service exist without names, so that an answer can explain why there are none. One without a valid
-// name cannot be queried.
+// reject lets a service exist without names.
 func (c *controlPlane) reject(o *corev1.Service) {
 	if s, _ := object.StripService(o); s != nil {
 		c.rejected[s.Key] = o

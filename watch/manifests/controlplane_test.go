@@ -19,11 +19,7 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// updating reports whether expectations are to be rewritten: -update, the flag of the stories.
-func updating() bool {
-	f := flag.Lookup("update")
-	return f != nil && f.Value.String() == "true"
-}
+var update = flag.Bool("update", false, "rewrite what the cases of testdata/manifests expect")
 
 // mapFS is a folder of files.
 func mapFS(files map[string]string) fstest.MapFS {
@@ -146,7 +142,7 @@ func TestReadManifests(t *testing.T) {
 			if again := dump(mustRead(t, folder, o)); again != got {
 				t.Errorf("two readings differ (-first +second):\n%s", cmp.Diff(got, again))
 			}
-			if updating() {
+			if *update {
 				if at < 0 {
 					at, archive.Files = len(archive.Files), append(archive.Files, txtar.File{Name: "objects"})
 				}
@@ -161,6 +157,62 @@ func TestReadManifests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCompared reads the manifests that testdata/apiserver compares with a real API server: what each stands for, and
+// why which are refused. What is more than a screen is counted.
+func TestCompared(t *testing.T) {
+	paths, err := filepath.Glob("../../testdata/manifests/compared/*.txtar")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, path := range paths {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, updated := map[string]string{}, txtar.Archive{Comment: archive.Comment}
+		for _, f := range archive.Files {
+			want[f.Name] = string(f.Data)
+		}
+		for _, f := range archive.Files {
+			name, ok := strings.CutSuffix(f.Name, ".yaml")
+			if !ok {
+				continue
+			}
+			files := fstest.MapFS{"case.yaml": &fstest.MapFile{Data: f.Data, Mode: 0o644}}
+			got := abridged(dump(mustRead(t, files, object.Selection{})))
+			updated.Files = append(updated.Files, f, txtar.File{Name: name + ".objects", Data: []byte(got)})
+			if diff := cmp.Diff(want[name+".objects"], got); diff != "" && !*update {
+				t.Errorf("%s, %s (-want +got):\n%s", filepath.Base(path), name, diff)
+			}
+		}
+		if *update {
+			if err := os.WriteFile(path, txtar.Format(&updated), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// abridged is a dump without what every reading has, and with the number of its endpoints in the place of many.
+func abridged(dump string) string {
+	var kept []string
+	endpoints := 0
+	for line := range strings.Lines(dump) {
+		if strings.HasPrefix(line, "  ") {
+			if endpoints++; strings.Count(dump, "\n") > 100 {
+				continue
+			}
+		}
+		if line != "namespace default\n" && !strings.HasPrefix(line, "service default/kubernetes ") {
+			kept = append(kept, line)
+		}
+	}
+	if endpoints > 100 {
+		kept = append(kept, fmt.Sprintf("%d endpoints\n", endpoints))
+	}
+	return strings.Join(kept, "")
 }
 
 func caseSelection(t *testing.T, head string) object.Selection {
@@ -203,7 +255,7 @@ func TestSampleCluster(t *testing.T) {
 	r := mustRead(t, os.DirFS("../../testdata/cluster"), object.Selection{VerifyPods: true})
 	got := dump(r)
 	const path = "../../testdata/manifests/cluster.objects"
-	if updating() {
+	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

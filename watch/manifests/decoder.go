@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,9 +25,12 @@ type decoder struct {
 func newDecoder() *decoder {
 	s := runtime.NewScheme()
 	for _, r := range object.Resources {
-		s.AddKnownTypes(r.GroupVersion, r.Example)
+		for _, version := range r.Versions {
+			s.AddKnownTypes(version, r.Example)
+		}
 	}
-	s.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Endpoints{})
+	s.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Endpoints{}, &corev1.ReplicationController{})
+	s.AddKnownTypes(batchv1.SchemeGroupVersion, &batchv1.Job{})
 	s.AddKnownTypes(
 		appsv1.SchemeGroupVersion,
 		&appsv1.Deployment{},
@@ -49,12 +53,12 @@ func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 	case err == nil:
 		return o, gvk.Kind, nil
 	case runtime.IsMissingKind(err):
-		return nil, "", m.fault("", "it has no kind")
+		return nil, "", m.left("", "it has no kind")
 	case runtime.IsMissingVersion(err):
-		return nil, "", m.fault("kind", "it has no apiVersion")
+		return nil, "", m.left("kind", "it has no apiVersion")
 	case runtime.IsNotRegisteredError(err):
 		if served, ok := d.serves(*gvk); ok {
-			return nil, "", m.fault(
+			return nil, "", m.left(
 				"apiVersion",
 				fmt.Sprintf("kind %s of %s is not read, only of %s", gvk.Kind, gvk.GroupVersion(), served),
 			)
@@ -71,11 +75,12 @@ func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 
 // serves is the version of which a kind is read, when it is not the one that is written. Groups without a dot are
 // Kubernetes's own: such a Deployment is an old one, of group "extensions", or a mistake.
-func (d *decoder) serves(kind schema.GroupVersionKind) (schema.GroupVersion, bool) {
+func (d *decoder) serves(kind schema.GroupVersionKind) (version schema.GroupVersion, ok bool) {
 	for known := range d.scheme.AllKnownTypes() {
-		if known.Kind == kind.Kind && (known.Group == kind.Group || !strings.Contains(kind.Group, ".")) {
-			return known.GroupVersion(), true
+		if known.Kind == kind.Kind && (known.Group == kind.Group || !strings.Contains(kind.Group, ".")) &&
+			known.Version > version.Version { // of two, v1beta1 comes behind v1alpha1
+			version, ok = known.GroupVersion(), true
 		}
 	}
-	return schema.GroupVersion{}, false
+	return version, ok
 }

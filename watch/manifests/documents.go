@@ -135,10 +135,60 @@ func (d *document) manifests() ([]manifest, *fault) {
 	if path.Ext(d.file) != ".json" {
 		var err error
 		if asJSON, err = yaml.YAMLToJSONStrict(d.text); err != nil {
-			return nil, d.syntaxFault(err)
+			var ok bool
+			if asJSON, ok = d.merged(); !ok {
+				return nil, d.syntaxFault(err)
+			}
 		}
 	}
 	return (manifest{document: d, json: asJSON}).members()
+}
+
+// mergeKey puts the fields of another mapping into its own, which a field that is written overrides (the YAML type
+// repository has it as !!merge).
+const mergeKey = "<<"
+
+// merged is a document with merge keys as JSON: the strict parser takes a field that overrides a merged one for written
+// twice. It is false when a field is.
+func (d *document) merged() (asJSON []byte, ok bool) {
+	var root goyaml.Node
+	if goyaml.Unmarshal(d.text, &root) != nil || !mergesFirst(&root) {
+		return nil, false
+	}
+	text, err := goyaml.Marshal(&root)
+	if err != nil {
+		return nil, false
+	}
+	asJSON, err = yaml.YAMLToJSON(text)
+	return asJSON, err == nil
+}
+
+// mergesFirst moves the merge keys of every mapping to its front, where the parser lets what comes behind override them.
+// It is false when a key is there twice.
+func mergesFirst(node *goyaml.Node) bool {
+	if node.Kind == goyaml.MappingNode {
+		var merges, others []*goyaml.Node
+		seen := map[string]bool{}
+		for n := 0; n+1 < len(node.Content); n += 2 {
+			key, value := node.Content[n], node.Content[n+1]
+			if seen[key.Value] {
+				return false
+			}
+			seen[key.Value] = true
+			if key.Value == mergeKey {
+				merges = append(merges, key, value)
+			} else {
+				others = append(others, key, value)
+			}
+		}
+		node.Content = append(merges, others...)
+	}
+	for _, child := range node.Content {
+		if !mergesFirst(child) {
+			return false
+		}
+	}
+	return true
 }
 
 // members opens a List. The members of a typed list, such as the API's own ServiceList, have their kind from the list.

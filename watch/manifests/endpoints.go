@@ -1,7 +1,5 @@
 package manifests
 
-//lint:file-ignore SA1019 Endpoints are deprecated, and still written by hand for services without a selector
-
 import (
 	"cmp"
 	"fmt"
@@ -21,75 +19,6 @@ import (
 
 // controllerName is in the label of slices that Kubernetes' own controller wrote.
 const controllerName = "endpointslice-controller.k8s.io"
-
-// mirrorEndpoints makes slices of the Endpoints that somebody wrote for a service without a selector. Endpoints of one
-// with a selector are the controller's, and its slices have the same addresses.
-func (c *controlPlane) mirrorEndpoints() {
-	custom := map[object.Key]bool{}
-	for _, o := range c.services {
-		custom[object.KeyOf(o)] = len(o.Spec.Selector) == 0
-	}
-	for _, o := range c.endpoints {
-		if custom[object.KeyOf(o)] && o.Labels[discoveryv1.LabelSkipMirror] != "true" {
-			for _, made := range mirror(o) {
-				c.addSlice(made)
-			}
-		}
-	}
-}
-
-// mirror is Endpoints as slices: one for each subset and family.
-func mirror(o *corev1.Endpoints) (made []*discoveryv1.EndpointSlice) {
-	for i := range o.Subsets {
-		subset := &o.Subsets[i]
-		var ports []discoveryv1.EndpointPort
-		for _, p := range subset.Ports {
-			ports = append(ports, discoveryv1.EndpointPort{Name: &p.Name, Protocol: &p.Protocol, Port: &p.Port})
-		}
-		for _, family := range []discoveryv1.AddressType{discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6} {
-			s := newSlice(o, family, ports, "mirror", strconv.Itoa(i))
-			s.Endpoints = append(
-				mirrorAddresses(subset.Addresses, family, true),
-				mirrorAddresses(subset.NotReadyAddresses, family, false)...)
-			if len(s.Endpoints) > 0 {
-				made = append(made, s)
-			}
-		}
-	}
-	return made
-}
-
-// mirrorAddresses takes the addresses of a family. What is not an address is taken as IPv4, for stripSlice to complain
-// about.
-func mirrorAddresses(
-	list []corev1.EndpointAddress,
-	family discoveryv1.AddressType,
-	ready bool,
-) (endpoints []discoveryv1.Endpoint) {
-	for i := range list {
-		a := &list[i]
-		if familyOf(a.IP) != family {
-			continue
-		}
-		e := discoveryv1.Endpoint{
-			Addresses:  []string{a.IP},
-			Conditions: discoveryv1.EndpointConditions{Ready: &ready},
-			TargetRef:  a.TargetRef,
-		}
-		if a.Hostname != "" {
-			e.Hostname = &a.Hostname
-		}
-		endpoints = append(endpoints, e)
-	}
-	return endpoints
-}
-
-func familyOf(text string) discoveryv1.AddressType {
-	if addr, ok := object.ParseAddr(text); ok && addr.Is6() {
-		return discoveryv1.AddressTypeIPv6
-	}
-	return discoveryv1.AddressTypeIPv4
-}
 
 // newSlice is an empty slice of a service, or of Endpoints of its name, with their labels.
 func newSlice(

@@ -3,12 +3,17 @@ package manifests
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 
 	goyaml "go.yaml.in/yaml/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // fault is what is wrong with a manifest, and where.
@@ -35,20 +40,41 @@ var noObject = regexp.MustCompile(`cannot unmarshal (\w+) into Go value`)
 func (m manifest) typeFault(err error) *fault {
 	words := err.Error()
 	if parts := wrongType.FindStringSubmatch(words); parts != nil {
-		return m.faultOfType(parts[2], parts[1], fmt.Sprintf("%s: %s where %s belongs", parts[2], parts[1], parts[3]))
+		why := fmt.Errorf("%s: %s where %s belongs", parts[2], parts[1], parts[3])
+		return m.faultOfType(parts[2], parts[1], m.refusal(why))
 	}
 	if parts := noObject.FindStringSubmatch(words); parts != nil {
-		return m.fault("", "it is no object, but of type "+parts[1])
+		return m.left("", "it is no object, but of type "+parts[1])
 	}
 	if _, after, found := strings.Cut(words, "json: "); found {
 		words = after
 	}
-	return m.fault("", words)
+	return m.left("", words)
+}
+
+// left is the fault of a manifest that is left out and could not be decoded, at a field of it.
+func (m manifest) left(field, words string) *fault {
+	return m.fault(field, m.refusal(errors.New(words)))
+}
+
+// refusal names the object as far as it can be read.
+func (m manifest) refusal(why error) string {
+	var o metav1.PartialObjectMetadata
+	_ = json.Unmarshal(m.json, &o) // what is of a wrong type is left empty
+	if o.Kind == "" {
+		return "the document is refused: " + why.Error()
+	}
+	return refusal(o.Kind, object.Key{Namespace: cmp.Or(o.Namespace, metav1.NamespaceDefault), Name: o.Name}, why)
 }
 
 // fault is at a field of the manifest, a path such as spec.ports[0].port; at the manifest's start when the field is not
 // found.
 func (m manifest) fault(field, words string) *fault { return m.faultOfType(field, "", words) }
+
+// refused is the fault of an object that is left out, at a field of it.
+func (m manifest) refused(field, kind string, key object.Key, why error) *fault {
+	return m.fault(field, refusal(kind, key, why))
+}
 
 func (m manifest) faultOfType(field, jsonType, words string) *fault {
 	node := m.document.node(m.path)
@@ -177,8 +203,8 @@ func (d *document) syntaxFault(err error) *fault {
 	words := strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := yamlLine.FindStringSubmatch(words); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil {
-			return &fault{d.file, d.line + n - 1, m[2]}
+			return &fault{d.file, d.line + n - 1, "the document is refused: " + m[2]}
 		}
 	}
-	return &fault{d.file, d.lineOf(nil), words}
+	return &fault{d.file, d.lineOf(nil), "the document is refused: " + words}
 }

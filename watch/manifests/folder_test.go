@@ -64,7 +64,7 @@ func start(t *testing.T, folder string) *live {
 	return l
 }
 
-// await takes readings until one has exactly these services, and returns it.
+// await takes readings until one has exactly these services besides the API server's own, and returns it.
 func (l *live) await(t *testing.T, names ...string) Reading {
 	t.Helper()
 	want := strings.Join(names, " ")
@@ -85,7 +85,9 @@ func (l *live) await(t *testing.T, names ...string) Reading {
 func serviceNames(r Reading) string {
 	var list []string
 	for _, s := range kept[*object.Service](r, zones.Services) {
-		list = append(list, s.Name)
+		if s.Key != own {
+			list = append(list, s.Name)
+		}
 	}
 	return strings.Join(list, " ")
 }
@@ -299,7 +301,7 @@ func TestAddressesComeBack(t *testing.T) {
 	}
 	folder := t.TempDir()
 	write(t, ipv6(second), folder, "service.yaml")
-	write(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec: {containers: []}\n", folder, "pod.yaml")
+	write(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec: {containers: [{name: main, image: none}]}\n", folder, "pod.yaml")
 	l := start(t, folder)
 	service := claim{"service", object.Key{Namespace: "default", Name: second}, true}
 	pod := claim{"pod", object.Key{Namespace: "default", Name: "pod"}, false}
@@ -310,9 +312,9 @@ func TestAddressesComeBack(t *testing.T) {
 		other, text string
 	}{
 		{service, "taker", fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: taker}\n"+
-			"spec: {clusterIP: %q}\n", before[service])},
+			"spec: {clusterIP: %q, ports: [{port: 80}]}\n", before[service])},
 		{pod, "a", serviceText("a") + fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"+
-			"status: {podIP: %s}\n", before[pod])},
+			"spec: {containers: [{name: main, image: none}]}\nstatus: {podIP: %s}\n", before[pod])},
 		{service, first, ipv6(first)},
 	} {
 		write(t, test.text, folder, "other.tmp")

@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -23,10 +25,12 @@ type workload struct {
 	metav1.Object
 	manifest
 	kind        string
-	selector    *metav1.LabelSelector
-	template    corev1.PodTemplateSpec
+	selector    labels.Selector // of the pods that it takes for its own
+	template    *corev1.PodTemplateSpec
 	first       int32  // ordinal of the first pod of a StatefulSet
 	serviceName string // of a StatefulSet
+	indexed     bool   // a Job whose pods have numbers
+	anew        bool   // pods that it adopts are replaced by pods of its template
 	replicas    int32
 	ready       int32 // pods that are ready: the first ones
 }
@@ -37,31 +41,51 @@ const maxReplicas = 10000
 // newWorkload is nil for an object that makes no pods.
 func newWorkload(o metav1.Object, m manifest) *workload {
 	w := &workload{Object: o, manifest: m, replicas: 1}
+	var selector *metav1.LabelSelector
 	var status any
 	var ready int32
 	switch o := o.(type) {
 	case *appsv1.Deployment:
-		w.kind, w.selector, w.template = "Deployment", o.Spec.Selector, o.Spec.Template
+		w.kind, selector, w.template = "Deployment", o.Spec.Selector, &o.Spec.Template
 		status, ready = o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
+		if o.Spec.Paused && o.Status.Replicas == 0 {
+			w.replicas = 0 // its controller makes no ReplicaSet until it goes on
+		}
 	case *appsv1.ReplicaSet:
-		w.kind, w.selector, w.template = "ReplicaSet", o.Spec.Selector, o.Spec.Template
+		w.kind, selector, w.template = "ReplicaSet", o.Spec.Selector, &o.Spec.Template
 		status, ready = o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
+	case *corev1.ReplicationController:
+		w.kind, w.template = "ReplicationController", o.Spec.Template
+		status, ready = o.Status, o.Status.ReadyReplicas
+		w.setReplicas(o.Spec.Replicas)
+		selector = &metav1.LabelSelector{MatchLabels: o.Spec.Selector}
+		if len(o.Spec.Selector) == 0 {
+			selector.MatchLabels = o.Spec.Template.Labels
+		}
 	case *appsv1.StatefulSet:
-		w.kind, w.selector, w.template = "StatefulSet", o.Spec.Selector, o.Spec.Template
+		w.kind, selector, w.template = "StatefulSet", o.Spec.Selector, &o.Spec.Template
 		status, ready = o.Status, o.Status.ReadyReplicas
 		w.setReplicas(o.Spec.Replicas)
 		w.serviceName = o.Spec.ServiceName
+		w.anew = o.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType
 		if o.Spec.Ordinals != nil {
 			w.first = o.Spec.Ordinals.Start
 		}
 	case *appsv1.DaemonSet: // for one node
-		w.kind, w.selector, w.template = "DaemonSet", o.Spec.Selector, o.Spec.Template
+		w.kind, selector, w.template = "DaemonSet", o.Spec.Selector, &o.Spec.Template
 		status, ready = o.Status, o.Status.NumberReady
+		w.anew = o.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType
+	case *batchv1.Job:
+		w.kind, selector, w.template = "Job", o.Spec.Selector, &o.Spec.Template
+		status, ready = o.Status, object.Value(o.Status.Ready)
+		w.replicas = activePods(o)
+		w.indexed = object.Value(o.Spec.CompletionMode) == batchv1.IndexedCompletion
 	default:
 		return nil
 	}
+	w.selector, _ = metav1.LabelSelectorAsSelector(selector) // it is valid, and that of no selector selects nothing
 	w.ready = w.replicas
 	if !reflect.ValueOf(status).IsZero() || w.readyIsGiven() {
 		w.ready = min(ready, w.replicas)
@@ -75,6 +99,26 @@ func (w *workload) setReplicas(n *int32) {
 	}
 }
 
+// activePods are as many pods as a Job has at a time, as long as none of them ends.
+func activePods(o *batchv1.Job) int32 {
+	if object.Value(o.Spec.Suspend) || o.Status.CompletionTime != nil {
+		return 0
+	}
+	n := int32(1)
+	if o.Spec.Parallelism != nil {
+		n = *o.Spec.Parallelism
+	}
+	if o.Spec.Completions != nil {
+		n = min(n, *o.Spec.Completions-o.Status.Succeeded)
+	}
+	for _, c := range o.Status.Conditions {
+		if c.Type == batchv1.JobFailed && c.Status == corev1.ConditionTrue {
+			return 0
+		}
+	}
+	return max(n, 0)
+}
+
 // readyIsGiven tells a status in which no pod is ready from the empty one that tools write into manifests.
 func (w *workload) readyIsGiven() bool {
 	var o struct {
@@ -86,12 +130,12 @@ func (w *workload) readyIsGiven() bool {
 }
 
 // makePods makes the pods of workloads. A workload whose pods or ReplicaSets are written too, as in the output of
-// `kubectl get -o yaml`, has those.
+// `kubectl get -o yaml`, has those; and it adopts what it selects and nobody owns.
 func (c *controlPlane) makePods() {
-	owners := map[id]bool{}
+	owned := map[id]bool{} // workloads that own what is written
 	own := func(o metav1.Object) {
 		if r := metav1.GetControllerOf(o); r != nil {
-			owners[id{r.Kind, object.Key{Namespace: o.GetNamespace(), Name: r.Name}}] = true
+			owned[id{r.Kind, object.Key{Namespace: o.GetNamespace(), Name: r.Name}}] = true
 		}
 	}
 	for _, o := range c.pods {
@@ -100,50 +144,107 @@ func (c *controlPlane) makePods() {
 	for _, w := range c.workloads {
 		own(w)
 	}
+	c.adoptReplicaSets()
+	adopted := map[*corev1.Pod]bool{}
 	for _, w := range c.workloads {
-		if owners[id{w.kind, object.KeyOf(w)}] {
+		if owned[id{w.kind, object.KeyOf(w)}] {
 			continue
 		}
-		if f := w.validate(); f != nil {
-			c.report(f)
+		if words := w.impossible(); words != "" {
+			c.report(w.faultIn(title(w.kind, object.KeyOf(w)) + " has no pods: " + words))
 			continue
 		}
-		for i := range w.replicas {
-			o := w.pod(i)
-			if _, exists := c.written[id{"Pod", object.KeyOf(o)}]; !exists {
-				c.pods = append(c.pods, o)
+		c.makePodsOf(w, c.adopt(w, adopted))
+	}
+}
+
+// makePodsOf makes the pods that a workload has not adopted.
+func (c *controlPlane) makePodsOf(w *workload, adopted int32) {
+	numbered := w.kind == "StatefulSet"
+	for i := range w.replicas {
+		if !numbered && i < adopted {
+			continue
+		}
+		o := w.pod(i)
+		name := id{"Pod", object.KeyOf(o)}
+		if _, exists := c.written[name]; !exists {
+			c.written[name] = manifest{}
+			c.pods = append(c.pods, o)
+		}
+	}
+}
+
+// adoptReplicaSets lets each Deployment have the ReplicaSets that it selects and nobody owns: it makes pods of its own
+// template, as many as it wants, and none of theirs are left.
+func (c *controlPlane) adoptReplicaSets() {
+	for _, d := range c.workloads {
+		if d.kind != "Deployment" {
+			continue
+		}
+		for _, w := range c.workloads {
+			if w.kind == "ReplicaSet" && w.GetNamespace() == d.GetNamespace() && metav1.GetControllerOf(w) == nil &&
+				d.selector.Matches(labels.Set(w.GetLabels())) {
+				w.replicas = 0
 			}
 		}
 	}
 }
 
-// validate finds why no pods can be made; nil when they can.
-func (w *workload) validate() *fault {
-	if words := w.selectorFault(); words != "" {
-		return w.fault("spec.selector", words)
+// adopt takes the pods that a workload selects and nobody owns, and counts them. What it has too many of goes, the last
+// names first. StatefulSets and DaemonSets roll out their template, so that pods of another origin are replaced; those
+// whose addresses are written have come out of that.
+func (c *controlPlane) adopt(w *workload, adopted map[*corev1.Pod]bool) (count int32) {
+	if w.kind == "Deployment" {
+		return 0 // its ReplicaSet selects its own pods only
 	}
-	if w.replicas < 0 || w.replicas > maxReplicas {
-		return w.faultIn(fmt.Sprintf("replicas: \"%d\" is not between 0 and %d", w.replicas, maxReplicas))
+	var own []*corev1.Pod
+	for _, o := range c.pods {
+		if o.Namespace == w.GetNamespace() && !adopted[o] && metav1.GetControllerOf(o) == nil && !ended(o) &&
+			o.DeletionTimestamp == nil && w.selector.Matches(labels.Set(o.Labels)) && w.names(o.Name) {
+			own = append(own, o)
+		}
 	}
-	if last := w.pod(max(w.replicas-1, 0)); w.kind == "StatefulSet" && !object.ValidLabel(last.Name) {
-		return w.faultIn(fmt.Sprintf("name %q makes pods such as %q, which is not a DNS label", w.GetName(), last.Name))
+	slices.SortFunc(own, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	for _, o := range own {
+		adopted[o] = true
+		if count == w.replicas || w.anew && len(object.PodIPs(o)) == 0 {
+			c.dropPod(o)
+		} else {
+			count++
+		}
 	}
-	if name := w.template.Spec.Hostname; name != "" && !object.ValidLabel(name) {
-		return w.faultIn(fmt.Sprintf("hostname %q is not a DNS label", name))
-	}
-	return nil
+	return count
 }
 
-// selectorFault is why an API server would reject the selector: it has to find the pods that the template makes.
-func (w *workload) selectorFault() string {
-	selector, err := metav1.LabelSelectorAsSelector(w.selector)
+// names reports whether a workload's pod can have a name: that of a StatefulSet's ends in its ordinal.
+func (w *workload) names(pod string) bool {
+	if w.kind != "StatefulSet" {
+		return true
+	}
+	ordinal, ok := strings.CutPrefix(pod, w.GetName()+"-")
+	n, err := strconv.ParseInt(ordinal, 10, 32)
+	return ok && err == nil && int32(n) >= w.first && int32(n) < w.first+w.replicas
+}
+
+func (c *controlPlane) dropPod(o *corev1.Pod) {
+	c.pods = slices.DeleteFunc(c.pods, func(p *corev1.Pod) bool { return p == o })
+	delete(c.written, id{"Pod", object.KeyOf(o)})
+}
+
+// maxStatefulSetName is what leaves room for a revision's ten digits in a label (controller-revision-hash).
+const maxStatefulSetName = 63 - len("-0123456789")
+
+// impossible is why no pods can be made, though an API server takes the workload; "" when they can.
+func (w *workload) impossible() string {
+	last := w.pod(max(w.replicas-1, 0))
 	switch {
-	case err != nil:
-		return "selector: " + err.Error()
-	case w.selector == nil, selector.Empty():
-		return "it has no selector"
-	case !selector.Matches(labels.Set(w.template.Labels)):
-		return "its selector does not match the labels of its template"
+	case w.replicas > maxReplicas:
+		return fmt.Sprintf("replicas: \"%d\" is more than %d, the most that are made here", w.replicas, maxReplicas)
+	case w.kind == "StatefulSet" && len(w.GetName()) > maxStatefulSetName:
+		return fmt.Sprintf("name %q is longer than %d characters, and no label has room for it and a revision",
+			w.GetName(), maxStatefulSetName)
+	case w.kind == "StatefulSet" && !object.ValidLabel(last.Name):
+		return fmt.Sprintf("name %q makes pods such as %q, which is not a DNS label", w.GetName(), last.Name)
 	}
 	return ""
 }
@@ -164,6 +265,14 @@ func (w *workload) pod(i int32) *corev1.Pod {
 		o.Name = w.GetName() + "-" + ordinal
 		o.Spec.Hostname, o.Spec.Subdomain = o.Name, w.serviceName
 		o.Labels[appsv1.StatefulSetPodNameLabel], o.Labels[appsv1.PodIndexLabel] = o.Name, ordinal
+	case "Job":
+		o.Labels["job-name"], o.Labels[batchv1.JobNameLabel] = w.GetName(), w.GetName()
+		o.Name = generateName(w.GetName(), ordinal, w.GetNamespace())
+		if w.indexed {
+			o.Spec.Hostname = w.GetName() + "-" + ordinal
+			o.Name = generateName(o.Spec.Hostname, ordinal, w.GetNamespace())
+			o.Labels[batchv1.JobCompletionIndexAnnotation] = ordinal
+		}
 	case "Deployment":
 		hash := letters(10, "replicaset", w.GetNamespace(), w.GetName())
 		o.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash

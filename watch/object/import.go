@@ -9,7 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-var importsVersion = schema.GroupVersion{Group: "multicluster.x-k8s.io", Version: "v1alpha1"}
+// importVersions are those of ServiceImports that are read, the preferred one first. What is read of them is the same in
+// each.
+var importVersions = []schema.GroupVersion{
+	{Group: "multicluster.x-k8s.io", Version: "v1beta1"},
+	{Group: "multicluster.x-k8s.io", Version: "v1alpha1"},
+}
 
 // ServiceImport is a custom resource (KEP-1645): the fields of it that are read, as the API server's JSON has them.
 // Schemes know it by the name of its Go type.
@@ -22,7 +27,7 @@ type ServiceImport struct {
 		Ports []struct {
 			Name     string          `json:"name"`
 			Protocol corev1.Protocol `json:"protocol"`
-			Port     int32           `json:"port"`
+			Port     *int32          `json:"port"`
 		} `json:"ports"`
 	} `json:"spec"`
 }
@@ -61,7 +66,7 @@ func stripImport(o *ServiceImport) (*Service, []Problem) {
 		spec.ClusterIPs = []string{corev1.ClusterIPNone}
 	}
 	for _, p := range o.Spec.Ports {
-		spec.Ports = append(spec.Ports, corev1.ServicePort{Name: p.Name, Protocol: p.Protocol, Port: p.Port})
+		spec.Ports = append(spec.Ports, corev1.ServicePort{Name: p.Name, Protocol: p.Protocol, Port: Value(p.Port)})
 	}
 	s, problems := StripService(&corev1.Service{ObjectMeta: o.ObjectMeta, Spec: spec})
 	for i := range problems {

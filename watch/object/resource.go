@@ -30,7 +30,7 @@ type Object interface {
 
 // Resource is one kind of objects that is read.
 type Resource struct {
-	schema.GroupVersion
+	Versions      []schema.GroupVersion // of one group; an API server is asked for the first of them that it has
 	Plural        string
 	Kind          zones.Kinds    // what it is held as: a ServiceImport is held as a service
 	Example, List runtime.Object // of the decoded types
@@ -43,34 +43,36 @@ type Resource struct {
 	Strip func(decoded any, s Selection) (kept Object, problems []Problem, ok bool)
 }
 
+var coreVersions = []schema.GroupVersion{corev1.SchemeGroupVersion}
+
 // Resources are all that may be read.
 var Resources = []Resource{
 	{
-		GroupVersion: corev1.SchemeGroupVersion, Plural: "services", Kind: zones.Services,
+		Versions: coreVersions, Plural: "services", Kind: zones.Services,
 		Example: &corev1.Service{}, List: &corev1.ServiceList{}, Labelled: true,
 		When:  func(s Selection) bool { return !s.ServiceImports },
 		Strip: stripping(always(StripService)),
 	},
 	{
-		GroupVersion: importsVersion, Plural: "serviceimports", Kind: zones.Services,
+		Versions: importVersions, Plural: "serviceimports", Kind: zones.Services,
 		Example: &ServiceImport{}, List: &ServiceImportList{}, Labelled: true,
 		When:  func(s Selection) bool { return s.ServiceImports },
 		Strip: stripping(always(stripImport)),
 	},
 	{
-		GroupVersion: corev1.SchemeGroupVersion, Plural: "namespaces", Kind: zones.Namespaces,
+		Versions: coreVersions, Plural: "namespaces", Kind: zones.Namespaces,
 		Example: &corev1.Namespace{}, List: &corev1.NamespaceList{},
 		When:  func(Selection) bool { return true },
 		Strip: stripping(stripNamespace),
 	},
 	{
-		GroupVersion: discoveryv1.SchemeGroupVersion, Plural: "endpointslices", Kind: zones.Slices,
+		Versions: []schema.GroupVersion{discoveryv1.SchemeGroupVersion}, Plural: "endpointslices", Kind: zones.Slices,
 		Example: &discoveryv1.EndpointSlice{}, List: &discoveryv1.EndpointSliceList{}, Labelled: true,
 		When:  func(s Selection) bool { return !s.NoEndpoints },
 		Strip: stripping(StripSlice),
 	},
 	{
-		GroupVersion: corev1.SchemeGroupVersion, Plural: "pods", Kind: zones.PodObjects,
+		Versions: coreVersions, Plural: "pods", Kind: zones.PodObjects,
 		Example: &corev1.Pod{}, List: &corev1.PodList{}, Labelled: true,
 		Fields: "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown",
 		When:   func(s Selection) bool { return s.VerifyPods },

@@ -26,8 +26,8 @@ func TestRole(t *testing.T) {
 	}
 	want := map[string]int{}
 	for _, r := range Resources {
-		want["list "+r.Plural+"."+r.Group]++
-		want["watch "+r.Plural+"."+r.Group]++
+		want["list "+r.Plural+"."+r.Versions[0].Group]++
+		want["watch "+r.Plural+"."+r.Versions[0].Group]++
 	}
 	got := map[string]int{}
 	for _, rule := range role.Rules {

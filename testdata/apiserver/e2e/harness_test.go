@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -43,16 +45,25 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// release is the Kubernetes release that the API server and the controllers are
+// of: 1.36 by go.mod, 1.37 by go137.mod, whose first build takes minutes.
+var release = flag.String("kubernetes", "1.36", "release of the API server: 1.36 or 1.37")
+
 // The commands, each built by the first test that needs it.
 var (
-	apiserver  = sync.OnceValues(func() (string, error) { return build("apiserver", "..") })
+	apiserver = sync.OnceValues(func() (string, error) {
+		if *release == "1.36" {
+			return build("apiserver", "..")
+		}
+		return build("apiserver", "..", "-modfile=go"+strings.ReplaceAll(*release, ".", "")+".mod")
+	})
 	clusterdns = sync.OnceValues(func() (string, error) { return build("clusterdns", "../../..") })
 )
 
 // build compiles the command in dir, or takes it from Go's build cache.
-func build(name, dir string) (string, error) {
+func build(name, dir string, flags ...string) (string, error) {
 	path := filepath.Join(bin, name)
-	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), ".")...)
 	cmd.Dir = dir
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, output)
@@ -136,10 +147,10 @@ func (c *cluster) kubeconfig(name string) string {
 // node is the name of the node that startControllers creates.
 const node = "node"
 
-// startControllers starts the EndpointSlice controllers, and waits until they
-// run. They pass over a pod whose node does not exist, so there is a node; its
-// zone is zone-a.
-func (c *cluster) startControllers(t testing.TB) *process {
+// startControllers starts the EndpointSlice controllers and those that more
+// names, and waits until they run. They pass over a pod whose node does not
+// exist, so there is a node; its zone is zone-a.
+func (c *cluster) startControllers(t testing.TB, more ...string) *process {
 	t.Helper()
 	_, err := c.CoreV1().Nodes().Create(t.Context(), &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{corev1.LabelTopologyZone: "zone-a"}},
@@ -147,8 +158,14 @@ func (c *cluster) startControllers(t testing.TB) *process {
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
+	// The API server taints a new node, and no pod of a DaemonSet would go there.
+	untainted := []byte(`{"spec":{"taints":null}}`)
+	if _, err := c.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, untainted, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	log := filepath.Join(t.TempDir(), "controllers.log")
-	p := start(t, []string{log}, built(t, apiserver), "controllers", "-kubeconfig", c.kubeconfig(""), "-log", log)
+	p := start(t, []string{log}, built(t, apiserver), "controllers", "-kubeconfig", c.kubeconfig(""), "-log", log,
+		"-more", strings.Join(more, ","))
 	p.awaitReady(t, time.Minute)
 	return p
 }
