@@ -24,5 +24,12 @@ func (p *Panics) Count(log *slog.Logger, where string, cause any) {
 	}
 }
 
+// Survive recovers from a panic of the function that defers it, and counts that.
+func (p *Panics) Survive(log *slog.Logger, where string) {
+	if cause := recover(); cause != nil {
+		p.Count(log, where, cause)
+	}
+}
+
 // Total is the number of panics so far.
 func (p *Panics) Total() uint64 { return p.total.Load() }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -32,6 +33,8 @@ type block struct {
 	loop        *loop
 	transfers   []transferRule
 	notify      []*notifier
+
+	notifyPanics observe.Panics
 }
 
 // steps is what a server block does with a question, in this order whatever the order in the Corefile. Each step

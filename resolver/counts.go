@@ -18,6 +18,7 @@ type BlockCounts struct {
 	ACL        *ACLCounts   // nil without acl
 	Translated *uint64      // questions for which dns64 asked for A records; nil without it
 	Forwards   []ForwardCounts
+	Panics     uint64 // recovered from, besides those of Forwards
 }
 
 // Counts are the counters of resolvers' server blocks, in the order of their Options.Blocks. Any goroutine may call it.
@@ -41,7 +42,7 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		counted[part] = true
 		return !seen
 	}
-	var counts BlockCounts
+	counts := BlockCounts{Panics: b.notifyPanics.Total()}
 	if b.hosts != nil && first(b.hosts) {
 		c := b.hosts.count()
 		counts.Hosts = &c

@@ -139,12 +139,7 @@ func (u *flight) add(w *Wait) {
 func (u *flight) fly(ctx context.Context, policy cachePolicy) {
 	u.message = u.exchange(ctx)
 	u.message.received = time.Now()
-	if kept := u.message; u.cache != nil {
-		if kept.stuck { // its client asks again over TCP, and upstream need not be
-			kept = unanswered(wire.ServerFailure, wire.InvalidData, edeCut)
-		}
-		u.cache.add(u.query, policy, kept, u.message.received)
-	}
+	u.keep(policy)
 	f := u.through[0]
 	f.mu.Lock()
 	delete(f.flights, u.key)
@@ -160,6 +155,19 @@ func (u *flight) fly(ctx context.Context, policy cachePolicy) {
 		}
 		w = next
 	}
+}
+
+// keep caches the answer. A panic costs the entry, not those that wait.
+func (u *flight) keep(policy cachePolicy) {
+	f, kept := u.through[0], u.message
+	defer f.panics.Survive(f.log, "cache")
+	if u.cache == nil {
+		return
+	}
+	if kept.stuck { // its client asks again over TCP, and upstream need not be
+		kept = unanswered(wire.ServerFailure, wire.InvalidData, edeCut)
+	}
+	u.cache.add(u.query, policy, kept, u.message.received)
 }
 
 // cacheOf is the cache for the question's name, nil for none.

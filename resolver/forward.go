@@ -356,20 +356,26 @@ func (f *forwarder) suspect(u *upstream) {
 	}
 	f.wg.Go(func() {
 		defer u.checking.Store(false)
-		for f.ctx.Err() == nil {
-			if err := u.check(f.ctx, f.healthQuery(), f.options.ForceTCP); err == nil {
-				if u.fails.Swap(0) > uint32(f.options.MaxFails) {
-					f.log.Info("forward: upstream is up again", "upstream", u.address)
-				}
-				return
-			}
-			u.counts.checksFailed.Add(1)
-			if int(u.fails.Add(1)) == f.options.MaxFails+1 {
-				f.log.Warn("forward: upstream is down", "upstream", u.address)
-			}
+		for f.ctx.Err() == nil && !f.alive(u) {
 			sleep(f.ctx, f.options.HealthCheck)
 		}
 	})
+}
+
+// alive checks u once. A check that panics tells nothing, and the next one is due.
+func (f *forwarder) alive(u *upstream) bool {
+	defer f.panics.Survive(f.log, "forward")
+	if err := u.check(f.ctx, f.healthQuery(), f.options.ForceTCP); err == nil {
+		if u.fails.Swap(0) > uint32(f.options.MaxFails) {
+			f.log.Info("forward: upstream is up again", "upstream", u.address)
+		}
+		return true
+	}
+	u.counts.checksFailed.Add(1)
+	if int(u.fails.Add(1)) == f.options.MaxFails+1 {
+		f.log.Warn("forward: upstream is down", "upstream", u.address)
+	}
+	return false
 }
 
 // healthQuery asks for the name servers of the health check's domain, as CoreDNS does.

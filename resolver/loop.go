@@ -34,12 +34,12 @@ type loop struct {
 
 // probe watches one upstream.
 type probe struct {
-	upstream *upstream
-	tcp      bool
-	below    string // the parent of the random names, in wire form
-	name     atomic.Pointer[string]
-	back     atomic.Bool
-	found    atomic.Bool // the upstream leads here; counted in its loops
+	forwarder *forwarder
+	upstream  *upstream
+	below     string // the parent of the random names, in wire form
+	name      atomic.Pointer[string]
+	back      atomic.Bool
+	found     atomic.Bool // the upstream leads here; counted in its loops
 }
 
 // mark says whether the probe has found a loop, and reports whether that is news.
@@ -69,7 +69,7 @@ func newLoop(zone string, forwarders []*forwarder, log *slog.Logger) (*loop, err
 			return nil, fmt.Errorf("loop: %w", err)
 		}
 		for _, u := range f.upstreams {
-			l.probes = append(l.probes, &probe{upstream: u, tcp: f.options.ForceTCP, below: string(name)})
+			l.probes = append(l.probes, &probe{forwarder: f, upstream: u, below: string(name)})
 		}
 	}
 	return l, nil
@@ -160,7 +160,9 @@ func (p *probe) send(ctx context.Context) {
 	defer p.name.Store(nil)
 	ctx, cancel := context.WithTimeout(ctx, p.upstream.readTimeout)
 	defer cancel()
-	p.upstream.attempt(ctx, query{name: name, typ: typeHINFO, rd: true}, p.tcp, true, unbounded)
+	f := p.forwarder
+	defer f.panics.Survive(f.log, "loop")
+	p.upstream.attempt(ctx, query{name: name, typ: typeHINFO, rd: true}, f.options.ForceTCP, true, unbounded)
 }
 
 // randomLabel is a label in wire form that nobody can guess.

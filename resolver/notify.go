@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -23,6 +24,7 @@ type notifier struct {
 	zone      string // presentation form
 	index     *zones.Index
 	secondary netip.AddrPort
+	panics    *observe.Panics
 	log       *slog.Logger
 	rcode     int // of its last reply
 }
@@ -38,7 +40,8 @@ func (b *block) notifiers(log *slog.Logger) []*notifier {
 			for _, rule := range b.transfers {
 				for _, to := range rule.To {
 					if rule.zones.Contains(&name) {
-						all = append(all, &notifier{zone: wire.NameString([]byte(z.name)), index: z.index, secondary: to, log: log})
+						all = append(all, &notifier{zone: wire.NameString([]byte(z.name)), index: z.index, secondary: to,
+							panics: &b.notifyPanics, log: log})
 					}
 				}
 			}
@@ -68,6 +71,7 @@ func (n *notifier) run(ctx context.Context) {
 
 // notify sends one NOTIFY, again if there is no reply.
 func (n *notifier) notify(ctx context.Context) {
+	defer n.panics.Survive(n.log, "transfer")
 	message := new(dns.Msg)
 	message.SetNotify(n.zone)
 	client := dns.Client{Timeout: notifyTimeout}

@@ -1,0 +1,55 @@
+package resolver
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/observe"
+)
+
+// TestPanicsAreSurvived: what the reply of an upstream or of a secondary does to its reader costs the question, the
+// check, the probe or the NOTIFY, not the process; each is counted, and the goroutine goes on.
+func TestPanicsAreSurvived(t *testing.T) {
+	up := serve(t, answering("192.0.2.1"))
+	f := forwarding(t, Forward{}, up)
+	u := f.upstreams[0]
+	u.buffers.New = func() any { panic("scripted") }
+	if got := f.ask(t, "www.example.org. A"); !strings.HasPrefix(got, "SERVFAIL") {
+		t.Errorf("answered %s", got)
+	}
+	if f.alive(u) {
+		t.Error("a check that panics has found an upstream alive")
+	}
+	(&probe{forwarder: f, upstream: u, below: "\x04test\x00"}).send(t.Context())
+	if n := f.panics.Total(); n != 3 {
+		t.Errorf("%d panics counted, want 3", n)
+	}
+	u.buffers.New = nil
+	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
+
+	(&flight{through: []*forwarder{f}, cache: new(cache)}).keep(cachePolicy{}) // without a message
+	secondary := serve(t, func(_, reply *dns.Msg, _ bool) *dns.Msg {
+		reply.Rcode = dns.RcodeRefused
+		return reply
+	})
+	var panics observe.Panics
+	n := &notifier{zone: "test.", secondary: secondary.addr, panics: &panics, log: slog.New(alarmed{slog.DiscardHandler})}
+	n.notify(t.Context())
+	if f.panics.Total() != 4 || panics.Total() != 1 {
+		t.Errorf("%d and %d panics counted, want 4 and 1", f.panics.Total(), panics.Total())
+	}
+}
+
+// alarmed panics at a warning.
+type alarmed struct{ slog.Handler }
+
+func (alarmed) Enabled(_ context.Context, level slog.Level) bool {
+	if level == slog.LevelWarn {
+		panic("scripted")
+	}
+	return false
+}
