@@ -609,7 +609,7 @@ func (w *world) addReverse() {
 	for _, addr := range w.local {
 		add(addr)
 	}
-	for _, own := range []string{"10.96.0.1", "192.0.2.1"} { // of the API server
+	for _, own := range ofAPIServer {
 		add(netip.MustParseAddr(own))
 	}
 }
@@ -770,7 +770,8 @@ func reversePrimary(q *question, ours, theirs *reply) (changed bool) {
 // anyAddress reports whether a service, or an endpoint of one, has an address
 // like this.
 func (w *world) anyAddress(like func(string) bool) bool {
-	return slices.ContainsFunc(w.services, func(s *corev1.Service) bool { return slices.ContainsFunc(s.Spec.ClusterIPs, like) }) ||
+	return slices.ContainsFunc(ofAPIServer, like) ||
+		slices.ContainsFunc(w.services, func(s *corev1.Service) bool { return slices.ContainsFunc(s.Spec.ClusterIPs, like) }) ||
 		slices.ContainsFunc(w.slices, func(s *discoveryv1.EndpointSlice) bool {
 			return slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool { return slices.ContainsFunc(e.Addresses, like) })
 		})
@@ -1133,3 +1134,6 @@ func glue(q *question, ours, theirs *reply) (changed bool) {
 	sortRecords(theirs.sections[additional])
 	return changed
 }
+
+// ofAPIServer are the addresses of the service kubernetes and its endpoint.
+var ofAPIServer = []string{"10.96.0.1", "192.0.2.1"}
