@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clusterdns/clusterdns/watch/object"
@@ -33,7 +34,7 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 	case s.Headless && o.NoEndpoints:
 		b.NoNames(why(s, "headless, and endpoints are not read (kubernetes option noendpoints)"))
 	case s.Headless && ready == 0:
-		b.NoNames(why(s, fmt.Sprintf("0 of %d endpoints ready", total)))
+		b.NoNames(why(s, fmt.Sprintf("0 of %d endpoints ready%s", total, ofNames(slices))))
 	case s.Headless:
 		headless(b, slices, o)
 		if o.Zonal {
@@ -72,6 +73,14 @@ func most(s *object.Service, slices []*object.Slice) int {
 // why is the reason of an absence, as a sentence.
 func why(s *object.Service, reason string) string {
 	return "service " + s.Namespace + "/" + s.Name + ": " + reason
+}
+
+// ofNames says why endpoints are missing that someone may have written as names.
+func ofNames(list []*object.Slice) string {
+	if slices.ContainsFunc(list, func(sl *object.Slice) bool { return sl.FQDN }) {
+		return ", and slices of addressType FQDN are not served"
+	}
+	return ""
 }
 
 func count(slices []*object.Slice) (ready, total int) {

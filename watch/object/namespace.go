@@ -16,7 +16,7 @@ type Namespace struct {
 // stripNamespace keeps what is read of a Namespace; nil when its name cannot be a part of a domain name.
 func stripNamespace(o *corev1.Namespace, selection Selection) (*Namespace, []Problem) {
 	if !ValidLabel(o.Name) {
-		return nil, []Problem{{"namespace", Key{Name: o.Name}, fmt.Sprintf("name %q is not a DNS label", o.Name)}}
+		return nil, []Problem{{Kind: "namespace", Key: Key{Name: o.Name}, Words: fmt.Sprintf("name %q is not a DNS label", o.Name)}}
 	}
 	n := &Namespace{Name: o.Name, Version: o.ResourceVersion}
 	if selection.NamespaceLabels != "" {

@@ -27,6 +27,7 @@ type Slice struct {
 	Nameless  bool   // the endpoints have no names of their own, as those of two clusters could share one
 	Ports     []Port
 	Endpoints Endpoints // the ready ones, one for each valid address
+	FQDN      bool      // its addresses are names, and not kept
 	Unready   int       // addresses that are not ready
 	Trigger   time.Time // annotation endpoints.kubernetes.io/last-change-trigger-time; zero without
 }
@@ -38,9 +39,14 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 	if selection.ServiceImports {
 		s.Service, s.Cluster = o.Labels[labelImportName], strings.ToLower(o.Labels[labelSourceCluster])
 	}
-	if s.Service == "" || o.AddressType == discoveryv1.AddressTypeFQDN {
-		// slices without a service belong to somebody else, and FQDN slices are deprecated and hold no address
-		return nil, nil
+	if s.Service == "" {
+		return nil, nil // it belongs to somebody else
+	}
+	if o.AddressType == discoveryv1.AddressTypeFQDN {
+		// deprecated, since no component of Kubernetes ever took such endpoints; a service that is a name is an ExternalName
+		wrong.AddTaken(o.AddressType, "addressType %q is deprecated: names are not served as endpoints")
+		s.FQDN = true
+		return s, wrong.List
 	}
 	if o.AddressType != discoveryv1.AddressTypeIPv4 && o.AddressType != discoveryv1.AddressTypeIPv6 {
 		wrong.Add(o.AddressType, "addressType %q is not IPv4, IPv6 or FQDN")

@@ -248,7 +248,7 @@ func TestStripSlice(t *testing.T) {
 				"zz\" is not a domain name of at most 63 characters\n"},
 		{"FQDN", Selection{}, func(o *discoveryv1.EndpointSlice) {
 			o.AddressType, o.Endpoints = "FQDN", endpoints{{Addresses: []string{"www.example.com"}}}
-		}, nil, ""},
+		}, &Slice{FQDN: true}, "slice prod/web-x: addressType \"FQDN\" is deprecated: names are not served as endpoints\n"},
 		{"of no family", Selection{}, func(o *discoveryv1.EndpointSlice) { o.AddressType = "IPv5" }, nil,
 			"slice prod/web-x: addressType \"IPv5\" is not IPv4, IPv6 or FQDN\n"},
 		{"of no service", Selection{}, func(o *discoveryv1.EndpointSlice) { o.Labels = nil }, nil, ""},
