@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// maker is how a name server is run as a secondary of cluster.local and in-addr.arpa. In its texts ADDRESS and PORT are
-// where it listens, PRIMARY and FROM the port and address of the primary, and DIR a folder of its own.
+// maker is how a name server is run as a secondary of cluster.local and in-addr.arpa. In its texts PORT is where it
+// listens, SERVER and PRIMARY are the address and port of the primary, and DIR is a folder of its own.
 type maker struct {
 	command []string
 	before  [][]string // what must be run first
@@ -122,14 +122,18 @@ zone-cache-refresh-interval=0
 	},
 }
 
-// start starts a secondary at a port.
+// start starts a name server at a port. primary is a port, or an address with one.
 func (m maker) start(t *testing.T, name, port, primary string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("DIR", dir, "PORT", port, "PRIMARY", primary, "COREDNS", *corednsFlag)
+	host := "127.0.0.1"
+	if before, after, ok := strings.Cut(primary, ":"); ok {
+		host, primary = before, after
+	}
+	fill := strings.NewReplacer("DIR", dir, "PORT", port, "SERVER", host, "PRIMARY", primary, "COREDNS", *corednsFlag)
 	if err := os.WriteFile(filepath.Join(dir, m.file), []byte(fill.Replace(m.text)), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	withFlag       = flag.String("with", "knot", "the secondaries, with commas between them: bind, nsd, knot, pdns, coredns")
+	withFlag       = flag.String("with", "knot", "what is started, with commas between them: bind, nsd, knot, pdns, coredns, unbound")
 	corednsFlag    = flag.String("coredns", "coredns", "binary of CoreDNS")
 	clusterdnsFlag = flag.String("clusterdns", "", "binary to test instead of one built from this repository")
 )
@@ -54,7 +54,7 @@ func TestSecondariesFollow(t *testing.T) {
 	}
 	write("first", 5000)
 
-	names := strings.Split(*withFlag, ",")
+	names := among(makers)
 	ports, addresses := map[string]string{}, []string{}
 	for _, name := range names {
 		ports[name] = free(t)
@@ -168,9 +168,13 @@ func run(t *testing.T, name string, words []string) (stop func()) {
 	return stop
 }
 
-func exchange(port, name string, qtype uint16) *dns.Msg {
+// exchange asks a server at a port, or at an address with one.
+func exchange(at, name string, qtype uint16) *dns.Msg {
+	if !strings.Contains(at, ":") {
+		at = "127.0.0.1:" + at
+	}
 	client := &dns.Client{Timeout: time.Second}
-	reply, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), "127.0.0.1:"+port)
+	reply, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), at)
 	if err != nil {
 		return new(dns.Msg)
 	}
