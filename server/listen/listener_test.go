@@ -38,6 +38,7 @@ type scripted struct {
 	release chan struct{}
 	holding atomic.Int64
 	waits   sync.Map // from *resolver.Wait to asked
+	further int      // messages of a zone besides the first
 	address [4]byte
 	outside int // the Zone of names that are not in example.
 }
@@ -54,6 +55,7 @@ func (s *scripted) Answer(r *resolver.Request, packet, buf []byte) ([]byte, reso
 	case "miss", "hold", "upset":
 		return nil, resolver.Pending
 	case "zone":
+		r.Block, r.Zone = 0, s.zone(r)
 		return nil, resolver.Transfer
 	case "drop":
 		r.Block, r.Zone = 0, s.zone(r)
@@ -75,6 +77,11 @@ func (s *scripted) zone(r *resolver.Request) int {
 func (s *scripted) SendZone(r *resolver.Request, buf []byte, send func([]byte) error) error {
 	s.holding.Add(1)
 	<-s.release
+	for range s.further {
+		if err := send(s.reply(r, buf)); err != nil {
+			return err
+		}
+	}
 	return send(s.reply(r, buf))
 }
 

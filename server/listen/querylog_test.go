@@ -3,6 +3,7 @@ package listen
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,4 +73,27 @@ func TestQueryLogLine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The line of a zone transfer has the flags of its messages, and the octets of all of them.
+func TestQueryLogLineOfATransfer(t *testing.T) {
+	out, s := &lines{}, newScripted()
+	s.further = 2
+	close(s.release)
+	l := serve(t, Options{Answerer: s, Log: logTo(t, out),
+		Blocks: logBlocks(logs.Log{Zone: ".", Format: logs.CommonLog, Classes: logs.AllClasses})})
+	conn := dialTCP(t, l)
+	conn.Conn.Write(framed("zone.example."))
+	size := 0
+	for range 1 + s.further {
+		message, err := conn.ReadMsgHeader(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += len(message)
+	}
+	until(t, func() bool { return len(out.all()) > 0 })
+	if got, want := out.all()[0], fmt.Sprintf(" NOERROR qr,aa,rd %d 0.", size); !strings.Contains(got, want) {
+		t.Errorf("got %swant%s", got, want)
+	}
 }

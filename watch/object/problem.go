@@ -9,7 +9,6 @@ type Problem struct {
 	Kind string // "service", "slice", "namespace" …
 	Key
 	Words string // the bad text in quotes
-	Taken bool   // an API server takes the object all the same
 }
 
 // String names the object too.
@@ -30,12 +29,6 @@ type Problems struct {
 // Add takes a problem in the words of format, in which value stands in quotes.
 func (p *Problems) Add(value any, format string) {
 	p.List = append(p.List, Problem{Kind: p.kind, Key: p.Key, Words: fmt.Sprintf(format, value)})
-}
-
-// AddTaken is Add for what an API server takes.
-func (p *Problems) AddTaken(value any, format string) {
-	p.Add(value, format)
-	p.List[len(p.List)-1].Taken = true
 }
 
 // named reports whether the object's own name and namespace can be labels of a domain name.

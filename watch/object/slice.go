@@ -44,7 +44,7 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 	}
 	if o.AddressType == discoveryv1.AddressTypeFQDN {
 		// deprecated, since no component of Kubernetes ever took such endpoints; a service that is a name is an ExternalName
-		wrong.AddTaken(o.AddressType, "addressType %q is deprecated: names are not served as endpoints")
+		wrong.Add(o.AddressType, "addressType %q is deprecated: names are not served as endpoints")
 		s.FQDN = true
 		return s, wrong.List
 	}
