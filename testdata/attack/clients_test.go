@@ -136,3 +136,30 @@ func upstream(t *testing.T) (address string) {
 	}
 	return address
 }
+
+// flood sends rate queries a second, from 127.0.0.1, until ctx ends, and reads no replies. name gets the number of the
+// query.
+func flood(
+	ctx context.Context, t *testing.T, address string, rate int, qtype uint16, name func(i int) string,
+) (wait func()) {
+	t.Helper()
+	conn, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer conn.Close()
+		const step = 5 * time.Millisecond
+		ticker := time.NewTicker(step)
+		defer ticker.Stop()
+		for sent, begin := 0, time.Now(); ctx.Err() == nil; <-ticker.C {
+			for ; sent < int(time.Since(begin)*time.Duration(rate)/time.Second); sent++ {
+				packet, _ := new(dns.Msg).SetQuestion(name(sent), qtype).SetEdns0(4096, false).Pack()
+				conn.Write(packet)
+			}
+		}
+	}()
+	return func() { <-done }
+}

@@ -3,7 +3,6 @@ package attack
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,12 +45,8 @@ func TestClusterBesideNameServersOfATenant(t *testing.T) {
 				t.Error(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				flood(ctx, t, s.dns, rate, "cluster.local.", dns.TypeNS)
-			}()
-			defer func() { <-ended }()
+			wait := flood(ctx, t, s.dns, rate, dns.TypeNS, func(int) string { return "cluster.local." })
+			defer wait()
 			defer cancel()
 			return s.honest(ctx, size(100, 1000), 10*time.Millisecond, func(ctx context.Context, _ int) error { return web(ctx) })
 		},
@@ -66,34 +61,4 @@ func oneNameServer(ctx context.Context, address string) error {
 		err = fmt.Errorf("%w: %d name servers", errWrong, len(reply.Answer))
 	}
 	return err
-}
-
-// flood sends one question over and over, about so often a second, and reads no answer, until ctx ends.
-func flood(ctx context.Context, t *testing.T, address string, rate int, name string, qtype uint16) {
-	conn, err := net.Dial("udp", address)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer conn.Close()
-	m := new(dns.Msg).SetQuestion(name, qtype)
-	m.SetEdns0(4096, false)
-	packet, err := m.Pack()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	const tick = 10 * time.Millisecond
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for {
-		for range rate * int(tick) / int(time.Second) {
-			conn.Write(packet)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
