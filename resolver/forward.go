@@ -248,7 +248,8 @@ func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace) *messag
 		m, err := u.ask(ctx, q, q.tcp, func(octets int) bool { return f.grow(p, octets) })
 		if lost := (overtaken{}); errors.As(context.Cause(ctx), &lost) {
 			f.heard(&q, p, nil)
-			return lost.message
+			own := *lost.message // another question may have lost its place for the same reason
+			return &own
 		}
 		if errors.Is(err, errNoRoom) {
 			return momentary(wire.ServerFailure, wire.Other, edeManyOctets)

@@ -161,7 +161,6 @@ func (b *batch) run(ctx context.Context, l *Listener) {
 		readers.Go(r.run)
 	}
 	readers.Wait()
-	l.pending.wait()
 }
 
 // wake ends the readers after they have read what has arrived: shutting down a UDP socket wakes whoever waits on it.

@@ -35,7 +35,8 @@ type Listener struct {
 
 // engine is one way to serve UDP.
 type engine interface {
-	// run serves until ctx ends, and returns when no packet is in work any more and no query waits for upstream.
+	// run serves until ctx ends, and returns when no packet is in work any more. Queries may
+	// wait for upstream still.
 	run(ctx context.Context, l *Listener)
 	close()
 	tallies() []*tally
@@ -169,6 +170,7 @@ func (l *Listener) Run(ctx context.Context) {
 	<-ctx.Done()
 	defer time.AfterFunc(l.options.Drain, interrupt).Stop()
 	parts.Wait()
+	l.pending.wait()
 }
 
 // Close gives the address back. Run calls it; only a Listener that is never run needs another call.

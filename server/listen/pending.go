@@ -132,7 +132,7 @@ func (p *pending) count(proto resolver.Proto) (waiting int, refused uint64) {
 	return p.waiting[proto], p.refused[proto]
 }
 
-// wait returns when nothing waits any more; enter must not be called after it.
+// wait returns when nothing waits any more, after the engine and the streams, which enter queries, have ended.
 func (p *pending) wait() { p.finished.Wait() }
 
 // await has the query just served wait for upstream, to be answered by to. If the result is not Pending, there is a

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
 )
 
 // Places are the connections that one port has room for. When there is none for another one, a connection that keeps
@@ -53,16 +55,6 @@ type PlaceCounts struct {
 // NewPlaces has room for limit connections, each of one client.
 func NewPlaces(limit, each int) *Places {
 	return &Places{limit: limit, each: min(each, limit), clients: map[netip.Addr]*holder{}}
-}
-
-// hostOf is the part of an address that tells clients apart.
-func hostOf(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		prefix, _ := a.Prefix(64)
-		return prefix.Addr()
-	}
-	return a
 }
 
 // Connections are not closed for others more often than once in evictionInterval, but for evictionBurst that catch up. A
@@ -127,7 +119,7 @@ func (s *Places) Await(ctx context.Context, p *Place, client netip.Addr, close f
 }
 
 func (s *Places) take(p *Place, client netip.Addr, close func()) bool {
-	now, client := time.Now(), hostOf(client)
+	now, client := time.Now(), resolver.Host(client)
 	own := s.clients[client]
 	if own == nil {
 		own = &holder{client: client, places: map[*Place]struct{}{}}

@@ -49,7 +49,6 @@ func (p *portable) run(ctx context.Context, l *Listener) {
 		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.Buffer())) })
 	}
 	readers.Wait()
-	l.pending.wait()
 }
 
 // lastLook is how long datagrams that arrived before the end are still read.

@@ -349,12 +349,18 @@ func (c *stream) drain() {
 
 // resume answers q, whose wait has ended, into a.out.
 func (c *stream) resume(a *answers, q *streamQuery) {
+	var next *streamQuery
 	again := func() *pendingQuery {
-		next := c.wait()
+		if next = c.wait(); next == nil {
+			return nil
+		}
 		next.to = next
 		return &next.pendingQuery
 	}
 	reply, result := a.worker.resume(&q.pendingQuery, a.room(), again)
+	if next != nil && result != resolver.Pending { // there was an answer to the second question at once
+		next.end()
+	}
 	switch result {
 	case resolver.Pending:
 		return

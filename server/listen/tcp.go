@@ -80,7 +80,6 @@ func (s *streams) run(ctx, late context.Context) {
 	s.acceptRest(ctx, &conns)
 	s.listener.Close()
 	conns.Wait()
-	s.l.pending.wait()
 }
 
 // accept takes one connection and serves it, if there is room. It reports false when there was none to take.
@@ -94,7 +93,7 @@ func (s *streams) accept(ctx context.Context, conns *sync.WaitGroup) bool {
 	conn.SetReadBuffer(sendBuffer / 4)
 	c := newStream(s, conn)
 	if !s.open.Take(&c.place, c.client.Addr(), c.end) {
-		conn.Close()
+		c.end()
 		return true
 	}
 	s.note(c)

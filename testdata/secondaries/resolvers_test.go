@@ -91,7 +91,7 @@ var resolved = map[string]string{
 func TestStrictMinimisation(t *testing.T) {
 	folder := t.TempDir()
 	text := "apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: web}\n" +
-		"spec: {clusterIPs: [10.96.0.20, \"fd00:10:96::20\"], ports: [{name: http, port: 80}]}\n"
+		"spec: {ipFamilyPolicy: RequireDualStack, clusterIP: 10.96.0.20, clusterIPs: [10.96.0.20, \"fd00:10:96::20\"], ports: [{name: http, port: 80}]}\n"
 	if err := os.WriteFile(filepath.Join(folder, "web.yaml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

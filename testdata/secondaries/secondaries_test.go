@@ -46,7 +46,7 @@ const corefile = `.:PORT {
 func TestSecondariesFollow(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name string, number int) {
-		text := fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: %s}\nspec: {clusterIP: 10.97.%d.%d}\n",
+		text := fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {namespace: prod, name: %s}\nspec: {clusterIP: 10.97.%d.%d, ports: [{port: 80}]}\n",
 			name, number/250, number%250+1)
 		if err := os.WriteFile(filepath.Join(folder, name+".yaml"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
