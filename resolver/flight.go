@@ -83,7 +83,7 @@ type flightKey struct {
 // cached.
 func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request, w *Wait) (hit *entry, failed *message) {
 	key := flightKey{query: q}
-	key.tcp, key.cutSuffices = false, q.cutSuffices
+	key.tcp = false
 	if len(forwarders) > 1 && len(f.options.Next) > 0 {
 		key.second = forwarders[1]
 	}

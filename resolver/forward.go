@@ -247,7 +247,7 @@ func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace) *messag
 		tries++
 		m, err := u.ask(ctx, q, q.tcp, func(octets int) bool { return f.grow(p, octets) })
 		if lost := (overtaken{}); errors.As(context.Cause(ctx), &lost) {
-			f.heard(&q, p, nil)
+			f.learn(&q, p, nil)
 			own := *lost.message // another question may have lost its place for the same reason
 			return &own
 		}
@@ -257,12 +257,12 @@ func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace) *messag
 		if err != nil {
 			why, asked = err, u
 			f.report(u, err)
-			if errors.Is(err, os.ErrDeadlineExceeded) && tries >= len(order) && f.heard(&q, p, nil) {
+			if errors.Is(err, os.ErrDeadlineExceeded) && tries >= len(order) && f.learn(&q, p, nil) {
 				break // the second attempt of all that ask for a silent domain helps nobody
 			}
 			continue
 		}
-		f.heard(&q, p, m)
+		f.learn(&q, p, m)
 		if last = m; tries >= len(order) || !slices.Contains(f.options.Failover, uint16(m.rcode)) {
 			return m
 		}
@@ -285,9 +285,9 @@ func (f *forwarder) grow(p *askedPlace, octets int) bool {
 	return f.places.grow(p, octets)
 }
 
-// heard notes what came for q, which has place p: nil for nothing. It reports whether q is below a silent domain. A
+// learn notes what came for q, which has place p: nil for nothing. It reports whether q is below a silent domain. A
 // SERVFAIL that took long is nothing: the upstream has given up waiting for a silent domain.
-func (f *forwarder) heard(q *query, p *askedPlace, m *message) (silent bool) {
+func (f *forwarder) learn(q *query, p *askedPlace, m *message) (silent bool) {
 	now := time.Now()
 	waited := now.Sub(p.since)
 	var name wire.QName

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"math/rand/v2"
-	"slices"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -42,18 +41,6 @@ func turns(t wire.Type) bool { return t == wire.TypeA || t == wire.TypeAAAA || t
 // rrset is a run of records of a message with the same owner, type and class, which loadbalance turns.
 type rrset struct {
 	first, count uint16 // in message.ttls
-	named        bool   // its data has names
-}
-
-// sameRRset reports whether the record b, whose owner is at offset ownerB of packet, is of the rrset of a.
-func sameRRset(packet []byte, ownerA, ownerB int, a, b *wire.Record) bool {
-	if a.Type != b.Type || a.Class != b.Class {
-		return false
-	}
-	var nameA, nameB [wire.MaxName + 1]byte
-	sizeA, _, _ := wire.UnpackName(&nameA, packet, ownerA)
-	sizeB, _, _ := wire.UnpackName(&nameB, packet, ownerB)
-	return slices.Equal(nameA[:sizeA], nameB[:sizeB])
 }
 
 // turn says which record of a message stands in which place of a reply. It goes through the records once, in order.

@@ -74,22 +74,20 @@ func (m *message) findRecords() {
 	}
 	at := m.start
 	for section, count := range m.counts {
-		var last wire.Record
-		lastOwner, begun := 0, false // an rrset of more than one record
+		last, begun := 0, false // the record before, and whether an rrset of more than one has begun
 		for i := range count {
-			owner := at
+			begin := at
 			var record wire.Record
 			at, _ = record.Read(m.packet, at)
-			same := i > 0 && turns(record.Type) && sameRRset(m.packet, lastOwner, owner, &last, &record)
+			same := i > 0 && turns(record.Type) && m.sameRRset(last, begin)
 			switch {
 			case same && begun:
 				m.rrsets[len(m.rrsets)-1].count++
 			case same:
-				named := record.Type == wire.TypeMX
-				m.rrsets = append(m.rrsets, rrset{first: uint16(len(m.ttls)) - 1, count: 2, named: named})
-				m.named = m.named || named
+				m.rrsets = append(m.rrsets, rrset{first: uint16(len(m.ttls)) - 1, count: 2})
+				m.named = m.named || record.Type == wire.TypeMX
 			}
-			begun, last, lastOwner = same, record, owner
+			begun, last = same, begin
 			m.ttls = append(m.ttls, uint16(record.TTLAt))
 		}
 		m.ends[section] = at
@@ -119,7 +117,7 @@ func (m *message) refreshes() bool {
 
 // size is about how many octets the message takes in memory, without its fields.
 func (m *message) size() int {
-	return cap(m.packet) + 2*cap(m.ttls) + 6*cap(m.rrsets) + len(m.text)
+	return cap(m.packet) + 2*cap(m.ttls) + 4*cap(m.rrsets) + len(m.text)
 }
 
 // aging is how TTLs change on the way to a client: they are held between floor and limit, then lowered by age. All in
@@ -246,7 +244,7 @@ func (m *message) fitting(reply *wire.Reply) (count uint16, end int) {
 	end = at
 	for i := first; i < len(m.ttls); i++ {
 		begin := at
-		if _, at = m.data(int(m.ttls[i])); i == first || !m.sameSet(before, begin) {
+		if _, at = m.data(int(m.ttls[i])); i == first || !m.sameRRset(before, begin) {
 			count, end = uint16(i-first), begin
 		}
 		if !reply.Fits(at - m.start) {
@@ -257,13 +255,13 @@ func (m *message) fitting(reply *wire.Reply) (count uint16, end int) {
 	return m.counts[wire.Additional], at
 }
 
-// sameSet reports whether the records at two offsets are of one rrset.
-func (m *message) sameSet(a, b int) bool {
+// sameRRset reports whether the records at two offsets are of one rrset: of one owner, type and class.
+func (m *message) sameRRset(a, b int) bool {
 	var owners [2][wire.MaxName + 1]byte
 	n, afterA, _ := wire.UnpackName(&owners[0], m.packet, a)
 	k, afterB, _ := wire.UnpackName(&owners[1], m.packet, b)
 	return string(owners[0][:n]) == string(owners[1][:k]) &&
-		string(m.packet[afterA:afterA+2]) == string(m.packet[afterB:afterB+2])
+		string(m.packet[afterA:afterA+4]) == string(m.packet[afterB:afterB+4])
 }
 
 // data is the data of the record whose TTL is at offset ttl, and the offset behind it.

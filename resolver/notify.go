@@ -92,7 +92,7 @@ func (n *notifier) notify(ctx context.Context) {
 }
 
 // judge warns of a secondary that does not take NOTIFY, once until its rcode changes. It is not asked again until the
-// next change: it has heard.
+// next change: it has replied.
 func (n *notifier) judge(rcode int) {
 	if rcode != n.rcode && rcode != dns.RcodeSuccess {
 		n.log.Warn("transfer: secondary refuses NOTIFY, so that it takes the zone when it refreshes",

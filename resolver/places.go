@@ -94,11 +94,11 @@ func (a *places) take(p *askedPlace) *message {
 			continue
 		}
 		why := a.why(which)
-		a.refused++
 		if which == ofForward {
 			s = a.heaviest()
 		}
 		if !yields(s.first, p) {
+			a.refused++
 			a.forget(p)
 			return why
 		}
@@ -123,6 +123,7 @@ func (a *places) take(p *askedPlace) *message {
 
 // evict takes the place of p away.
 func (a *places) evict(p *askedPlace, why *message) {
+	a.refused++
 	a.leave(p)
 	p.end(overtaken{why})
 }

@@ -258,7 +258,7 @@ func weigh(b *zones.Builder, owner zones.Name, list []*dns.SRV) error {
 		if max(1, 100/total) == int(list[0].Weight) {
 			return nil
 		}
-		b.Endpoint(owner)
+		b.SRV(owner, owner, b.Ports(1)) // no records
 	}
 	return fmt.Errorf("%d records of weight %d are no share of 100", len(list), list[0].Weight)
 }

@@ -16,9 +16,8 @@ type wrapped struct {
 }
 
 // wrapper is a step that changes the question before the steps behind it or the answer after them: rewrite, dns64, and
-// a reverse zone with fallthrough. after
-// sees the finished answer. It may change the answer, or set Request.question to another question and return true: then
-// the steps run again, and after sees that answer too.
+// a reverse zone with fallthrough. after sees the finished answer. It may change the answer, or set Request.question to
+// another question and return true: then the steps run again, and after sees that answer too.
 type wrapper interface {
 	after(r *Request, w *wrapped, res result) (again bool)
 }

@@ -24,15 +24,11 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 		if b.Cache != nil {
 			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", ""))
 		}
-		panicSamples(b.Panics, emit)
+		emit.Panics(b.Panics)
 		for j := range b.Forwards {
 			forwardSamples(&b.Forwards[j], emit)
 		}
 	}
-}
-
-func panicSamples(count uint64, emit metrics.Emit) {
-	emit.Counter("coredns_panics_total", "A metrics that counts the number of panics.", count)
 }
 
 func aclSamples(c *resolver.ACLCounts, emit metrics.Emit) {
@@ -101,7 +97,7 @@ func forwardSamples(c *resolver.ForwardCounts, emit metrics.Emit) {
 	emit.Counter("clusterdns_forward_silent_total",
 		"Questions that failed at once because nothing comes back for names below their domain.", c.Silent)
 	emit.Gauge("clusterdns_forward_reply_bytes", "Octets of replies that are coming over TCP.", float64(c.Octets))
-	panicSamples(c.Panics, emit)
+	emit.Panics(c.Panics)
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
 		upstreamSamples(u, emit.With("to", u.To), emit.With("proxy_name", "forward", "to", u.To))

@@ -177,8 +177,8 @@ func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 	}
 }
 
-// endpoints gives each endpoint of a slice its own name, if it may have one, and calls each with it: Spec 2.4.1 and 2.4.3 under headless
-// services, and as CoreDNS does under the others.
+// endpoints gives each endpoint of a slice its own name, if it may have one, and calls each with it: Spec 2.4.1 and 2.4.3
+// under headless services, and as CoreDNS does under the others.
 func endpoints(b *zones.Builder, sl *object.Slice, o Options, each func(e *object.Endpoint, host zones.Name)) {
 	ports := numbers(b, sl.Ports, true)
 	for e := range sl.Endpoints.All {

@@ -1,9 +1,6 @@
 package zones
 
-import (
-	"math/bits"
-	"net/netip"
-)
+import "net/netip"
 
 // addresses holds the PTR records of one family of addresses, ordered so that it can tell whether an address begins
 // with some bits: the empty non-terminals of reverse names. It is a tree that decides by nibbles, four bits each, and
@@ -50,14 +47,12 @@ func shared[K string | []byte](a string, b K) int {
 
 func (f *fork) bit(addr string) uint16 { return 1 << nibble(addr, int(f.at)) }
 
-func rank16(set, bit uint16) int { return bits.OnesCount16(set & (bit - 1)) }
-
 // get is the first PTR record of an address, nil for none.
 func (t addresses) get(addr []byte) *PTR {
 	for f := t.root; f != nil; {
 		bit := uint16(1) << nibble(addr, int(f.at))
 		if f.leafBits&bit != 0 {
-			if p := f.leaves[rank16(f.leafBits, bit)]; p.is(addr) {
+			if p := f.leaves[rank(f.leafBits, bit)]; p.is(addr) {
 				return p
 			}
 			return nil
@@ -65,7 +60,7 @@ func (t addresses) get(addr []byte) *PTR {
 		if f.kidBits&bit == 0 {
 			return nil
 		}
-		f = f.kids[rank16(f.kidBits, bit)]
+		f = f.kids[rank(f.kidBits, bit)]
 	}
 	return nil
 }
@@ -83,10 +78,10 @@ func (t addresses) near(addr []byte, count int) *PTR {
 		if int(f.at) < count {
 			bit := uint16(1) << nibble(addr, int(f.at))
 			if f.leafBits&bit != 0 {
-				return f.leaves[rank16(f.leafBits, bit)]
+				return f.leaves[rank(f.leafBits, bit)]
 			}
 			if f.kidBits&bit != 0 {
-				f = f.kids[rank16(f.kidBits, bit)]
+				f = f.kids[rank(f.kidBits, bit)]
 				continue
 			}
 		}
@@ -120,7 +115,7 @@ func (f *fork) put(p *PTR, apart int, edit uint64) *fork {
 	bit := f.bit(p.addr())
 	switch {
 	case f.leafBits&bit != 0:
-		at := rank16(f.leafBits, bit)
+		at := rank(f.leafBits, bit)
 		old := f.leaves[at]
 		if apart == 2*len(p.addr()) {
 			f.leaves[at] = p
@@ -132,7 +127,7 @@ func (f *fork) put(p *PTR, apart int, edit uint64) *fork {
 		f.leaves, f.leafBits = remove(f.leaves, at), f.leafBits&^bit
 		f.addKid(kid, bit)
 	case f.kidBits&bit != 0:
-		at := rank16(f.kidBits, bit)
+		at := rank(f.kidBits, bit)
 		kid := f.kids[at]
 		if int(kid.at) <= apart {
 			f.kids[at] = kid.put(p, apart, edit)
@@ -150,11 +145,11 @@ func (f *fork) put(p *PTR, apart int, edit uint64) *fork {
 
 func (f *fork) addLeaf(p *PTR) {
 	bit := f.bit(p.addr())
-	f.leaves, f.leafBits = insert(f.leaves, rank16(f.leafBits, bit), p), f.leafBits|bit
+	f.leaves, f.leafBits = insert(f.leaves, rank(f.leafBits, bit), p), f.leafBits|bit
 }
 
 func (f *fork) addKid(kid *fork, bit uint16) {
-	f.kids, f.kidBits = insert(f.kids, rank16(f.kidBits, bit), kid), f.kidBits|bit
+	f.kids, f.kidBits = insert(f.kids, rank(f.kidBits, bit), kid), f.kidBits|bit
 }
 
 // first is one of the records below f.
@@ -181,10 +176,10 @@ func (f *fork) drop(addr string, edit uint64) *fork {
 	f = f.own(edit)
 	bit := f.bit(addr)
 	if f.leafBits&bit != 0 {
-		f.leaves, f.leafBits = remove(f.leaves, rank16(f.leafBits, bit)), f.leafBits&^bit
+		f.leaves, f.leafBits = remove(f.leaves, rank(f.leafBits, bit)), f.leafBits&^bit
 		return f
 	}
-	at := rank16(f.kidBits, bit)
+	at := rank(f.kidBits, bit)
 	kid := f.kids[at].drop(addr, edit)
 	switch {
 	case len(kid.leaves)+len(kid.kids) > 1:
@@ -213,8 +208,8 @@ func (f *fork) each(yield func(*PTR) bool) bool {
 	}
 	for rest := f.leafBits | f.kidBits; rest != 0; rest &= rest - 1 {
 		bit := rest & -rest
-		if f.leafBits&bit != 0 && !yield(f.leaves[rank16(f.leafBits, bit)]) ||
-			f.kidBits&bit != 0 && !f.kids[rank16(f.kidBits, bit)].each(yield) {
+		if f.leafBits&bit != 0 && !yield(f.leaves[rank(f.leafBits, bit)]) ||
+			f.kidBits&bit != 0 && !f.kids[rank(f.kidBits, bit)].each(yield) {
 			return false
 		}
 	}

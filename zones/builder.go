@@ -200,9 +200,6 @@ func (b *Builder) SRV(owner, target Name, ports Ports) {
 	d.srv = append(d.srv, draftSRV{int(target), ports.list})
 }
 
-// Endpoint counts an endpoint without ports among those that share the weights of owner's SRV records.
-func (b *Builder) Endpoint(owner Name) { b.drafts[owner].pairs++ }
-
 // Alias adds a CNAME record that points to an absolute name in wire form. The owner has no other records.
 func (b *Builder) Alias(owner Name, target []byte) { b.drafts[owner].cname = string(target) }
 

@@ -16,7 +16,7 @@ type layout struct {
 	ranks   []span   // where in lists ranks stand for offsets of nodes
 	nodes   []byte
 	blob    []byte
-	known   map[string]uint32 // lists by their keys
+	written map[string]uint32 // lists by their keys
 	key     []byte
 	content []byte
 	terms   []byte
@@ -42,7 +42,7 @@ type (
 // listsAt is where the lists of a blob begin, behind the offset of its nodes. Neither a list nor a node is at 0.
 const listsAt = 4
 
-// Kinds of keys of layout.known. A list is found by its content, and by the groups or the lists of ports that it was
+// Kinds of keys of layout.written. A list is found by its content, and by the groups or the lists of ports that it was
 // made from, so that it is made once.
 const (
 	madeAddresses = iota
@@ -56,10 +56,10 @@ const (
 // lay writes the lists and nodes. It reports false when they take more than the limit.
 func (b *Builder) lay() bool {
 	b.lists, b.ranks, b.nodes = b.lists[:0], b.ranks[:0], b.nodes[:0]
-	if b.known == nil {
-		b.known = map[string]uint32{}
+	if b.written == nil {
+		b.written = map[string]uint32{}
 	}
-	clear(b.known)
+	clear(b.written)
 	b.offset = b.offset[:0]
 	for _, at := range b.order {
 		b.offset = append(b.offset, uint32(len(b.nodes)))
@@ -126,14 +126,14 @@ func (b *Builder) choose(kind byte) uint32 {
 	for _, c := range b.chosen {
 		b.key = binary.AppendUvarint(b.key, uint64(c))
 	}
-	return b.known[string(b.key)]
+	return b.written[string(b.key)]
 }
 
 // put is the list with b.content. It is found by b.key too.
 func (b *Builder) put(kind byte) uint32 {
 	made := string(b.key)
 	b.key = append(append(b.key[:0], kind), b.content...)
-	at, ok := b.known[string(b.key)]
+	at, ok := b.written[string(b.key)]
 	if !ok {
 		at = uint32(listsAt + len(b.lists))
 		if kind == targetList {
@@ -141,10 +141,10 @@ func (b *Builder) put(kind byte) uint32 {
 			b.ranks = append(b.ranks, span{len(b.lists) + head, len(b.lists) + len(b.content)})
 		}
 		b.lists = append(b.lists, b.content...)
-		b.known[string(b.key)] = at
+		b.written[string(b.key)] = at
 	}
 	if len(made) > 1 { // else it was made of what nothing else is made of
-		b.known[made] = at
+		b.written[made] = at
 	}
 	return at
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// PTR is one PTR record of an address; next leads to the others, in the order of their ranks. The list is immutable. It refers to
-// no ServiceRecords, so when a service changes, most of its PTR records stay.
+// PTR is one PTR record of an address; next leads to the others, in the order of their ranks. The list is immutable. It
+// refers to no ServiceRecords, so when a service changes, most of its PTR records stay.
 type PTR struct {
 	// record is the size of the address with ptrCluster and ptrFront, the address, and the labels of the host in wire
 	// form, without a root label.

@@ -151,9 +151,9 @@ func (s *SRVs) NextTarget() bool {
 		}
 		s.targets, _ = packed(r.blob, targets, sizeTarget)
 	}
-	at := uint32(s.targets[0])<<24 | uint32(s.targets[1])<<16 | uint32(s.targets[2])<<8 | uint32(s.targets[3])
+	at := offset(s.targets)
 	s.targets, s.ports = s.targets[sizeTarget:], s.all
-	r.read(&s.Target, int(at))
+	r.read(&s.Target, at)
 	return true
 }
 
@@ -255,7 +255,12 @@ func (r *ServiceRecords) start() int {
 	if r.blob == "" {
 		return 0
 	}
-	return int(r.blob[0])<<24 | int(r.blob[1])<<16 | int(r.blob[2])<<8 | int(r.blob[3])
+	return offset(r.blob)
+}
+
+// offset is the offset of a node that packed begins with.
+func offset(packed string) int {
+	return int(packed[0])<<24 | int(packed[1])<<16 | int(packed[2])<<8 | int(packed[3])
 }
 
 // each calls yield with every node in the order of their names, the service itself first. It reuses the Node.

@@ -73,7 +73,8 @@ func (t trie[L]) get(key []byte) L {
 	return none
 }
 
-func rank(set, bit uint32) int { return bits.OnesCount32(set & (bit - 1)) }
+// rank is how many bits of set are below bit.
+func rank[B uint16 | uint32](set, bit B) int { return bits.OnesCount32(uint32(set & (bit - 1))) }
 
 // put is the trie with l in place of the leaf with l's key. edit marks branches that belong to the caller's change.
 func (t trie[L]) put(l L, edit uint64) trie[L] {

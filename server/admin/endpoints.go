@@ -122,7 +122,7 @@ func (s *Server) Gather(emit metrics.Emit) {
 	emit.Histogram("coredns_health_request_duration_seconds", "Histogram of the time (in seconds) each request took.",
 		&h, slimBounds, float64(time.Second))
 	emit.Counter("coredns_health_request_failures_total", "The number of times the health check failed.", 0)
-	emit.Counter("coredns_panics_total", "A metrics that counts the number of panics.", s.panics.Total())
+	emit.Panics(s.panics.Total())
 	for address, places := range s.places() {
 		counts, ours := places.Counts(), emit.With("address", address)
 		ours.Gauge("clusterdns_admin_connections", "Open connections to an admin endpoint.", float64(counts.Open))

@@ -88,7 +88,7 @@ func (s *socket) serve(logger *slog.Logger, panics *observe.Panics) {
 		s.mux.Load().ServeHTTP(w, r)
 	})
 	s.http.ReadHeaderTimeout, s.http.MaxHeaderBytes = time.Second, 8<<10
-	s.http.ReadTimeout, s.http.WriteTimeout, s.http.IdleTimeout = timeout, timeout, timeout
+	s.http.ReadTimeout, s.http.WriteTimeout = timeout, timeout
 	s.http.SetKeepAlivesEnabled(false) // who asks again comes again: nobody holds a place between two requests
 	s.http.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -17,7 +17,7 @@ func (l *Listener) Gather(emit metrics.Emit) {
 	for _, t := range append(l.engine.tallies(), l.shared) {
 		t.addTo(&sum)
 	}
-	emit.Counter("coredns_panics_total", "A metrics that counts the number of panics.", l.panics.Total())
+	emit.Panics(l.panics.Total())
 	ours := emit.With("server", l.Label())
 	for slot, name := range l.zones.all() {
 		if slot < len(sum.zones) {

@@ -35,8 +35,7 @@ type Listener struct {
 
 // engine is one way to serve UDP.
 type engine interface {
-	// run serves until ctx ends, and returns when no packet is in work any more. Queries may
-	// wait for upstream still.
+	// run serves until ctx ends, and returns when no packet is in work any more. Queries may still wait for upstream.
 	run(ctx context.Context, l *Listener)
 	close()
 	tallies() []*tally

@@ -40,7 +40,8 @@ type scripted struct {
 	waits   sync.Map // from *resolver.Wait to asked
 	further int      // messages of a zone besides the first
 	address [4]byte
-	outside int // the Zone of names that are not in example.
+	outside int    // the Zone of names that are not in example.
+	second  []byte // the reply that Wait gives at once to a query that waits twice
 }
 
 func newScripted() *scripted {
@@ -52,7 +53,7 @@ func (s *scripted) Answer(r *resolver.Request, packet, buf []byte) ([]byte, reso
 		return new(resolver.Resolver).Answer(r, packet, buf)
 	}
 	switch string(r.Query.Label(0)) {
-	case "miss", "hold", "upset":
+	case "miss", "hold", "upset", "twice":
 		return nil, resolver.Pending
 	case "zone":
 		r.Block, r.Zone = 0, s.zone(r)
@@ -95,6 +96,9 @@ type asked struct {
 }
 
 func (s *scripted) Wait(r *resolver.Request, wait *resolver.Wait, waker resolver.Waker) ([]byte, resolver.Result) {
+	if s.second != nil && string(r.Query.Label(0)) == "twice" {
+		return s.second, resolver.Send
+	}
 	s.waits.Store(wait, asked{bytes.Clone(r.Query.Packet), r.Client, r.Local, r.Proto, r.Now})
 	wake := func() {
 		if wait.Interrupt() {
@@ -122,7 +126,12 @@ func (s *scripted) Resume(r *resolver.Request, wait *resolver.Wait, buf []byte) 
 		panic("scripted")
 	}
 	r.Block, r.Zone, r.Source = 0, s.zone(r), resolver.FromForward
-	return s.reply(r, buf), resolver.Send
+	reply := s.reply(r, buf)
+	if string(r.Query.Label(0)) == "twice" {
+		s.second = reply
+		return nil, resolver.Pending
+	}
+	return reply, resolver.Send
 }
 
 func (s *scripted) reply(r *resolver.Request, buf []byte) []byte {

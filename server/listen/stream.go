@@ -205,7 +205,7 @@ func (c *stream) transfer(a *answers, buf []byte) (ok bool) {
 		}
 		reply := servfail(&a.worker.request, buf, "too many zone transfers are under way")
 		a.worker.note(reply, resolver.Send)
-		a.out = append(append(a.out, byte(len(reply)>>8), byte(len(reply))), reply...)
+		a.append(reply)
 		return true
 	}
 	c.s.open.Leave(&c.place)
@@ -324,7 +324,6 @@ func (q *streamQuery) ready(*pendingQuery) {
 
 // drain answers the queries whose wait has ended, until there are none.
 func (c *stream) drain() {
-	defer c.s.l.survive()
 	for {
 		c.mu.Lock()
 		ended := c.ended
@@ -334,17 +333,25 @@ func (c *stream) drain() {
 		if len(ended) == 0 {
 			return
 		}
-		a := c.take()
-		for _, q := range ended {
-			c.resume(a, q)
-		}
-		c.flush(a)
-		c.put(a)
+		c.resumeAll(ended)
+	}
+}
+
+// resumeAll answers queries whose wait has ended with one write if they are few, and gives their places back.
+func (c *stream) resumeAll(ended []*streamQuery) {
+	defer func() {
 		for _, q := range ended {
 			c.s.l.pending.leave(&q.pendingQuery)
 			q.end()
 		}
+	}()
+	defer c.s.l.survive()
+	a := c.take()
+	defer c.put(a)
+	for _, q := range ended {
+		c.resume(a, q)
 	}
+	c.flush(a)
 }
 
 // resume answers q, whose wait has ended, into a.out.

@@ -16,8 +16,7 @@ const (
 	// sendBuffer is the octets of replies that the kernel keeps for a client; it reserves twice as much, as memory of
 	// the pod.
 	sendBuffer = 16 << 10
-	// streamsShare is the part of the places for connections, and of the queries that wait for upstream, that one client
-	// may have: one in so many.
+	// streamsShare is the part of the places for connections that one client may have: one in so many.
 	streamsShare = 4
 
 	// Zones are transferred over connections that have left their places among the others: at most MaxTransfers at a

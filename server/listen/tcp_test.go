@@ -40,6 +40,22 @@ func framed(names ...string) []byte {
 	return all
 }
 
+// A query that is to wait again, and has an answer at once then, gives its place back: the connection ends with its client.
+func TestSecondWaitEndsAtOnce(t *testing.T) {
+	s := newScripted()
+	l := serve(t, Options{Answerer: s})
+	conn := dialTCP(t, l)
+	conn.Conn.Write(framed("twice.example."))
+	if _, err := conn.ReadMsg(); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	until(t, func() bool { return l.streams.open.Counts().Open == 0 })
+	if waiting, _ := l.pending.count(resolver.TCP); waiting != 0 {
+		t.Errorf("%d queries wait", waiting)
+	}
+}
+
 // Several queries in one segment: each is answered, and one that waits for upstream does not hold up those behind it.
 func TestPipelining(t *testing.T) {
 	s := newScripted()

@@ -45,6 +45,11 @@ func (emit Emit) Counter(name, help string, value uint64, labels ...string) {
 	emit(Sample{Name: name, help: help, kind: counter, labels: labels, value: float64(value)})
 }
 
+// Panics emits how many panics a part of the server has recovered from; those of all parts are one metric.
+func (emit Emit) Panics(count uint64) {
+	emit.Counter("coredns_panics_total", "A metrics that counts the number of panics.", count)
+}
+
 // Gauge emits a value that may grow and shrink.
 func (emit Emit) Gauge(name, help string, value float64, labels ...string) {
 	emit(Sample{Name: name, help: help, kind: gauge, labels: labels, value: value})

@@ -62,8 +62,8 @@ func (c *controlPlane) mirror(o *corev1.Endpoints) (made []*discoveryv1.Endpoint
 			if first[t] == nil {
 				first[t] = &list[i]
 			}
-			before, known := ready[p][t]
-			ready[p][t] = isReady && (before || !known)
+			before, seen := ready[p][t]
+			ready[p][t] = isReady && (before || !seen)
 		}
 	}
 	for i := range o.Subsets {
@@ -89,9 +89,9 @@ func grouped(ports []corev1.EndpointPort, ready map[corev1.EndpointPort]map[targ
 	at := map[string]int{}
 	for _, p := range ports {
 		key := fmt.Sprint(ready[p]) // the keys of a map are printed in order
-		n, known := at[key]
+		n, seen := at[key]
 		switch {
-		case !known:
+		case !seen:
 			at[key] = len(groups)
 			groups = append(groups, []corev1.EndpointPort{p})
 		case p.Port > 0 && groups[n][0].Port > 0:
