@@ -1,4 +1,5 @@
-// Package observe has what every room counts and logs with: a histogram, and a limiter for log lines that repeat.
+// Package observe has what every room counts and logs with: a histogram, a limiter for log lines that repeat, and a count
+// of panics.
 //
 // It knows nothing of DNS, Kubernetes or Prometheus, and imports no other room.
 package observe
