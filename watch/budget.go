@@ -70,6 +70,11 @@ func (s *state) space(namespace string) *space {
 func (s *state) takes(namespace string, objects, records int) {
 	n := s.space(namespace)
 	n.objects, n.records = n.objects+objects, n.records+records
+	s.forgetEmpty(namespace, n)
+}
+
+// forgetEmpty forgets a space that there is nothing to say of any more.
+func (s *state) forgetEmpty(namespace string, n *space) {
 	if n.objects+n.records <= 0 && !n.over() && !n.published {
 		delete(s.spaces, namespace)
 	}
@@ -80,9 +85,11 @@ func (n *space) over() bool { return len(n.left)+len(n.waiting) > 0 }
 
 // fits reports whether a namespace may take so many octets more. Objects leave half of the budget to records.
 func (s *state) fits(namespace string, objects, records int) bool {
+	if objects <= 0 && records <= 0 {
+		return true
+	}
 	n := s.space(namespace)
-	return objects <= 0 && records <= 0 ||
-		n.objects+objects <= s.budget/2 && n.objects+objects+n.records+records <= s.budget
+	return n.objects+objects <= s.budget/2 && n.objects+objects+n.records+records <= s.budget
 }
 
 // set holds an object in the place of another with its key, unless the budget of its namespace is spent; then it holds
@@ -162,6 +169,7 @@ func (s *state) publishOver(tx *zones.Tx) {
 			n.published = over
 			tx.SetOver(name, over)
 		}
+		s.forgetEmpty(name, n)
 	}
 }
 

@@ -208,3 +208,19 @@ func TestRelist(t *testing.T) {
 	})
 	expectRequests(t, p, asked{"stream ", 0}, asked{"stream ", time.Minute})
 }
+
+// TestEmptySpacesAreForgotten: a namespace of which nothing is held leaves nothing behind, be it one with pods alone or
+// one that was over its budget.
+func TestEmptySpacesAreForgotten(t *testing.T) {
+	s, _ := tight(t, 32<<10)
+	if !s.fits("pods", 0, 0) {
+		t.Error("an object without a size does not fit")
+	}
+	s.spaces["emptied"] = &space{published: true}
+	s.overChanged = true
+	must(t, s.services.Add(serviceAt("web", "10.96.0.1", 10)))
+	s.publish(time.Unix(1, 0))
+	if s.spaces["pods"] != nil || s.spaces["emptied"] != nil || s.spaces["prod"] == nil {
+		t.Errorf("spaces %v", s.spaces)
+	}
+}
