@@ -147,6 +147,16 @@ type servedZone struct {
 	through bool // names that do not exist go on to the next step (option fallthrough)
 }
 
+// answerServed answers q from the first served zone that has an answer.
+func answerServed(r *Request, q *question) result {
+	for i := range q.scope.served {
+		if res := q.scope.served[i].answer(r, q); res.outcome != pass {
+			return res
+		}
+	}
+	return result{}
+}
+
 // answer answers q from the index of the zone.
 func (z *servedZone) answer(r *Request, q *question) result {
 	snapshot := z.info.index.Snapshot()

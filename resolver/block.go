@@ -14,7 +14,7 @@ import (
 //   - its options in options.go, and the zones in them in (*block).names;
 //   - its compiled form in block, made by newPolicies, newLocal or newUpstream; with obtain if it outlives a reload;
 //   - what it decides for a zone, in scope and (*block).scope;
-//   - its line in (*block).steps, its Source with its String if it answers, its texts in ede.go;
+//   - its line in (*block).compileSteps, its Source with its String if it answers, its texts in ede.go;
 //   - if it also sees the answer, its after method (see wrapper), with its state in wrapped;
 //   - what it keeps in Request for Resume, taken by (*Wait).keep;
 //   - its counters in counts.go.
@@ -22,6 +22,7 @@ import (
 // block is one compiled server block.
 type block struct {
 	options     *Block
+	steps       []step
 	flags       uint16 // of every reply: RA, if the block forwards
 	dns64       *dns64 // nil without the directive; likewise below
 	rewrites    *rewrites
@@ -37,51 +38,48 @@ type block struct {
 	notifyPanics observe.Panics
 }
 
-// steps is what a server block does with a question, in this order whatever the order in the Corefile. Each step
-// answers, passes to the next one, or changes the question.
-func (b *block) steps(r *Request, q *question) result {
-	switch {
-	case r.Query.Class != wire.ClassIN && r.Query.Class != wire.ClassANY:
+// step is what one directive does with a question: it answers, passes to the next step, or changes the question.
+type step func(*Request, *question) result
+
+// compileSteps puts the steps of the directives that the block has in their order, whatever the order in the Corefile.
+func (b *block) compileSteps() {
+	for _, s := range []struct {
+		used bool
+		step step
+	}{
+		{true, b.transfer}, // of the zone itself: its name is not rewritten
+		{b.loop != nil, b.loop.answer},
+		{b.dns64 != nil, b.dns64.wrap},
+		{b.rewrites != nil, b.rewrites.change},
+		{true, onlyIN},
+		{b.acls != nil, b.acls.check},
+		{b.hosts != nil, b.hosts.answer},
+		{len(b.authorities) > 0, answerServed},
+		{b.cache != nil, b.cache.answer},
+		{true, b.forward},
+	} {
+		if s.used {
+			b.steps = append(b.steps, s.step)
+		}
+	}
+}
+
+// answer takes the question through the steps until one has a result.
+func (b *block) answer(r *Request, q *question) result {
+	for _, step := range b.steps {
+		if res := step(r, q); res.outcome != pass {
+			return res
+		}
+	}
+	return result{} // not reached: the last step is forward
+}
+
+// onlyIN refuses questions of other classes, which the steps behind it have no records of.
+func onlyIN(r *Request, q *question) result {
+	if q.class != wire.ClassIN && q.class != wire.ClassANY {
 		return r.refuse(wire.Other, edeClass)
-	case q.qtype == wire.TypeAXFR || q.qtype == wire.TypeIXFR: // of the zone itself: its name is not rewritten
-		if b.acls != nil {
-			if res := b.acls.check(r, q); res.outcome != pass {
-				return res
-			}
-		}
-		return b.transfer(r, q)
-	case b.loop != nil && b.loop.caught(q):
-		return loopAnswer
 	}
-	if b.dns64 != nil {
-		b.dns64.wrap(r, q)
-	}
-	if b.rewrites != nil {
-		if res := b.rewrites.change(r, q); res.outcome != pass {
-			return res
-		}
-	}
-	if b.acls != nil {
-		if res := b.acls.check(r, q); res.outcome != pass {
-			return res
-		}
-	}
-	if b.hosts != nil {
-		if res := b.hosts.answer(r, q); res.outcome != pass {
-			return res
-		}
-	}
-	for i := range q.scope.served {
-		if res := q.scope.served[i].answer(r, q); res.outcome != pass {
-			return res
-		}
-	}
-	if b.cache != nil {
-		if res := b.cache.answer(r, q); res.outcome != pass {
-			return res
-		}
-	}
-	return b.forward(r, q)
+	return result{}
 }
 
 // newBlock compiles the options of one block. server is the label of its listening address.
@@ -100,6 +98,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 			return nil, err
 		}
 	}
+	b.compileSteps()
 	return b, nil
 }
 

@@ -19,10 +19,11 @@ type dns64 struct {
 const withoutSOA = 600
 
 // wrap has dns64 see the answer to q, if it may change it.
-func (d *dns64) wrap(r *Request, q *question) {
+func (d *dns64) wrap(r *Request, q *question) result {
 	if q.qtype == wire.TypeAAAA && (d.options.AllowIPv4 || !r.Client.Addr().Unmap().Is4()) {
 		r.wrap(d, q)
 	}
+	return result{}
 }
 
 // after asks for A records if the answer has no AAAA records, and synthesizes from that second answer. A name that does

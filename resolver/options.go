@@ -34,7 +34,7 @@ type Options struct {
 	Blocks []Block
 }
 
-// Block is one server block of the Corefile. (*block).steps gives the order in which its directives run.
+// Block is one server block of the Corefile. (*block).compileSteps gives the order in which its directives run.
 type Block struct {
 	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
 	Bufsize    uint16   // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded

@@ -6,6 +6,7 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 type question struct {
 	name   *wire.QName // Query.QName while it is the client's, else Request.name
 	qtype  wire.Type
+	class  wire.Class
 	owner  wire.Offset // where the name is in the reply
 	asked  bool        // the name is the one that the client asked for
 	scope  *scope      // of name; nil when no server block has it

@@ -102,7 +102,15 @@ const (
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
 func (s Source) String() string {
-	return [...]string{"", "hosts", "kubernetes", "cache", "forward", "acl", "rewrite"}[s]
+	return [...]string{
+		None:           "",
+		FromHosts:      "hosts",
+		FromKubernetes: "kubernetes",
+		FromCache:      "cache",
+		FromForward:    "forward",
+		FromACL:        "acl",
+		FromRewrite:    "rewrite",
+	}[s]
 }
 
 // Result tells the caller of Answer or Resume what to do next.

@@ -158,7 +158,7 @@ func reject(request *Request, verdict wire.Verdict, buf []byte) ([]byte, Result)
 func (r *Resolver) begin(request *Request, buf []byte) {
 	query := &request.Query
 	request.question = question{
-		name: &query.QName, qtype: query.Type, owner: wire.AtQName, asked: true,
+		name: &query.QName, qtype: query.Type, class: query.Class, owner: wire.AtQName, asked: true,
 		scope: r.scopes.of(&query.QName),
 	}
 	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false
@@ -179,7 +179,7 @@ func (r *Resolver) runSteps(request *Request) result {
 	if q.scope == nil {
 		return request.refuse(wire.NotAuthoritative, edeNoBlock)
 	}
-	return q.scope.block.steps(request, q)
+	return q.scope.block.answer(request, q)
 }
 
 // conclude carries a result through to the reply. It follows an alias to the next name, and lets wrappers see the

@@ -52,6 +52,14 @@ func (b *block) mayTransfer(name *wire.QName, client netip.Addr) bool {
 // single SOA, and any other the whole zone. A whole zone needs TCP; IXFR over UDP therefore gets the SOA alone, which
 // tells the client to try TCP (RFC 1995 section 2).
 func (b *block) transfer(r *Request, q *question) result {
+	if q.qtype != wire.TypeAXFR && q.qtype != wire.TypeIXFR {
+		return result{}
+	}
+	if b.acls != nil {
+		if res := b.acls.check(r, q); res.outcome != pass {
+			return res
+		}
+	}
 	z := q.apexZone()
 	if z == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
 		return r.refuse(wire.Prohibited, edeTransferRefused)

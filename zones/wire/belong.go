@@ -226,7 +226,7 @@ func (m *Message) Pack(buf, packet []byte) (message []byte, counts [3]uint16, cu
 		var scratch [1024]byte
 		end := r.TTLAt + 6 + len(r.Data)
 		reply.Begin(section)
-		reply.addCompressed(&Written{section, owner[:size], r.Type, r.Class, r.TTL, r.Unpack(scratch[:0], packet, end)})
+		reply.Add(&Written{section, owner[:size], r.Type, r.Class, r.TTL, r.Unpack(scratch[:0], packet, end)})
 	})
 	return reply.buf, reply.counts, reply.full
 }

@@ -120,14 +120,14 @@ func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)
 	each(scratch, m, placed, counts, func(w *Written) bool {
 		change(w)
 		r.Begin(w.Section)
-		return r.addCompressed(w)
+		return r.Add(w)
 	})
 	return scratch
 }
 
-// addCompressed adds a record whose names share their ends with earlier ones where possible, and where readers know
-// that they may (RFC 3597 section 4).
-func (r *Reply) addCompressed(w *Written) bool {
+// Add adds w to the current section, whatever w.Section says, and reports whether it fit. Its names share their ends
+// with earlier ones where possible, and where readers know that they may (RFC 3597 section 4).
+func (r *Reply) Add(w *Written) bool {
 	if r.full {
 		return false
 	}
