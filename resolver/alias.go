@@ -24,7 +24,7 @@ func (r *Request) follow(q *question, ttl uint32, target string) result {
 	r.Source = FromKubernetes
 	r.Reply.SetFlags(wire.FlagAA) // AA is about the first owner (RFC 1035 section 4.1.1), which is ours
 	r.name.SetString(target)
-	q.name, q.owner, q.asked = &r.name, at, false
+	q.name, q.owner, q.asked, q.next = &r.name, at, false, 0
 	return result{outcome: alias}
 }
 

@@ -146,6 +146,39 @@ func TestWrappersAllocateNothing(t *testing.T) {
 	}
 }
 
+// TestAutopathAllocatesNothing: a walk through the search list that ends at a name of the cluster.
+func TestAutopathAllocatesNothing(t *testing.T) {
+	index := zones.NewIndex()
+	client := netip.MustParseAddr("10.244.0.1")
+	index.Update(time.Unix(1, 0), func(tx *zones.Tx) {
+		tx.SetNamespace("dev", true)
+		tx.AddPod(zones.LivePod{Namespace: "dev", Addr: client})
+		var b zones.Builder
+		b.Start("prod", "web")
+		b.Address(b.Name(""), netip.MustParseAddr("10.96.0.1"))
+		tx.SetService(must(b.Build()))
+		tx.SetSynced(zones.ServiceKinds | zones.PodObjects)
+	})
+	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
+		Autopath:   &Autopath{Zones: []string{"."}, Kubernetes: true, Search: []string{"node.example."}},
+		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, TTL: time.Second, Pods: zones.PodsVerified}},
+	})
+	packet, buf := pack(t, "web.prod.dev.svc.cluster.local.", dns.TypeA), make([]byte, 4096)
+	request := &Request{Client: netip.AddrPortFrom(client, 4711), Now: time.Now()}
+	var reply []byte
+	if n := testing.AllocsPerRun(1000, func() { reply, _ = r.Answer(request, packet, buf) }); n != 0 {
+		t.Errorf("%v allocations a query", n)
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(reply); err != nil {
+		t.Fatal(err)
+	}
+	want := "web.prod.dev.svc.cluster.local. 1 IN CNAME web.prod.svc.cluster.local.\nweb.prod.svc.cluster.local. 1 IN A 10.96.0.1\n"
+	if got := lines(m.Answer); got != want {
+		t.Error(got)
+	}
+}
+
 // BenchmarkAnswer measures a hit from packet to packet, without the sockets.
 func BenchmarkAnswer(b *testing.B) {
 	r := sample(b)

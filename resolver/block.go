@@ -26,6 +26,7 @@ type block struct {
 	flags       uint16 // of every reply: RA, if the block forwards
 	dns64       *dns64 // nil without the directive; likewise below
 	rewrites    *rewrites
+	autopath    *autopath
 	acls        *acls
 	hosts       *hosts
 	authorities []*authority
@@ -34,6 +35,7 @@ type block struct {
 	loop        *loop
 	transfers   []transferRule
 	notify      []*notifier
+	inside      scopes // of names that rewrite or autopath asks for: such a question stays in the block
 
 	notifyPanics observe.Panics
 }
@@ -52,6 +54,7 @@ func (b *block) compileSteps() {
 		{b.dns64 != nil, b.dns64.wrap},
 		{b.rewrites != nil, b.rewrites.change},
 		{true, onlyIN},
+		{b.autopath != nil, b.autopath.walk},
 		{b.acls != nil, b.acls.check},
 		{b.hosts != nil, b.hosts.answer},
 		{len(b.authorities) > 0, answerServed},
@@ -64,9 +67,11 @@ func (b *block) compileSteps() {
 	}
 }
 
-// answer takes the question through the steps until one has a result.
+// answer takes the question through the steps that are before it until one has a result.
 func (b *block) answer(r *Request, q *question) result {
-	for _, step := range b.steps {
+	for q.next < len(b.steps) {
+		step := b.steps[q.next]
+		q.next++
 		if res := step(r, q); res.outcome != pass {
 			return res
 		}
@@ -92,7 +97,8 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newPolicies(b, server) },
 		func() error { return r.newLocal(b, log) },
 		func() error { return r.newUpstream(b, server, log) },
-		b.newRewrites, // last: scopes of rewritten names refer to all other directives
+		b.newRewrites,
+		b.newInside, // last: its scopes refer to all other directives
 	} {
 		if err := compile(); err != nil {
 			return nil, err
@@ -100,6 +106,15 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 	}
 	b.compileSteps()
 	return b, nil
+}
+
+// newInside makes the scopes of names that a step asks for in the place of the client's.
+func (b *block) newInside() (err error) {
+	if b.rewrites != nil || b.autopath != nil {
+		all := append(append(b.names(), b.options.Zones...), ".")
+		b.inside, err = newScopes(all, func(zone *wire.QName) *scope { return b.scope(zone, blockZone{}) })
+	}
+	return err
 }
 
 // ownLimit is the largest UDP reply about zones of ours, in octets.
@@ -114,6 +129,11 @@ func (r *Resolver) newPolicies(b *block, server string) (err error) {
 	if o.DNS64 != nil {
 		b.dns64, err = obtain(r, "dns64", []any{o.DNS64, server, o.Zones}, func() (*dns64, error) {
 			return &dns64{options: *o.DNS64}, nil
+		})
+	}
+	if err == nil && o.Autopath != nil {
+		b.autopath, err = obtain(r, "autopath", []any{o.Autopath, server, o.Zones}, func() (*autopath, error) {
+			return newAutopath(o.Autopath)
 		})
 	}
 	if err == nil && len(o.ACLs) > 0 {

@@ -17,6 +17,7 @@ type BlockCounts struct {
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
 	Translated *uint64      // questions for which dns64 asked for A records; nil without it
+	Completed  *uint64      // questions that autopath has answered with a name of another domain; nil without it
 	Forwards   []ForwardCounts
 	Panics     uint64 // recovered from, besides those of Forwards
 }
@@ -62,6 +63,10 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	if b.dns64 != nil && first(b.dns64) {
 		n := b.dns64.translated.Load()
 		counts.Translated = &n
+	}
+	if b.autopath != nil && first(b.autopath) {
+		n := b.autopath.completed.Load()
+		counts.Completed = &n
 	}
 	for _, f := range b.forwarders {
 		if first(f) {

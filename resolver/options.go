@@ -41,7 +41,8 @@ type Block struct {
 	Rotate     bool     // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
 	DNS64      *DNS64
 	Rewrites   []Rewrite // in the order of the file
-	ACLs       []ACL     // in the order of the file
+	Autopath   *Autopath
+	ACLs       []ACL // in the order of the file
 	Hosts      *Hosts
 	Kubernetes []Kubernetes
 	Transfers  []ZoneTransfer
@@ -91,6 +92,13 @@ type RewriteAnswer struct {
 	Value bool   // match names in record data instead of owner names
 	From  string // a pattern of Go's package regexp
 	To    string // replaces the whole name
+}
+
+// Autopath asks for the names in the other domains of a search list if the one in its first domain does not exist.
+type Autopath struct {
+	Zones      []string // of the client's names, at or below these
+	Kubernetes bool     // the list begins with the domains of the client's pod, in the zone of Kubernetes with PodsVerified
+	Search     []string // the list, or what follows the domains of the pod
 }
 
 // ACL decides which clients may ask for which names (directive acl). The first rule that matches a query decides; if

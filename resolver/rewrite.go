@@ -18,8 +18,7 @@ import (
 // Names are compared as text, in lower case and with their final dot, as in CoreDNS: a suffix need not start at a
 // label.
 type rewrites struct {
-	rules  []rewriteRule
-	scopes scopes // of this block alone: a rewritten question stays in the block
+	rules []rewriteRule
 }
 
 // rewriteRule is one compiled rule.
@@ -58,10 +57,7 @@ func (b *block) newRewrites() (err error) {
 		rw.rules = append(rw.rules, rule)
 	}
 	b.rewrites = rw
-	rw.scopes, err = newScopes(append(append(b.names(), b.options.Zones...), "."), func(zone *wire.QName) *scope {
-		return b.scope(zone, blockZone{})
-	})
-	return err
+	return nil
 }
 
 // change replaces the question's name if a rule matches. The first match is the last, unless its rule says that later
@@ -93,7 +89,7 @@ func (rw *rewrites) change(r *Request, q *question) result {
 	w.undo, w.placed = done, len(to)
 	r.name.SetString(string(to))
 	q.name, q.owner, q.asked = &r.name, r.Reply.PlaceName(to), false
-	q.scope = rw.scopes.of(q.name)
+	q.scope = q.scope.block.inside.of(q.name)
 	return result{}
 }
 

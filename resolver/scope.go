@@ -13,6 +13,7 @@ type scope struct {
 	at    blockZone
 	depth int // labels of that zone
 
+	autopath     bool // autopath is for the name
 	acls         []*aclRules
 	hosts        bool // hosts answers for the name
 	hostsThrough bool // names that hosts does not have go on to the next step
@@ -98,6 +99,9 @@ func (b *block) names() (all []string) {
 		}
 	}
 	o := b.options
+	if o.Autopath != nil {
+		add(o.Autopath.Zones)
+	}
 	for _, a := range o.ACLs {
 		add(a.Zones)
 	}
@@ -119,6 +123,9 @@ func (b *block) names() (all []string) {
 // scope is what the block's directives decide for zone and the names below it.
 func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 	s := &scope{block: b, at: at, depth: zone.Labels()}
+	if b.autopath != nil {
+		s.autopath = b.autopath.zones.Contains(zone)
+	}
 	if b.acls != nil {
 		s.acls = b.acls.rules(zone)
 	}

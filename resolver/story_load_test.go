@@ -144,7 +144,7 @@ func (l *loader) record(rr dns.RR) error {
 		return l.pointer(ptr)
 	case isPod && isAddr:
 		_, namespace, _ := strings.Cut(pod, ".")
-		l.changes = append(l.changes, func(tx *zones.Tx) { tx.AddPod(namespace, addr, 1) })
+		l.changes = append(l.changes, func(tx *zones.Tx) { tx.AddPod(zones.LivePod{Namespace: namespace, Addr: addr}) })
 		return nil
 	case !isService:
 		return fmt.Errorf("%s is neither below svc.%s nor below pod.%s", name, l.zone, l.zone)

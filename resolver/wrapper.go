@@ -12,11 +12,13 @@ type wrapped struct {
 	placed int    // octets of the name that PlaceName has written at the mark
 	undo   []undo // of rewrite: what its rules did to the name, in order
 	ttl    uint32 // of dns64: the largest TTL of a synthesized record
-	again  bool   // of dns64: A has been asked for
+	again  bool   // of dns64: A has been asked for; of autopath: the first name is asked for again
+	domain int    // of autopath: labels of the first search domain
+	step   int    // of autopath: the index in the search list
 }
 
-// wrapper is a step that changes the question before the steps behind it or the answer after them: rewrite, dns64, and
-// a reverse zone with fallthrough. after sees the finished answer. It may change the answer, or set Request.question to
+// wrapper is a step that changes the question before the steps behind it or the answer after them: rewrite, dns64,
+// autopath, and a reverse zone with fallthrough. after sees the finished answer. It may change the answer, or set Request.question to
 // another question and return true: then the steps run again, and after sees that answer too.
 type wrapper interface {
 	after(r *Request, w *wrapped, res result) (again bool)

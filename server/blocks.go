@@ -18,6 +18,10 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			ours.Counter("coredns_dns64_requests_translated_total", "Counter of DNS requests translated by dns64.",
 				*b.Translated)
 		}
+		if b.Completed != nil {
+			ours.Counter("coredns_autopath_success_total", "Counter of requests that did autopath.", *b.Completed,
+				"view", "")
+		}
 		if b.ACL != nil {
 			aclSamples(b.ACL, ours)
 		}

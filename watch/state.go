@@ -55,10 +55,10 @@ type state struct {
 	builder  zones.Builder // the publisher's
 }
 
-// podChange is a pod's address that came (by 1) or went (by -1).
+// podChange is a pod that came or went.
 type podChange struct {
-	pod *object.Pod
-	by  int
+	pod  *object.Pod
+	gone bool
 }
 
 // Counters are what a source counts. Objects are gauges, the others only rise.
@@ -195,10 +195,10 @@ func (s *state) namespaceChanged(old, now *object.Namespace) {
 
 func (s *state) podChanged(old, now *object.Pod) {
 	if old != nil {
-		s.dirtyPods = append(s.dirtyPods, podChange{old, -1})
+		s.dirtyPods = append(s.dirtyPods, podChange{old, true})
 	}
 	if now != nil {
-		s.dirtyPods = append(s.dirtyPods, podChange{now, 1})
+		s.dirtyPods = append(s.dirtyPods, podChange{now, false})
 	}
 }
 
@@ -276,7 +276,12 @@ func (s *state) publishServices(tx *zones.Tx) {
 func (s *state) publishPods(tx *zones.Tx) {
 	for _, c := range s.dirtyPods {
 		for _, addr := range c.pod.Addrs {
-			tx.AddPod(c.pod.Namespace, addr, c.by)
+			p := zones.LivePod{Namespace: c.pod.Namespace, Addr: addr, Host: c.pod.Host, Started: c.pod.Started}
+			if c.gone {
+				tx.DropPod(p)
+			} else {
+				tx.AddPod(p)
+			}
 		}
 	}
 	s.dirtyPods = nil

@@ -1,7 +1,6 @@
 package zones
 
 import (
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -90,16 +89,6 @@ type namespace struct {
 func (n *namespace) is(label []byte) bool       { return n.label == string(label) }
 func (n *namespace) same(other *namespace) bool { return n.label == other.label }
 func (n *namespace) sum() uint64                { return hashString(n.label) }
-
-// podAddress is the address of a live pod in a namespace.
-type podAddress struct {
-	where string // the namespace's label in wire form, then 16 octets of address
-	pods  int    // pods with the address: those on the host's network share it
-}
-
-func (p *podAddress) is(where []byte) bool        { return p.where == string(where) }
-func (p *podAddress) same(other *podAddress) bool { return p.where == other.where }
-func (p *podAddress) sum() uint64                 { return hashString(p.where) }
 
 // Tx is a change to an Index. All of it is published in one step.
 type Tx struct {
@@ -252,25 +241,4 @@ func (tx *Tx) putNamespace(entry namespace) {
 		return
 	}
 	tx.snap.namespaces = tx.snap.namespaces.put(&entry, tx.edit)
-}
-
-// AddPod adds by to the number of live pods that have an address in a namespace; -1 removes one.
-func (tx *Tx) AddPod(namespace string, addr netip.Addr, by int) {
-	label, err := wire.ParseName(namespace)
-	if err != nil {
-		return
-	}
-	ip := addr.As16()
-	where := append(label[:len(label)-1], ip[:]...)
-	entry := podAddress{where: string(where)}
-	if old := tx.snap.pods.get(where); old != nil {
-		entry = *old
-	}
-	entry.pods += by
-	tx.changed = true
-	if entry.pods <= 0 {
-		tx.snap.pods = tx.snap.pods.drop(where, tx.edit)
-		return
-	}
-	tx.snap.pods = tx.snap.pods.put(&entry, tx.edit)
 }

@@ -227,11 +227,3 @@ func (s *Snapshot) lookupPod(m *Match, name *wire.QName, below int, pods Pods) {
 		m.Outcome, m.Addr = Pod, addr
 	}
 }
-
-// hasPod reports whether a live pod of m's namespace has addr.
-func (s *Snapshot) hasPod(m *Match, addr netip.Addr) bool {
-	size := copy(m.scratch[:], m.Namespace)
-	ip := addr.As16()
-	size += copy(m.scratch[size:], ip[:])
-	return s.pods.get(m.scratch[:size]) != nil
-}

@@ -1,6 +1,11 @@
 package zones
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
 
 // Pods is how <dashed address>.<namespace>.pod.<zone> is answered (option `pods`).
 type Pods uint8
@@ -95,4 +100,121 @@ func hex(c byte) (int, bool) {
 		return int(c-'a') + 10, true
 	}
 	return 0, false
+}
+
+// LivePod is a pod at one of its addresses.
+type LivePod struct {
+	Namespace string
+	Addr      netip.Addr
+	Host      bool  // on the network of its node, whose address others have too
+	Started   int64 // in seconds since 1970; 0 when it has not
+}
+
+// podAddress is an address with the live pods that have it.
+type podAddress struct {
+	addr   string // 16 octets
+	spaces []podSpace
+}
+
+// podSpace is the pods of one namespace at one address.
+type podSpace struct {
+	label   string // of the namespace, in wire form
+	pods    int
+	hosts   int   // of them on the host's network
+	started int64 // when the youngest started, in seconds since 1970
+}
+
+func (p *podAddress) is(addr []byte) bool         { return p.addr == string(addr) }
+func (p *podAddress) same(other *podAddress) bool { return p.addr == other.addr }
+func (p *podAddress) sum() uint64                 { return hashString(p.addr) }
+
+// find is the index in spaces of the namespace with a label; ok is false if no pod of it has the address.
+func (p *podAddress) find(label []byte) (at int, ok bool) {
+	at = slices.IndexFunc(p.spaces, func(s podSpace) bool { return s.label == string(label) })
+	return at, at >= 0
+}
+
+// hasPod reports whether a live pod of m's namespace has addr.
+func (s *Snapshot) hasPod(m *Match, addr netip.Addr) bool {
+	p := s.podsAt(m, addr)
+	if p == nil {
+		return false
+	}
+	_, ok := p.find(m.Namespace)
+	return ok
+}
+
+// PodNamespace is the namespace, as a label in wire form, of the pod that has addr; "" if there is none, or if the
+// address is that of a node, which pods on its network share with all else that runs there. Of pods that seem to have
+// one address, the youngest has it: the address of one that is gone may be given to another before the cluster knows. m
+// is scratch.
+func (s *Snapshot) PodNamespace(m *Match, addr netip.Addr) string {
+	p := s.podsAt(m, addr)
+	if p == nil {
+		return ""
+	}
+	youngest := &p.spaces[0]
+	for i := range p.spaces {
+		switch space := &p.spaces[i]; {
+		case space.hosts > 0:
+			return ""
+		case space.started > youngest.started:
+			youngest = space
+		}
+	}
+	return youngest.label
+}
+
+func (s *Snapshot) podsAt(m *Match, addr netip.Addr) *podAddress {
+	ip := addr.As16()
+	return s.pods.get(m.scratch[:copy(m.scratch[:], ip[:])])
+}
+
+// AddPod adds a live pod.
+func (tx *Tx) AddPod(p LivePod) { tx.countPod(p, 1) }
+
+// DropPod removes a pod that AddPod has added.
+func (tx *Tx) DropPod(p LivePod) { tx.countPod(p, -1) }
+
+func (tx *Tx) countPod(p LivePod, by int) {
+	label, err := wire.ParseName(p.Namespace)
+	if err != nil {
+		return
+	}
+	label = label[:len(label)-1]
+	ip := p.Addr.As16()
+	entry := podAddress{addr: string(ip[:])}
+	if old := tx.snap.pods.get(ip[:]); old != nil {
+		entry.spaces = slices.Clone(old.spaces)
+	}
+	at, known := entry.find(label)
+	if !known {
+		at = len(entry.spaces)
+		entry.spaces = append(entry.spaces, podSpace{label: tx.sharedLabel(label)})
+	}
+	space := &entry.spaces[at]
+	space.pods += by
+	if p.Host {
+		space.hosts += by
+	}
+	if by > 0 {
+		space.started = max(space.started, p.Started)
+	}
+	if space.pods <= 0 {
+		entry.spaces = slices.Delete(entry.spaces, at, at+1)
+	}
+	tx.changed = true
+	if len(entry.spaces) == 0 {
+		tx.snap.pods = tx.snap.pods.drop(ip[:], tx.edit)
+		return
+	}
+	tx.snap.pods = tx.snap.pods.put(&entry, tx.edit)
+}
+
+// sharedLabel is the label of a namespace in the memory of its entry, if there is one.
+func (tx *Tx) sharedLabel(label []byte) string {
+	if n := tx.snap.namespaces.get(label); n != nil {
+		return n.label
+	}
+	return string(label)
 }

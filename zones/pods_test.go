@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzDashed compares dashed with netip.ParseAddr.
@@ -27,4 +28,37 @@ func FuzzDashed(f *testing.F) {
 			t.Fatalf("%q: got %v %v, netip says %v %v", label, got, ok, want, err)
 		}
 	})
+}
+
+// TestPodNamespace: an address is that of the youngest pod that has it, and that of a node is nobody's.
+func TestPodNamespace(t *testing.T) {
+	x := NewIndex()
+	addr := netip.MustParseAddr("10.244.0.1")
+	old := LivePod{Namespace: "prod", Addr: addr, Started: 100}
+	young := LivePod{Namespace: "dev", Addr: addr, Started: 200}
+	again := LivePod{Namespace: "dev", Addr: addr, Started: 150}
+	host := LivePod{Namespace: "kube-system", Addr: addr, Host: true, Started: 50}
+	for _, step := range []struct {
+		words  string
+		change func(*Tx)
+		want   string
+	}{
+		{"none", func(*Tx) {}, ""},
+		{"one", func(tx *Tx) { tx.AddPod(old) }, "\x04prod"},
+		{"a younger one", func(tx *Tx) { tx.AddPod(young) }, "\x03dev"},
+		{"the old one is gone", func(tx *Tx) { tx.DropPod(old) }, "\x03dev"},
+		{"two of one namespace", func(tx *Tx) { tx.AddPod(again) }, "\x03dev"},
+		{"one is left", func(tx *Tx) { tx.DropPod(young) }, "\x03dev"},
+		{"a node", func(tx *Tx) { tx.AddPod(host) }, ""},
+		{"no node", func(tx *Tx) { tx.DropPod(host) }, "\x03dev"},
+		{"none again", func(tx *Tx) { tx.DropPod(again) }, ""},
+	} {
+		x.Update(time.Unix(1, 0), step.change)
+		if got := x.Snapshot().PodNamespace(new(Match), addr); got != step.want {
+			t.Errorf("%s: got %q, want %q", step.words, got, step.want)
+		}
+	}
+	if n := x.Snapshot().pods.size; n != 0 {
+		t.Errorf("%d addresses are left", n)
+	}
 }

@@ -92,8 +92,8 @@ func (w *text) node(n *Node) {
 	}
 }
 
-func (w *text) pod(p *podAddress) {
-	namespace, addr := p.split()
+func (w *text) pod(p LivePod) {
+	addr := p.Addr
 	typ := "A"
 	if addr.Is6() {
 		typ = "AAAA"
@@ -102,7 +102,7 @@ func (w *text) pod(p *podAddress) {
 	if strings.HasSuffix(label, "-") {
 		label += "0" // a label must not end in a dash
 	}
-	w.record(label+"."+wire.NameString([]byte(namespace))+"pod."+w.zone, typ, addr.String())
+	w.record(label+"."+p.Namespace+".pod."+w.zone, typ, addr.String())
 }
 
 func (w *text) ptrs(p *PTR) {
@@ -148,19 +148,18 @@ func (s *Snapshot) sortedNamespaces() []string {
 	return names
 }
 
-func (s *Snapshot) sortedPods() []*podAddress {
-	return sorted(s.pods, func(a, b *podAddress) int {
-		spaceA, addrA := a.split()
-		spaceB, addrB := b.split()
-		return cmp.Or(cmp.Compare(spaceA[1:], spaceB[1:]), addrA.Compare(addrB))
+func (s *Snapshot) sortedPods() (list []LivePod) {
+	s.pods.each(func(p *podAddress) bool {
+		addr, _ := netip.AddrFromSlice([]byte(p.addr))
+		for _, space := range p.spaces {
+			list = append(list, LivePod{Namespace: space.label[1:], Addr: addr.Unmap()})
+		}
+		return true
 	})
-}
-
-// split is the label of the namespace, and the address.
-func (p *podAddress) split() (namespace string, addr netip.Addr) {
-	end := len(p.where) - 16
-	addr, _ = netip.AddrFromSlice([]byte(p.where[end:]))
-	return p.where[:end], addr.Unmap()
+	slices.SortFunc(list, func(a, b LivePod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), a.Addr.Compare(b.Addr))
+	})
+	return list
 }
 
 func (s *Snapshot) sortedPTRs() []*PTR {

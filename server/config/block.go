@@ -14,6 +14,8 @@ type blockReader struct {
 	bind      []binding
 	transfers []position // of Steps.Transfers
 	seen      map[string]position
+
+	autopathAt *args // autopath @kubernetes
 }
 
 // located is a key with its place.

@@ -41,6 +41,7 @@ func directives() []directive {
 
 		{name: "dns64", read: (*blockReader).dns64, enabled: usesDNS64, summary: summarizeDNS64},
 		{name: "rewrite", read: (*blockReader).rewrite, enabled: usesRewrite, summary: summarizeRewrites},
+		{name: "autopath", read: (*blockReader).autopath, once: true, enabled: usesAutopath, summary: summarizeAutopath},
 		{name: "acl", read: (*blockReader).acl, enabled: usesACL, summary: summarizeACLs},
 		{name: "hosts", read: (*blockReader).hosts, once: true, enabled: usesHosts, summary: summarizeHosts},
 		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
@@ -63,7 +64,7 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"any", "auto", "autopath", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
+		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
 		"etcd", "file", "geoip", "grpc", "grpc_server", "header", "https", "https3", "k8s_external", "local",
 		"metadata", "minimal", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
 		"secondary", "shed", "sign", "siit", "template", "timeouts", "tls", "trace", "tsig", "view", "whoami",

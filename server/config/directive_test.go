@@ -11,6 +11,7 @@ import (
 // everything uses each directive that is served.
 const everything = `example.org {
     acl
+    autopath @kubernetes
     bind 127.0.0.1
     bufsize 1232
     cache
@@ -45,7 +46,7 @@ func TestEnabled(t *testing.T) {
 		}
 	}
 	want := []string{
-		"acl", "bufsize", "cache", "dns64", "errors", "forward", "hosts", "kubernetes", "loadbalance", "log", "loop",
+		"acl", "autopath", "bufsize", "cache", "dns64", "errors", "forward", "hosts", "kubernetes", "loadbalance", "log", "loop",
 		"prometheus", "rewrite", "transfer",
 	}
 	if got := enabled(t, everything); !slices.Equal(got, want) {

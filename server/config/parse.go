@@ -71,14 +71,17 @@ func (w *world) parse(name string, content []byte, s Settings) (c *Config, err e
 	return c, err
 }
 
-// digest hashes words and line breaks, so that a change of comments does not cause a reload. The upstreams of blocks are
-// in it, since they may come from a file such as /etc/resolv.conf, which changes by itself.
+// digest hashes words and line breaks, so that a change of comments does not cause a reload. The upstreams of blocks and
+// their search lists are in it, since they may come from a file such as /etc/resolv.conf, which changes by itself.
 func digest(tokens []token, blocks ...*blockReader) string {
 	h := sha512.New()
 	for _, t := range tokens {
 		fmt.Fprintf(h, "%t %q\n", t.first, t.text)
 	}
 	for _, b := range blocks {
+		if b.Steps.Autopath != nil {
+			fmt.Fprintln(h, b.Steps.Autopath.Search)
+		}
 		for i := range b.Steps.Forwards {
 			fmt.Fprintln(h, b.Steps.Forwards[i].To)
 		}
@@ -106,6 +109,7 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, warn warn
 				return nil, err
 			}
 		}
+		b.checkAutopath()
 		all = append(all, b)
 	}
 	warnTransfers(all, warn)

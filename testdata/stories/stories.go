@@ -26,7 +26,7 @@
 //	-- imports --     what its ServiceImports compile to, for the first zone of "multicluster"
 //	-- warnings --    what reading the cluster logs as a warning, one line each
 //	-- answers --     questions and what is answered
-//	-- NAME --        any other file is beside the Corefile
+//	-- NAME --        any other file is beside the Corefile, in the folder {$FOLDER}
 //
 // A question is a line that begins in the first column, its answer the indented lines below. A line that begins with # is a comment.
 //
@@ -218,7 +218,8 @@ func (s *Story) Lay(t testing.TB, upstream string) (name, text string) {
 	if !ok {
 		text = defaultCorefile
 	}
-	return filepath.Join(folder, "Corefile"), strings.ReplaceAll(text, "{$UPSTREAM}", upstream)
+	text = strings.NewReplacer("{$UPSTREAM}", upstream, "{$FOLDER}", folder).Replace(text)
+	return filepath.Join(folder, "Corefile"), text
 }
 
 // known are the sections that are not files of the server's.

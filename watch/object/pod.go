@@ -7,11 +7,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Pod is what is read of a Pod, for `pods verified`: a pod that runs or will run, with its addresses.
+// Pod is what is read of a Pod, for `pods verified` and autopath: a pod that runs or will run, with its addresses.
 type Pod struct {
 	Key
 	Version string
 	Addrs   []netip.Addr
+	Host    bool  // hostNetwork: it has the addresses of its node
+	Started int64 // in seconds since 1970; 0 before a kubelet has seen it
 }
 
 // stripPod keeps what is read of a Pod; nil when it has no address, has ended, was lost or is being deleted: its
@@ -22,7 +24,10 @@ func stripPod(o *corev1.Pod) (*Pod, []Problem) {
 		o.DeletionTimestamp != nil {
 		return nil, nil
 	}
-	p := &Pod{Key: wrong.Key, Version: o.ResourceVersion}
+	p := &Pod{Key: wrong.Key, Version: o.ResourceVersion, Host: o.Spec.HostNetwork}
+	if o.Status.StartTime != nil {
+		p.Started = o.Status.StartTime.Unix()
+	}
 	for _, text := range PodIPs(o) {
 		if addr, ok := ParseAddr(text); ok {
 			p.Addrs = append(p.Addrs, addr)

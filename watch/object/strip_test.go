@@ -321,7 +321,7 @@ func TestStripPod(t *testing.T) {
 			)
 			var want *Pod
 			if test.want != nil {
-				want = &Pod{Key{"prod", "p"}, "7", test.want}
+				want = &Pod{Key: Key{"prod", "p"}, Version: "7", Addrs: test.want}
 			}
 			if diff := cmp.Diff(want, got, compareObjects); diff != "" {
 				t.Errorf("pod (-want +got):\n%s", diff)

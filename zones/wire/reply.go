@@ -42,6 +42,8 @@ type Reply struct {
 	full    bool      // something was left out: nothing more is added to this section or a later one
 	ednsUDP uint16    // the UDP payload size that we advertise
 	recent  recentNames
+
+	visited visited // the record that each is at
 }
 
 // The sections, as Begin and Count number them.
@@ -172,11 +174,20 @@ func (r *Reply) AddName(owner Offset, typ Type, ttl uint32, head []byte, parts .
 		}
 		size += copy(r.recent.new[size:], part)
 	}
-	name, end := r.recent.new[:size], Offset(0)
+	return r.addTarget(owner, typ, ttl, head, r.recent.new[:size])
+}
+
+// AddTarget is AddName for a name in one piece.
+func (r *Reply) AddTarget(owner Offset, typ Type, ttl uint32, target []byte) (at Offset, ok bool) {
+	return r.addTarget(owner, typ, ttl, nil, target)
+}
+
+func (r *Reply) addTarget(owner Offset, typ Type, ttl uint32, head, name []byte) (at Offset, ok bool) {
+	end := Offset(0)
 	if typ != TypeSRV {
 		name, end = r.compress(name)
 	}
-	size = len(head) + len(name)
+	size := len(head) + len(name)
 	if end != 0 {
 		size += 2
 	}

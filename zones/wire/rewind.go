@@ -72,20 +72,27 @@ type Written struct {
 // Each calls visit with every record written since m, in order, until visit returns false. placed is the size of the
 // name that PlaceName has written at m, 0 for none. The content of a record is valid only during the call.
 func (r *Reply) Each(m Mark, placed int, visit func(*Written) bool) {
-	each(r.buf, m, placed, r.counts, visit)
+	r.each(r.buf, m, placed, r.counts, visit)
 }
 
-func each(message []byte, m Mark, placed int, counts [3]uint16, visit func(*Written) bool) {
-	var owner [MaxName + 1]byte
-	var scratch [1024]byte
+// visited is memory for one record on its way to a function, so that nothing is allocated.
+type visited struct {
+	Written
+	owner [MaxName + 1]byte
+	data  [1024]byte
+}
+
+func (r *Reply) each(message []byte, m Mark, placed int, counts [3]uint16, visit func(*Written) bool) {
+	u := &r.visited
 	at := m.size + placed
 	for section, count := range counts {
 		for range count - m.counts[section] {
-			size, _, _ := UnpackName(&owner, message, at)
+			size, _, _ := UnpackName(&u.owner, message, at)
 			var record Record
 			at, _ = record.Read(message, at)
-			data := record.unpack(scratch[:0], message, at, true)
-			if !visit(&Written{section, owner[:size], record.Type, record.Class, record.TTL, data}) {
+			data := record.unpack(u.data[:0], message, at, true)
+			u.Written = Written{section, u.owner[:size], record.Type, record.Class, record.TTL, data}
+			if !visit(&u.Written) {
 				return
 			}
 		}
@@ -117,7 +124,7 @@ func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)
 	lowered := m.whole - r.whole
 	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit-lowered, m.counts, m.section
 	r.full, r.recent.at = m.full, m.recent
-	each(scratch, m, placed, counts, func(w *Written) bool {
+	r.each(scratch, m, placed, counts, func(w *Written) bool {
 		change(w)
 		r.Begin(w.Section)
 		return r.Add(w)
