@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,8 +23,8 @@ type rewrites struct {
 // rewriteRule is one compiled rule.
 type rewriteRule struct {
 	Rewrite
-	pattern *regexp.Regexp // compiled From; nil unless Match is MatchRegexp
-	answers []*regexp.Regexp
+	pattern *pattern // compiled From; nil unless Match is MatchRegexp
+	answers []*pattern
 }
 
 // undo is what one rule did to the name of a question.
@@ -43,12 +42,12 @@ func (b *block) newRewrites() (err error) {
 	for _, o := range b.options.Rewrites {
 		rule := rewriteRule{Rewrite: o}
 		if o.Match == MatchRegexp {
-			if rule.pattern, err = regexp.Compile(o.From); err != nil {
+			if rule.pattern, err = newPattern(o.From); err != nil {
 				return fmt.Errorf("rewrite: %w", err)
 			}
 		}
 		for _, answer := range o.Answers {
-			pattern, err := regexp.Compile(answer.From)
+			pattern, err := newPattern(answer.From)
 			if err != nil {
 				return fmt.Errorf("rewrite: answer: %w", err)
 			}
@@ -116,7 +115,7 @@ func (rule *rewriteRule) apply(name []byte) (to string, ok bool) {
 		}
 		return strings.ReplaceAll(string(name), from, rule.To), true
 	}
-	groups := rule.pattern.FindSubmatch(name)
+	groups := rule.pattern.groups(name)
 	return fill(rule.To, groups), groups != nil
 }
 
@@ -178,7 +177,7 @@ func (u *undo) revert(name string, value bool) string {
 		if answer.Value != value {
 			continue
 		}
-		if groups := pattern.FindSubmatch([]byte(name)); groups != nil {
+		if groups := pattern.groups([]byte(name)); groups != nil {
 			name = fill(answer.To, groups)
 		}
 	}

@@ -1,0 +1,97 @@
+package resolver
+
+import (
+	"bytes"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+)
+
+// pattern is a regular expression over names in presentation form: lower case, with every octet that is not printable
+// ASCII behind a backslash (see wire.AppendName). What each match has to begin with, to end with and to contain is
+// known beforehand, so that the expression itself, which takes a hundred times as long, runs on few other names.
+type pattern struct {
+	*regexp.Regexp
+	prefix   string // with which the text begins
+	suffix   string // with which it ends
+	contains string // the longest text of which that is known
+}
+
+func newPattern(text string) (*pattern, error) {
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	p := &pattern{Regexp: re}
+	p.require(flatten(nil, parsed.Simplify()))
+	return p, nil
+}
+
+// matches reports whether the expression matches text. It allocates nothing.
+func (p *pattern) matches(text []byte) bool { return p.may(text) && p.Match(text) }
+
+// groups are what the whole expression and each of its groups match; nil if it does not match text.
+func (p *pattern) groups(text []byte) [][]byte {
+	if !p.may(text) {
+		return nil
+	}
+	return p.FindSubmatch(text)
+}
+
+// may reports whether the expression can match text. If it says no, it is right.
+func (p *pattern) may(text []byte) bool {
+	return len(text) >= len(p.prefix)+len(p.suffix) && string(text[:len(p.prefix)]) == p.prefix &&
+		string(text[len(text)-len(p.suffix):]) == p.suffix &&
+		(p.contains == "" || bytes.Contains(text, []byte(p.contains)))
+}
+
+// flatten appends the parts of an expression that follow one another, whatever groups they are in.
+func flatten(parts []*syntax.Regexp, re *syntax.Regexp) []*syntax.Regexp {
+	if re.Op != syntax.OpConcat && re.Op != syntax.OpCapture {
+		return append(parts, re)
+	}
+	for _, sub := range re.Sub {
+		parts = flatten(parts, sub)
+	}
+	return parts
+}
+
+// require finds the texts that parts need. A part that matches nothing but a place does not interrupt a text.
+func (p *pattern) require(parts []*syntax.Regexp) {
+	first, run := 0, "" // of the text before part i
+	for i := 0; i <= len(parts); i++ {
+		if i < len(parts) {
+			if text, ok := literal(parts[i]); ok {
+				run += text
+				continue
+			}
+		}
+		switch {
+		case first == 0 && len(parts) > 0 && parts[0].Op == syntax.OpBeginText:
+			p.prefix = run
+		case i == len(parts)-1 && parts[i].Op == syntax.OpEndText:
+			p.suffix = run
+		case len(run) > len(p.contains):
+			p.contains = run
+		}
+		first, run = i+1, ""
+	}
+}
+
+// literal is the one text that part matches; ok is false if there are others.
+func literal(part *syntax.Regexp) (text string, ok bool) {
+	switch part.Op {
+	case syntax.OpLiteral:
+		if text = string(part.Rune); part.Flags&syntax.FoldCase != 0 {
+			text = strings.ToLower(text)
+		}
+		return text, true
+	case syntax.OpBeginText, syntax.OpWordBoundary, syntax.OpNoWordBoundary, syntax.OpEmptyMatch:
+		return "", true
+	}
+	return "", false
+}
