@@ -10,18 +10,24 @@ const maxLinks = 10
 // too long ends with the links so far and SERVFAIL.
 func (r *Request) follow(q *question, ttl uint32, target string) result {
 	if r.links == maxLinks {
-		return r.brokenChain()
+		return r.brokenChain(FromKubernetes)
 	}
 	at, ok := r.Reply.AddName(q.owner, wire.TypeCNAME, ttl, nil, target)
 	if !ok || q.qtype == wire.TypeCNAME || q.qtype == wire.TypeANY {
 		return result{outcome: answered, source: FromKubernetes, authoritative: true}
 	}
-	if r.visitedAlready(target) {
-		return r.brokenChain()
+	return r.chase(q, FromKubernetes, target, at)
+}
+
+// chase makes target the next question, once a CNAME record of source to it has been written; target is at an offset of
+// the reply.
+func (r *Request) chase(q *question, source Source, target string, at wire.Offset) result {
+	if r.links == maxLinks || r.visitedAlready(target) {
+		return r.brokenChain(source)
 	}
 	r.visited[r.links] = target
 	r.links++
-	r.Source = FromKubernetes
+	r.Source = source
 	r.Reply.SetFlags(wire.FlagAA) // AA is about the first owner (RFC 1035 section 4.1.1), which is ours
 	r.name.SetString(target)
 	q.name, q.owner, q.asked, q.next = &r.name, at, false, 0
@@ -29,8 +35,8 @@ func (r *Request) follow(q *question, ttl uint32, target string) result {
 }
 
 // brokenChain ends a chain of aliases that leads nowhere.
-func (r *Request) brokenChain() result {
-	res := failure(FromKubernetes, wire.ServerFailure, wire.Other, edeAliases)
+func (r *Request) brokenChain(source Source) result {
+	res := failure(source, wire.ServerFailure, wire.Other, edeAliases)
 	res.authoritative = true
 	return res
 }

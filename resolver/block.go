@@ -28,6 +28,7 @@ type block struct {
 	rewrites    *rewrites
 	autopath    *autopath
 	acls        *acls
+	templates   *templates
 	hosts       *hosts
 	authorities []*authority
 	cache       *cache
@@ -53,9 +54,11 @@ func (b *block) compileSteps() {
 		{b.loop != nil, b.loop.answer},
 		{b.dns64 != nil, b.dns64.wrap},
 		{b.rewrites != nil, b.rewrites.change},
-		{true, onlyIN},
+		{true, b.knownClass},
 		{b.autopath != nil, b.autopath.walk},
 		{b.acls != nil, b.acls.check},
+		{b.templates != nil, b.templates.answer},
+		{b.templates != nil && b.templates.others, onlyIN},
 		{b.hosts != nil, b.hosts.answer},
 		{len(b.authorities) > 0, answerServed},
 		{b.cache != nil, b.cache.answer},
@@ -79,6 +82,14 @@ func (b *block) answer(r *Request, q *question) result {
 	return result{} // not reached: the last step is forward
 }
 
+// knownClass refuses questions of classes of which no step has records.
+func (b *block) knownClass(r *Request, q *question) result {
+	if b.templates != nil && b.templates.others {
+		return result{}
+	}
+	return onlyIN(r, q)
+}
+
 // onlyIN refuses questions of other classes, which the steps behind it have no records of.
 func onlyIN(r *Request, q *question) result {
 	if q.class != wire.ClassIN && q.class != wire.ClassANY {
@@ -95,7 +106,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 	}
 	for _, compile := range []func() error{
 		func() error { return r.newPolicies(b, server) },
-		func() error { return r.newLocal(b, log) },
+		func() error { return r.newLocal(b, server, log) },
 		func() error { return r.newUpstream(b, server, log) },
 		b.newRewrites,
 		b.newInside, // last: its scopes refer to all other directives
@@ -157,8 +168,16 @@ func (r *Resolver) newACLs(b *block, server string) (err error) {
 }
 
 // newLocal compiles the directives that answer from local data, and the transfers of that data.
-func (r *Resolver) newLocal(b *block, log *slog.Logger) (err error) {
+func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err error) {
 	o := b.options
+	if len(o.Templates) > 0 {
+		b.templates, err = obtain(r, "template", []any{o.Templates, server, o.Zones}, func() (*templates, error) {
+			return newTemplates(o.Templates)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	if o.Hosts != nil {
 		options := *o.Hosts
 		if options.Zones == nil {

@@ -16,8 +16,9 @@ type BlockCounts struct {
 	Hosts      *HostsCounts // nil without hosts
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
-	Translated *uint64      // questions for which dns64 asked for A records; nil without it
-	Completed  *uint64      // questions that autopath has answered with a name of another domain; nil without it
+	Templates  []TemplateCounts
+	Translated *uint64 // questions for which dns64 asked for A records; nil without it
+	Completed  *uint64 // questions that autopath has answered with a name of another domain; nil without it
 	Forwards   []ForwardCounts
 	Panics     uint64 // recovered from, besides those of Forwards
 }
@@ -59,6 +60,9 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 				counts.ACL.Zones = append(counts.ACL.Zones, list.count()...)
 			}
 		}
+	}
+	if b.templates != nil && first(b.templates) {
+		counts.Templates = b.templates.count()
 	}
 	if b.dns64 != nil && first(b.dns64) {
 		n := b.dns64.translated.Load()

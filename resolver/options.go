@@ -42,7 +42,8 @@ type Block struct {
 	DNS64      *DNS64
 	Rewrites   []Rewrite // in the order of the file
 	Autopath   *Autopath
-	ACLs       []ACL // in the order of the file
+	ACLs       []ACL      // in the order of the file
+	Templates  []Template // in the order of the file
 	Hosts      *Hosts
 	Kubernetes []Kubernetes
 	Transfers  []ZoneTransfer
@@ -125,6 +126,26 @@ const (
 	ACLFilter                  // NOERROR without records, with the Extended DNS Error Filtered
 	ACLDrop                    // no reply
 )
+
+// Template answers with records whose text is made for each question (directive template).
+type Template struct {
+	Zones       []string
+	Class       uint16   // 255 for any
+	Type        uint16   // 255 for any
+	Match       []string // patterns of Go's package regexp for the name in lower case with its final dot; empty: every name
+	Answer      []string // texts of Go's package text/template, each of one record in presentation format
+	Authority   []string
+	Additional  []string
+	Rcode       uint16 // with SERVFAIL no text is used
+	Error       *TemplateError
+	Fallthrough Fallthrough // for names in Zones that no pattern matches
+}
+
+// TemplateError is an Extended DNS Error that goes with the answer.
+type TemplateError struct {
+	Code uint16
+	Text string
+}
 
 // Hosts answers from tables in the form of /etc/hosts.
 type Hosts struct {

@@ -98,6 +98,7 @@ const (
 	FromForward
 	FromACL
 	FromRewrite
+	FromTemplate
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -110,6 +111,7 @@ func (s Source) String() string {
 		FromForward:    "forward",
 		FromACL:        "acl",
 		FromRewrite:    "rewrite",
+		FromTemplate:   "template",
 	}[s]
 }
 

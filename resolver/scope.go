@@ -15,6 +15,7 @@ type scope struct {
 
 	autopath     bool // autopath is for the name
 	acls         []*aclRules
+	templates    []templateScope
 	hosts        bool // hosts answers for the name
 	hostsThrough bool // names that hosts does not have go on to the next step
 	served       []servedZone
@@ -105,6 +106,9 @@ func (b *block) names() (all []string) {
 	for _, a := range o.ACLs {
 		add(a.Zones)
 	}
+	for _, t := range o.Templates {
+		add(t.Zones, t.Fallthrough.Zones)
+	}
 	if h := o.Hosts; h != nil {
 		add(h.Zones, h.Fallthrough.Zones)
 	}
@@ -128,6 +132,9 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 	}
 	if b.acls != nil {
 		s.acls = b.acls.rules(zone)
+	}
+	if b.templates != nil {
+		s.templates = b.templates.scope(zone)
 	}
 	if h := b.hosts; h != nil {
 		s.hosts, s.hostsThrough = h.zones.Contains(zone), h.fallthroughs.Contains(zone)

@@ -1,6 +1,10 @@
 package resolver
 
-import "github.com/clusterdns/clusterdns/zones/wire"
+import (
+	"regexp"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
 
 // wrapped is a question that a wrapper has let through to the steps and whose answer it waits for.
 type wrapped struct {
@@ -15,11 +19,13 @@ type wrapped struct {
 	again  bool   // of dns64: A has been asked for; of autopath: the first name is asked for again
 	domain int    // of autopath: labels of the first search domain
 	step   int    // of autopath: the index in the search list
+
+	pattern *regexp.Regexp // of template: the one that matched; nil for none
 }
 
-// wrapper is a step that changes the question before the steps behind it or the answer after them: rewrite, dns64,
-// autopath, and a reverse zone with fallthrough. after sees the finished answer. It may change the answer, or set Request.question to
-// another question and return true: then the steps run again, and after sees that answer too.
+// wrapper is a step that changes the question before the steps behind it or the answer after them, such as rewrite and
+// dns64. after sees the finished answer. It may change the answer, or set Request.question to another question and
+// return true: then the steps run again, and after sees that answer too.
 type wrapper interface {
 	after(r *Request, w *wrapped, res result) (again bool)
 }

@@ -25,6 +25,9 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 		if b.ACL != nil {
 			aclSamples(b.ACL, ours)
 		}
+		for _, zone := range b.Templates {
+			templateSamples(&zone, ours.With("zone", zone.Zone, "view", ""))
+		}
 		if b.Cache != nil {
 			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", ""))
 		}
@@ -42,6 +45,21 @@ func aclSamples(c *resolver.ACLCounts, emit metrics.Emit) {
 		of.Counter("coredns_acl_blocked_requests_total", "Counter of DNS requests being blocked.", z.Blocked)
 		of.Counter("coredns_acl_filtered_requests_total", "Counter of DNS requests being filtered.", z.Filtered)
 		of.Counter("coredns_acl_dropped_requests_total", "Counter of DNS requests being dropped.", z.Dropped)
+	}
+}
+
+func templateSamples(c *resolver.TemplateCounts, emit metrics.Emit) {
+	for _, m := range c.Matches {
+		emit.Counter("coredns_template_matches_total", "Counter of template regex matches.", m.Count,
+			"class", m.Class, "type", m.Type)
+	}
+	for _, f := range c.Failures {
+		of := emit.With("class", f.Class, "type", f.Type, "section", f.Section, "template", f.Text)
+		if f.RR {
+			of.Counter("coredns_template_rr_failures_total", "Counter of mis-templated RRs.", f.Count)
+		} else {
+			of.Counter("coredns_template_template_failures_total", "Counter of go template failures.", f.Count)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ func directives() []directive {
 		{name: "rewrite", read: (*blockReader).rewrite, enabled: usesRewrite, summary: summarizeRewrites},
 		{name: "autopath", read: (*blockReader).autopath, once: true, enabled: usesAutopath, summary: summarizeAutopath},
 		{name: "acl", read: (*blockReader).acl, enabled: usesACL, summary: summarizeACLs},
+		{name: "template", read: (*blockReader).template, enabled: usesTemplate, summary: summarizeTemplates},
 		{name: "hosts", read: (*blockReader).hosts, once: true, enabled: usesHosts, summary: summarizeHosts},
 		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
 		{name: "transfer", read: (*blockReader).transfer, enabled: usesTransfer, summary: summarizeTransfers},
@@ -67,7 +68,7 @@ func directives() []directive {
 		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
 		"etcd", "file", "geoip", "grpc", "grpc_server", "header", "https", "https3", "k8s_external", "local",
 		"metadata", "minimal", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
-		"secondary", "shed", "sign", "siit", "template", "timeouts", "tls", "trace", "tsig", "view", "whoami",
+		"secondary", "shed", "sign", "siit", "timeouts", "tls", "trace", "tsig", "view", "whoami",
 	)...)
 }
 

@@ -77,7 +77,7 @@ func (z *zoneCounts) gatherRequests(emit metrics.Emit) {
 				if n > 0 {
 					emit.Counter("coredns_dns_requests_total",
 						"Counter of DNS requests made per zone, protocol and family.", n,
-						"proto", resolver.Proto(p).String(), "family", families[family], "type", typeNames[typ])
+						"proto", resolver.Proto(p).String(), "family", families[family], "type", resolver.TypeLabels[typ])
 				}
 			}
 		}

@@ -6,27 +6,17 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
-	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // Label values of metrics are numbers until a scrape.
 const (
 	rcodes     = 25 // 0 to 23 as IANA assigns them, and one for all others
-	sources    = 16
+	sources    = 32
 	otherRcode = rcodes - 1
 )
 
 // families are CoreDNS's names of the address families: IPv4 and IPv6.
 var families = [...]string{"1", "2"}
-
-// typeNames are the qtypes with a label of their own, as in CoreDNS; all others are "other", so that a client cannot
-// make series.
-var typeNames = [...]string{"other", "A", "AAAA", "ANY", "AXFR", "CNAME", "DNSKEY", "DS", "HTTPS", "IXFR", "MX", "NS",
-	"NSEC", "NSEC3", "PTR", "RRSIG", "SOA", "SRV", "SVCB", "TXT"}
-
-// typeIndex is the index in typeNames of the qtypes below 256.
-var typeIndex = [256]uint8{1: 1, 28: 2, 255: 3, 252: 4, 5: 5, 48: 6, 43: 7, 65: 8, 251: 9, 15: 10, 2: 11,
-	47: 12, 50: 13, 12: 14, 46: 15, 6: 16, 33: 17, 64: 18, 16: 19}
 
 // sizeBounds are CoreDNS's bounds of message sizes, in octets.
 var sizeBounds = []int64{0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3}
@@ -55,10 +45,8 @@ func makeFact(r *resolver.Request, slot, replySize int) fact {
 		rcode:     uint8(min(r.Reply.Rcode, otherRcode)),
 		source:    uint8(min(r.Source, sources-1)),
 		proto:     uint8(r.Proto),
+		typ:       resolver.TypeLabel(r.Query.Type),
 		do:        r.Query.DO,
-	}
-	if r.Query.Type < wire.Type(len(typeIndex)) {
-		f.typ = typeIndex[r.Query.Type]
 	}
 	if !r.Client.Addr().Is4() && !r.Client.Addr().Is4In6() {
 		f.family = 1
@@ -77,7 +65,7 @@ type tally struct {
 
 // zoneCounts are the counters of one zone.
 type zoneCounts struct {
-	requests  [resolver.Protos][len(families)][len(typeNames)]uint64
+	requests  [resolver.Protos][len(families)][len(resolver.TypeLabels)]uint64
 	responses [rcodes][sources]uint64
 	do        uint64
 	duration  observe.Histogram                  // by timeBounds

@@ -344,16 +344,16 @@ func (q *Question) keepsSize(reply []byte, udp bool) error {
 	return nil
 }
 
-// keepsRecords: class IN, TTLs of 31 bits, aliases in the order in which they are followed (RFC 1034 section 3.6.2, RFC 2181 section 8).
+// keepsRecords: class IN or that of the question, TTLs of 31 bits, aliases in the order in which they are followed (RFC 1034 section 3.6.2, RFC 2181 section 8).
 func (q *Question) keepsRecords(m *dns.Msg) error {
-	next := ""
+	next, class := "", uint16(dns.ClassINET)
 	if len(m.Question) > 0 {
-		next = m.Question[0].Name
+		next, class = m.Question[0].Name, m.Question[0].Qclass
 	}
 	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
 		h := rr.Header()
-		if h.Rrtype != dns.TypeOPT && (h.Class != dns.ClassINET || h.Ttl > 1<<31-1) {
-			return fmt.Errorf("%s has another class than IN, or a TTL above 2^31-1", rr)
+		if h.Rrtype != dns.TypeOPT && (h.Class != dns.ClassINET && h.Class != class || h.Ttl > 1<<31-1) {
+			return fmt.Errorf("%s has another class than IN and the question, or a TTL above 2^31-1", rr)
 		}
 	}
 	for _, rr := range m.Answer {

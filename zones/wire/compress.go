@@ -9,6 +9,14 @@ type Offset uint16
 // AtQName is the offset of the qname.
 const AtQName Offset = HeaderSize
 
+// Pointer is at as an offset, 0 if no pointer reaches it.
+func Pointer(at int) Offset {
+	if at > maxPointer {
+		return 0
+	}
+	return Offset(at)
+}
+
 // MaxPointer is the largest offset a compression pointer can hold.
 const maxPointer = 0x3fff
 
@@ -28,10 +36,7 @@ func (r *Reply) Suffix(owner Offset, skip int) Offset {
 	for range skip {
 		at = r.followPointers(at + 1 + int(r.buf[at]))
 	}
-	if at > maxPointer {
-		return 0
-	}
-	return Offset(at)
+	return Pointer(at)
 }
 
 // followPointers is the offset of the label at offset at, or of the label that a pointer there leads to. Our own

@@ -134,12 +134,19 @@ func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)
 
 // Add adds w to the current section, whatever w.Section says, and reports whether it fit. Its names share their ends
 // with earlier ones where possible, and where readers know that they may (RFC 3597 section 4).
-func (r *Reply) Add(w *Written) bool {
+func (r *Reply) Add(w *Written) bool { return r.AddAt(0, w) }
+
+// AddAt is Add for a record whose owner is at that offset of the message; 0 stands for w.Owner.
+func (r *Reply) AddAt(owner Offset, w *Written) bool {
 	if r.full {
 		return false
 	}
 	start, recent := len(r.buf), r.recent.at
-	r.appendName(w.Owner)
+	if owner != 0 {
+		r.buf = append(r.buf, 0xc0|byte(owner>>8), byte(owner))
+	} else {
+		r.appendName(w.Owner)
+	}
 	r.buf = append(r.buf, byte(w.Type>>8), byte(w.Type), byte(w.Class>>8), byte(w.Class),
 		byte(w.TTL>>24), byte(w.TTL>>16), byte(w.TTL>>8), byte(w.TTL), 0, 0)
 	data := len(r.buf)

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/resolver"
+)
+
+// template CLASS TYPE [ZONES…] { match PATTERNS…; answer TEXTS…; authority TEXTS…; additional TEXTS…; rcode RCODE;
+// ederror CODE [TEXT]; fallthrough [ZONES…]; upstream }
+func (b *blockReader) template(a *args) {
+	t := resolver.Template{
+		Class: capitals(a, "a class such as IN or ANY", dns.StringToClass),
+		Type:  capitals(a, "a type of records such as A or ANY", dns.StringToType),
+	}
+	t.Zones = a.zonesOr(b.zones...)
+	a.options(options{
+		"match":       func(o *args) { t.Match = append(t.Match, o.namePatterns()...) },
+		"answer":      func(o *args) { t.Answer = append(t.Answer, o.recordTexts()...) },
+		"authority":   func(o *args) { t.Authority = append(t.Authority, o.recordTexts()...) },
+		"additional":  func(o *args) { t.Additional = append(t.Additional, o.recordTexts()...) },
+		"rcode":       func(o *args) { t.Rcode = uint16(capitals(o, "an rcode such as NXDOMAIN", dns.StringToRcode)) },
+		"ederror":     func(o *args) { t.Error = o.extendedError() },
+		"fallthrough": func(o *args) { t.Fallthrough.Zones = o.zonesOr(".") },
+		"upstream":    func(o *args) { o.rest() }, // of old releases: aliases are followed without it
+	})
+	if a.err == nil && t.Rcode == dns.RcodeServerFailure && len(t.Answer)+len(t.Authority)+len(t.Additional) > 0 {
+		a.warnf("the answer has no records with rcode SERVFAIL, and what the lines say is not used")
+	}
+	b.Steps.Templates = append(b.Steps.Templates, t)
+}
+
+// capitals reads a mnemonic, which is in capital letters, as in CoreDNS.
+func capitals[T any](a *args, want string, table map[string]T) T {
+	w := a.word(want)
+	value, known := table[w]
+	if !known {
+		names := slices.Collect(maps.Keys(table))
+		a.fail("got %q, wants %s%s", w, want, DidYouMean(strings.ToUpper(w), names))
+	}
+	return value
+}
+
+// namePatterns reads patterns for whole names.
+func (a *args) namePatterns() (all []string) {
+	for ok := true; ok; ok = a.more() {
+		re := a.pattern()
+		if endsBeforeDot.MatchString(patternText(re)) {
+			a.warnf("%q never matches: a name ends in a dot, so the pattern ends in \\.$", patternText(re))
+		}
+		all = append(all, patternText(re))
+	}
+	return all
+}
+
+// recordTexts reads texts of Go's package text/template, each of one record.
+func (a *args) recordTexts() (all []string) {
+	for ok := true; ok; ok = a.more() {
+		w := a.word(`the text of a record in quotes, such as "{{ .Name }} 60 IN A 192.0.2.1"`)
+		if len(w) > patternBytes {
+			a.fail("a text of %d bytes, wants at most %d", len(w), patternBytes)
+			return nil
+		}
+		if err := resolver.CheckTemplate(w); err != nil {
+			a.fail("%q is no text of a record: %v%s", w, err, when(!strings.Contains(w, " "), " (is it in quotes?)"))
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// extendedError reads CODE [TEXT].
+func (a *args) extendedError() *resolver.TemplateError {
+	e := &resolver.TemplateError{Code: uint16(a.number(0, math.MaxUint16))}
+	if a.more() {
+		e.Text = a.word("")
+	}
+	return e
+}
+
+func usesTemplate(b *Block) bool { return len(b.Steps.Templates) > 0 }
+
+func summarizeTemplates(b *Block, s *summary) {
+	for i := range b.Steps.Templates {
+		t := &b.Steps.Templates[i]
+		l := s.step("template %s %s for %s", dns.Class(t.Class), dns.Type(t.Type), names(t.Zones))
+		for _, pattern := range t.Match {
+			l.add(true, "match %#q", pattern)
+		}
+		for _, section := range []struct {
+			name  string
+			texts []string
+		}{{"answer", t.Answer}, {"authority", t.Authority}, {"additional", t.Additional}} {
+			for _, text := range section.texts {
+				l.add(true, "%s %#q", section.name, text)
+			}
+		}
+		l.add(t.Rcode != dns.RcodeSuccess || len(t.Answer) == 0, "%s", dns.RcodeToString[int(t.Rcode)])
+		if e := t.Error; e != nil {
+			l.add(true, "error %s", strings.TrimSpace(strconv.Itoa(int(e.Code))+" "+e.Text))
+		}
+		l.passes(t.Fallthrough)
+	}
+}
