@@ -164,8 +164,9 @@ type ForwardCounts struct {
 	Broken    uint64 // questions for which all upstreams were down
 	Coalesced uint64 // queries that shared the answer to an equal one
 	Panics    uint64
-	Waiting   int // questions under way
-	Octets    int // of long replies that are coming
+	Waiting   int    // questions under way
+	Octets    int    // of long replies that are coming
+	Unfound   uint64 // lookups of the names of upstreams that failed
 	Upstreams []UpstreamCounts
 }
 
@@ -224,13 +225,14 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 func (f *forwarder) count() ForwardCounts {
 	counts := ForwardCounts{
 		Broken: f.allDown.Load(), Coalesced: f.coalesced.Load(), Panics: f.panics.Total(),
+		Unfound: f.lookupsFailed.Load(),
 	}
 	f.mu.Lock()
 	a := &f.places
 	counts.Rejected, counts.Refused, counts.Silent = a.rejected, a.refused, f.silent
 	counts.Waiting, counts.Octets = a.all.used, a.all.octets
 	f.mu.Unlock()
-	for _, u := range f.upstreams {
+	for _, u := range f.upstreams() {
 		counts.Upstreams = append(counts.Upstreams, u.count(f.options.MaxFails))
 	}
 	return counts

@@ -43,6 +43,7 @@ const (
 	edeManyOctets       = "too many long replies are coming from upstream"
 	edeSilent           = "nothing comes back from upstream for names below %s: it is asked for few of them until it answers"
 	edeUpstreamsDown    = "all upstreams are down by their health checks"
+	edeNoAddress        = "no upstream has an address yet: their names are being asked for"
 	edeForwardLoop      = "forwarding loop: what is forwarded comes back to this server (see its log)"
 	edeLoopProbe        = "forwarding loop: this query was sent by this server itself"
 	edeShutdown         = "shutting down"
@@ -111,7 +112,7 @@ func cause(words string) string {
 		return ": connection refused"
 	case strings.Contains(words, edeNoRoute):
 		return ": no route to host"
-	case words == edeUpstreamsDown:
+	case words == edeUpstreamsDown || words == edeNoAddress:
 		return ": no healthy proxies"
 	}
 	return ""

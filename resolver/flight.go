@@ -84,7 +84,7 @@ type flightKey struct {
 func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request, w *Wait) (hit *entry, failed *message) {
 	key := flightKey{query: q}
 	key.tcp = false
-	if len(forwarders) > 1 && len(f.options.Next) > 0 {
+	if len(forwarders) > 1 && f.mayPassOn() {
 		key.second = forwarders[1]
 	}
 	f.mu.Lock()
@@ -189,8 +189,7 @@ func (b *block) store(f *flight, q query, policy cachePolicy, m *message, now ti
 	return b.cache.agingOf(q, policy, m)
 }
 
-// exchange asks the first forwarder, and the next ones for as long as option next hands the question on because of the
-// rcode. A panic costs this question, not the process.
+// exchange asks the first forwarder, and the next ones for as long as option next or next_on_nodata hands the question on. A panic costs this question, not the process.
 func (u *flight) exchange(ctx context.Context) (m *message) {
 	f := u.through[0]
 	defer func() {

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,20 +23,24 @@ import (
 )
 
 const (
-	forwardTimeout = 5 * time.Second // for a query, over all its attempts
-	attemptsEach   = 2               // attempts of a query for each upstream, on average
+	forwardTimeout = 5 * time.Second       // for a query, over all its attempts
+	attemptsEach   = 2                     // attempts of a query for each upstream, on average
+	roundPause     = 20 * time.Millisecond // between rounds without a limit of attempts: a closed port answers at once
 	defaultMaxIdle = 64
 )
 
 // forwarder asks the upstreams of one `forward`. Any number of goroutines may use it.
 type forwarder struct {
-	options   Forward
-	from      zones.Set
-	except    zones.Set
-	upstreams []*upstream
-	log       *slog.Logger
-	panics    observe.Panics
-	turn      atomic.Uint32 // counts queries for round_robin
+	options Forward
+	from    zones.Set
+	except  zones.Set
+	origins []*origin
+	members atomic.Pointer[[]*upstream]
+	ready   chan struct{} // closed when there is an upstream, or none has been found
+	secure  *tls.Config
+	log     *slog.Logger
+	panics  observe.Panics
+	turn    atomic.Uint32 // counts queries for round_robin
 
 	ctx  context.Context // of all queries under way
 	stop context.CancelFunc
@@ -47,14 +53,18 @@ type forwarder struct {
 	silence silence
 	silent  uint64 // questions that failed at once because their domain is silent
 
-	allDown   atomic.Uint64
-	coalesced atomic.Uint64
+	allDown       atomic.Uint64
+	coalesced     atomic.Uint64
+	lookupsFailed atomic.Uint64 // of the names of upstreams
+	lookupLimiter observe.Limiter
 }
 
 // newForwarder compiles options. secrets is the content of the TLS files that options name, asked counts what all
 // forwarders ask.
 func newForwarder(options Forward, secrets secrets, asked *asked, log *slog.Logger) (*forwarder, error) {
-	f := &forwarder{options: options, log: log, flights: make(map[flightKey]*flight)}
+	f := &forwarder{
+		options: options, log: log, flights: make(map[flightKey]*flight), ready: make(chan struct{}),
+	}
 	f.places = newPlaces(positive(options.MaxConcurrent, MaxAsked), asked)
 	zone, err := parseName(options.From)
 	if err != nil {
@@ -70,23 +80,33 @@ func newForwarder(options Forward, secrets secrets, asked *asked, log *slog.Logg
 	if len(options.To) == 0 {
 		return nil, errors.New("forward: no upstreams")
 	}
-	secure, err := newTLS(&options, secrets)
-	if err != nil {
+	if f.secure, err = newTLS(&options, secrets); err != nil {
 		return nil, fmt.Errorf("forward: tls: %w", err)
 	}
-	for _, to := range options.To {
-		u := &upstream{address: to.Address, readTimeout: positive(options.ReadTimeout, DefaultReadTimeout)}
-		u.idle.max, u.idle.expire = positive(options.MaxIdle, defaultMaxIdle), positive(options.Expire, DefaultExpire)
-		if to.TLS {
-			u.tls = secure.Clone()
-			if u.tls.ServerName == "" {
-				u.tls.ServerName = to.Address.Addr().WithZone("").String()
-			}
-		}
-		f.upstreams = append(f.upstreams, u)
-	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
+	f.origins = newOrigins(options.To)
+	f.gather()
 	return f, nil
+}
+
+// newUpstream is the server at an address that o stands for.
+func (f *forwarder) newUpstream(o *origin, address netip.AddrPort) *upstream {
+	u := &upstream{
+		address: address, transport: o.Transport, source: f.options.Source, readTimeout: f.readTimeout(),
+	}
+	u.idle.max, u.idle.expire = positive(f.options.MaxIdle, defaultMaxIdle), positive(f.options.Expire, DefaultExpire)
+	u.idle.maxAge = f.options.MaxAge
+	if o.Transport != OverDNS {
+		u.serverName = cmp.Or(o.ServerName, f.options.ServerName, strings.TrimSuffix(o.Host, "."),
+			address.Addr().WithZone("").String())
+		u.tls = f.secure.Clone()
+		u.tls.ServerName = u.serverName
+	}
+	return u
+}
+
+func (f *forwarder) readTimeout() time.Duration {
+	return positive(f.options.ReadTimeout, DefaultReadTimeout)
 }
 
 func positive[T int | time.Duration](value, otherwise T) T {
@@ -119,8 +139,7 @@ func readSecrets(o *Forward) (s secrets, err error) {
 func newTLS(o *Forward, secrets secrets) (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		ServerName:         o.ServerName,
-		ClientSessionCache: tls.NewLRUClientSessionCache(len(o.To)),
+		ClientSessionCache: tls.NewLRUClientSessionCache(MostUpstreams),
 	}
 	if o.CertFile != "" {
 		certificate, err := tls.X509KeyPair(secrets.Certificate, secrets.Key)
@@ -144,16 +163,21 @@ func (f *forwarder) takes(name *wire.QName) bool {
 	return ok && (labels == name.Labels() || !f.except.Contains(name))
 }
 
-// run closes connections that have been idle for too long. It returns when ctx has ended and with it all queries under
-// way; nothing is asked after that.
+// run closes connections that have been idle for too long, and finds upstreams by name and by file. It returns when ctx
+// has ended and with it all queries under way; nothing is asked after that.
 func (f *forwarder) run(ctx context.Context) {
+	for _, o := range f.origins {
+		if o.Host != "" || o.File != "" {
+			f.wg.Go(func() { f.follow(o) })
+		}
+	}
 	ticker := time.NewTicker(positive(f.options.Expire, DefaultExpire))
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case now := <-ticker.C:
-			for _, u := range f.upstreams {
+			for _, u := range f.upstreams() {
 				u.idle.close(now)
 			}
 		}
@@ -163,8 +187,8 @@ func (f *forwarder) run(ctx context.Context) {
 	f.stopped = true
 	f.mu.Unlock()
 	f.wg.Wait()
-	for _, u := range f.upstreams {
-		u.idle.stop()
+	for _, u := range f.upstreams() {
+		u.close()
 	}
 }
 
@@ -213,25 +237,39 @@ func (f *forwarder) exchange(ctx context.Context, q query, p *askedPlace) *messa
 	return f.resolve(ctx, q, p)
 }
 
-// passesOn reports whether option next hands a question with the rcode of m to the next `forward`.
+// passesOn reports whether option next or next_on_nodata hands a question that was answered with m to the next
+// `forward`.
 func (f *forwarder) passesOn(m *message) bool {
-	return slices.Contains(f.options.Next, uint16(m.rcode))
+	empty := m.packet != nil && m.rcode == wire.NoError && m.counts[wire.Answer] == 0
+	return slices.Contains(f.options.Next, uint16(m.rcode)) || f.options.NextOnNoData && empty
 }
+
+// mayPassOn reports whether passesOn may ever be true.
+func (f *forwarder) mayPassOn() bool { return len(f.options.Next) > 0 || f.options.NextOnNoData }
 
 // resolve asks one upstream after another until one answers. It skips those that are down. If all are, it assumes that
 // the health checks are wrong and tries one at random.
 func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace) *message {
-	order := f.order()
-	if len(order) == 0 {
+	f.await(ctx, q.name)
+	all := f.upstreams()
+	order := f.order(all)
+	switch {
+	case len(all) == 0:
+		return momentary(wire.ServerFailure, wire.NoReachableAuthority, edeNoAddress)
+	case len(order) == 0:
 		return unanswered(wire.ServerFailure, wire.Other, edeForwardLoop)
 	}
+	most := cmp.Or(f.options.MaxAttempts, attemptsEach*len(order))
 	var last *message // the best answer so far
 	var why error
 	var asked *upstream
 	down, tries := 0, 0
-	for i := 0; tries < attemptsEach*len(order) && ctx.Err() == nil; i++ {
+	for i := 0; (tries < most || most == NoAttemptLimit) && ctx.Err() == nil; i++ {
 		if i%len(order) == 0 {
 			down = 0
+			if i > 0 && most == NoAttemptLimit {
+				sleep(ctx, roundPause)
+			}
 		}
 		u := order[i%len(order)]
 		if u.down(f.options.MaxFails) {
@@ -313,15 +351,15 @@ func (f *forwarder) unhealthy(last *message) *message {
 	return unanswered(wire.ServerFailure, wire.NoReachableAuthority, edeUpstreamsDown)
 }
 
-// order is the upstreams in the order of the policy, without those that loop back to this server.
-func (f *forwarder) order() []*upstream {
-	order := make([]*upstream, 0, len(f.upstreams))
+// order is all upstreams in the order of the policy, without those that loop back to this server.
+func (f *forwarder) order(all []*upstream) []*upstream {
+	order := make([]*upstream, 0, len(all))
 	first := 0
-	if f.options.Policy == RoundRobin {
-		first = int(f.turn.Add(1)-1) % len(f.upstreams)
+	if f.options.Policy == RoundRobin && len(all) > 0 {
+		first = int(f.turn.Add(1)-1) % len(all)
 	}
-	for i := range f.upstreams {
-		if u := f.upstreams[(first+i)%len(f.upstreams)]; u.loops.Load() == 0 {
+	for i := range all {
+		if u := all[(first+i)%len(all)]; u.loops.Load() == 0 {
 			order = append(order, u)
 		}
 	}

@@ -420,7 +420,7 @@ func TestUpstreamWithoutEDNS(t *testing.T) {
 			}
 			ask(false)
 			ask(false)
-			u := f.upstreams[0]
+			u := f.upstreams()[0]
 			if !u.edns.paused(time.Now()) {
 				t.Error("no pause")
 			}
@@ -601,7 +601,7 @@ func TestNoUpstreamAnswers(t *testing.T) {
 
 func TestPolicies(t *testing.T) {
 	first := func(f *forwarder) string {
-		order := f.order()
+		order := f.order(f.upstreams())
 		if len(order) != 3 {
 			t.Fatalf("%d upstreams", len(order))
 		}
@@ -742,7 +742,7 @@ func TestHealthChecks(t *testing.T) {
 	dead.Store(false)
 	until(t, func() bool { return !f.count().Upstreams[0].Down })
 	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
-	until(t, func() bool { return !f.upstreams[0].checking.Load() })
+	until(t, func() bool { return !f.upstreams()[0].checking.Load() })
 }
 
 func until(t testing.TB, is func() bool) {
@@ -759,17 +759,17 @@ func until(t testing.TB, is func() bool) {
 func TestAllUpstreamsDown(t *testing.T) {
 	up := serve(t, answering("192.0.2.1"))
 	f := forwarding(t, Forward{MaxFails: 1}, up)
-	f.upstreams[0].fails.Store(5)
+	f.upstreams()[0].fails.Store(5)
 	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
 	if f.count().Broken != 1 {
 		t.Error("not counted")
 	}
 	f = forwarding(t, Forward{MaxFails: 1, FailFast: true}, up)
-	f.upstreams[0].fails.Store(5)
+	f.upstreams()[0].fails.Store(5)
 	expect(t, f.ask(t, "www.example.org. A"),
 		"SERVFAIL 22 (No Reachable Authority): (all upstreams are down by their health checks)")
 	f = forwarding(t, Forward{FailFast: true}, up) // max_fails 0: never down
-	f.upstreams[0].fails.Store(5)
+	f.upstreams()[0].fails.Store(5)
 	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
 }
 
@@ -782,7 +782,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	if conns := f.count().Upstreams[0].Conns; len(conns) != 1 || conns[0] != (ConnCounts{"tcp", 2, 1}) {
 		t.Errorf("connections %+v", conns)
 	}
-	f.upstreams[0].idle.close(time.Now().Add(time.Minute))
+	f.upstreams()[0].idle.close(time.Now().Add(time.Minute))
 	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
 	if conns := f.count().Upstreams[0].Conns; conns[0] != (ConnCounts{"tcp", 2, 2}) {
 		t.Errorf("an expired connection was used: %+v", conns)
@@ -829,7 +829,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	for i := range 4 {
 		ours, theirs := net.Pipe()
 		ends = append(ends, theirs)
-		idle.put(ours, now.Add(time.Duration(i)*time.Millisecond))
+		idle.put(idleConn{Conn: ours, since: now.Add(time.Duration(i) * time.Millisecond)})
 	}
 	if len(idle.conns) != 2 {
 		t.Fatalf("%d idle", len(idle.conns))
@@ -837,15 +837,15 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	if _, err := ends[0].Write([]byte{1}); err == nil {
 		t.Error("the one that was put aside is open")
 	}
-	if idle.take(now.Add(2*time.Second)) != nil {
+	if idle.take(now.Add(2*time.Second)).Conn != nil {
 		t.Error("an expired connection")
 	}
 	conn := idle.take(now)
-	if conn == nil {
+	if conn.Conn == nil {
 		t.Fatal("none")
 	}
 	idle.stop()
-	idle.put(conn, now)
+	idle.put(conn)
 	for i, end := range ends {
 		if _, err := end.Write([]byte{1}); err == nil {
 			t.Errorf("connection %d is open", i)
@@ -868,7 +868,7 @@ func TestForwardOverTLS(t *testing.T) {
 	up := &dnsServer{addr: netip.MustParseAddrPort(l.Addr().String())}
 	up.start(t, answering("192.0.2.1"), &dns.Server{Listener: l})
 	options := Forward{
-		To: []Upstream{{up.addr, true}}, ServerName: "dns.example.org", CAFile: filepath.Join(dir, "cert.pem"),
+		To: []Upstream{{Transport: OverTLS, Address: up.addr}}, ServerName: "dns.example.org", CAFile: filepath.Join(dir, "cert.pem"),
 		CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"), ReadTimeout: 2 * time.Second,
 	}
 	f := forwarding(t, options)

@@ -13,29 +13,37 @@ type idleConns struct {
 	conns  []idleConn // longest idle first
 	max    int
 	expire time.Duration
+	maxAge time.Duration // 0 for no such bound
 	closed bool
 }
 
 type idleConn struct {
 	net.Conn
-	since time.Time
+	made  time.Time
+	since time.Time // it is idle since then
 }
 
-// take returns the connection used last, nil for none: it is the most likely to be alive, and the others may expire.
-func (i *idleConns) take(now time.Time) net.Conn {
+// over reports whether the connection is not to be used at now.
+func (i *idleConns) over(c *idleConn, now time.Time) bool {
+	return now.Sub(c.since) >= i.expire || i.maxAge > 0 && now.Sub(c.made) >= i.maxAge
+}
+
+// take returns the connection used last, the zero idleConn for none: it is the most likely to be alive. Those that are
+// too old are left to close.
+func (i *idleConns) take(now time.Time) idleConn {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	n := len(i.conns)
-	if n == 0 || now.Sub(i.conns[n-1].since) >= i.expire {
-		return nil
+	for n := len(i.conns) - 1; n >= 0; n-- {
+		if conn := i.conns[n]; !i.over(&conn, now) {
+			i.conns = append(i.conns[:n], i.conns[n+1:]...)
+			return conn
+		}
 	}
-	conn := i.conns[n-1].Conn
-	i.conns = i.conns[:n-1]
-	return conn
+	return idleConn{}
 }
 
 // put keeps conn. If there are too many, it closes the one that has been idle longest.
-func (i *idleConns) put(conn net.Conn, now time.Time) {
+func (i *idleConns) put(conn idleConn) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.closed {
@@ -46,7 +54,7 @@ func (i *idleConns) put(conn net.Conn, now time.Time) {
 		i.conns[0].Close()
 		i.conns = append(i.conns[:0], i.conns[1:]...)
 	}
-	i.conns = append(i.conns, idleConn{conn, now})
+	i.conns = append(i.conns, conn)
 }
 
 // close closes the connections that have expired at now, or all of them if now is zero.
@@ -55,7 +63,7 @@ func (i *idleConns) close(now time.Time) {
 	defer i.mu.Unlock()
 	kept := i.conns[:0]
 	for _, conn := range i.conns {
-		if now.IsZero() || now.Sub(conn.since) >= i.expire {
+		if now.IsZero() || i.over(&conn, now) {
 			conn.Close()
 		} else {
 			kept = append(kept, conn)

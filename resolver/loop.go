@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -28,8 +29,10 @@ var probeFirst = [...]time.Duration{200 * time.Millisecond, 2 * time.Second, 10 
 // loop finds upstreams that forward our queries back to us. It asks each upstream for a random name: if a query for
 // that name arrives here, the upstream loops, and is asked nothing but probes until one of them no longer comes back.
 type loop struct {
-	log    *slog.Logger
-	probes []*probe
+	log        *slog.Logger
+	forwarders []*forwarder
+	below      []string                 // of each forwarder, the parent of the random names, in wire form
+	probes     atomic.Pointer[[]*probe] // of all upstreams that there are now
 }
 
 // probe watches one upstream.
@@ -58,7 +61,7 @@ func (p *probe) mark(found bool) (changed bool) {
 // newLoop probes the upstreams of a block's forwarders with names below zone, or below the zone that is forwarded if
 // that is a smaller one.
 func newLoop(zone string, forwarders []*forwarder, log *slog.Logger) (*loop, error) {
-	l := &loop{log: log}
+	l := &loop{log: log, forwarders: forwarders}
 	for _, f := range forwarders {
 		below := zone
 		if f.options.From != "." {
@@ -68,11 +71,31 @@ func newLoop(zone string, forwarders []*forwarder, log *slog.Logger) (*loop, err
 		if err != nil {
 			return nil, fmt.Errorf("loop: %w", err)
 		}
-		for _, u := range f.upstreams {
-			l.probes = append(l.probes, &probe{forwarder: f, upstream: u, below: string(name)})
+		l.below = append(l.below, string(name))
+	}
+	l.gather()
+	return l, nil
+}
+
+// gather makes a probe for each upstream that has none, and forgets those of upstreams that are gone. It reports whether
+// there is a new one.
+func (l *loop) gather() (added bool) {
+	var before, all []*probe
+	if list := l.probes.Load(); list != nil {
+		before = *list
+	}
+	for i, f := range l.forwarders {
+		for _, u := range f.upstreams() {
+			at := slices.IndexFunc(before, func(p *probe) bool { return p.forwarder == f && p.upstream == u })
+			if at >= 0 {
+				all = append(all, before[at])
+				continue
+			}
+			all, added = append(all, &probe{forwarder: f, upstream: u, below: l.below[i]}), true
 		}
 	}
-	return l, nil
+	l.probes.Store(&all)
+	return added
 }
 
 // answer ends the way of a probe that came back.
@@ -89,7 +112,7 @@ func (l *loop) caught(q *question) bool {
 	if q.qtype != typeHINFO {
 		return false
 	}
-	for _, p := range l.probes {
+	for _, p := range *l.probes.Load() {
 		if name := p.name.Load(); name != nil && *name == string(q.name.Name()) {
 			p.back.Store(true)
 			return true
@@ -105,27 +128,33 @@ var loopAnswer = failure(None, wire.ServerFailure, wire.Other, edeLoopProbe)
 // loop of another block has found of the same upstream stays.
 func (l *loop) run(ctx context.Context) {
 	defer func() {
-		for _, p := range l.probes {
+		for _, p := range *l.probes.Load() {
 			p.mark(false)
 		}
 	}()
 	begin := time.Now()
 	for _, at := range probeFirst {
 		sleep(ctx, time.Until(begin.Add(at)))
+		l.gather()
 		l.round(ctx)
 	}
 	for ctx.Err() == nil {
+		pause := probeAlways
 		if l.looping() {
+			pause = probeWhileLooping
+		}
+		for end := time.Now().Add(pause); time.Now().Before(end) && ctx.Err() == nil; {
 			sleep(ctx, probeWhileLooping)
-		} else {
-			sleep(ctx, probeAlways)
+			if l.gather() {
+				break // an upstream whose address was found meanwhile
+			}
 		}
 		l.round(ctx)
 	}
 }
 
 func (l *loop) looping() bool {
-	for _, p := range l.probes {
+	for _, p := range *l.probes.Load() {
 		if p.found.Load() {
 			return true
 		}
@@ -135,7 +164,7 @@ func (l *loop) looping() bool {
 
 // round probes each upstream once.
 func (l *loop) round(ctx context.Context) {
-	for _, p := range l.probes {
+	for _, p := range *l.probes.Load() {
 		if ctx.Err() != nil {
 			return
 		}

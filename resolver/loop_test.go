@@ -72,7 +72,7 @@ func TestLoopIsFoundAndItsEnd(t *testing.T) {
 		expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1") // the other upstream
 	}
 	if n := strings.Count(log.String(), "comes back to this server"); n != 1 ||
-		!strings.Contains(log.String(), "upstream="+f.upstreams[0].address.String()) {
+		!strings.Contains(log.String(), "upstream="+f.upstreams()[0].address.String()) {
 		t.Errorf("%d lines\n%s", n, log.String())
 	}
 	if !f.count().Upstreams[0].Looping || f.count().Upstreams[1].Looping || g.caught.Load() != 2 {
@@ -154,7 +154,7 @@ func TestOtherQueriesAreNoProbes(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "\x03www\x07example\x03org\x00"
-	l.probes[0].name.Store(&name)
+	(*l.probes.Load())[0].name.Store(&name)
 	for text, want := range map[string]bool{
 		"www.example.org. HINFO": true, "WWW.example.org. HINFO": true,
 		"www.example.org. A": false, "ww.example.org. HINFO": false,
@@ -195,7 +195,7 @@ func TestLoopsShareUpstreams(t *testing.T) {
 	var both [2]*loop
 	for i, zone := range []string{"a.", "b."} {
 		both[i] = must(newLoop(zone, []*forwarder{f}, slog.New(slog.DiscardHandler)))
-		both[i].probes[0].mark(true)
+		(*both[i].probes.Load())[0].mark(true)
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()

@@ -217,27 +217,51 @@ type Forward struct {
 	Except        []string // but not at or below these
 	To            []Upstream
 	Policy        Policy
-	PreferUDP     bool          // ask over UDP even when the client used TCP
-	ForceTCP      bool          // ask over TCP always
-	MaxConcurrent int           // queries under way before new ones are refused; 0 means the built-in bound
-	MaxFails      int           // an upstream is down after more failed health checks than this; default 2, 0 never
-	HealthCheck   time.Duration // interval of checks of a failing upstream; default 0.5 s, 0 no checks
-	HealthDomain  string        // name asked by a check; default "."
-	HealthNoRec   bool          // a check does not ask for recursion
-	Expire        time.Duration // closes connections idle for so long; default 10 s
-	MaxIdle       int           // idle connections kept for each upstream; 0 for the built-in bound
-	ReadTimeout   time.Duration // how long one attempt waits for its reply; default 2 s
-	ServerName    string        // TLS server name
-	CertFile      string        // TLS client certificate, with KeyFile
+	PreferUDP     bool             // ask over UDP even when the client used TCP
+	ForceTCP      bool             // ask over TCP always
+	MaxConcurrent int              // queries under way before new ones are refused; 0 means the built-in bound
+	MaxFails      int              // an upstream is down after more failed health checks than this; default 2, 0 never
+	MaxAttempts   int              // attempts of a query; 0 means two for each upstream, NoAttemptLimit for as many as time allows
+	HealthCheck   time.Duration    // interval of checks of a failing upstream; default 0.5 s, 0 no checks
+	HealthDomain  string           // name asked by a check; default "."
+	HealthNoRec   bool             // a check does not ask for recursion
+	Expire        time.Duration    // closes connections idle for so long; default 10 s
+	MaxAge        time.Duration    // replaces connections that are older; 0 never, else at least Expire
+	MaxIdle       int              // idle connections kept for each upstream; 0 for the built-in bound
+	ReadTimeout   time.Duration    // how long one attempt waits for its reply; default 2 s
+	Source        netip.Addr       // source_address: where queries and health checks come from; the zero Addr for any
+	Resolvers     []netip.AddrPort // resolver: who is asked for addresses of upstreams; none for those of /etc/resolv.conf
+	ServerName    string           // TLS server name of upstreams that have none of their own
+	CertFile      string           // TLS client certificate, with KeyFile
 	KeyFile       string
 	CAFile        string   // TLS roots; "" for the system's
 	FailFast      bool     // failfast_all_unhealthy_upstreams: SERVFAIL at once when all upstreams are down
 	Next          []uint16 // next: rcodes that pass the query to the next forward
+	NextOnNoData  bool     // next_on_nodata: so does NOERROR without an answer
 	Failover      []uint16 // failover: rcodes after which the next upstream is tried
 }
 
-// Upstream is one server to forward to.
+// NoAttemptLimit lets a query be attempted until its time is over.
+const NoAttemptLimit = -1
+
+// MostUpstreams is the number of upstreams of a forward at most, as in CoreDNS.
+const MostUpstreams = 15
+
+// Upstream is one server to forward to: an address, or a name or a file that says which addresses there are.
 type Upstream struct {
-	Address netip.AddrPort
-	TLS     bool
+	Transport  Transport
+	Address    netip.AddrPort
+	Host       string // a domain name whose addresses are asked for again when their TTL ends; "" for none
+	Port       uint16 // of Host, and of nameservers of File that say no other
+	File       string // like /etc/resolv.conf, read again when it changes; "" for none
+	ServerName string // TLS server name; "" for Forward.ServerName, then Host, then the address
 }
+
+// Transport is how an upstream is asked.
+type Transport uint8
+
+// The transports of upstreams.
+const (
+	OverDNS Transport = iota // UDP and TCP
+	OverTLS                  // RFC 7858
+)

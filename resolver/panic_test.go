@@ -16,7 +16,7 @@ import (
 func TestPanicsAreSurvived(t *testing.T) {
 	up := serve(t, answering("192.0.2.1"))
 	f := forwarding(t, Forward{}, up)
-	u := f.upstreams[0]
+	u := f.upstreams()[0]
 	u.buffers.New = func() any { panic("scripted") }
 	if got := f.ask(t, "www.example.org. A"); !strings.HasPrefix(got, "SERVFAIL") {
 		t.Errorf("answered %s", got)

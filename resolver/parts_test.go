@@ -123,7 +123,7 @@ func TestReloadOfCertificates(t *testing.T) {
 	file := filepath.Join(dir, "cert.pem")
 	selfSigned(t, dir, "dns.example.org")
 	block := Block{Zones: []string{"."}, Cache: &Cache{ServeStale: time.Hour}, Loop: true, Forwards: []Forward{{From: ".",
-		To: []Upstream{{serve(t, mute).addr, true}}, ServerName: "dns.example.org", CAFile: file}}}
+		To: []Upstream{{Transport: OverTLS, Address: serve(t, mute).addr}}, ServerName: "dns.example.org", CAFile: file}}}
 	var parts Parts
 	before, same := running(t, &parts, block).blocks[0], running(t, &parts, block).blocks[0]
 	if same.forwarders[0] != before.forwarders[0] || same.cache != before.cache || same.loop != before.loop {

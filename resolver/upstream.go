@@ -100,7 +100,10 @@ type datagram [MostBufsize + 1]byte
 // upstream is one server to forward to.
 type upstream struct {
 	address     netip.AddrPort
+	transport   Transport
+	serverName  string      // of the certificate; "" without TLS
 	tls         *tls.Config // nil without TLS
+	source      netip.Addr  // where queries come from; the zero Addr for any
 	readTimeout time.Duration
 	idle        idleConns
 	buffers     sync.Pool // of *datagram
@@ -181,7 +184,11 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, grow gr
 // drops packets from other addresses (RFC 5452 section 9.2). A pool of sockets would save two system calls and leave an
 // attacker one port to find.
 func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, bool, error) {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(u.address))
+	var local *net.UDPAddr
+	if u.source.IsValid() {
+		local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(u.source, 0))
+	}
+	conn, err := net.DialUDP("udp", local, net.UDPAddrFromAddrPort(u.address))
 	if err != nil {
 		return nil, false, err
 	}
@@ -295,7 +302,8 @@ func (u *upstream) overTCP(ctx context.Context, q query, edns bool, grow grow) (
 		}
 		m, hasOPT, err := u.roundTrip(ctx, conn, q, edns, grow)
 		if err == nil {
-			u.idle.put(conn, time.Now())
+			conn.since = time.Now()
+			u.idle.put(conn)
 			return m, hasOPT, nil
 		}
 		conn.Close()
@@ -310,29 +318,41 @@ func (u *upstream) overTCP(ctx context.Context, q query, edns bool, grow grow) (
 }
 
 // connect returns an idle connection or a new one, after its TLS handshake.
-func (u *upstream) connect(ctx context.Context) (conn net.Conn, reused bool, err error) {
-	transport := viaTCP
+func (u *upstream) connect(ctx context.Context) (conn idleConn, reused bool, err error) {
+	via := viaTCP
 	if u.tls != nil {
-		transport = viaTLS
+		via = viaTLS
 	}
-	if conn = u.idle.take(time.Now()); conn != nil {
-		u.counts.dialled(transport, true)
+	if conn = u.idle.take(time.Now()); conn.Conn != nil {
+		u.counts.dialled(via, true)
 		return conn, true, nil
 	}
-	u.counts.dialled(transport, false)
+	u.counts.dialled(via, false)
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	dialer := net.Dialer{KeepAlive: -1}
-	if conn, err = dialer.DialContext(ctx, "tcp", u.address.String()); err != nil || u.tls == nil {
-		return conn, false, err
+	plain, err := u.dial(ctx)
+	if err != nil || u.tls == nil {
+		return idleConn{Conn: plain, made: time.Now()}, false, err
 	}
-	secure := tls.Client(conn, u.tls)
+	secure := tls.Client(plain, u.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, false, fmt.Errorf("TLS: %w", err)
+		plain.Close()
+		return idleConn{}, false, fmt.Errorf("TLS: %w", err)
 	}
-	return secure, false, nil
+	return idleConn{Conn: secure, made: time.Now()}, false, nil
 }
+
+// dial connects over TCP.
+func (u *upstream) dial(ctx context.Context) (net.Conn, error) {
+	dialer := net.Dialer{KeepAlive: -1}
+	if u.source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(u.source, 0))
+	}
+	return dialer.DialContext(ctx, "tcp", u.address.String())
+}
+
+// close ends the connections of an upstream that is not asked any more.
+func (u *upstream) close() { u.idle.stop() }
 
 // roundTrip sends the query over conn and reads the reply.
 func (u *upstream) roundTrip(

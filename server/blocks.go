@@ -118,6 +118,8 @@ func forwardSamples(c *resolver.ForwardCounts, emit metrics.Emit) {
 		"Questions that got no place among those that upstream is asked, or lost theirs.", c.Refused)
 	emit.Counter("clusterdns_forward_silent_total",
 		"Questions that failed at once because nothing comes back for names below their domain.", c.Silent)
+	emit.Counter("clusterdns_forward_lookups_failed_total",
+		"Lookups of the names of upstreams that found no address.", c.Unfound)
 	emit.Gauge("clusterdns_forward_reply_bytes", "Octets of replies that are coming over TCP.", float64(c.Octets))
 	emit.Panics(c.Panics)
 	for i := range c.Upstreams {

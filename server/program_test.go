@@ -421,30 +421,6 @@ func TestFailureIsSaidOnce(t *testing.T) {
 	check(5, "0")
 }
 
-// TestFollowsResolvConf: with `reload`, the upstreams of a file are those that it has now. A file that names none any
-// more is told and counted once, and its last upstreams stay.
-func TestFollowsResolvConf(t *testing.T) {
-	r := launch(t, ".:0 {\n bind 127.0.0.1\n reload\n}\n")
-	file := filepath.Join(r.folder, "resolv.conf")
-	asked := func(address string) bool {
-		return r.metric(t, `clusterdns_upstream_down{to="`+address+`:53"}`) != ""
-	}
-	r.write(t, "resolv.conf", "nameserver 127.0.0.91\n")
-	r.write(t, "Corefile", ".:0 {\n bind 127.0.0.1\n reload\n forward . "+file+"\n}\n")
-	until(t, func() bool { return asked("127.0.0.91") })
-	r.write(t, "resolv.conf", "nameserver 127.0.0.92\nnameserver 127.0.0.93\n")
-	until(t, func() bool { return asked("127.0.0.92") && asked("127.0.0.93") && !asked("127.0.0.91") })
-	r.write(t, "resolv.conf", "# nothing yet\n")
-	until(t, func() bool { return r.said(refused) == 1 })
-	looked := r.loads.Load()
-	until(t, func() bool { return r.loads.Load() >= looked+5 })
-	if n := r.metric(t, "coredns_reload_failed_total"); n != "1" || r.said(refused) != 1 || !asked("127.0.0.92") {
-		t.Errorf("%s failures are counted:\n%s", n, r.log)
-	}
-	r.write(t, "resolv.conf", "nameserver 127.0.0.94\n")
-	until(t, func() bool { return asked("127.0.0.94") && !asked("127.0.0.92") })
-}
-
 // TestHostsMetrics: the entries of each hosts file are counted by its name, and the time of the newest is no sum.
 func TestHostsMetrics(t *testing.T) {
 	folder := t.TempDir()

@@ -230,13 +230,12 @@ func grep(pattern, text string) (out string, err error) {
 	return out, nil
 }
 
-// normal is output without what differs from run to run or from machine to machine: columns, ids, the nameservers of
-// /etc/resolv.conf and whether there are any.
+// normal is output without what differs from run to run or from machine to machine: columns, ids, and whether
+// /etc/resolv.conf has nameservers.
 func normal(output string) (lines []string) {
 	for _, change := range []struct{ pattern, to string }{
 		{`\bid: \d+`, "id: ID"},
-		{`forward \. to [^ ,]+( [^ ,]+)*,`, "forward . to NAMESERVERS,"},
-		{`warning: .*"/etc/resolv.conf".*only the other upstreams are asked\n`, ""},
+		{`warning: .*"/etc/resolv.conf".*only the other upstreams are asked until it has one\n`, ""},
 	} {
 		output = regexp.MustCompile(change.pattern).ReplaceAllString(output, change.to)
 	}

@@ -26,8 +26,7 @@ type Config struct {
 
 	Warnings []string // each begins with file:line
 
-	// Digest is the SHA-512 of the words of all files, and of the upstreams that these name, in hexadecimal. Comments and
-	// spaces do not change it.
+	// Digest is the SHA-512 of the words of all files, in hexadecimal. Comments and spaces do not change it.
 	Digest string
 }
 

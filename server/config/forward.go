@@ -1,7 +1,10 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -21,20 +24,19 @@ const (
 // proxyMaxFails is the one default in which proxy differs from forward.
 const proxyMaxFails = 1
 
-// mostUpstreams is the number of upstreams that a forward may have at most, as in CoreDNS.
-const mostUpstreams = 15
-
 // forward FROM TO… { … }
 func (b *blockReader) forward(a *args) {
 	f := newForward()
 	f.From = a.from()
-	name := a.upstreams(f)
+	a.upstreams(f)
 	a.options(forwardOptions(f))
-	if name != "" && f.ServerName != "" {
-		a.fail("tls_servername is %q, and an upstream says %q: give one of them", f.ServerName, name)
+	for _, u := range f.To {
+		if u.ServerName != "" && f.ServerName != "" {
+			a.fail("tls_servername is %q, and an upstream says %q: give one of them", f.ServerName, u.ServerName)
+		}
 	}
-	if f.ServerName == "" {
-		f.ServerName = name
+	if f.MaxAge > 0 && f.MaxAge < f.Expire {
+		a.fail("max_age %v is less than expire %v, after which an idle connection is closed anyway", f.MaxAge, f.Expire)
 	}
 	b.addForward(a, f)
 }
@@ -44,7 +46,7 @@ func (b *blockReader) addForward(a *args, f *resolver.Forward) {
 	for i := range b.Steps.Forwards {
 		before := &b.Steps.Forwards[i]
 		spared := func(zone string) bool { return dns.IsSubDomain(f.From, zone) || dns.IsSubDomain(zone, f.From) }
-		if a.err == nil && dns.IsSubDomain(before.From, f.From) && len(before.Next) == 0 &&
+		if a.err == nil && dns.IsSubDomain(before.From, f.From) && len(before.Next) == 0 && !before.NextOnNoData &&
 			!slices.ContainsFunc(before.Except, spared) {
 			a.warnf("is never asked: the forward of %s that stands before it takes all names of %s",
 				before.From, f.From)
@@ -82,8 +84,12 @@ func forwardOptions(f *resolver.Forward) options {
 
 		"failfast_all_unhealthy_upstreams": set(&f.FailFast),
 
-		"doh_method": nil, "max_age": nil, "max_connect_attempts": nil, "next_on_nodata": nil, "resolver": nil,
-		"source_address": nil,
+		"max_age":              func(a *args) { f.MaxAge = a.duration(0, forever) },
+		"max_connect_attempts": func(a *args) { f.MaxAttempts = cmp.Or(a.number(0, math.MaxInt32), resolver.NoAttemptLimit) },
+		"next_on_nodata":       set(&f.NextOnNoData),
+		"resolver":             func(a *args) { f.Resolvers = a.resolvers() },
+		"source_address":       func(a *args) { f.Source = a.sourceAddress() },
+		"doh_method":           nil,
 	}
 }
 
@@ -166,6 +172,30 @@ func (a *args) rcodes() (all []uint16) {
 	return all
 }
 
+// resolvers reads the addresses, each with or without a port, of those who know the addresses of upstreams.
+func (a *args) resolvers() (all []netip.AddrPort) {
+	const want = "the IP address of a DNS server, perhaps with a port"
+	for _, w := range a.atLeastOne(want) {
+		address, ok := upstreamAddress(w, dnsPort)
+		if !ok {
+			a.fail("got %q, wants %s", w, want)
+		}
+		all = append(all, address)
+	}
+	return all
+}
+
+// sourceAddress reads an address of this machine, where queries are to come from.
+func (a *args) sourceAddress() netip.Addr {
+	const want = "an IP address of this machine"
+	w := a.word(want)
+	address, err := netip.ParseAddr(w)
+	if err != nil {
+		a.fail("got %q, wants %s", w, want)
+	}
+	return address.Unmap()
+}
+
 func failover(a *args, f *resolver.Forward) {
 	for _, code := range a.rcodes() {
 		if code == dns.RcodeSuccess {
@@ -231,7 +261,12 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 	l.add(f.HealthCheck != defaultHealthCheck || f.HealthDomain != defaultHealthDomain || f.HealthNoRec,
 		"health check every %v for %s", f.HealthCheck, f.HealthDomain)
 	l.add(f.HealthNoRec, "without recursion")
+	l.add(f.MaxAttempts > 0, "at most %d attempts", f.MaxAttempts)
+	l.add(f.MaxAttempts < 0, "attempts until the time is over")
+	l.add(f.Source.IsValid(), "from %s", f.Source)
+	l.add(len(f.Resolvers) > 0, "names looked up by %s", strings.Trim(fmt.Sprint(f.Resolvers), "[]"))
 	l.add(f.Expire != resolver.DefaultExpire, "expire %v", f.Expire)
+	l.add(f.MaxAge > 0, "max age %v", f.MaxAge)
 	l.add(f.MaxIdle > 0, "at most %d idle", f.MaxIdle)
 	l.add(f.ReadTimeout != resolver.DefaultReadTimeout, "read timeout %v", f.ReadTimeout)
 	l.add(f.ServerName != "", "TLS name %s", f.ServerName)
@@ -239,14 +274,29 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 	l.add(f.CAFile != "", "roots %s", f.CAFile)
 	l.add(f.FailFast, "fails fast")
 	l.add(len(f.Next) > 0, "next on %s", rcodeNames(f.Next))
+	l.add(f.NextOnNoData, "next on NODATA")
 	l.add(len(f.Failover) > 0, "failover on %s", rcodeNames(f.Failover))
 }
 
+// schemes are those of upstreams, by resolver.Transport.
+var schemes = [...]string{resolver.OverDNS: "", resolver.OverTLS: "tls://"}
+
 func upstreamName(u resolver.Upstream) string {
-	if u.TLS {
-		return "tls://" + u.Address.String()
+	scheme := schemes[u.Transport]
+	sni := when(u.ServerName != "", "%%%s", u.ServerName)
+	switch {
+	case u.File != "":
+		return scheme + u.File + sni
+	case u.Host != "":
+		return fmt.Sprintf("%s%s%s:%d", scheme, strings.TrimSuffix(u.Host, "."), sni, u.Port)
+	case sni != "":
+		address := u.Address.Addr().String() + sni
+		if u.Address.Addr().Is6() {
+			address = "[" + address + "]"
+		}
+		return fmt.Sprintf("%s%s:%d", scheme, address, u.Address.Port())
 	}
-	return u.Address.String()
+	return scheme + u.Address.String()
 }
 
 func rcodeNames(codes []uint16) string {

@@ -71,8 +71,8 @@ func (w *world) parse(name string, content []byte, s Settings) (c *Config, err e
 	return c, err
 }
 
-// digest hashes words and line breaks, so that a change of comments does not cause a reload. The upstreams of blocks and
-// their search lists are in it, since they may come from a file such as /etc/resolv.conf, which changes by itself.
+// digest hashes words and line breaks, so that a change of comments does not cause a reload. The search lists of blocks are
+// in it, since they may come from a file such as /etc/resolv.conf, which changes by itself.
 func digest(tokens []token, blocks ...*blockReader) string {
 	h := sha512.New()
 	for _, t := range tokens {
@@ -81,9 +81,6 @@ func digest(tokens []token, blocks ...*blockReader) string {
 	for _, b := range blocks {
 		if b.Steps.Autopath != nil {
 			fmt.Fprintln(h, b.Steps.Autopath.Search)
-		}
-		for i := range b.Steps.Forwards {
-			fmt.Fprintln(h, b.Steps.Forwards[i].To)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -62,7 +62,7 @@ func (a *args) secondaries(t *resolver.ZoneTransfer) {
 			t.Any = true
 			continue
 		}
-		address, ok := upstreamAddress(w, "dns")
+		address, ok := upstreamAddress(w, dnsPort)
 		if !ok {
 			a.fail("got %q, wants an IP address, an address and a port, or *", w)
 			return

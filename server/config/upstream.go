@@ -1,13 +1,14 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -15,75 +16,106 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// upstreams reads TO…, each an address or a file like /etc/resolv.conf, and returns the TLS server name in them. A file
-// without nameservers is an error only when there is no other upstream: a machine without a network has such a file.
-func (a *args) upstreams(f *resolver.Forward) (serverName string) {
+// The ports of upstreams that name none.
+const (
+	dnsPort = 53
+	tlsPort = 853
+)
+
+// transports are the schemes of upstreams, with the port of each.
+var transports = map[string]struct {
+	transport resolver.Transport
+	port      uint16
+}{
+	"dns": {resolver.OverDNS, dnsPort},
+	"tls": {resolver.OverTLS, tlsPort},
+}
+
+// upstreams reads TO…, each an address, a name, or a file like /etc/resolv.conf. A file without nameservers is an error
+// only when there is no other upstream: a machine without a network has such a file.
+func (a *args) upstreams(f *resolver.Forward) {
 	var empty []error
+	servers := 0
 	for _, w := range a.atLeastOne("an upstream after the zone, such as . 9.9.9.9 or . /etc/resolv.conf") {
-		found, name, err := a.upstream(w)
+		u, n, err := a.upstream(w)
 		if err != nil {
 			empty = append(empty, err)
 		}
-		if name != "" && serverName != "" && name != serverName {
-			a.fail("different TLS server names, %q and %q, are not supported yet: use a forward for each",
-				serverName, name)
+		if (u == resolver.Upstream{}) || slices.Contains(f.To, u) {
+			continue
 		}
-		if name != "" {
-			serverName = name
-		}
-		for _, u := range found {
-			if !slices.Contains(f.To, u) {
-				f.To = append(f.To, u)
-			}
-		}
+		f.To = append(f.To, u)
+		servers += n
 	}
 	for _, err := range empty {
-		if len(f.To) == 0 {
+		if servers == 0 {
 			a.fail("%v", err)
 		}
-		a.warnf("%v; only the other upstreams are asked", err)
+		a.warnf("%v; only the other upstreams are asked until it has one", err)
 	}
-	if len(f.To) > mostUpstreams {
-		a.fail("has %d upstreams, wants at most %d", len(f.To), mostUpstreams)
+	if servers > resolver.MostUpstreams {
+		a.fail("has %d upstreams, wants at most %d", servers, resolver.MostUpstreams)
 	}
-	return serverName
 }
 
-// upstream parses one word of TO…; err says why a file has no nameserver.
-func (a *args) upstream(word string) (found []resolver.Upstream, serverName string, err error) {
+// upstream parses one word of TO…, which stands for n servers; err says why a file has no nameserver.
+func (a *args) upstream(word string) (u resolver.Upstream, n int, err error) {
 	scheme, host, given := strings.Cut(word, "://")
 	if !given {
 		scheme, host = "dns", word
 	}
-	switch scheme {
-	case "dns":
-	case "tls":
-		host, serverName = cutServerName(host)
-	case "https", "quic", "grpc", "unix":
+	of, known := transports[scheme]
+	switch {
+	case known:
+	case slices.Contains([]string{"https", "quic", "grpc", "unix"}, scheme):
 		a.fail("%q: %s:// is not supported yet, only dns:// and tls://", word, scheme)
-		return nil, "", nil
+		return u, 0, nil
 	default:
 		a.fail("%q: unknown scheme %s://, wants dns:// or tls://", word, scheme)
-		return nil, "", nil
+		return u, 0, nil
 	}
-	if address, ok := upstreamAddress(host, scheme); ok {
-		return []resolver.Upstream{{Address: address, TLS: scheme == "tls"}}, serverName, nil
+	u.Transport = of.transport
+	if of.transport != resolver.OverDNS {
+		host, u.ServerName = cutServerName(host)
+	}
+	if address, ok := upstreamAddress(host, of.port); ok {
+		u.Address = address
+		return u, 1, nil
 	}
 	if bare, port, err := net.SplitHostPort(host); err == nil {
 		if _, err := netip.ParseAddr(bare); err == nil {
 			a.fail("%q: port %q is not between 1 and 65535", word, port)
-			return nil, "", nil
+			return resolver.Upstream{}, 0, nil
 		}
 	}
-	if given {
-		a.fail("%q: wants an IP address after %s://", word, scheme)
-		return nil, "", nil
+	n, err = a.nameservers(host, of.port)
+	if host != "" && (!errors.Is(err, fs.ErrNotExist) || strings.Contains(host, "/")) {
+		return resolver.Upstream{Transport: of.transport, File: host, Port: of.port, ServerName: u.ServerName}, n, err
 	}
-	found, err = a.nameservers(word)
-	if errors.Is(err, fs.ErrNotExist) && !strings.Contains(word, "/") {
-		a.fail("%q is neither an IP address nor a file; the name of an upstream is not supported yet", word)
+	if u.Host, u.Port = upstreamHost(host, of.port); u.Host == "" {
+		a.fail("%q is neither an IP address, nor a file with nameservers, nor the name of a host", word)
+		return resolver.Upstream{}, 0, nil
 	}
-	return found, "", err
+	return u, 1, nil
+}
+
+// hostName is the form of a host's name: letters, digits, hyphens and underscores, and a last label that is no number, so
+// that a mistyped address is none.
+var hostName = regexp.MustCompile(`^(?i:[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_-]*[a-zA-Z][a-zA-Z0-9_-]*\.?$`)
+
+// upstreamHost splits a host's name and its port; the name is "" when it is none.
+func upstreamHost(s string, port uint16) (string, uint16) {
+	if host, digits, err := net.SplitHostPort(s); err == nil {
+		n, err := strconv.ParseUint(digits, 10, 16)
+		if err != nil || n == 0 {
+			return "", 0
+		}
+		s, port = host, uint16(n)
+	}
+	if !hostName.MatchString(s) || !isDomainName(s) {
+		return "", 0
+	}
+	return dns.CanonicalName(s), port
 }
 
 // cutServerName splits 9.9.9.9%dns.quad9.net:853, which has the name of the certificate between address and port.
@@ -96,49 +128,29 @@ func cutServerName(s string) (host, name string) {
 	return host + rest[end:], rest[:end]
 }
 
-func upstreamAddress(s, scheme string) (netip.AddrPort, bool) {
+func upstreamAddress(s string, port uint16) (netip.AddrPort, bool) {
 	if full, err := netip.ParseAddrPort(s); err == nil {
-		return netip.AddrPortFrom(usable(full.Addr()), full.Port()), full.Port() != 0
-	}
-	port := uint16(53)
-	if scheme == "tls" {
-		port = 853
+		return netip.AddrPortFrom(resolver.Scoped(full.Addr()), full.Port()), full.Port() != 0
 	}
 	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
 		s = s[1 : len(s)-1]
 	}
 	address, err := netip.ParseAddr(s)
-	return netip.AddrPortFrom(usable(address), port), err == nil
+	return netip.AddrPortFrom(resolver.Scoped(address), port), err == nil
 }
 
-// usable drops the zone of an address, which follows its %, unless it is link-local: only those need their interface.
-func usable(a netip.Addr) netip.Addr {
-	if a = a.Unmap(); a.IsLinkLocalUnicast() {
-		return a
-	}
-	return a.WithZone("")
-}
-
-// nameservers reads those of a file like /etc/resolv.conf, at least one.
-func (a *args) nameservers(file string) (all []resolver.Upstream, err error) {
+// nameservers is how many a file like /etc/resolv.conf names, at least one.
+func (a *args) nameservers(file string, port uint16) (int, error) {
 	content, err := a.read(file)
 	if err != nil {
-		return nil, fmt.Errorf("%q is neither an IP address nor a file with nameservers: %w", file, err)
+		return 0, fmt.Errorf("%q is neither an IP address nor a file with nameservers: %w", file, err)
 	}
-	conf, err := dns.ClientConfigFromReader(bytes.NewReader(content))
+	all, wrong, err := resolver.Nameservers(content, port)
+	for _, w := range wrong {
+		a.warnf("%s: nameserver %s is no IP address and is passed over", file, w)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", file, err)
+		return 0, fmt.Errorf("%q %w", file, err)
 	}
-	for _, server := range conf.Servers {
-		address, ok := upstreamAddress(server, "dns")
-		if !ok {
-			a.warnf("%s: nameserver %s is no IP address and is passed over", file, server)
-			continue
-		}
-		all = append(all, resolver.Upstream{Address: address})
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%q names no nameserver", file)
-	}
-	return all, nil
+	return len(all), nil
 }
