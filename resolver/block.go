@@ -24,6 +24,7 @@ type block struct {
 	options     *Block
 	steps       []step
 	flags       uint16 // of every reply: RA, if the block forwards
+	view        *view  // nil without the directive
 	dns64       *dns64 // nil without the directive; likewise below
 	rewrites    *rewrites
 	autopath    *autopath
@@ -104,7 +105,9 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 	if len(o.Forwards) > 0 {
 		b.flags = wire.FlagRA
 	}
+	server += " " + o.ViewName() // what blocks of other views count is counted apart
 	for _, compile := range []func() error{
+		func() error { return r.newView(b, server) },
 		func() error { return r.newPolicies(b, server) },
 		func() error { return r.newLocal(b, server, log) },
 		func() error { return r.newUpstream(b, server, log) },

@@ -13,6 +13,8 @@ import (
 // BlockCounts are the counters of one server block. Parts that several blocks share are counted only in the first of
 // these blocks.
 type BlockCounts struct {
+	View       string       // its name; "" without view
+	ViewFailed *uint64      // expressions of the view that failed, or gave neither true nor false; nil without view
 	Hosts      *HostsCounts // nil without hosts
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
@@ -44,7 +46,11 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		counted[part] = true
 		return !seen
 	}
-	counts := BlockCounts{Panics: b.notifyPanics.Total()}
+	counts := BlockCounts{View: b.options.ViewName(), Panics: b.notifyPanics.Total()}
+	if b.view != nil && first(b.view) {
+		n := b.view.failures.Load()
+		counts.ViewFailed = &n
+	}
 	if b.hosts != nil && first(b.hosts) {
 		c := b.hosts.count()
 		counts.Hosts = &c

@@ -41,7 +41,7 @@ func resume(t *testing.T, r *Resolver, request *Request) *Request {
 	return request
 }
 
-func running(t *testing.T, parts *Parts, blocks ...Block) *Resolver {
+func running(t testing.TB, parts *Parts, blocks ...Block) *Resolver {
 	t.Helper()
 	r := must(New(Options{Server: "dns://:53", Blocks: blocks}, parts, slog.New(slog.DiscardHandler)))
 	ctx, cancel := context.WithCancel(context.Background())

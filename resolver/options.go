@@ -37,8 +37,9 @@ type Options struct {
 // Block is one server block of the Corefile. (*block).compileSteps gives the order in which its directives run.
 type Block struct {
 	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
-	Bufsize    uint16   // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
-	Rotate     bool     // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
+	View       *View
+	Bufsize    uint16 // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
+	Rotate     bool   // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
 	DNS64      *DNS64
 	Rewrites   []Rewrite // in the order of the file
 	Autopath   *Autopath
@@ -56,6 +57,21 @@ type Block struct {
 // Fallthrough says which names go on to the next step when this one has none. The zero value is "none".
 type Fallthrough struct {
 	Zones []string // names at or below these; "." is all
+}
+
+// View says which queries a block answers, where several have the same zone. Of these the first whose view matches
+// answers; without one, the block of the next shorter zone.
+type View struct {
+	Name        string   // in metrics
+	Expressions []string // all of them are true (see expression.go); none match every query
+}
+
+// ViewName is the name of the block's view in metrics, "" without one.
+func (b *Block) ViewName() string {
+	if b.View == nil {
+		return ""
+	}
+	return b.View.Name
 }
 
 // DNS64 synthesizes AAAA records from the A records of names that have no AAAA records (RFC 6147).

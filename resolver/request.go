@@ -46,10 +46,11 @@ func (p Proto) Limit(q *wire.Query, most uint16) int {
 // Request for each packet in work and reuses it.
 type Request struct {
 	// Set by the listener.
-	Client netip.AddrPort
-	Local  netip.Addr // the address that was asked
-	Proto  Proto
-	Now    time.Time // when the batch arrived; carries a monotonic reading
+	Client    netip.AddrPort
+	Local     netip.Addr // the address that was asked
+	LocalPort uint16
+	Proto     Proto
+	Now       time.Time // when the batch arrived; carries a monotonic reading
 
 	// Set by Answer, Wait, Resume and SendZone, for metrics and the query log.
 	Query  wire.Query // what the client asked; its Packet and QName stay as they came
@@ -75,6 +76,8 @@ type Request struct {
 	seen    map[string]struct{}
 	message []byte // the old reply while Rework writes the new one
 	text    []byte // a name in presentation form
+
+	environment *environment // of expressions; nil until one is asked
 }
 
 // Host is the part of an address that tells clients apart. One host may have all addresses of a /64 of IPv6.

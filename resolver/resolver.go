@@ -159,8 +159,8 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	query := &request.Query
 	request.question = question{
 		name: &query.QName, qtype: query.Type, class: query.Class, owner: wire.AtQName, asked: true,
-		scope: r.scopes.of(&query.QName),
 	}
+	request.question.scope = r.scopes.choose(request)
 	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false
 	limit, payload, flags := uint16(DefaultBufsize), uint16(DefaultBufsize), uint16(0)
 	if s := request.question.scope; s != nil {
@@ -195,7 +195,7 @@ func (r *Resolver) conclude(request *Request, res result) ([]byte, Result) {
 		case drop:
 			return nil, Drop
 		case alias:
-			q.scope = r.scopes.of(q.name)
+			q.scope = r.scopes.choose(request)
 		default:
 			request.finish(q, &res)
 			if len(request.wrapped) == 0 || !request.unwrap(res) {

@@ -1,6 +1,8 @@
 package resolver
 
 import (
+	"slices"
+
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -12,6 +14,9 @@ type scope struct {
 	block *block
 	at    blockZone
 	depth int // labels of that zone
+
+	view      *view  // the scope is for queries that it matches; nil for all
+	otherwise *scope // for other queries; nil if no block is for them
 
 	autopath     bool // autopath is for the name
 	acls         []*aclRules
@@ -71,25 +76,60 @@ func parseName(text string) (*wire.QName, error) {
 // compileScopes makes the scopes of all zones that blocks serve or that their directives name. If a directive names a
 // zone of another block, that block decides.
 func compileScopes(blocks []*block) (scopes, error) {
-	var names, all []string
-	var ats []blockZone
+	o := owners{blocks: blocks}
+	var all []string
 	for i, b := range blocks {
 		for j, zone := range b.options.Zones {
-			names, ats = append(names, zone), append(ats, blockZone{i, j})
+			o.add(zone, blockZone{i, j})
 		}
 		all = append(all, b.names()...)
 	}
-	owners, err := zones.NewSet(names)
-	if err != nil {
+	var err error
+	if o.zones, err = zones.NewSet(o.names); err != nil {
 		return scopes{}, err
 	}
-	return newScopes(append(all, names...), func(zone *wire.QName) *scope {
-		i, _, ok := owners.Match(zone)
-		if !ok {
-			return nil
+	return newScopes(append(all, o.names...), func(zone *wire.QName) *scope { return o.scope(zone, zone) })
+}
+
+// owners are the server blocks by their zones.
+type owners struct {
+	blocks []*block
+	names  []string // of the zones
+	zones  zones.Set
+	at     [][]blockZone // by index in names: several if blocks have views
+}
+
+func (o *owners) add(zone string, at blockZone) {
+	i := slices.Index(o.names, zone)
+	if i < 0 {
+		i = len(o.names)
+		o.names, o.at = append(o.names, zone), append(o.at, nil)
+	}
+	o.at[i] = append(o.at[i], at)
+}
+
+// scope is the scope of zone by the first block that has at, which is zone or above it. Where a block has a view, the
+// scope leads to that of the next block, and at last to those of shorter zones.
+func (o *owners) scope(zone, at *wire.QName) *scope {
+	i, labels, ok := o.zones.Match(at)
+	if !ok {
+		return nil
+	}
+	var first *scope
+	last := &first
+	for _, at := range o.at[i] {
+		*last = o.blocks[at.block].scope(zone, at)
+		if (*last).view == nil {
+			return first
 		}
-		return blocks[ats[i].block].scope(zone, ats[i])
-	})
+		last = &(*last).otherwise
+	}
+	if labels > 0 {
+		above := new(wire.QName)
+		above.Set(at.Suffix(at.Labels() - labels + 1))
+		*last = o.scope(zone, above)
+	}
+	return first
 }
 
 // names are all names in the block's directives.
@@ -126,7 +166,7 @@ func (b *block) names() (all []string) {
 
 // scope is what the block's directives decide for zone and the names below it.
 func (b *block) scope(zone *wire.QName, at blockZone) *scope {
-	s := &scope{block: b, at: at, depth: zone.Labels()}
+	s := &scope{block: b, at: at, depth: zone.Labels(), view: b.view}
 	if b.autopath != nil {
 		s.autopath = b.autopath.zones.Contains(zone)
 	}

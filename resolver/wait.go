@@ -30,6 +30,7 @@ type Wait struct {
 	rotate   bool
 	client   netip.AddrPort
 	local    netip.Addr
+	port     uint16 // of local
 	now      time.Time
 	fallback *entry
 	unusual  *unusual // nil for most
@@ -50,7 +51,7 @@ func (w *Wait) keep(r *Request) {
 	*w = Wait{
 		waker: w.waker, reply: r.Reply.Keep(), packet: len(r.Query.Packet), written: r.Reply.Len(),
 		question: *q, block: r.Block, zone: r.Zone, source: r.Source, proto: r.Proto, rotate: r.rotate,
-		client: r.Client, local: r.Local, now: r.Now, fallback: r.fallback,
+		client: r.Client, local: r.Local, port: r.LocalPort, now: r.Now, fallback: r.fallback,
 	}
 	w.question.name = nil
 	name := q.name.Name()
@@ -70,7 +71,7 @@ func (w *Wait) restore(r *Request, buf []byte) {
 	packet, rest := w.data[:w.packet:w.packet], w.data[w.packet:]
 	r.Query.Parse(packet) // which was valid before
 	r.Reply.Restore(w.reply, rest[:w.written], &r.Query, buf)
-	r.Client, r.Local, r.Proto, r.Now = w.client, w.local, w.proto, w.now
+	r.Client, r.Local, r.LocalPort, r.Proto, r.Now = w.client, w.local, w.port, w.proto, w.now
 	r.Block, r.Zone, r.Source = w.block, w.zone, w.source
 	r.question, r.fallback, r.rotate = w.question, w.fallback, w.rotate
 	if r.question.asked {

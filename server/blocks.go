@@ -14,22 +14,26 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 	for i := range blocks {
 		b := &blocks[i]
 		ours := emit.With("server", server)
+		if b.ViewFailed != nil {
+			ours.Counter("clusterdns_view_failures_total",
+				"Expressions of views that failed, or gave neither true nor false.", *b.ViewFailed, "view", b.View)
+		}
 		if b.Translated != nil {
 			ours.Counter("coredns_dns64_requests_translated_total", "Counter of DNS requests translated by dns64.",
 				*b.Translated)
 		}
 		if b.Completed != nil {
 			ours.Counter("coredns_autopath_success_total", "Counter of requests that did autopath.", *b.Completed,
-				"view", "")
+				"view", b.View)
 		}
 		if b.ACL != nil {
-			aclSamples(b.ACL, ours)
+			aclSamples(b.ACL, ours.With("view", b.View))
 		}
 		for _, zone := range b.Templates {
-			templateSamples(&zone, ours.With("zone", zone.Zone, "view", ""))
+			templateSamples(&zone, ours.With("zone", zone.Zone, "view", b.View))
 		}
 		if b.Cache != nil {
-			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", ""))
+			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", b.View))
 		}
 		emit.Panics(b.Panics)
 		for j := range b.Forwards {
@@ -39,9 +43,9 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 }
 
 func aclSamples(c *resolver.ACLCounts, emit metrics.Emit) {
-	emit.Counter("coredns_acl_allowed_requests_total", "Counter of DNS requests being allowed.", c.Allowed, "view", "")
+	emit.Counter("coredns_acl_allowed_requests_total", "Counter of DNS requests being allowed.", c.Allowed)
 	for _, z := range c.Zones {
-		of := emit.With("zone", z.Zone, "view", "")
+		of := emit.With("zone", z.Zone)
 		of.Counter("coredns_acl_blocked_requests_total", "Counter of DNS requests being blocked.", z.Blocked)
 		of.Counter("coredns_acl_filtered_requests_total", "Counter of DNS requests being filtered.", z.Filtered)
 		of.Counter("coredns_acl_dropped_requests_total", "Counter of DNS requests being dropped.", z.Dropped)

@@ -208,7 +208,7 @@ func blocksOf(c *config.Listener) []listen.Block {
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
 		blocks = append(blocks, listen.Block{
-			Zones: b.Steps.Zones, Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug,
+			Zones: b.Steps.Zones, View: b.Steps.ViewName(), Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug,
 		})
 	}
 	return blocks

@@ -49,6 +49,7 @@ var doors = map[string][]string{
 	"github.com/spf13/viper":              {"server/config"},
 	"github.com/coredns/caddy/":           {"server/config"},
 	"github.com/prometheus/client_golang": {"server/metrics", "testdata/scrape"},
+	"github.com/expr-lang/expr":           {"resolver"},
 	"golang.org/x/sys":                    {"server/listen"},
 	"github.com/miekg/dns": {"resolver", "server", "server/config", "server/listen", "server/logs",
 		"testdata/stories"},

@@ -64,7 +64,7 @@ func uses(c *config.Config, listeners map[netip.AddrPort]*listening) (all [][]st
 				b := &c.Listeners[i].Blocks[j]
 				for _, zone := range b.Steps.Zones {
 					for _, name := range b.Enabled() {
-						all = append(all, []string{"server", server, "zone", zone, "view", "", "name", name})
+						all = append(all, []string{"server", server, "zone", zone, "view", b.Steps.ViewName(), "name", name})
 					}
 				}
 			}

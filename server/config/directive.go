@@ -38,6 +38,7 @@ type directive struct {
 func directives() []directive {
 	return append([]directive{
 		{name: "bind", read: (*blockReader).listen},
+		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
 
 		{name: "dns64", read: (*blockReader).dns64, enabled: usesDNS64, summary: summarizeDNS64},
 		{name: "rewrite", read: (*blockReader).rewrite, enabled: usesRewrite, summary: summarizeRewrites},
@@ -68,7 +69,7 @@ func directives() []directive {
 		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
 		"etcd", "file", "geoip", "grpc", "grpc_server", "header", "https", "https3", "k8s_external", "local",
 		"metadata", "minimal", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
-		"secondary", "shed", "sign", "siit", "timeouts", "tls", "trace", "tsig", "view", "whoami",
+		"secondary", "shed", "sign", "siit", "timeouts", "tls", "trace", "tsig", "whoami",
 	)...)
 }
 

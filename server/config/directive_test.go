@@ -35,6 +35,7 @@ const everything = `example.org {
     transfer {
         to *
     }
+    view all
 }
 `
 

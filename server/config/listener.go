@@ -24,7 +24,7 @@ type part struct {
 
 // layout sorts parts by address.
 type layout struct {
-	sites map[site][]binding // who serves it already
+	sites map[site][]binding // what blocks without a view serve already
 	order []netip.AddrPort
 	parts map[netip.AddrPort][]part
 }
@@ -33,7 +33,7 @@ type layout struct {
 func listeners(blocks []*blockReader, warn warner) ([]Listener, error) {
 	l := &layout{sites: map[site][]binding{}, parts: map[netip.AddrPort][]part{}}
 	for _, b := range blocks {
-		if err := l.place(b); err != nil {
+		if err := l.place(b, warn); err != nil {
 			return nil, err
 		}
 	}
@@ -42,13 +42,16 @@ func listeners(blocks []*blockReader, warn warner) ([]Listener, error) {
 }
 
 // place puts a block at each of its addresses.
-func (l *layout) place(b *blockReader) error {
+func (l *layout) place(b *blockReader, warn warner) error {
 	for _, bound := range b.addresses() {
 		byPort := map[uint16]int{} // index in parts of this address
 		for _, k := range b.keys {
 			address := netip.AddrPortFrom(bound.Addr, k.port)
 			for _, zone := range k.zones {
-				if err := l.claim(site{zone, k.port}, binding{bound.Addr, k.at}); err != nil {
+				s, by := site{zone, k.port}, binding{bound.Addr, k.at}
+				if b.Steps.View != nil {
+					l.warnUnasked(s, by, warn)
+				} else if err := l.claim(s, by); err != nil {
 					return err
 				}
 			}
@@ -80,8 +83,18 @@ func (b *blockReader) addresses() []binding {
 	return all
 }
 
-// claim takes a zone at an address, and fails when another block has it there. A block that listens on all addresses
-// has it at each of them.
+// warnUnasked warns of a view of a zone that an earlier block without a view answers for.
+func (l *layout) warnUnasked(s site, by binding, warn warner) {
+	for _, other := range l.sites[s] {
+		if other.Addr == by.Addr {
+			warn(by.at, "the view is never asked for zone %s: the block at %s is before it and has no view", s.zone,
+				other.at)
+		}
+	}
+}
+
+// claim takes a zone at an address for a block without a view, and fails when another such block has it there. A block
+// that listens on all addresses has it at each of them.
 func (l *layout) claim(s site, by binding) error {
 	for _, other := range l.sites[s] {
 		if overlap(other.Addr, by.Addr) {

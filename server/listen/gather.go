@@ -19,9 +19,9 @@ func (l *Listener) Gather(emit metrics.Emit) {
 	}
 	emit.Panics(l.panics.Total())
 	ours := emit.With("server", l.Label())
-	for slot, name := range l.zones.all() {
+	for slot, labels := range l.zones.bySlot() {
 		if slot < len(sum.zones) {
-			sum.zones[slot].gather(ours.With("zone", name, "view", ""))
+			sum.zones[slot].gather(ours.With("zone", labels.zone, "view", labels.view))
 		}
 	}
 	ours.Counter("clusterdns_dropped_packets_total", "Packets that got no answer: no queries, or dropped by a rule.",

@@ -87,6 +87,7 @@ type Answerer interface {
 // resolver.Options.Blocks.
 type Block struct {
 	Zones   []string   // as in resolver.Block
+	View    string     // the name of its view in metrics; "" for none
 	Metrics bool       // its queries are counted (directive prometheus)
 	Log     []logs.Log // the first that matches a query writes its line (directive log)
 	Crash   bool       // a panic ends the process instead of one query (directive debug)

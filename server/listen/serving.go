@@ -42,40 +42,43 @@ const droppedSlot = 0
 // noSlot marks queries that are not measured.
 const noSlot = -1
 
-// zoneTable gives each zone a slot in the tallies. Slots are never taken back, so that counters go on over a reload;
-// their number is bounded by the zones that were ever configured.
+// zoneTable gives each zone of each view a slot in the tallies. Slots are never taken back, so that counters go on over
+// a reload; their number is bounded by the zones that were ever configured.
 type zoneTable struct {
-	mu    sync.Mutex
-	names []string
+	mu  sync.Mutex
+	all []zoneLabels
 }
 
-func (t *zoneTable) slot(zone string) int {
+// zoneLabels are the labels of a slot.
+type zoneLabels struct{ zone, view string }
+
+func (t *zoneTable) slot(labels zoneLabels) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.names) == 0 {
-		t.names = append(t.names, dropped)
+	if len(t.all) == 0 {
+		t.all = append(t.all, zoneLabels{zone: dropped})
 	}
-	if i := slices.Index(t.names, zone); i >= 0 {
+	if i := slices.Index(t.all, labels); i >= 0 {
 		return i
 	}
-	t.names = append(t.names, zone)
-	return len(t.names) - 1
+	t.all = append(t.all, labels)
+	return len(t.all) - 1
 }
 
-// all is the zones by slot.
-func (t *zoneTable) all() []string {
+// bySlot is the labels of all slots.
+func (t *zoneTable) bySlot() []zoneLabels {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clip(t.names)
+	return slices.Clip(t.all)
 }
 
 // compile prepares blocks for packets.
 func (l *Listener) compile(answerer Answerer, blocks []Block) *serving {
-	s := &serving{answerer: answerer, zones: l.zones.slot(dropped) + 1}
+	s := &serving{answerer: answerer, zones: l.zones.slot(zoneLabels{zone: dropped}) + 1}
 	for _, block := range blocks {
 		served := servedBlock{log: logs.Compile(block.Log)}
 		for _, zone := range block.Zones {
-			slot := l.zones.slot(strings.ToLower(zone))
+			slot := l.zones.slot(zoneLabels{strings.ToLower(zone), block.View})
 			s.zones = max(s.zones, slot+1)
 			if !block.Metrics {
 				slot = noSlot

@@ -52,7 +52,7 @@ func (w *worker) serve(
 		}
 	}()
 	r := &w.request
-	r.Client, r.Local = client, local
+	r.Client, r.Local, r.LocalPort = client, local, w.listener.address.Port()
 	reply, result = w.serving.answerer.Answer(r, packet, buf)
 	if result == resolver.Send || result == resolver.Drop {
 		w.note(reply, result)

@@ -1,0 +1,94 @@
+package resolver
+
+import (
+	"errors"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/vm"
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Expressions are in the language of github.com/expr-lang/expr. They call functions of CoreDNS's names, which tell of the
+// query and of the question on its way.
+
+// environment is what expressions see of one request. Its functions are made once and tell of the request as it is when
+// they are called, so that an evaluation makes no map of them.
+type environment struct {
+	request   *Request
+	functions map[string]any
+	machine   vm.VM // its stack is used again
+}
+
+func newEnvironment(r *Request) *environment {
+	e := &environment{request: r}
+	e.functions = map[string]any{
+		"name":        func() string { return string(wire.AppendName(nil, e.request.question.name.Name())) },
+		"type":        func() string { return dns.Type(e.request.question.qtype).String() },
+		"class":       func() string { return dns.Class(e.request.question.class).String() },
+		"proto":       func() string { return e.request.Proto.String() },
+		"id":          func() int { return int(e.request.Query.ID) },
+		"opcode":      func() int { return int(e.request.Query.Opcode()) },
+		"size":        func() int { return len(e.request.Query.Packet) },
+		"do":          func() bool { return e.request.Query.DO },
+		"bufsize":     func() int { return e.request.Proto.Limit(&e.request.Query, wire.MaxMessage) },
+		"client_ip":   func() string { return text(e.request.Client.Addr()) },
+		"port":        func() string { return strconv.Itoa(int(e.request.Client.Port())) },
+		"server_ip":   func() string { return text(e.request.Local) },
+		"server_port": func() string { return strconv.Itoa(int(e.request.LocalPort)) },
+		"metadata":    func(string) string { return "" }, // nothing provides any
+	}
+	return e
+}
+
+// text is an address as clients and people write it.
+func text(a netip.Addr) string { return a.Unmap().WithZone("").String() }
+
+// compileExpression compiles an expression. The type that it gives may be any.
+func compileExpression(source string, options ...expr.Option) (*vm.Program, error) {
+	options = append(options,
+		expr.Env(newEnvironment(nil).functions),
+		expr.Function("incidr", inCIDR, new(func(string, string) bool)),
+		expr.DisableBuiltin("type"), // it tells the type of a value, and ours that of a question
+	)
+	program, err := expr.Compile(source, options...)
+	if err != nil { // the lines after the first draw the expression again
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return nil, errors.New(first)
+	}
+	return program, nil
+}
+
+// CheckExpression says why source is no expression, and whether what it gives may be true.
+func CheckExpression(source string) (mayBeTrue bool, err error) {
+	if _, err = compileExpression(source); err != nil {
+		return false, err
+	}
+	_, otherType := compileExpression(source, expr.AsKind(reflect.Bool))
+	return otherType == nil, nil
+}
+
+// inCIDR reports whether an address is in a network.
+func inCIDR(params ...any) (any, error) {
+	address, err := netip.ParseAddr(params[0].(string))
+	if err != nil {
+		return false, err
+	}
+	network, err := netip.ParsePrefix(params[1].(string))
+	return network.Contains(address.Unmap()), err
+}
+
+// evaluate is what program gives for the request and its question. It does not panic.
+func (r *Request) evaluate(program *vm.Program) (any, error) {
+	if r.environment == nil {
+		r.environment = newEnvironment(r)
+	}
+	e := r.environment
+	e.request = r
+	return e.machine.Run(program, e.functions)
+}
