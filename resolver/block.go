@@ -26,6 +26,7 @@ type block struct {
 	flags       uint16 // of every reply: RA, if the block forwards
 	view        *view  // nil without the directive
 	dns64       *dns64 // nil without the directive; likewise below
+	balance     *balance
 	rewrites    *rewrites
 	autopath    *autopath
 	acls        *acls
@@ -54,6 +55,7 @@ func (b *block) compileSteps() {
 		{true, b.transfer}, // of the zone itself: its name is not rewritten
 		{b.loop != nil, b.loop.answer},
 		{b.dns64 != nil, b.dns64.wrap},
+		{b.balance != nil, b.balance.wrap},
 		{b.rewrites != nil, b.rewrites.change},
 		{true, b.knownClass},
 		{b.autopath != nil, b.autopath.walk},
@@ -108,6 +110,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 	server += " " + o.ViewName() // what blocks of other views count is counted apart
 	for _, compile := range []func() error{
 		func() error { return r.newView(b, server) },
+		func() error { return r.newBalance(b, log) },
 		func() error { return r.newPolicies(b, server) },
 		func() error { return r.newLocal(b, server, log) },
 		func() error { return r.newUpstream(b, server, log) },

@@ -2,15 +2,10 @@ package resolver
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,13 +22,9 @@ type hosts struct {
 	zones        zones.Set
 	fallthroughs zones.Set
 	ttl          uint32
-	log          *slog.Logger
 	table        atomic.Pointer[hostTable]
 	reloaded     atomic.Pointer[time.Time] // modification time of the file in the table
-
-	loading sync.Mutex  // guards what follows
-	last    fs.FileInfo // of the file that was read last; nil before
-	fault   string      // why the file cannot be read; "" if it can
+	followed
 }
 
 // hostTable is what the lines say. Names are in wire form and lower case.
@@ -49,7 +40,14 @@ type host struct{ a, aaaa string }
 
 // newHosts reads the file and the inline lines. A missing file is no error: it may appear later.
 func newHosts(options Hosts, log *slog.Logger) (*hosts, error) {
-	h := &hosts{options: options, ttl: seconds(options.TTL), log: log}
+	h := &hosts{options: options, ttl: seconds(options.TTL)}
+	h.followed = followed{name: options.File, every: options.Reload, log: log,
+		complaint: "hosts: cannot read hosts file, keeping previous entries"}
+	h.take = func(content []byte, changed time.Time) error {
+		h.compile(content)
+		h.reloaded.Store(&changed)
+		return nil
+	}
 	var err error
 	if h.zones, err = zones.NewSet(options.Zones); err != nil {
 		return nil, fmt.Errorf("hosts: %w", err)
@@ -61,67 +59,6 @@ func newHosts(options Hosts, log *slog.Logger) (*hosts, error) {
 		h.compile(nil)
 	}
 	return h, nil
-}
-
-// run reads the file again when it changes, until ctx ends.
-func (h *hosts) run(ctx context.Context) {
-	if h.options.Reload <= 0 || h.options.File == "" {
-		return
-	}
-	ticker := time.NewTicker(h.options.Reload)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			h.load()
-		}
-	}
-}
-
-// load makes a new table if the file has changed. If the file cannot be read, the table stays as it is.
-func (h *hosts) load() {
-	if h.options.File == "" {
-		return
-	}
-	h.loading.Lock()
-	defer h.loading.Unlock()
-	err := h.read()
-	fault := ""
-	if err != nil {
-		fault = err.Error()
-	}
-	if fault != "" && fault != h.fault {
-		h.log.Warn("hosts: cannot read hosts file, keeping previous entries", "file", h.options.File, "error", err)
-	}
-	h.fault = fault
-}
-
-func (h *hosts) read() error {
-	now, err := os.Stat(h.options.File)
-	switch {
-	case err != nil:
-		return err
-	case !now.Mode().IsRegular():
-		return errors.New("not a regular file")
-	case h.last != nil && sameContent(h.last, now):
-		return nil
-	}
-	content, err := os.ReadFile(h.options.File)
-	if err != nil {
-		return err
-	}
-	h.last = now
-	h.compile(content)
-	changed := now.ModTime()
-	h.reloaded.Store(&changed)
-	return nil
-}
-
-// sameContent reports whether before and now are of the same, unchanged file.
-func sameContent(before, now fs.FileInfo) bool {
-	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
 }
 
 // compile publishes the table made from the file's content and the inline lines.

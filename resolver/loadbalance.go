@@ -1,7 +1,9 @@
 package resolver
 
 import (
+	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -65,3 +67,77 @@ func (t *turn) source(i int) int {
 }
 
 func (s rrset) end() int { return int(s.first) + int(s.count) }
+
+// balance puts addresses of an answer in another order than by turns: those that are preferred first, or one that is
+// drawn by its weight. It is a wrapper, so that it sees the addresses of every step.
+type balance struct {
+	prefer  []netip.Prefix
+	weights *weights // nil without a file of them
+}
+
+// newBalance compiles what loadbalance says besides Rotate.
+func (r *Resolver) newBalance(b *block, log *slog.Logger) (err error) {
+	o := b.options
+	if len(o.Prefer) == 0 && o.Weights == nil {
+		return nil
+	}
+	b.balance = &balance{prefer: o.Prefer}
+	if o.Weights != nil {
+		b.balance.weights, err = obtain(r, "weights", *o.Weights, func() (*weights, error) {
+			return newWeights(*o.Weights, log), nil
+		})
+		if err == nil {
+			b.balance.weights.load() // a reload reads what has changed
+		}
+	}
+	return err
+}
+
+// wrap has balance see the answer to q. That of an alias is part of the one that it sees.
+func (b *balance) wrap(r *Request, q *question) result {
+	addresses := q.qtype == wire.TypeA || q.qtype == wire.TypeAAAA || q.qtype == wire.TypeSRV
+	if r.links == 0 && (b.weights == nil || addresses) {
+		r.wrap(b, q)
+	}
+	return result{}
+}
+
+func (b *balance) after(r *Request, w *wrapped, _ result) (again bool) {
+	var table *weightTable
+	if b.weights != nil {
+		table = b.weights.table.Load()
+	}
+	r.Reply.Arrange(w.mark, &r.addresses, func(a *wire.Addresses) {
+		if table != nil {
+			a.Swap(0, table.draw(a))
+			return
+		}
+		b.order(a)
+	})
+	return false
+}
+
+// order puts the addresses in each network before those in the networks behind it, and of the same network one first by
+// chance.
+func (b *balance) order(a *wire.Addresses) {
+	first := 0
+	for _, network := range b.prefer {
+		next := first
+		for i := next; i < a.Len(); i++ {
+			if address, _ := netip.AddrFromSlice(a.Address(i)); network.Contains(address.Unmap()) {
+				a.Swap(i, next)
+				next++
+			}
+		}
+		lead(a, first, next)
+		first = next
+	}
+	lead(a, first, a.Len())
+}
+
+// lead puts one of the records from first to end-1 first of them, by chance.
+func lead(a *wire.Addresses, first, end int) {
+	if end-first > 1 {
+		a.Swap(first, first+rand.IntN(end-first))
+	}
+}

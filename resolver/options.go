@@ -38,8 +38,10 @@ type Options struct {
 type Block struct {
 	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
 	View       *View
-	Bufsize    uint16 // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
-	Rotate     bool   // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
+	Bufsize    uint16         // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
+	Rotate     bool           // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
+	Prefer     []netip.Prefix // loadbalance: then those in the first of these come first, and so on
+	Weights    *Weights       // loadbalance: the address that comes first is drawn by its weight
 	DNS64      *DNS64
 	Rewrites   []Rewrite // in the order of the file
 	Autopath   *Autopath
@@ -64,6 +66,12 @@ type Fallthrough struct {
 type View struct {
 	Name        string   // in metrics
 	Expressions []string // all of them are true (see expression.go); none match every query
+}
+
+// Weights is a file of the weights of addresses.
+type Weights struct {
+	File   string
+	Reload time.Duration // how often it is checked for changes; 0 never
 }
 
 // ViewName is the name of the block's view in metrics, "" without one.

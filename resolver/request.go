@@ -69,13 +69,14 @@ type Request struct {
 	rotate   bool
 
 	// Scratch.
-	match   zones.Match
-	targets []wire.Offset // where the targets of SRV and NS records are in the reply
-	fronts  []zones.Node  // names of the service that fronts this server
-	own     []netip.Addr  // addresses of this server
-	seen    map[string]struct{}
-	message []byte // the old reply while Rework writes the new one
-	text    []byte // a name in presentation form
+	match     zones.Match
+	addresses wire.Addresses
+	targets   []wire.Offset // where the targets of SRV and NS records are in the reply
+	fronts    []zones.Node  // names of the service that fronts this server
+	own       []netip.Addr  // addresses of this server
+	seen      map[string]struct{}
+	message   []byte // the old reply while Rework writes the new one
+	text      []byte // a name in presentation form
 
 	environment *environment // of expressions; nil until one is asked
 }

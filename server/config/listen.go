@@ -61,23 +61,6 @@ func summarizeBufsize(b *Block, s *summary) {
 	s.note(b.Steps.Bufsize != 0, "bufsize %d", b.Steps.Bufsize)
 }
 
-// loadbalance [round_robin]
-func (b *blockReader) loadbalance(a *args) {
-	switch policy := a.peek(); policy {
-	case "weighted":
-		a.fail("policy %q is not supported yet, only round_robin", policy)
-	case "":
-	default:
-		choose(a, map[string]bool{"round_robin": true})
-	}
-	a.options(options{"prefer": nil, "reload": nil})
-	b.Steps.Rotate = true
-}
-
-func usesLoadbalance(b *Block) bool { return b.Steps.Rotate }
-
-func summarizeLoadbalance(b *Block, s *summary) { s.note(b.Steps.Rotate, "loadbalance") }
-
 // loop
 func (b *blockReader) loop(a *args) {
 	b.Steps.Loop = true
