@@ -5,18 +5,18 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 // maxLinks is how many aliases are followed for one question.
 const maxLinks = 10
 
-// follow answers q with a CNAME record to target (absolute, wire form). Unless q asked for the CNAME itself, target
+// follow answers q with a CNAME record of source to target (absolute, wire form). Unless q asked for the CNAME itself, target
 // becomes the next question (RFC 1034 section 3.6.2), and its server block is chosen anew. A loop or a chain that is
 // too long ends with the links so far and SERVFAIL.
-func (r *Request) follow(q *question, ttl uint32, target string) result {
+func (r *Request) follow(q *question, source Source, ttl uint32, target string) result {
 	if r.links == maxLinks {
-		return r.brokenChain(FromKubernetes)
+		return r.brokenChain(source)
 	}
 	at, ok := r.Reply.AddName(q.owner, wire.TypeCNAME, ttl, nil, target)
 	if !ok || q.qtype == wire.TypeCNAME || q.qtype == wire.TypeANY {
-		return result{outcome: answered, source: FromKubernetes, authoritative: true}
+		return result{outcome: answered, source: source, authoritative: true}
 	}
-	return r.chase(q, FromKubernetes, target, at)
+	return r.chase(q, source, target, at)
 }
 
 // chase makes target the next question, once a CNAME record of source to it has been written; target is at an offset of

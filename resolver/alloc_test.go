@@ -32,13 +32,20 @@ func sample(t testing.TB) *Resolver {
 		target := must(wire.ParseName("web.prod.svc.cluster.local"))
 		b.Alias(b.Name(""), target)
 		tx.SetService(must(b.Build()))
+		b.Start("prod", "web")
+		out := b.Name("")
+		b.Address(out, netip.MustParseAddr("192.0.2.10"))
+		b.SRV(out, out, b.Ports(1, 80))
+		b.SRV(out, b.Host(target), b.Ports(1, 80))
+		tx.SetExternal(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)
 	})
 	r := must(New(Options{Blocks: []Block{{
 		Zones: []string{"."}, Bufsize: 1232, Rotate: true, Cache: &Cache{},
 		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index,
 			TTL: 5 * time.Second, Pods: zones.PodsInsecure, Local: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}},
-		Forwards: []Forward{{From: ".", To: []Upstream{{Address: netip.MustParseAddrPort("127.0.0.1:1")}}}},
+		Externals: []External{{Zones: []string{"ext.example."}, Apex: "dns", TTL: 5 * time.Second}},
+		Forwards:  []Forward{{From: ".", To: []Upstream{{Address: netip.MustParseAddrPort("127.0.0.1:1")}}}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
 	answer := new(dns.Msg)
 	answer.SetQuestion("www.example.com.", dns.TypeA)
@@ -92,6 +99,10 @@ var hits = []struct {
 	{"pod", "10-244-0-1.prod.pod.cluster.local.", dns.TypeA, wire.NoError, 1},
 	{"SOA", "cluster.local.", dns.TypeSOA, wire.NoError, 1},
 	{"dns-version", "dns-version.cluster.local.", dns.TypeTXT, wire.NoError, 1},
+	{"external A", "web.prod.ext.example.", dns.TypeA, wire.NoError, 1},
+	{"external SRV", "web.prod.ext.example.", dns.TypeSRV, wire.NoError, 2},
+	{"external NXDOMAIN", "alias.prod.ext.example.", dns.TypeA, wire.NameError, 0},
+	{"external NS", "ext.example.", dns.TypeNS, wire.NoError, 1},
 	{"cached", "www.example.com.", dns.TypeA, wire.NoError, 1},
 }
 

@@ -46,6 +46,8 @@ type zoneInfo struct {
 	svc      string // "svc.<zone>" in wire form
 	frontSVC string // "svc.<zone>" of the zone with the names of the service that fronts this server
 	ns       string // "ns.dns.<zone>" in wire form; of the cluster's zone when this one is a reverse zone
+	source   Source
+	external *external // of k8s_external; else nil
 }
 
 // newAuthority compiles the options of one directive.
@@ -79,7 +81,7 @@ func newZoneInfo(o *Kubernetes, name string) (zoneInfo, error) {
 	}
 	z := zoneInfo{
 		name: string(zone), reverse: zones.IsArpa(zone), index: o.Index, version: specVersion, pods: o.Pods,
-		svc: labelsSvc + string(zone), ns: labelsNS + string(zone),
+		svc: labelsSvc + string(zone), ns: labelsNS + string(zone), source: FromKubernetes,
 	}
 	if slices.Contains(o.MultiCluster, name) {
 		// Pods have no names in a clusterset.
@@ -167,12 +169,12 @@ func (z *servedZone) answer(r *Request, q *question) result {
 	snapshot.Lookup(m, q.name, z.labels, z.info.pods)
 	switch m.Outcome {
 	case zones.Unsynced:
-		return notReady
+		return z.notReady()
 	case zones.Missing:
 		return z.missing(snapshot)
 	case zones.Found:
 		if target := m.Node.CNAME(); target != "" {
-			return r.follow(q, z.ttl, target)
+			return r.follow(q, z.info.source, z.ttl, target)
 		}
 		z.records(r, q)
 	case zones.Pod:
@@ -197,7 +199,7 @@ func (z *servedZone) missing(snapshot *zones.Snapshot) result {
 		return result{}
 	}
 	return result{
-		outcome: nxdomain, source: FromKubernetes, authoritative: true,
+		outcome: nxdomain, source: z.info.source, authoritative: true,
 		rcode: wire.NameError, lookup: true, soa: z.soa(snapshot),
 	}
 }
@@ -205,13 +207,15 @@ func (z *servedZone) missing(snapshot *zones.Snapshot) result {
 // found is the result for a name that exists. A truncated answer counts as one with records, though none may have fit.
 func (z *servedZone) found(r *Request, q *question, snapshot *zones.Snapshot) result {
 	if q.empty(&r.Reply) && !r.Reply.Truncated() {
-		return result{outcome: nodata, source: FromKubernetes, authoritative: true, lookup: true, soa: z.soa(snapshot)}
+		return result{outcome: nodata, source: z.info.source, authoritative: true, lookup: true, soa: z.soa(snapshot)}
 	}
-	return result{outcome: answered, source: FromKubernetes, authoritative: true}
+	return result{outcome: answered, source: z.info.source, authoritative: true}
 }
 
 // notReady is the result until the cluster has been read.
-var notReady = failure(FromKubernetes, wire.ServerFailure, wire.NotReady, edeUnsynced)
+func (z *servedZone) notReady() result {
+	return failure(z.info.source, wire.ServerFailure, wire.NotReady, edeUnsynced)
+}
 
 func (z *servedZone) soa(snapshot *zones.Snapshot) soa {
 	return soa{zone: z, serial: snapshot.Serial(), ttl: min(z.ttl, maxSOATTL), negative: z.ttl}
@@ -237,7 +241,12 @@ func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 	owner, tries := n.Service().Owner(), r.Reply.Room()/leastRecord+1 // a record whose name is too long takes no room
 	s := n.SRVs()
 	for ; tries > 0 && s.Next(); tries-- {
-		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, z.ttl, s.Fixed[:], s.Target.Name(), owner, z.info.svc)
+		name := [...]string{s.Target.Name(), owner, z.info.svc}
+		parts := name[:]
+		if s.Target.IsHost() {
+			parts = name[:1]
+		}
+		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, z.ttl, s.Fixed[:], parts...)
 		if !ok {
 			return
 		}
@@ -343,7 +352,7 @@ func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 		return z.missing(snapshot)
 	}
 	if !snapshot.Synced(zones.ServiceKinds) {
-		return notReady
+		return z.notReady()
 	}
 	if !prefix.IsSingleIP() {
 		return z.between(r, q, snapshot, prefix)

@@ -32,6 +32,7 @@ type block struct {
 	acls        *acls
 	templates   *templates
 	hosts       *hosts
+	externals   []*authority
 	authorities []*authority
 	cache       *cache
 	forwarders  []*forwarder
@@ -63,6 +64,7 @@ func (b *block) compileSteps() {
 		{b.templates != nil, b.templates.answer},
 		{b.templates != nil && b.templates.others, onlyIN},
 		{b.hosts != nil, b.hosts.answer},
+		{len(b.externals) > 0, answerExternal},
 		{len(b.authorities) > 0, answerServed},
 		{b.cache != nil, b.cache.answer},
 		{true, b.forward},
@@ -201,6 +203,9 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 			return fmt.Errorf("kubernetes: %w", err)
 		}
 		b.authorities = append(b.authorities, a)
+	}
+	if err := b.newExternals(); err != nil {
+		return err
 	}
 	if b.transfers, err = newTransferRules(o.Transfers); err != nil {
 		return err

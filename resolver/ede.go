@@ -61,6 +61,8 @@ func (r *Request) explain(m *zones.Match) {
 		reply.Explain(wire.Other, m.Node.Service().Why())
 	case m.Why == zones.PodsOff:
 		reply.Explain(wire.Other, "names of pods are disabled (kubernetes option pods)")
+	case m.Why == zones.NoExternal:
+		reply.Explain(wire.Other, "the service has no address outside the cluster")
 	case m.Why == zones.NoAddress:
 		reply.Explain(wire.Other, "no service or endpoint has this address")
 	case m.Why == zones.NotAName:

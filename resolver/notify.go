@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -32,7 +33,7 @@ type notifier struct {
 // notifiers are the block's: one for each zone and secondary.
 func (b *block) notifiers(log *slog.Logger) []*notifier {
 	var all []*notifier
-	for _, a := range b.authorities {
+	for _, a := range slices.Concat(b.externals, b.authorities) {
 		for i := range a.infos {
 			z := &a.infos[i]
 			var name wire.QName

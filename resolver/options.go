@@ -48,6 +48,7 @@ type Block struct {
 	ACLs       []ACL      // in the order of the file
 	Templates  []Template // in the order of the file
 	Hosts      *Hosts
+	Externals  []External // of the first of Kubernetes
 	Kubernetes []Kubernetes
 	Transfers  []ZoneTransfer
 	Cache      *Cache
@@ -192,6 +193,16 @@ type Kubernetes struct {
 	MultiIndex   *zones.Index // the index of the ServiceImports; nil without MultiCluster
 	Fallthrough  Fallthrough
 	Local        []netip.Addr // addresses of this server, to find the service that fronts it
+}
+
+// External serves the names of services that clients outside the cluster reach, <service>.<namespace>.<zone> (directive
+// k8s_external).
+type External struct {
+	Zones       []string
+	Apex        string        // labels below the zone: the name server is ns1.<apex>.<zone>; default "dns"
+	TTL         time.Duration // default 5 s, 0-3600 s
+	Headless    bool          // headless services have names too, with the addresses of their endpoints
+	Fallthrough Fallthrough
 }
 
 // ZoneTransfer says who may transfer whole zones, and who is notified of changes.

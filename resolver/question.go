@@ -66,7 +66,7 @@ type result struct {
 	soa           soa      // of the zone that denies the records; zero for none
 }
 
-// soa is what the SOA record of a cluster zone says.
+// soa is what the SOA record of a zone of a cluster says.
 type soa struct {
 	zone          *servedZone // the question's name ends with its name; nil in the zero value
 	serial        uint32
@@ -116,11 +116,13 @@ func (r *Request) finish(q *question, res *result) {
 
 // write adds the SOA record to the reply's current section.
 func (s *soa) write(reply *wire.Reply, q *question) {
-	labels, mname := s.zone.labels, labelsNS
+	labels, mname, rname := s.zone.labels, labelsNS, labelsMaster
 	if s.zone.info.reverse { // it has no ns.dns of its own
 		mname = s.zone.info.ns
+	} else if e := s.zone.info.external; e != nil {
+		mname, rname = e.server, e.master
 	}
 	zone := q.name.Suffix(q.name.Labels() - labels)
 	numbers := [5]uint32{s.serial, soaRefresh, soaRetry, soaExpire, s.negative}
-	reply.AddSOA(q.apex(reply, labels), zone, s.ttl, mname, labelsMaster, numbers)
+	reply.AddSOA(q.apex(reply, labels), zone, s.ttl, mname, rname, numbers)
 }

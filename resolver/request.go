@@ -103,6 +103,7 @@ const (
 	FromACL
 	FromRewrite
 	FromTemplate
+	FromExternal
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -116,6 +117,7 @@ func (s Source) String() string {
 		FromACL:        "acl",
 		FromRewrite:    "rewrite",
 		FromTemplate:   "template",
+		FromExternal:   "k8s_external",
 	}[s]
 }
 

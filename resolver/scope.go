@@ -23,6 +23,7 @@ type scope struct {
 	templates    []templateScope
 	hosts        bool // hosts answers for the name
 	hostsThrough bool // names that hosts does not have go on to the next step
+	external     []servedZone
 	served       []servedZone
 	caching      cachePolicy
 	forwards     []*forwarder // for names below the zone
@@ -152,6 +153,9 @@ func (b *block) names() (all []string) {
 	if h := o.Hosts; h != nil {
 		add(h.Zones, h.Fallthrough.Zones)
 	}
+	for _, e := range o.Externals {
+		add(e.Zones, e.Fallthrough.Zones)
+	}
 	for _, k := range o.Kubernetes {
 		add(k.Zones, k.Fallthrough.Zones)
 	}
@@ -179,11 +183,7 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 	if h := b.hosts; h != nil {
 		s.hosts, s.hostsThrough = h.zones.Contains(zone), h.fallthroughs.Contains(zone)
 	}
-	for _, a := range b.authorities {
-		if i, labels, ok := a.zones.Match(zone); ok {
-			s.served = append(s.served, servedZone{a, &a.infos[i], labels, a.fallthroughs.Contains(zone)})
-		}
-	}
+	s.external, s.served = servedZones(b.externals, zone), servedZones(b.authorities, zone)
 	if c := b.cache; c != nil {
 		s.caching = c.scope(zone)
 	}
@@ -199,4 +199,14 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 		}
 	}
 	return s
+}
+
+// servedZones are the zones of authorities that zone is in.
+func servedZones(authorities []*authority, zone *wire.QName) (list []servedZone) {
+	for _, a := range authorities {
+		if i, labels, ok := a.zones.Match(zone); ok {
+			list = append(list, servedZone{a, &a.infos[i], labels, a.fallthroughs.Contains(zone)})
+		}
+	}
+	return list
 }

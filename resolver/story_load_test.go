@@ -12,6 +12,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/testdata/stories"
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // A records section is read back into an index, so that answers are tested without compiling a cluster. The section is
@@ -24,6 +25,9 @@ type loader struct {
 	services map[service]*names
 	changes  []func(*zones.Tx)
 	cluster  map[netip.Addr]map[string]bool // PTR targets of each address
+
+	external map[bool]*loader // what services are called outside, with and without the flag headless
+	headless bool
 }
 
 type service struct{ namespace, name string }
@@ -43,7 +47,9 @@ type records struct {
 // load is an index that holds what a section of the story says. A story without the section is of an empty cluster.
 func load(t testing.TB, s *stories.Story, section, zone string) *zones.Index {
 	t.Helper()
-	l := &loader{zone: zone, services: map[service]*names{}, cluster: map[netip.Addr]map[string]bool{}}
+	l := newLoader(zone)
+	l.external = map[bool]*loader{false: newLoader(zone), true: newLoader(zone)}
+	l.external[true].headless = true
 	for _, line := range s.Lines(section) {
 		if err := l.line(strings.TrimSpace(line)); err != nil {
 			t.Fatalf("%s: %s%v", section, line, err)
@@ -51,12 +57,9 @@ func load(t testing.TB, s *stories.Story, section, zone string) *zones.Index {
 	}
 	index := zones.NewIndex()
 	index.Update(time.Now(), func(tx *zones.Tx) {
-		for k, n := range l.services {
-			unit, err := l.build(k, n)
-			if err != nil {
-				t.Fatalf("%s: %v: %v", section, k, err)
-			}
-			tx.SetService(unit)
+		l.each(t, tx.SetService)
+		for _, outside := range l.external {
+			outside.each(t, func(r *zones.ServiceRecords) { tx.SetExternal(r) })
 		}
 		for _, change := range l.changes {
 			change(tx)
@@ -66,8 +69,29 @@ func load(t testing.TB, s *stories.Story, section, zone string) *zones.Index {
 	return index
 }
 
+func newLoader(zone string) *loader {
+	return &loader{zone: zone, services: map[service]*names{}, cluster: map[netip.Addr]map[string]bool{}}
+}
+
+// each builds each service.
+func (l *loader) each(t testing.TB, yield func(*zones.ServiceRecords)) {
+	t.Helper()
+	for k, n := range l.services {
+		unit, err := l.build(k, n)
+		if err != nil {
+			t.Fatalf("%v: %v", k, err)
+		}
+		yield(unit)
+	}
+}
+
 // line takes in one line.
 func (l *loader) line(text string) error {
+	for begin, headless := range map[string]bool{"; external: ": false, "; external, headless: ": true} {
+		if outside, found := strings.CutPrefix(text, begin); found {
+			return l.external[headless].line(strings.ReplaceAll(outside, "@", "svc."+l.zone))
+		}
+	}
 	if words, found := strings.CutPrefix(text, "; not read yet: "); found {
 		return l.unread(words)
 	}
@@ -210,6 +234,9 @@ func addressOfReverse(name string) (netip.Addr, error) {
 func (l *loader) build(k service, n *names) (*zones.ServiceRecords, error) {
 	var b zones.Builder
 	b.Start(k.namespace, k.name)
+	if l.headless {
+		b.Headless()
+	}
 	if k.namespace == "kube-system" { // as watch.Options has it outside a cluster
 		b.Front()
 	}
@@ -236,10 +263,15 @@ func (l *loader) build(k service, n *names) (*zones.ServiceRecords, error) {
 		}
 		for _, srv := range r.srv {
 			target, found := strings.CutSuffix("."+srv.Target, below)
-			if !found {
-				return nil, fmt.Errorf("%s leads out of the service", srv.Target)
+			if found {
+				b.SRV(owner, b.Name(strings.TrimPrefix(target, ".")), b.Ports(1, srv.Port))
+				continue
 			}
-			b.SRV(owner, b.Name(strings.TrimPrefix(target, ".")), b.Ports(1, srv.Port))
+			host, err := wire.ParseName(srv.Target)
+			if err != nil {
+				return nil, err
+			}
+			b.SRV(owner, b.Host(host), b.Ports(1, srv.Port))
 		}
 		if err := weigh(&b, owner, r.srv); err != nil {
 			return nil, err

@@ -71,11 +71,11 @@ func (b *block) transfer(r *Request, q *question) result {
 	datagram := r.Proto.Datagram()
 	switch {
 	case !snapshot.Synced(zones.ServiceKinds):
-		return notReady
+		return z.notReady()
 	case q.qtype == wire.TypeIXFR && (datagram || current(&r.Query, snapshot.Serial())):
 		soa := z.soa(snapshot)
 		soa.write(&r.Reply, q)
-		return result{outcome: answered, source: FromKubernetes, authoritative: true}
+		return result{outcome: answered, source: z.info.source, authoritative: true}
 	case datagram:
 		return r.refuse(wire.Prohibited, edeTransferDatagram)
 	}
@@ -84,9 +84,11 @@ func (b *block) transfer(r *Request, q *question) result {
 
 // apexZone is the served zone whose apex is the question's name; nil if there is none.
 func (q *question) apexZone() *servedZone {
-	for i := range q.scope.served {
-		if z := &q.scope.served[i]; z.labels == q.name.Labels() {
-			return z
+	for _, list := range [...][]servedZone{q.scope.external, q.scope.served} {
+		for i := range list {
+			if z := &list[i]; z.labels == q.name.Labels() {
+				return z
+			}
 		}
 	}
 	return nil
@@ -112,14 +114,16 @@ func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []by
 		return errUnnumbered
 	}
 	t := transferWriter{r: request, zone: z, snapshot: snapshot, send: send, buf: buf, q: q}
-	request.Source = FromKubernetes
+	request.Source = z.info.source
 	request.rotate = false
 	t.begin()
 	t.soa()
-	t.apex()
-	if z.info.reverse {
+	switch t.apex(); {
+	case z.info.external != nil:
+		t.snapshot.ExternalContents(z.info.svc, z.info.external.Headless, t.add)
+	case z.info.reverse:
 		t.snapshot.PTRs(q.name.Name(), z.svc, t.add)
-	} else {
+	default:
 		t.snapshot.Contents(z.info.svc, t.add)
 	}
 	if !request.Reply.Fits(soaSize) {
@@ -199,6 +203,10 @@ func (t *transferWriter) add(owner []byte, typ wire.Type, data []byte) bool {
 // apex adds the records at and directly below the zone's own name: dns-version, NS, and the addresses of name servers.
 // The name servers of a reverse zone are named, and have their addresses, in the cluster's zone.
 func (t *transferWriter) apex() {
+	if t.zone.info.external != nil {
+		t.externalApex()
+		return
+	}
 	z, apex := t.zone.info, t.q.name.Name()
 	below := func(labels string) []byte { return append([]byte(labels), apex...) }
 	if !z.reverse { // it fits into the first message, behind the SOA

@@ -134,6 +134,12 @@ func (s *state) publishRecords(tx *zones.Tx, k object.Key, r *zones.ServiceRecor
 		s.served(k)
 		return
 	}
+	s.wait(k)
+	s.takes(k.Namespace, 0, -tx.DropService(k.Namespace, k.Name))
+}
+
+// wait notes that a service waits for room.
+func (s *state) wait(k object.Key) {
 	n := s.space(k.Namespace)
 	if n.waiting == nil {
 		n.waiting = map[object.Key]struct{}{}
@@ -141,7 +147,6 @@ func (s *state) publishRecords(tx *zones.Tx, k object.Key, r *zones.ServiceRecor
 	n.waiting[k] = struct{}{}
 	s.overChanged = true
 	s.leftOut("service", k)
-	s.takes(k.Namespace, 0, -tx.DropService(k.Namespace, k.Name))
 }
 
 // served notes that a service waits for room no more.
@@ -154,8 +159,23 @@ func (s *state) served(k object.Key) {
 
 // dropRecords removes the records of a service.
 func (s *state) dropRecords(tx *zones.Tx, k object.Key) {
-	s.takes(k.Namespace, 0, -tx.DropService(k.Namespace, k.Name))
+	s.takes(k.Namespace, 0, -tx.DropService(k.Namespace, k.Name)-tx.DropExternal(k.Namespace, k.Name))
 	s.served(k)
+}
+
+// publishExternal publishes what a service is called outside the cluster, unless the budget of its namespace is spent.
+func (s *state) publishExternal(tx *zones.Tx, n *object.Service) {
+	r, err := compileExternal(&s.builder, n, s.byService[n.Key], s.options)
+	if err != nil || r == nil {
+		s.takes(n.Namespace, 0, -tx.DropExternal(n.Namespace, n.Name))
+		return
+	}
+	if was := tx.ExternalSize(r.Owner()); s.fits(n.Namespace, 0, r.Size()-was) {
+		s.takes(n.Namespace, 0, tx.SetExternal(r))
+		return
+	}
+	s.wait(n.Key)
+	s.takes(n.Namespace, 0, -tx.DropExternal(n.Namespace, n.Name))
 }
 
 // publishOver lets the index know in which namespaces something was left out.

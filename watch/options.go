@@ -24,7 +24,8 @@ type Options struct {
 	CAFile     string
 
 	object.Selection
-	IgnoreEmpty bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
+	ExternalHeadless bool // with External: headless services have external names too
+	IgnoreEmpty      bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
 
 	QPS         float32 // requests a second to the API server; 0 for client-go's default
 	Burst       int     // 0 for client-go's default

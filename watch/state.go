@@ -264,6 +264,9 @@ func (s *state) publishServices(tx *zones.Tx) {
 		if unit != nil { // else the last good state stays
 			s.publishRecords(tx, k, unit)
 		}
+		if s.options.External {
+			s.publishExternal(tx, n)
+		}
 	}
 	if len(s.dirty) > 1000 {
 		s.dirty = map[object.Key]struct{}{} // a map never shrinks: do not keep a full rebuild's

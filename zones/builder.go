@@ -28,7 +28,7 @@ type Builder struct {
 	byPort map[string]int
 	why    string
 	err    error
-	front  bool
+	flags  byte // of all names
 
 	limit, spent int // octets
 	layout
@@ -69,7 +69,7 @@ var ErrTooLarge = errors.New("more records than the limit allows")
 
 // Start begins the records of a service.
 func (b *Builder) Start(namespace, service string) {
-	b.why, b.err, b.front = "", nil, false
+	b.why, b.err, b.flags = "", nil, 0
 	b.limit, b.spent = math.MaxInt, 0
 	b.drafts, b.groups, b.ports = b.drafts[:0], b.groups[:0], b.ports[:0]
 	if b.byName == nil {
@@ -91,7 +91,11 @@ func (b *Builder) Limit(octets int) { b.limit = octets }
 
 // Front says that the service may front this server: where it has an endpoint at one of this server's addresses, its
 // names are those of name servers. It is called before Reverse.
-func (b *Builder) Front() { b.front = true }
+func (b *Builder) Front() { b.flags |= flagFront }
+
+// Headless says that the service has no addresses but those of its endpoints: not every external zone shows such names.
+// It is called before Name.
+func (b *Builder) Headless() { b.flags |= flagHeadless }
 
 // Name makes an owner name exist, and with it the empty non-terminals between it and the service (RFC 8020).
 func (b *Builder) Name(relative string) Name {
@@ -118,7 +122,20 @@ func (b *Builder) Name(relative string) Name {
 		b.drafts = append(b.drafts, draft{})
 	}
 	b.drafts[at].name = name[:len(name)-1]
+	b.drafts[at].flags = b.flags & flagHeadless
 	b.byName[relative] = at
+	return Name(at)
+}
+
+// Host is a target of SRV records outside the cluster: an absolute name in wire form, without records.
+func (b *Builder) Host(name []byte) Name {
+	key := "\x00" + string(name) // no name below a service begins like that
+	if at, ok := b.byName[key]; ok {
+		return Name(at)
+	}
+	at := len(b.drafts)
+	b.drafts = append(b.drafts, draft{name: name, flags: flagHost})
+	b.byName[key] = at
 	return Name(at)
 }
 
@@ -206,10 +223,10 @@ func (b *Builder) Alias(owner Name, target []byte) { b.drafts[owner].cname = str
 // Reverse makes PTR records that point from owner's addresses to owner. cluster says that the addresses are cluster
 // IPs, which take precedence over endpoints.
 func (b *Builder) Reverse(owner Name, cluster bool) {
-	b.drafts[owner].flags |= flagPTR
-	if b.front {
-		b.drafts[owner].flags |= flagFront
+	if b.flags&flagHeadless != 0 {
+		return // an external zone has no PTR records
 	}
+	b.drafts[owner].flags |= flagPTR | b.flags&flagFront
 	if cluster {
 		b.drafts[owner].flags |= flagCluster
 	}

@@ -6,9 +6,31 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 // until yield returns false. Owners are absolute; owner and data are valid only during the call. Names that are
 // synthesized, such as those of pods, are not included.
 func (s *Snapshot) Contents(svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
+	contents(s.services, svc, 0, yield)
+}
+
+// ExternalContents does the same for an external zone, whose name in wire form is zone. headless says whether it
+// has the names of headless services.
+func (s *Snapshot) ExternalContents(
+	zone string, headless bool, yield func(owner []byte, t wire.Type, data []byte) bool,
+) {
+	hidden := byte(flagHeadless)
+	if headless {
+		hidden = 0
+	}
+	contents(s.externals, zone, hidden, yield)
+}
+
+// contents leaves out nodes with the flags hidden.
+func contents(
+	services trie[*ServiceRecords], svc string, hidden byte, yield func(owner []byte, t wire.Type, data []byte) bool,
+) {
 	var owner, data []byte
-	s.services.each(func(r *ServiceRecords) bool {
+	services.each(func(r *ServiceRecords) bool {
 		for n := range r.each {
+			if n.flags&hidden != 0 {
+				continue
+			}
 			owner = append(append(append(owner[:0], n.name...), r.owner...), svc...)
 			if len(owner) <= wire.MaxName && !n.contents(owner, &data, svc, yield) {
 				return false
@@ -38,7 +60,9 @@ func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byt
 	}
 	for s := n.SRVs(); s.Next(); {
 		*data = append(append((*data)[:0], s.Fixed[:]...), s.Target.name...)
-		*data = append(append(*data, n.service.owner...), svc...)
+		if !s.Target.IsHost() {
+			*data = append(append(*data, n.service.owner...), svc...)
+		}
 		if len(*data) > len(s.Fixed)+wire.MaxName {
 			continue
 		}

@@ -32,6 +32,7 @@ type Snapshot struct {
 	changed    bool // since it was given its serial
 	synced     Kinds
 	services   trie[*ServiceRecords]
+	externals  trie[*ServiceRecords] // of services that clients outside the cluster reach (directive k8s_external)
 	namespaces trie[*namespace]
 	reverse    reverse
 	pods       trie[*podAddress]

@@ -35,6 +35,7 @@ const (
 	NoPod                   // no live pod has the address
 	NotAnAddress            // not a dashed address
 	NoAddress               // no service or endpoint has the address of the reverse name
+	NoExternal              // the service has no address outside the cluster (directive k8s_external)
 	OverBudget              // not all of Match.Namespace is known: it takes more memory than its budget
 )
 

@@ -58,7 +58,9 @@ const (
 	flagCNAME
 	flagShared // its addresses are a list
 	flagSRV
-	flagFront // its service may front this server
+	flagFront    // its service may front this server
+	flagHost     // the name is absolute: a target outside the cluster, at which nothing is looked up
+	flagHeadless // its service has no addresses but those of its endpoints; in external zones only
 
 	flagsPTR = flagPTR | flagCluster | flagFront // what PTR records depend on
 )
@@ -83,8 +85,11 @@ type Node struct {
 	cname   string // absolute, wire form
 }
 
-// Name is the node's labels below its service, in wire form without a root label.
+// Name is the node's labels below its service, in wire form without a root label; absolute if IsHost.
 func (n *Node) Name() string { return n.name }
+
+// IsHost reports whether Name is absolute: the target of an SRV record outside the cluster.
+func (n *Node) IsHost() bool { return n.flags&flagHost != 0 }
 
 // Service is the service that the node belongs to.
 func (n *Node) Service() *ServiceRecords { return n.service }
@@ -263,12 +268,13 @@ func offset(packed string) int {
 	return int(packed[0])<<24 | int(packed[1])<<16 | int(packed[2])<<8 | int(packed[3])
 }
 
-// each calls yield with every node in the order of their names, the service itself first. It reuses the Node.
+// each calls yield with every node in the order of their names, the service itself first, but not with targets outside.
+// It reuses the Node.
 func (r *ServiceRecords) each(yield func(*Node) bool) {
 	var n Node
 	for at := r.start(); at < len(r.blob); {
 		at = r.read(&n, at)
-		if !yield(&n) {
+		if !n.IsHost() && !yield(&n) {
 			return
 		}
 	}

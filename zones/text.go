@@ -17,14 +17,14 @@ import (
 // Comments say what a zone file cannot: kinds of objects that have not been read yet, names without records, and why a
 // service has no names.
 func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
-	w := &text{Writer: bufio.NewWriter(to), zone: zone, ttl: ttl}
+	w := &text{Writer: bufio.NewWriter(to), zone: zone, below: "svc." + zone, ttl: ttl}
 	if missing := ServiceKinds &^ s.synced; missing != 0 {
 		fmt.Fprintf(w, "; not read yet: %s\n", missing)
 	}
 	for _, name := range s.sortedNamespaces() {
 		fmt.Fprintf(w, "; %s%s exists, without records\n", wire.NameString([]byte(name)), "svc."+zone)
 	}
-	for _, r := range s.sortedServices() {
+	for _, r := range sortedServices(s.services) {
 		w.service(r)
 	}
 	for _, p := range s.sortedPods() {
@@ -33,6 +33,7 @@ func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	for _, p := range s.sortedPTRs() {
 		w.ptrs(p)
 	}
+	w.externals(s)
 	return w.Flush()
 }
 
@@ -50,22 +51,43 @@ func (k Kinds) String() string {
 // text writes records in presentation form.
 type text struct {
 	*bufio.Writer
-	zone string
-	ttl  uint32
+	begin string // of each line
+	zone  string
+	below string // what services are below
+	ttl   uint32
 }
 
 func (w *text) record(owner, typ, data string) {
-	fmt.Fprintf(w, "%s %d IN %s %s\n", owner, w.ttl, typ, data)
+	fmt.Fprintf(w, "%s%s %d IN %s %s\n", w.begin, owner, w.ttl, typ, data)
 }
 
-// absolute is the name with these labels in wire form below svc.<zone>.
+// absolute is the name with these labels in wire form below svc.<zone>, or in an external zone.
 func (w *text) absolute(labels string) string {
-	return wire.NameString([]byte(labels)) + "svc." + w.zone
+	return wire.NameString([]byte(labels)) + w.below
+}
+
+// The lines of an external zone, whose name is written as @. They are comments, since another zone has the records; the
+// second form is that of services with the flag headless.
+const (
+	beginExternal = "; external: "
+	beginHeadless = "; external, headless: "
+)
+
+func (w *text) externals(s *Snapshot) {
+	w.below = "@"
+	for _, r := range sortedServices(s.externals) {
+		var self Node
+		w.begin = beginExternal
+		if r.find(&self, nil); self.flags&flagHeadless != 0 {
+			w.begin = beginHeadless
+		}
+		w.service(r)
+	}
 }
 
 func (w *text) service(r *ServiceRecords) {
 	if r.why != "" {
-		fmt.Fprintf(w, "; %s has no names: %s\n", w.absolute(r.owner), r.why)
+		fmt.Fprintf(w, "%s; %s has no names: %s\n", w.begin, w.absolute(r.owner), r.why)
 	}
 	for n := range r.each {
 		w.node(n)
@@ -75,7 +97,7 @@ func (w *text) service(r *ServiceRecords) {
 func (w *text) node(n *Node) {
 	owner := w.absolute(n.name + n.service.owner)
 	if n.Empty() {
-		fmt.Fprintf(w, "; %s exists, without records\n", owner)
+		fmt.Fprintf(w, "%s; %s exists, without records\n", w.begin, owner)
 	}
 	if n.cname != "" {
 		w.record(owner, "CNAME", wire.NameString([]byte(n.cname)))
@@ -88,7 +110,11 @@ func (w *text) node(n *Node) {
 	}
 	for s := n.SRVs(); s.Next(); {
 		weight, port := int(s.Fixed[2])<<8|int(s.Fixed[3]), int(s.Fixed[4])<<8|int(s.Fixed[5])
-		w.record(owner, "SRV", fmt.Sprintf("0 %d %d %s", weight, port, w.absolute(s.Target.name+n.service.owner)))
+		target := w.absolute(s.Target.name + n.service.owner)
+		if s.Target.IsHost() {
+			target = wire.NameString([]byte(s.Target.name))
+		}
+		w.record(owner, "SRV", fmt.Sprintf("0 %d %d %s", weight, port, target))
 	}
 }
 
@@ -125,8 +151,8 @@ func address(packed []byte) string {
 // reverseName is the owner of an address's PTR records.
 func reverseName(addr netip.Addr) string { return wire.NameString(appendArpa(nil, addr)) }
 
-func (s *Snapshot) sortedServices() []*ServiceRecords {
-	return sorted(s.services, func(a, b *ServiceRecords) int {
+func sortedServices(t trie[*ServiceRecords]) []*ServiceRecords {
+	return sorted(t, func(a, b *ServiceRecords) int {
 		nameA, spaceA := a.split()
 		nameB, spaceB := b.split()
 		return cmp.Or(cmp.Compare(spaceA, spaceB), cmp.Compare(nameA, nameB))

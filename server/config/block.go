@@ -15,7 +15,8 @@ type blockReader struct {
 	transfers []position // of Steps.Transfers
 	seen      map[string]position
 
-	autopathAt *args // autopath @kubernetes
+	autopathAt *args      // autopath @kubernetes
+	externals  []position // of Steps.Externals
 }
 
 // located is a key with its place.

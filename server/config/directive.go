@@ -46,6 +46,7 @@ func directives() []directive {
 		{name: "acl", read: (*blockReader).acl, enabled: usesACL, summary: summarizeACLs},
 		{name: "template", read: (*blockReader).template, enabled: usesTemplate, summary: summarizeTemplates},
 		{name: "hosts", read: (*blockReader).hosts, once: true, enabled: usesHosts, summary: summarizeHosts},
+		{name: "k8s_external", read: (*blockReader).external, enabled: usesExternal, summary: summarizeExternals},
 		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
 		{name: "transfer", read: (*blockReader).transfer, enabled: usesTransfer, summary: summarizeTransfers},
 		{name: "cache", read: (*blockReader).cache, once: true, enabled: usesCache, summary: summarizeCache},
@@ -67,7 +68,7 @@ func directives() []directive {
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
 		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
-		"etcd", "file", "geoip", "grpc", "grpc_server", "header", "https", "https3", "k8s_external", "local",
+		"etcd", "file", "geoip", "grpc", "grpc_server", "header", "https", "https3", "local",
 		"metadata", "minimal", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
 		"secondary", "shed", "sign", "siit", "timeouts", "tls", "trace", "tsig", "whoami",
 	)...)

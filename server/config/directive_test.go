@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"github.com/clusterdns/clusterdns/watch"
 )
 
 // everything uses each directive that is served.
@@ -21,6 +23,7 @@ const everything = `example.org {
     forward . 192.0.2.1
     health
     hosts
+    k8s_external
     kubernetes
     loadbalance
     log
@@ -74,5 +77,23 @@ func TestTable(t *testing.T) {
 	slices.Sort(names)
 	if all := slices.Compact(slices.Clone(names)); len(all) != len(names) {
 		t.Errorf("a directive has two rows: %q", names)
+	}
+}
+
+// TestSharedExternals: blocks that differ in what k8s_external needs of their cluster share one watch.
+func TestSharedExternals(t *testing.T) {
+	const corefile = "a.example {\n kubernetes a.example\n}\n" +
+		"b.example {\n kubernetes b.example\n k8s_external x.b.example {\n headless\n }\n}\n" +
+		"c.example {\n kubernetes c.example {\n noendpoints\n }\n}\n"
+	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(corefile), Settings{Port: 53})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []watch.Options
+	for _, b := range c.Listeners[0].Blocks {
+		got = append(got, b.Sources[0].Objects)
+	}
+	if got[0] != got[1] || !got[0].External || !got[0].ExternalHeadless || got[2].External {
+		t.Errorf("got %+v", got)
 	}
 }

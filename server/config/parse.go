@@ -107,8 +107,12 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, warn warn
 			}
 		}
 		b.checkAutopath()
+		if err := b.checkExternals(); err != nil {
+			return nil, err
+		}
 		all = append(all, b)
 	}
+	shareExternals(all)
 	warnTransfers(all, warn)
 	return all, nil
 }

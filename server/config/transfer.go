@@ -38,11 +38,16 @@ func warnTransfers(blocks []*blockReader, warn warner) {
 	}
 }
 
-// transferable reports whether a kubernetes of the block serves zone, or a zone below it.
+// transferable reports whether a kubernetes or k8s_external of the block serves zone, or a zone below it.
 func (b *blockReader) transferable(zone string) bool {
-	return slices.ContainsFunc(b.Steps.Kubernetes, func(k resolver.Kubernetes) bool {
-		return slices.ContainsFunc(k.Zones, func(z string) bool { return dns.IsSubDomain(zone, z) })
-	})
+	var served []string
+	for i := range b.Steps.Kubernetes {
+		served = append(served, b.Steps.Kubernetes[i].Zones...)
+	}
+	for i := range b.Steps.Externals {
+		served = append(served, b.Steps.Externals[i].Zones...)
+	}
+	return slices.ContainsFunc(served, func(z string) bool { return dns.IsSubDomain(zone, z) })
 }
 
 // elsewhere names the block that the directive belongs in, "" when there is none.

@@ -51,7 +51,7 @@ var Resources = []Resource{
 		Versions: coreVersions, Plural: "services", Kind: zones.Services,
 		Example: &corev1.Service{}, List: &corev1.ServiceList{}, Labelled: true,
 		When:  func(s Selection) bool { return !s.ServiceImports },
-		Strip: stripping(always(StripService)),
+		Strip: stripping(StripServed),
 	},
 	{
 		Versions: importVersions, Plural: "serviceimports", Kind: zones.Services,

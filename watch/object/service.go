@@ -16,6 +16,13 @@ type Service struct {
 	ClusterIPs   []netip.Addr // valid ones, in the object's order
 	ExternalName string       // "" unless the type is ExternalName
 	Ports        []Port
+	Outside      *Outside // nil without; with Selection.External only
+}
+
+// Outside is what clients outside the cluster reach a service by.
+type Outside struct {
+	Addrs []netip.Addr // external IPs, and those of load balancers
+	Hosts []string     // names of load balancers, in lower case without a dot at the end
 }
 
 // Flaw is why a service has no names though it exists.
@@ -72,6 +79,62 @@ func StripService(o *corev1.Service) (*Service, []Problem) {
 	return s, wrong.List
 }
 
+// StripServed is StripService, and keeps what the selection asks for besides.
+func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
+	s, problems := StripService(o)
+	if s == nil || !selection.External || s.ExternalName != "" || s.Flaw != Flawless {
+		return s, problems
+	}
+	wrong := Problems{kind: "service", Key: s.Key, List: problems}
+	out := &Outside{}
+	for _, text := range o.Spec.ExternalIPs {
+		out.addAddr(text, &wrong)
+	}
+	for i := range o.Status.LoadBalancer.Ingress {
+		in := &o.Status.LoadBalancer.Ingress[i]
+		out.add(in.IP, in.Hostname, &wrong)
+	}
+	if len(out.Addrs)+len(out.Hosts) > 0 {
+		s.Outside = out
+	}
+	return s, wrong.List
+}
+
+// add adds one point of ingress: an address or a name.
+func (out *Outside) add(addr, host string, wrong *Problems) {
+	if addr != "" {
+		out.addAddr(addr, wrong)
+	}
+	if host == "" {
+		return
+	}
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); ValidName(name) {
+		out.Hosts = append(out.Hosts, strings.Clone(name))
+	} else {
+		wrong.Add(host, "ingress hostname %q is not a domain name")
+	}
+}
+
+func (out *Outside) addAddr(text string, wrong *Problems) {
+	if addr, ok := ParseAddr(text); ok {
+		out.Addrs = append(out.Addrs, addr)
+	} else {
+		wrong.Add(text, "external IP %q is not an IP address")
+	}
+}
+
+// Size is about how many octets out takes; none if it is nil.
+func (out *Outside) Size() int {
+	if out == nil {
+		return 0
+	}
+	size := 64 + len(out.Addrs)*24
+	for _, host := range out.Hosts {
+		size += 16 + len(host)
+	}
+	return size
+}
+
 // ClusterIPs are the texts of a service's cluster IPs. An object older than dual stack has only the singular field.
 func ClusterIPs(o *corev1.Service) []string {
 	switch {
@@ -104,7 +167,7 @@ func (s *Service) Size() int {
 		return 0
 	}
 	size := 256 + len(s.Name) + len(s.Namespace) + len(s.Version) + len(s.ExternalName)
-	return size + len(s.ClusterIPs)*24 + portsSize(s.Ports)
+	return size + len(s.ClusterIPs)*24 + portsSize(s.Ports) + s.Outside.Size()
 }
 
 // About implements Object.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -145,6 +146,32 @@ func TestStripService(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestStripServed: what clients outside reach a service by is kept only when something asks for it.
+func TestStripServed(t *testing.T) {
+	o := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web"},
+		Spec:       corev1.ServiceSpec{ClusterIP: "10.96.0.1", ExternalIPs: []string{"192.0.2.1", "nope"}},
+		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{
+			{IP: "2001:db8::1"}, {Hostname: "LB.example."}, {Hostname: "a..b"},
+		}}},
+	}
+	if s, wrong := StripServed(o, Selection{}); s.Outside != nil || len(wrong) > 0 {
+		t.Errorf("got %v, %v without a directive that needs it", s.Outside, wrong)
+	}
+	s, wrong := StripServed(o, Selection{External: true})
+	want := &Outside{Addrs: addrs("192.0.2.1", "2001:db8::1"), Hosts: []string{"lb.example"}}
+	if diff := cmp.Diff(want, s.Outside, compareObjects); diff != "" {
+		t.Errorf("outside (-want +got):\n%s", diff)
+	}
+	if got, want := words(wrong), "service prod/web: external IP \"nope\" is not an IP address\n"+
+		"service prod/web: ingress hostname \"a..b\" is not a domain name\n"; got != want {
+		t.Errorf("problems: got %q, want %q", got, want)
+	}
+	if size := unsafe.Sizeof(Service{}); size > 128 {
+		t.Errorf("a service takes %d octets: one size of Go's allocator more for each", size)
 	}
 }
 
