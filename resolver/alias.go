@@ -30,7 +30,7 @@ func (r *Request) chase(q *question, source Source, target string, at wire.Offse
 	r.Source = source
 	r.Reply.SetFlags(wire.FlagAA) // AA is about the first owner (RFC 1035 section 4.1.1), which is ours
 	r.name.SetString(target)
-	q.name, q.owner, q.asked, q.next = &r.name, at, false, 0
+	q.name, q.owner, q.asked, q.options, q.next = &r.name, at, false, "", 0
 	return result{outcome: alias}
 }
 

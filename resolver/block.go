@@ -116,7 +116,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newPolicies(b, server) },
 		func() error { return r.newLocal(b, server, log) },
 		func() error { return r.newUpstream(b, server, log) },
-		b.newRewrites,
+		func() error { return r.newRewrites(b, server) },
 		b.newInside, // last: its scopes refer to all other directives
 	} {
 		if err := compile(); err != nil {

@@ -108,17 +108,21 @@ func (c *cache) limits(l *CacheLimit, cap time.Duration) {
 const (
 	typeSalt    = 0x9e3779b97f4a7c15 // odd, so that no two types meet
 	failureSalt = 0xd1b54a32d192ed03
+	optionsSalt = 0xff51afd7ed558ccd // odd; it tells options from a name of the same octets
 )
 
-// shardOf is the shard for a question, given the hash of its name, and the hash in that shard. DO and CD change the
-// hash: answers with and without DNSSEC data are different entries.
-func (c *cache) shardOf(hash uint64, typ wire.Type, do, cd bool) (*shard, uint64) {
-	hash ^= uint64(typ) * typeSalt
-	if do {
+// shardOf is the shard for a question, and the hash of the question in that shard. DO, CD and EDNS options change the
+// hash: answers with and without DNSSEC data, and those for different subnets, are different entries.
+func (c *cache) shardOf(k *cacheKey) (*shard, uint64) {
+	hash := maphash.Bytes(c.seed, k.name) ^ uint64(k.typ)*typeSalt
+	if k.do {
 		hash ^= 0xbf58476d1ce4e5b9
 	}
-	if cd {
+	if k.cd {
 		hash ^= 0x94d049bb133111eb
+	}
+	if k.options != "" {
+		hash ^= maphash.String(c.seed, k.options) * optionsSalt
 	}
 	return &c.shards[hash>>32&uint64(len(c.shards)-1)], hash
 }
@@ -143,7 +147,7 @@ func (c *cache) answer(r *Request, q *question) result {
 // drops it meanwhile. An entry worth fetching again is handed to run.
 func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 	k := keyOf(r, q)
-	s, hash := c.shardOf(maphash.Bytes(c.seed, k.name), k.typ, k.do, k.cd)
+	s, hash := c.shardOf(&k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Requests++
@@ -164,7 +168,7 @@ func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 // fetched it meanwhile. It counts nothing and accepts fresh entries only.
 func (c *cache) look(r *Request, q *question) *entry {
 	k := keyOf(r, q)
-	s, hash := c.shardOf(maphash.Bytes(c.seed, k.name), k.typ, k.do, k.cd)
+	s, hash := c.shardOf(&k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e, found := c.find(s, hash, &k, r.Now); found == fresh {
@@ -175,13 +179,18 @@ func (c *cache) look(r *Request, q *question) *entry {
 
 // cacheKey is what an entry must agree with. Hashes find it.
 type cacheKey struct {
-	name   []byte // wire form in lower case
-	typ    wire.Type
-	do, cd bool
+	name    []byte // wire form in lower case
+	typ     wire.Type
+	do, cd  bool
+	options string
 }
 
 func keyOf(r *Request, q *question) cacheKey {
-	return cacheKey{q.name.Name(), q.qtype, r.Query.DO, r.Query.Flags&wire.FlagCD != 0}
+	return cacheKey{q.name.Name(), q.qtype, r.Query.DO, r.Query.Flags&wire.FlagCD != 0, q.options}
+}
+
+func (q *query) cacheKey() cacheKey {
+	return cacheKey{[]byte(q.name), q.typ, q.do, q.cd, q.options}
 }
 
 // find chooses among the entries for a name: a fresh answer or denial, else a stale one that may be served, else a
@@ -229,7 +238,8 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	if !q.rd && !keepable {
 		return // whoever was not asked to recurse has not said what there is
 	}
-	s, hash := c.shardOf(maphash.String(c.seed, q.name), q.typ, q.do, q.cd)
+	k := q.cacheKey()
+	s, hash := c.shardOf(&k)
 	at := place{}
 	if keepable && e.allowed() {
 		at = e.place(hash)
@@ -242,7 +252,7 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	if m.refreshes() {
 		s.drop(hash, at)
 	} else {
-		s.postpone(hash, q.name, now)
+		s.postpone(hash, &k, now)
 	}
 	switch {
 	case at != place{}:

@@ -47,11 +47,11 @@ type entry struct {
 	newer      *entry
 }
 
-func (e *entry) size() int { return e.message.size() + entryOverhead }
+func (e *entry) size() int { return e.message.size() + len(e.options) + entryOverhead }
 
 // is tells an entry from another one with the same hash.
 func (e *entry) is(k *cacheKey) bool {
-	return e.query.typ == k.typ && e.do == k.do && e.cd == k.cd && e.name == string(k.name)
+	return e.query.typ == k.typ && e.do == k.do && e.cd == k.cd && e.name == string(k.name) && e.options == k.options
 }
 
 // place is where the entry is kept, given the hash of its question.

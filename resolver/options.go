@@ -91,15 +91,56 @@ type DNS64 struct {
 	AllowIPv4    bool // also for clients that ask over IPv4
 }
 
-// Rewrite is one rule of the directive rewrite: it asks for another name, and may rewrite names of the answer too.
+// Rewrite is one rule of the directive rewrite: it changes the question, and may change the answer too.
 type Rewrite struct {
-	Continue bool         // later rules see the new name; otherwise the first match is the last
-	Match    RewriteMatch // how From matches the name, which is in lower case with its final dot
-	From     string       // text or, for MatchRegexp, a pattern of Go's package regexp
-	To       string       // the replacement; {1} in it is the first group of a pattern
-	Auto     bool         // answer auto: the rule is undone in the names of the answer
-	Answers  []RewriteAnswer
+	Continue bool // later rules see the changed question; otherwise the first match is the last
+	Field    RewriteField
+
+	// Of names, TTLs, rcodes and targets of aliases.
+	Match   RewriteMatch // how From matches the name, which is in lower case with its final dot
+	From    string       // text or, for MatchRegexp, a pattern of Go's package regexp
+	To      string       // the replacement of a name; {1} in it is the first group of a pattern
+	Auto    bool         // answer auto: the rule is undone in the names of the answer
+	Answers []RewriteAnswer
+
+	Old, New          uint16 // of types, classes and rcodes
+	LeastTTL, MostTTL uint32 // of TTLs: lower and higher ones become these
+	EDNS              *RewriteEDNS
 }
+
+// RewriteField is what a rewrite rule changes.
+type RewriteField uint8
+
+// The fields.
+const (
+	RewriteName  RewriteField = iota // the name that is asked for
+	RewriteType                      // the type, if it is Old, to New
+	RewriteClass                     // the class, likewise
+	RewriteTTL                       // the TTLs of the answer for names that From matches
+	RewriteRcode                     // the rcode of the answer for such names, if it is Old, to New
+	RewriteCNAME                     // targets of aliases in the answer that From matches
+	RewriteEDNS0                     // the EDNS options that go upstream
+)
+
+// RewriteEDNS changes one EDNS option of what goes upstream.
+type RewriteEDNS struct {
+	Action   EDNSAction
+	Code     uint16
+	Value    []byte
+	Variable string // qname, qtype, client_ip, client_port, protocol, server_ip or server_port, in the place of Value
+	Subnet   [2]int // of option 8, client subnet (RFC 7871): the bits of IPv4 and of IPv6
+}
+
+// EDNSAction is what happens to an EDNS option.
+type EDNSAction uint8
+
+// The actions of rewrite edns0.
+const (
+	EDNSSet     EDNSAction = iota // it goes upstream, in the place of one that is there
+	EDNSAppend                    // it goes upstream, beside one that is there
+	EDNSReplace                   // it goes upstream if one is there, in its place
+	EDNSUnset                     // none goes upstream
+)
 
 // RewriteMatch is how a rewrite rule matches names.
 type RewriteMatch uint8

@@ -4,14 +4,15 @@ import "github.com/clusterdns/clusterdns/zones/wire"
 
 // question is what the steps are asked: first the client's question, later perhaps another name or type.
 type question struct {
-	name   *wire.QName // Query.QName while it is the client's, else Request.name
-	qtype  wire.Type
-	class  wire.Class
-	owner  wire.Offset // where the name is in the reply
-	asked  bool        // the name is the one that the client asked for
-	scope  *scope      // of name; nil when no server block has it
-	next   int         // index of the step that is asked next; behind a wrapper's own when it asks again
-	before int         // records in the answer section from earlier questions
+	name    *wire.QName // Query.QName while it is the client's, else Request.name
+	qtype   wire.Type
+	class   wire.Class
+	owner   wire.Offset // where the name is in the reply
+	asked   bool        // the name is the one that the client asked for
+	scope   *scope      // of name; nil when no server block has it
+	options string      // EDNS options that go upstream, in wire form
+	next    int         // index of the step that is asked next; behind a wrapper's own when it asks again
+	before  int         // records in the answer section from earlier questions
 }
 
 // forwarders are those for the question's name, in the order in which they are asked.

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -54,7 +53,8 @@ func (c *cache) run(ctx context.Context) {
 				if m := c.fetch(ctx, e.refreshQuery()); ctx.Err() == nil {
 					c.add(e.refreshQuery(), e.policy, m, time.Now())
 				}
-				s, _ := c.shardOf(maphash.String(c.seed, e.name), e.query.typ, e.do, e.cd)
+				k := e.query.cacheKey()
+				s, _ := c.shardOf(&k)
 				s.mu.Lock()
 				e.refreshing = false
 				s.mu.Unlock()

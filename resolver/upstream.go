@@ -46,13 +46,14 @@ type query struct {
 	cutSuffices bool
 
 	payload uint16 // UDP payload size that is offered, in octets; 0 for the default
+	options string // EDNS options, in wire form
 }
 
 // newQuery is the query that asks q for r.
 func newQuery(r *Request, q *question) query {
 	return query{
 		name: string(q.name.Name()), typ: q.qtype, do: r.Query.DO, tcp: !r.Proto.Datagram(),
-		rd: r.Query.Flags&wire.FlagRD != 0, cd: r.Query.Flags&wire.FlagCD != 0,
+		rd: r.Query.Flags&wire.FlagRD != 0, cd: r.Query.Flags&wire.FlagCD != 0, options: q.options,
 	}
 }
 
@@ -81,7 +82,9 @@ func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
 			do = 0x80
 		}
 		size := q.offered(edns)
-		buf = append(buf, 0, 0, byte(wire.TypeOPT), byte(size>>8), byte(size), 0, 0, do, 0, 0, 0)
+		buf = append(buf, 0, 0, byte(wire.TypeOPT), byte(size>>8), byte(size), 0, 0, do, 0,
+			byte(len(q.options)>>8), byte(len(q.options)))
+		buf = append(buf, q.options...)
 	}
 	return buf
 }

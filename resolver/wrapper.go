@@ -14,11 +14,13 @@ type wrapped struct {
 	links int       // aliases followed before
 
 	placed int    // octets of the name that PlaceName has written at the mark
-	undo   []undo // of rewrite: what its rules did to the name, in order
+	undo   []undo // of rewrite: the rules that have something to do with the answer, in order
 	ttl    uint32 // of dns64: the largest TTL of a synthesized record
-	again  bool   // of dns64: A has been asked for; of autopath: the first name is asked for again
+	again  bool   // of rewrite: the target of an alias was changed; of dns64: A has been asked for; of autopath: the first name is asked for again
 	domain int    // of autopath: labels of the first search domain
 	step   int    // of autopath: the index in the search list
+
+	authoritative bool // of rewrite: the answer with the old target was
 
 	pattern *regexp.Regexp // of template: the one that matched; nil for none
 }

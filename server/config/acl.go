@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -80,11 +81,16 @@ func (a *args) aclSection(want string, read func(string)) (all bool) {
 
 func isSection(w string) bool { return strings.EqualFold(w, "type") || strings.EqualFold(w, "net") }
 
+// recordType is a type by its name, or by its number as in TYPE65 (RFC 3597 section 5).
 func (a *args) recordType(w string) uint16 {
-	code, known := dns.StringToType[strings.ToUpper(w)]
+	upper := strings.ToUpper(w)
+	code, known := dns.StringToType[upper]
+	if digits, ok := strings.CutPrefix(upper, "TYPE"); ok && !known {
+		n, err := strconv.ParseUint(digits, 10, 16)
+		code, known = uint16(n), err == nil
+	}
 	if !known {
-		names := slices.Collect(maps.Keys(dns.StringToType))
-		a.fail("got %q, wants a type of records such as AAAA%s", w, DidYouMean(strings.ToUpper(w), names))
+		a.fail("got %q, wants a type of records such as AAAA or TYPE65%s", w, DidYouMean(upper, keys(dns.StringToType)))
 	}
 	return code
 }
@@ -124,7 +130,7 @@ func aclRuleText(r *resolver.ACLRule) string {
 		words = append(words, "type")
 	}
 	for _, t := range r.Types {
-		words = append(words, dns.TypeToString[t])
+		words = append(words, dns.Type(t).String())
 	}
 	if len(r.Networks) > 0 {
 		words = append(words, "net")

@@ -12,7 +12,14 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// rewrite [continue|stop] name [exact|prefix|suffix|substring|regex] FROM TO [answer …]…
+// rewrite [continue|stop] FIELD …
+//
+//	name [exact|prefix|suffix|substring|regex] FROM TO [metadata] [answer …]…
+//	type OLD NEW, class OLD NEW
+//	ttl [MATCH] NAME SECONDS|LEAST-MOST
+//	rcode [MATCH] NAME OLD NEW
+//	cname [MATCH] FROM TO
+//	edns0 …
 //
 // Without more than one word on its line the rule goes on in the block, whose lines are read as one.
 //
@@ -24,15 +31,9 @@ func (b *blockReader) rewrite(a *args) {
 	}
 	var r resolver.Rewrite
 	r.Continue = a.rewriteMode()
-	a.rewriteField()
-	a.rewriteName(&r)
-	if a.peek() == "metadata" {
-		a.fail("metadata is not supported yet")
+	if read := a.rewriteField(); read != nil {
+		read(a, &r)
 	}
-	if a.more() {
-		a.rewriteAnswers(&r)
-	}
-	r.Auto = r.Auto || r.Match == resolver.MatchExact
 	a.finish()
 	b.Steps.Rewrites = append(b.Steps.Rewrites, r)
 }
@@ -67,23 +68,32 @@ func (a *args) rewriteMode() bool {
 	return false
 }
 
-// rewriteField is the word that says what is rewritten: only names so far.
-func (a *args) rewriteField() {
+// rewriteFields are the readers of what stands behind the word that says what is rewritten.
+func rewriteFields() map[string]func(*args, *resolver.Rewrite) {
+	return map[string]func(*args, *resolver.Rewrite){
+		"name": (*args).rewriteName, "type": (*args).rewriteType, "class": (*args).rewriteClass,
+		"ttl": (*args).rewriteTTL, "rcode": (*args).rewriteRcode, "cname": (*args).rewriteCNAME,
+		"edns0": (*args).rewriteEDNS,
+	}
+}
+
+// rewriteField reads the word that says what is rewritten, and returns the reader of the rest; nil after a mistake.
+func (a *args) rewriteField() func(*args, *resolver.Rewrite) {
 	const want = "a rule such as name FROM TO"
-	known := []string{"name"}
+	known := slices.Sorted(maps.Keys(rewriteFields()))
 	if a.used == 0 {
 		known = append(known, "continue", "stop")
 	}
 	w := a.word(want)
-	switch strings.ToLower(w) {
-	case "name":
-	case "answer":
+	read := rewriteFields()[strings.ToLower(w)]
+	switch {
+	case read != nil:
+	case strings.EqualFold(w, "answer"):
 		a.fail("answer belongs behind name FROM TO, in the same rule")
-	case "type", "class", "ttl", "rcode", "cname", "edns0":
-		a.fail("rule %q is not supported yet, only name", w)
 	default:
 		a.fail("got %q, wants %s%s", w, want, DidYouMean(w, known))
 	}
+	return read
 }
 
 // endsBeforeDot finds patterns that want a letter or digit at the end of a name.
@@ -99,38 +109,52 @@ func rewriteMatches() map[string]resolver.RewriteMatch {
 	}
 }
 
-func (a *args) rewriteMatch() resolver.RewriteMatch {
+// rewriteMatch reads how names are compared with what follows.
+func (a *args) rewriteMatch(follows string) resolver.RewriteMatch {
 	kinds := slices.Sorted(maps.Keys(rewriteMatches()))
 	w := a.word("")
 	match, known := rewriteMatches()[strings.ToLower(w)]
 	if !known {
-		a.fail("got %q, wants %s before FROM TO%s", w, sentence(kinds), DidYouMean(w, kinds))
+		a.fail("got %q, wants %s before %s%s", w, sentence(kinds), follows, DidYouMean(w, kinds))
 	}
 	return match
 }
 
-// rewriteName reads [MATCH] FROM TO. The match may be left out only before FROM TO alone.
+// rewriteName reads [MATCH] FROM TO and what is done to the answer. The match may be left out only before FROM TO alone.
 func (a *args) rewriteName(r *resolver.Rewrite) {
 	if len(a.words)-a.used > 2 {
-		r.Match = a.rewriteMatch()
+		r.Match = a.rewriteMatch("FROM TO")
 	} else if _, kind := rewriteMatches()[strings.ToLower(a.peek())]; kind {
 		a.warnf("%s is read as a name, since FROM TO do not follow it", a.peek())
 	}
 	if r.Match == resolver.MatchRegexp {
-		re := a.pattern()
+		re := a.rewritePattern()
 		r.From, r.To = patternText(re), a.replacement(re)
-		if endsBeforeDot.MatchString(r.From) {
-			a.warnf("%q never matches: a name ends in a dot, so the pattern ends in \\.$", r.From)
+	} else {
+		r.From = dns.CanonicalName(a.word("FROM TO, such as a.example b.example"))
+		r.To = dns.CanonicalName(a.word(wantTo))
+		if group := placeholder.FindString(r.To); group != "" {
+			a.warnf("%s is part of the name: only regex has groups", group)
+		} else if !isDomainName(r.To) && r.Match == resolver.MatchExact {
+			a.warnf("%q is not a domain name: each query that the rule matches fails", r.To)
 		}
-		return
 	}
-	r.From = dns.CanonicalName(a.word("FROM TO, such as a.example b.example"))
-	r.To = dns.CanonicalName(a.word(wantTo))
-	if group := placeholder.FindString(r.To); group != "" {
-		a.warnf("%s is part of the name: only regex has groups", group)
-	} else if !isDomainName(r.To) && r.Match == resolver.MatchExact {
-		a.warnf("%q is not a domain name: each query that the rule matches fails", r.To)
+	if a.peek() == "metadata" {
+		a.fail("metadata is not supported yet")
 	}
+	if a.more() {
+		a.rewriteAnswers(r)
+	}
+	r.Auto = r.Auto || r.Match == resolver.MatchExact
+}
+
+// rewritePattern reads a pattern for whole names.
+func (a *args) rewritePattern() *regexp.Regexp {
+	re := a.pattern()
+	if endsBeforeDot.MatchString(patternText(re)) {
+		a.warnf("%q never matches: a name ends in a dot, so the pattern ends in \\.$", patternText(re))
+	}
+	return re
 }
 
 // rewriteAnswers reads answer auto, answer name PATTERN TO and answer value PATTERN TO. After the first, the word
@@ -186,20 +210,4 @@ func (a *args) replacement(re *regexp.Regexp) string {
 		}
 	}
 	return dns.CanonicalName(to)
-}
-
-func usesRewrite(b *Block) bool { return len(b.Steps.Rewrites) > 0 }
-
-func summarizeRewrites(b *Block, s *summary) {
-	for i := range b.Steps.Rewrites {
-		r := &b.Steps.Rewrites[i]
-		kind := [...]string{"exact", "prefix", "suffix", "substring", "regex"}[r.Match]
-		l := s.step("rewrite name %s %#q to %#q", kind, r.From, r.To)
-		l.add(r.Auto, "answer auto")
-		for _, answer := range r.Answers {
-			l.add(!answer.Value, "answer name %#q to %#q", answer.From, answer.To)
-			l.add(answer.Value, "answer value %#q to %#q", answer.From, answer.To)
-		}
-		l.add(r.Continue, "continue")
-	}
 }

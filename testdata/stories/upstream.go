@@ -198,6 +198,12 @@ func describe(query *dns.Msg) string {
 	}
 	for _, o := range opt.Option {
 		text += fmt.Sprintf(", option %d", o.Option())
+		switch o := o.(type) {
+		case *dns.EDNS0_LOCAL:
+			text += fmt.Sprintf(" %x", o.Data)
+		case *dns.EDNS0_SUBNET:
+			text += " " + o.String()
+		}
 	}
 	return text
 }

@@ -47,6 +47,7 @@ type Query struct {
 	EDNS    bool
 	DO      bool
 	UDPSize uint16 // as offered, at least 512; 512 without EDNS
+	Options []byte // of the OPT, well-formed
 	QName
 	question  int // offset behind the question section; 0 if the question could not be read
 	authority []byte
@@ -65,7 +66,7 @@ func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
 // are; the other fields hold what could be read.
 func (q *Query) Parse(packet []byte) Verdict {
 	q.Packet, q.EDNS, q.DO, q.UDPSize, q.question = packet, false, false, MinUDPSize, 0
-	q.authority = nil
+	q.authority, q.Options = nil, nil
 	q.clear()
 	q.Type, q.Class = 0, 0
 	if len(packet) < HeaderSize {
@@ -147,7 +148,20 @@ func (q *Query) readOPT(opt *Record, atRoot bool) Verdict {
 	case uint8(opt.TTL>>16) != 0:
 		return BadVersion
 	}
+	q.Options = opt.Data
 	return Valid
+}
+
+// EachOption calls visit with the code and the data of every EDNS option in options, a well-formed list, until visit
+// returns false.
+func EachOption(options []byte, visit func(code uint16, data []byte) bool) {
+	for len(options) > 0 {
+		end := 4 + int(binary.BigEndian.Uint16(options[2:]))
+		if !visit(binary.BigEndian.Uint16(options), options[4:end]) {
+			return
+		}
+		options = options[end:]
+	}
 }
 
 // validOptions reports whether data is a well-formed list of EDNS options, RFC 6891 section 6.1.2.

@@ -166,6 +166,21 @@ func (r *Reply) AddAt(owner Offset, w *Written) bool {
 	return true
 }
 
+// AddAlias adds a CNAME record as Add does. It returns the offset of the target, for later owners; the offset is 0 if no
+// compression pointer reaches it.
+func (r *Reply) AddAlias(owner []byte, ttl uint32, target []byte) (at Offset, ok bool) {
+	start := len(r.buf)
+	if !r.Add(&Written{Owner: owner, Type: TypeCNAME, Class: ClassIN, TTL: ttl, Data: target}) {
+		return 0, false
+	}
+	var record Record
+	record.Read(r.buf, start)
+	if data := record.TTLAt + 6; data <= maxPointer {
+		return Offset(data), true
+	}
+	return 0, true
+}
+
 // appendData appends the data of w, which has that many names behind some octets.
 func (r *Reply) appendData(w *Written, before, names int) {
 	r.buf = append(r.buf, w.Data[:before]...)
