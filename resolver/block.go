@@ -34,6 +34,7 @@ type block struct {
 	hosts       *hosts
 	externals   []*authority
 	authorities []*authority
+	files       *zoneFiles
 	cache       *cache
 	forwarders  []*forwarder
 	loop        *loop
@@ -66,6 +67,7 @@ func (b *block) compileSteps() {
 		{b.hosts != nil, b.hosts.answer},
 		{len(b.externals) > 0, answerExternal},
 		{len(b.authorities) > 0, answerServed},
+		{b.files != nil, answerGeneral},
 		{b.cache != nil, b.cache.answer},
 		{true, b.forward},
 	} {
@@ -206,6 +208,11 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 	}
 	if err := b.newExternals(); err != nil {
 		return err
+	}
+	if len(o.Files) > 0 {
+		if err = r.newZoneFiles(b, log); err != nil {
+			return err
+		}
 	}
 	if b.transfers, err = newTransferRules(o.Transfers); err != nil {
 		return err

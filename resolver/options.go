@@ -50,6 +50,7 @@ type Block struct {
 	Hosts      *Hosts
 	Externals  []External // of the first of Kubernetes
 	Kubernetes []Kubernetes
+	Files      []ZoneFile
 	Transfers  []ZoneTransfer
 	Cache      *Cache
 	Loop       bool // loop: probe for a forwarding loop
@@ -243,6 +244,14 @@ type External struct {
 	Apex        string        // labels below the zone: the name server is ns1.<apex>.<zone>; default "dns"
 	TTL         time.Duration // default 5 s, 0-3600 s
 	Headless    bool          // headless services have names too, with the addresses of their endpoints
+	Fallthrough Fallthrough
+}
+
+// ZoneFile serves zones from a file of RFC 1035 section 5.
+type ZoneFile struct {
+	Zones       []string // each is the origin of the file's relative names, and must have its SOA
+	File        string
+	Reload      time.Duration // how often the file is checked for another serial; default 1 min, 0 never
 	Fallthrough Fallthrough
 }
 

@@ -104,6 +104,7 @@ const (
 	FromRewrite
 	FromTemplate
 	FromExternal
+	FromFile
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -118,6 +119,7 @@ func (s Source) String() string {
 		FromRewrite:    "rewrite",
 		FromTemplate:   "template",
 		FromExternal:   "k8s_external",
+		FromFile:       "file",
 	}[s]
 }
 

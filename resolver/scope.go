@@ -25,6 +25,7 @@ type scope struct {
 	hostsThrough bool // names that hosts does not have go on to the next step
 	external     []servedZone
 	served       []servedZone
+	general      *servedGeneral // nil for none
 	caching      cachePolicy
 	forwards     []*forwarder // for names below the zone
 	forwardsZone []*forwarder // for the zone's own name: `except` does not apply to the name that a forward is for
@@ -159,6 +160,9 @@ func (b *block) names() (all []string) {
 	for _, k := range o.Kubernetes {
 		add(k.Zones, k.Fallthrough.Zones)
 	}
+	for _, f := range o.Files {
+		add(f.Zones, f.Fallthrough.Zones)
+	}
 	if c := o.Cache; c != nil {
 		add(c.Zones, c.DisableSuccess, c.DisableDenial)
 	}
@@ -184,6 +188,11 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 		s.hosts, s.hostsThrough = h.zones.Contains(zone), h.fallthroughs.Contains(zone)
 	}
 	s.external, s.served = servedZones(b.externals, zone), servedZones(b.authorities, zone)
+	if b.files != nil {
+		if served, ok := b.files.served(zone); ok {
+			s.general = &served
+		}
+	}
 	if c := b.cache; c != nil {
 		s.caching = c.scope(zone)
 	}

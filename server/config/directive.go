@@ -48,6 +48,7 @@ func directives() []directive {
 		{name: "hosts", read: (*blockReader).hosts, once: true, enabled: usesHosts, summary: summarizeHosts},
 		{name: "k8s_external", read: (*blockReader).external, enabled: usesExternal, summary: summarizeExternals},
 		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
+		{name: "file", read: (*blockReader).file, enabled: usesFile, summary: summarizeFiles},
 		{name: "transfer", read: (*blockReader).transfer, enabled: usesTransfer, summary: summarizeTransfers},
 		{name: "cache", read: (*blockReader).cache, once: true, enabled: usesCache, summary: summarizeCache},
 		{name: "loop", read: (*blockReader).loop, once: true, enabled: usesLoop, summary: summarizeLoop},
@@ -68,7 +69,7 @@ func directives() []directive {
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
 		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
-		"etcd", "file", "geoip", "grpc", "grpc_server", "header", "https", "https3", "local",
+		"etcd", "geoip", "grpc", "grpc_server", "header", "https", "https3", "local",
 		"metadata", "minimal", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
 		"secondary", "shed", "sign", "siit", "timeouts", "tls", "trace", "tsig", "whoami",
 	)...)

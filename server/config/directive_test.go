@@ -20,6 +20,7 @@ const everything = `example.org {
     debug
     dns64
     errors
+    file db.example
     forward . 192.0.2.1
     health
     hosts

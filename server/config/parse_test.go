@@ -21,7 +21,12 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	zone, err := os.ReadFile("../../testdata/zones/example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := island(t, &txtar.Archive{Files: []txtar.File{
+		{Name: "testdata/zones/example.org", Data: zone},
 		{Name: "etc/resolv.conf", Data: []byte("nameserver 10.0.0.2\n")},
 		{Name: "testdata/cluster/web.yaml"},
 		{Name: "etc/hosts"},

@@ -360,6 +360,9 @@ func (q *Question) keepsRecords(m *dns.Msg) error {
 		if q.apart {
 			break
 		}
+		if rr.Header().Rrtype == dns.TypeDNAME && dns.IsSubDomain(rr.Header().Name, next) {
+			continue // the alias that is made of it follows (RFC 6672 section 3.1)
+		}
 		if !strings.EqualFold(rr.Header().Name, next) {
 			return fmt.Errorf("%s stands where a record of %s belongs", rr, next)
 		}

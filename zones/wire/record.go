@@ -43,6 +43,7 @@ const (
 	NameError     Rcode = 3 // NXDOMAIN
 	NotImp        Rcode = 4
 	Refused       Rcode = 5
+	YXDomain      Rcode = 6
 	BadVers       Rcode = 16
 )
 

@@ -134,10 +134,13 @@ func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)
 
 // Add adds w to the current section, whatever w.Section says, and reports whether it fit. Its names share their ends
 // with earlier ones where possible, and where readers know that they may (RFC 3597 section 4).
-func (r *Reply) Add(w *Written) bool { return r.AddAt(0, w) }
+func (r *Reply) Add(w *Written) bool { return r.add(0, w) }
 
-// AddAt is Add for a record whose owner is at that offset of the message; 0 stands for w.Owner.
-func (r *Reply) AddAt(owner Offset, w *Written) bool {
+// AddAt is Add for a record whose owner is a name at an offset of the message; w.Owner is not read.
+func (r *Reply) AddAt(owner Offset, w *Written) bool { return r.add(owner, w) }
+
+// add adds a record whose owner is at an offset of the message, or, if that is 0, w.Owner.
+func (r *Reply) add(owner Offset, w *Written) bool {
 	if r.full {
 		return false
 	}
