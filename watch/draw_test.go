@@ -204,6 +204,10 @@ func (m *machine) drawPod(t *rapid.T) event {
 			p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: pick(t, pool, "address")})
 		}
 	}
+	if started := rapid.Int64Range(0, 3).Draw(t, "started"); started > 0 {
+		p.Status.StartTime = &metav1.Time{Time: time.Unix(started, 0)}
+	}
+	p.Spec.HostNetwork = rapid.IntRange(0, 15).Draw(t, "host network") == 15
 	if rapid.IntRange(0, 7).Draw(t, "ending") == 7 {
 		p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
 	}

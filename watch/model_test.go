@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +157,7 @@ func (m *machine) live(t *rapid.T) {
 		m.step(t)
 		m.publish(t)
 		m.ask(t)
+		m.compareOwners(t)
 	}})
 }
 
@@ -389,6 +391,18 @@ func (m *machine) ask(t *rapid.T) {
 		some(all.about[topic{zone: f.model.zone()}], 3)
 	}
 	some(all.list, 3)
+}
+
+// compareOwners compares whose addresses are, for autopath: of pods that come, go and have one address after another.
+func (m *machine) compareOwners(t *rapid.T) {
+	f := m.followers[0]
+	for _, text := range slices.Concat(poolV4, poolV6) {
+		addr := address(text)
+		got := strings.TrimLeft(f.state.index.Snapshot().PodNamespace(new(zones.Match), addr), "\x03\x04\x0b")
+		if want := f.model.namespaceOf(addr); f.stores[podsOf] != nil && got != want {
+			t.Fatalf("%v is of a pod of %q, want %q", addr, got, want)
+		}
+	}
 }
 
 // compare asks the server what the model has answered.

@@ -384,19 +384,51 @@ func (n *naive) pod(labels []string) found {
 
 // lives reports whether a live pod of the namespace has the address.
 func (n *naive) lives(namespace string, addr netip.Addr) bool {
-	for k, o := range n.world[podsOf] {
+	return slices.ContainsFunc(n.podsAt(addr), func(p *corev1.Pod) bool { return p.Namespace == namespace })
+}
+
+// podsAt is the live pods that have the address.
+func (n *naive) podsAt(addr netip.Addr) (all []*corev1.Pod) {
+	for _, o := range n.world[podsOf] {
 		p := o.(*corev1.Pod)
-		if k.Namespace != namespace || p.DeletionTimestamp != nil ||
-			slices.Contains([]corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}, p.Status.Phase) {
-			continue
-		}
-		for _, ip := range p.Status.PodIPs {
-			if address(ip.IP) == addr {
-				return true
-			}
+		ended := slices.Contains([]corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded, corev1.PodUnknown}, p.Status.Phase)
+		at := slices.ContainsFunc(p.Status.PodIPs, func(ip corev1.PodIP) bool { return address(ip.IP) == addr })
+		if !ended && p.DeletionTimestamp == nil && at {
+			all = append(all, p)
 		}
 	}
-	return false
+	return all
+}
+
+// namespaceOf is the namespace of a client by its address: that of the pod that started last, if all that did are of one
+// and none is on the network of its node.
+func (n *naive) namespaceOf(addr netip.Addr) string {
+	if !n.read[podsOf] {
+		return ""
+	}
+	last, spaces := int64(-1), map[string]bool{}
+	for _, p := range n.podsAt(addr) {
+		started := int64(0)
+		if p.Status.StartTime != nil {
+			started = p.Status.StartTime.Unix()
+		}
+		if p.Spec.HostNetwork {
+			return ""
+		}
+		if started > last {
+			last = started
+			clear(spaces)
+		}
+		if started == last {
+			spaces[p.Namespace] = true
+		}
+	}
+	for space := range spaces {
+		if len(spaces) == 1 {
+			return space
+		}
+	}
+	return ""
 }
 
 // address reads the forms of addresses that an API server may have stored: octets may begin with 0, and IPv4 may be

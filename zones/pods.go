@@ -112,57 +112,49 @@ type LivePod struct {
 
 // podAddress is an address with the live pods that have it.
 type podAddress struct {
-	addr   string // 16 octets
-	spaces []podSpace
+	addr string // 16 octets
+	pods []podThere
 }
 
-// podSpace is the pods of one namespace at one address.
-type podSpace struct {
-	label   string // of the namespace, in wire form
-	pods    int
-	hosts   int   // of them on the host's network
-	started int64 // when the youngest started, in seconds since 1970
+// podThere is a pod at an address.
+type podThere struct {
+	label   string // of its namespace, in wire form
+	host    bool
+	started int64
 }
 
 func (p *podAddress) is(addr []byte) bool         { return p.addr == string(addr) }
 func (p *podAddress) same(other *podAddress) bool { return p.addr == other.addr }
 func (p *podAddress) sum() uint64                 { return hashString(p.addr) }
 
-// find is the index in spaces of the namespace with a label; ok is false if no pod of it has the address.
-func (p *podAddress) find(label []byte) (at int, ok bool) {
-	at = slices.IndexFunc(p.spaces, func(s podSpace) bool { return s.label == string(label) })
-	return at, at >= 0
-}
-
 // hasPod reports whether a live pod of m's namespace has addr.
 func (s *Snapshot) hasPod(m *Match, addr netip.Addr) bool {
 	p := s.podsAt(m, addr)
-	if p == nil {
-		return false
-	}
-	_, ok := p.find(m.Namespace)
-	return ok
+	return p != nil && slices.ContainsFunc(p.pods, func(pod podThere) bool { return pod.label == string(m.Namespace) })
 }
 
 // PodNamespace is the namespace, as a label in wire form, of the pod that has addr; "" if there is none, or if the
 // address is that of a node, which pods on its network share with all else that runs there. Of pods that seem to have
-// one address, the youngest has it: the address of one that is gone may be given to another before the cluster knows. m
-// is scratch.
+// one address, the youngest has it: the address of one that is gone may be given to another before the cluster knows.
+// Nobody has it while not all pods have been read, or if two of different namespaces are the youngest. m is scratch.
 func (s *Snapshot) PodNamespace(m *Match, addr netip.Addr) string {
 	p := s.podsAt(m, addr)
-	if p == nil {
+	if p == nil || !s.Synced(PodObjects) {
 		return ""
 	}
-	youngest := &p.spaces[0]
-	for i := range p.spaces {
-		switch space := &p.spaces[i]; {
-		case space.hosts > 0:
+	youngest, label := p.pods[0].started, p.pods[0].label
+	for i := range p.pods {
+		pod := &p.pods[i]
+		switch {
+		case pod.host:
 			return ""
-		case space.started > youngest.started:
-			youngest = space
+		case pod.started > youngest:
+			youngest, label = pod.started, pod.label
+		case pod.started == youngest && pod.label != label:
+			label = ""
 		}
 	}
-	return youngest.label
+	return label
 }
 
 func (s *Snapshot) podsAt(m *Match, addr netip.Addr) *podAddress {
@@ -171,44 +163,54 @@ func (s *Snapshot) podsAt(m *Match, addr netip.Addr) *podAddress {
 }
 
 // AddPod adds a live pod.
-func (tx *Tx) AddPod(p LivePod) { tx.countPod(p, 1) }
+func (tx *Tx) AddPod(p LivePod) {
+	pod, ok := tx.podThere(p)
+	if !ok {
+		return
+	}
+	entry := tx.podsAt(p.Addr)
+	entry.pods = append(entry.pods, pod)
+	tx.putPods(entry)
+}
 
 // DropPod removes a pod that AddPod has added.
-func (tx *Tx) DropPod(p LivePod) { tx.countPod(p, -1) }
+func (tx *Tx) DropPod(p LivePod) {
+	pod, ok := tx.podThere(p)
+	if !ok {
+		return
+	}
+	entry := tx.podsAt(p.Addr)
+	if at := slices.Index(entry.pods, pod); at >= 0 {
+		entry.pods = slices.Delete(entry.pods, at, at+1)
+		tx.putPods(entry)
+	}
+}
 
-func (tx *Tx) countPod(p LivePod, by int) {
+func (tx *Tx) podThere(p LivePod) (podThere, bool) {
 	label, err := wire.ParseName(p.Namespace)
 	if err != nil {
-		return
+		return podThere{}, false
 	}
-	label = label[:len(label)-1]
-	ip := p.Addr.As16()
-	entry := podAddress{addr: string(ip[:])}
+	return podThere{tx.sharedLabel(label[:len(label)-1]), p.Host, p.Started}, true
+}
+
+// podsAt is the pods at an address, for a change: those of the snapshot stay as they are.
+func (tx *Tx) podsAt(addr netip.Addr) *podAddress {
+	ip := addr.As16()
+	entry := &podAddress{addr: string(ip[:])}
 	if old := tx.snap.pods.get(ip[:]); old != nil {
-		entry.spaces = slices.Clone(old.spaces)
+		entry.pods = slices.Clone(old.pods)
 	}
-	at, known := entry.find(label)
-	if !known {
-		at = len(entry.spaces)
-		entry.spaces = append(entry.spaces, podSpace{label: tx.sharedLabel(label)})
-	}
-	space := &entry.spaces[at]
-	space.pods += by
-	if p.Host {
-		space.hosts += by
-	}
-	if by > 0 {
-		space.started = max(space.started, p.Started)
-	}
-	if space.pods <= 0 {
-		entry.spaces = slices.Delete(entry.spaces, at, at+1)
-	}
+	return entry
+}
+
+func (tx *Tx) putPods(entry *podAddress) {
 	tx.changed = true
-	if len(entry.spaces) == 0 {
-		tx.snap.pods = tx.snap.pods.drop(ip[:], tx.edit)
+	if len(entry.pods) == 0 {
+		tx.snap.pods = tx.snap.pods.drop([]byte(entry.addr), tx.edit)
 		return
 	}
-	tx.snap.pods = tx.snap.pods.put(&entry, tx.edit)
+	tx.snap.pods = tx.snap.pods.put(entry, tx.edit)
 }
 
 // sharedLabel is the label of a namespace in the memory of its entry, if there is one.

@@ -37,6 +37,7 @@ func TestPodNamespace(t *testing.T) {
 	old := LivePod{Namespace: "prod", Addr: addr, Started: 100}
 	young := LivePod{Namespace: "dev", Addr: addr, Started: 200}
 	again := LivePod{Namespace: "dev", Addr: addr, Started: 150}
+	twin := LivePod{Namespace: "prod", Addr: addr, Started: 150}
 	host := LivePod{Namespace: "kube-system", Addr: addr, Host: true, Started: 50}
 	for _, step := range []struct {
 		words  string
@@ -44,11 +45,15 @@ func TestPodNamespace(t *testing.T) {
 		want   string
 	}{
 		{"none", func(*Tx) {}, ""},
-		{"one", func(tx *Tx) { tx.AddPod(old) }, "\x04prod"},
+		{"not all have been read", func(tx *Tx) { tx.AddPod(old) }, ""},
+		{"one", func(tx *Tx) { tx.SetSynced(PodObjects) }, "\x04prod"},
 		{"a younger one", func(tx *Tx) { tx.AddPod(young) }, "\x03dev"},
 		{"the old one is gone", func(tx *Tx) { tx.DropPod(old) }, "\x03dev"},
 		{"two of one namespace", func(tx *Tx) { tx.AddPod(again) }, "\x03dev"},
 		{"one is left", func(tx *Tx) { tx.DropPod(young) }, "\x03dev"},
+		{"an older one", func(tx *Tx) { tx.AddPod(old) }, "\x03dev"},
+		{"one of the same age", func(tx *Tx) { tx.AddPod(twin) }, ""},
+		{"none that old", func(tx *Tx) { tx.DropPod(twin); tx.DropPod(old) }, "\x03dev"},
 		{"a node", func(tx *Tx) { tx.AddPod(host) }, ""},
 		{"no node", func(tx *Tx) { tx.DropPod(host) }, "\x03dev"},
 		{"none again", func(tx *Tx) { tx.DropPod(again) }, ""},

@@ -177,15 +177,15 @@ func (s *Snapshot) sortedNamespaces() []string {
 func (s *Snapshot) sortedPods() (list []LivePod) {
 	s.pods.each(func(p *podAddress) bool {
 		addr, _ := netip.AddrFromSlice([]byte(p.addr))
-		for _, space := range p.spaces {
-			list = append(list, LivePod{Namespace: space.label[1:], Addr: addr.Unmap()})
+		for _, pod := range p.pods {
+			list = append(list, LivePod{Namespace: pod.label[1:], Addr: addr.Unmap()})
 		}
 		return true
 	})
 	slices.SortFunc(list, func(a, b LivePod) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), a.Addr.Compare(b.Addr))
 	})
-	return list
+	return slices.Compact(list)
 }
 
 func (s *Snapshot) sortedPTRs() []*PTR {
