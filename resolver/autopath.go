@@ -11,7 +11,8 @@ import (
 // autopath asks, in the place of a client, for the names that its search list makes of one that does not exist: a pod
 // with `ndots:5` would ask for them one after the other. It is a wrapper: after NXDOMAIN for the name in the first
 // domain of the list it asks for the one in the second, and so on, and last for the name without a domain. What it finds
-// is behind a CNAME record from the name that the client asked for. Anything else than NXDOMAIN ends it.
+// is behind a CNAME record from the name that the client asked for. Anything else than NXDOMAIN ends it, but for a name that
+// no step here is responsible for.
 type autopath struct {
 	options   Autopath
 	zones     zones.Set
@@ -88,11 +89,12 @@ func clusterDomain(r *Request, q *question) int {
 	return 0
 }
 
-// after asks for the next name while there is none. If none of them exists, the first answer is given again: it denies
-// the name that the client asked for.
-func (a *autopath) after(r *Request, w *wrapped, _ result) (again bool) {
+// after asks for the next name while there is none, or while nobody here is responsible for it. If none of them exists,
+// the first answer is given again: it denies the name that the client asked for.
+func (a *autopath) after(r *Request, w *wrapped, res result) (again bool) {
+	refused := res.source == None && res.rcode == wire.Refused
 	switch {
-	case w.again || r.Reply.Rcode != wire.NameError:
+	case w.again || r.Reply.Rcode != wire.NameError && !refused:
 		if w.step > 0 {
 			a.alias(r, w)
 		}
