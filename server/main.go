@@ -56,14 +56,21 @@ const (
 )
 
 // Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on
-// stderr.
-func Main(arguments []string, in io.Reader, out, errors io.Writer) int {
-	c := &console{in, out, errors}
+// stderr, or one for each mistake of a Corefile.
+func Main(arguments []string, in io.Reader, out, mistakes io.Writer) int {
+	c := &console{in, out, mistakes}
 	if err := c.dispatch(arguments[1:]); err != nil {
-		fmt.Fprintln(errors, strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintln(mistakes, lines(err))
 		return 1
 	}
 	return 0
+}
+
+func lines(err error) string {
+	if mistakes := (config.Errors)(nil); errors.As(err, &mistakes) {
+		return mistakes.Error()
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
 func (c *console) dispatch(arguments []string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -91,7 +92,9 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 		p.reloads.behind.Store(true)
 		if now := faultOf(next, err); forced || now != p.reloads.fault {
 			p.reloads.failed.Add(1)
-			p.log.Error("reload: failed, keeping the old configuration: " + err.Error())
+			for _, line := range strings.Split(err.Error(), "\n") {
+				p.log.Error("reload: failed, keeping the old configuration: " + line)
+			}
 			p.reloads.fault = now
 		}
 		return

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"net"
@@ -12,7 +14,8 @@ import (
 )
 
 // args reads one statement, a directive or an option, word by word. The first mistake stays in err and every later call
-// returns a zero value, so that a parser reads as the list of what it expects.
+// returns a zero value, so that a parser reads as the list of what it expects. Each option has args of its own, so that
+// a mistake in one does not hide those of the next.
 type args struct {
 	statement
 	*world
@@ -20,7 +23,9 @@ type args struct {
 	used   int        // words already read
 	places []position // of the words, when they stand on several lines; nil when all are at at
 	err    error
+	others []error // mistakes of the options behind the one in err
 	warn   warner
+	idle   *int // counts what is taken without effect
 }
 
 // options are the readers of a directive's options by name. A nil reader is an option that CoreDNS has and we do not
@@ -31,7 +36,41 @@ func (a *args) fail(format string, values ...any) {
 	if a.err != nil {
 		return
 	}
-	a.err = a.at.errorf("%s: %s%s", a.title, fmt.Sprintf(format, values...), hintUnset(a.variables()))
+	mistake := a.at.mistake("%s: %s%s", a.title, fmt.Sprintf(format, values...), hintUnset(a.variables()))
+	mistake.missing = slices.ContainsFunc(values, isMissing)
+	a.err = mistake
+}
+
+// isMissing reports whether a value is the error of a file that is not there.
+func isMissing(value any) bool {
+	err, failed := value.(error)
+	return failed && errors.Is(err, fs.ErrNotExist)
+}
+
+// keep takes over the mistakes of an option.
+func (a *args) keep(o *args) {
+	for _, err := range o.mistakes() {
+		if a.err == nil {
+			a.err = err
+		} else {
+			a.others = append(a.others, err)
+		}
+	}
+}
+
+func (a *args) mistakes() []error {
+	if a.err == nil {
+		return nil
+	}
+	return append([]error{a.err}, a.others...)
+}
+
+// hasNoEffect warns of a directive or option that is read for the sake of old Corefiles and does nothing.
+func (a *args) hasNoEffect(why string) {
+	a.rest()
+	a.lines = nil
+	*a.idle++
+	a.warnf("%s has no effect", why)
 }
 
 // hintUnset says of an empty word which unset variables it stands for.
@@ -236,12 +275,9 @@ func (a *args) options(table options) { a.optionsOr(table, nil) }
 func (a *args) optionsOr(table options, other func(*args) bool) {
 	a.end()
 	for _, s := range a.lines {
-		if a.err != nil {
-			return
-		}
-		o := &args{statement: s, world: a.world, title: a.title + ": " + s.name, warn: a.warn}
+		o := &args{statement: s, world: a.world, title: a.title + ": " + s.name, warn: a.warn, idle: a.idle}
 		o.option(a.title, table, other)
-		a.err = o.err
+		a.keep(o)
 	}
 }
 

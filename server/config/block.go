@@ -15,6 +15,8 @@ type blockReader struct {
 	transfers []position // of Steps.Transfers
 	seen      map[string]position
 
+	refused    bool       // a directive is, so that what the block lacks may be in it
+	unplaced   bool       // a zone or an address to listen on is
 	autopathAt *args      // autopath @kubernetes
 	externals  []position // of Steps.Externals
 }
@@ -31,22 +33,50 @@ type process struct {
 	folder string // of the Corefile
 }
 
-func newBlockReader(s serverBlock, p *process, port uint16, warn warner) (*blockReader, error) {
+func newBlockReader(s serverBlock, p *process, port uint16, r *Report) *blockReader {
 	b := &blockReader{process: p, at: s.keys[0].at, seen: map[string]position{}}
 	b.At = b.at.String()
 	for _, t := range s.keys {
 		k, err := parseKey(t.text, port)
 		if err != nil {
-			return nil, t.at.errorf("%v", err)
+			r.note(t.at.errorf("%v", err))
+			b.unplaced = true
+			continue
 		}
 		for _, text := range doubts(t.text) {
-			warn(t.at, "%s", text)
+			r.warn(t.at, "%s", text)
 		}
 		b.keys = append(b.keys, located{k, t.at})
 		b.zones = append(b.zones, k.zones...)
 	}
+	if len(b.zones) == 0 {
+		b.zones = []string{"."} // those that are refused may be any
+	}
 	b.Steps = resolver.Block{Zones: b.zones}
-	return b, nil
+	return b
+}
+
+// directives reads all, and then looks at them together.
+func (b *blockReader) directives(w *world, all []statement, r *Report) {
+	table := directives()
+	for _, d := range all {
+		a := &args{statement: d, world: w, title: d.name, warn: r.warn, idle: &r.WithoutEffect}
+		before := r.WithoutEffect
+		err := b.directive(a, table)
+		if err != nil {
+			a.err = err
+		}
+		refused := r.noteAll(d.name, a.mistakes())
+		b.refused = b.refused || refused
+		b.unplaced = b.unplaced || d.name == "bind" && a.err != nil
+		if !refused && r.WithoutEffect == before {
+			r.Served++
+		}
+	}
+	b.checkAutopath()
+	if err := b.checkExternals(); err != nil && !b.refused {
+		r.noteAll("k8s_external", []error{err})
+	}
 }
 
 // directive reads one directive.

@@ -36,12 +36,14 @@ func (p *parser) peek() token    { return p.tokens[p.next] }
 func (p *parser) take() token    { p.next++; return p.tokens[p.next-1] }
 func (p *parser) last() position { return p.tokens[len(p.tokens)-1].at }
 
+// blocks reads up to the first mistake: what follows a brace too many means nothing certain. The block before it may be
+// wrong too, since it may have ended too early.
 func (p *parser) blocks() ([]serverBlock, error) {
 	var all []serverBlock
 	for p.more() {
 		b, err := p.serverBlock()
 		if err != nil {
-			return nil, err
+			return all[:max(0, len(all)-1)], err
 		}
 		if len(b.keys) > 0 { // "" is no zone
 			all = append(all, b)

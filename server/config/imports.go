@@ -23,6 +23,15 @@ type importer struct {
 	nesting  int // braces open at this point of the result
 	out      []token
 	warn     warner
+	note     func(error) // takes a mistake that does not stop the reading
+}
+
+// blocks reads the server blocks of a file with what it imports.
+func (m *importer) blocks(tokens []token) ([]serverBlock, error) {
+	if err := m.expand(tokens); err != nil {
+		return nil, err
+	}
+	return (&parser{tokens: m.out}).blocks()
 }
 
 // expand appends tokens to out. Snippets are defined and used in the order of the file: one cannot be used
@@ -89,10 +98,12 @@ func (m *importer) define(tokens []token) (int, error) {
 func (m *importer) follow(tokens []token) (int, error) {
 	t := tokens[0]
 	if len(tokens) < 2 || tokens[1].first || tokens[1].text == "" {
-		return 0, t.at.errorf("import: needs a file, a pattern or the name of a snippet")
+		m.note(t.at.errorf("import: needs a file, a pattern or the name of a snippet"))
+		return lineLength(tokens), nil
 	}
 	if len(tokens) > 2 && !tokens[2].first {
-		return 0, t.at.errorf("import: unexpected %q, it takes one file, pattern or name of a snippet", tokens[2].text)
+		m.note(t.at.errorf("import: unexpected %q, it takes one file, pattern or name of a snippet", tokens[2].text))
+		return lineLength(tokens), nil
 	}
 	m.count++
 	if m.depth == importDepth || m.count > importCount {
@@ -104,18 +115,31 @@ func (m *importer) follow(tokens []token) (int, error) {
 	return 2, err
 }
 
+// lineLength is how many tokens stand on the line of the first.
+func lineLength(tokens []token) int {
+	n := 1
+	for n < len(tokens) && !tokens[n].first && !tokens[n].open && !tokens[n].close {
+		n++
+	}
+	return n
+}
+
 func (m *importer) expandNamed(what token) error {
 	if tokens, known := m.snippets[what.text]; known {
 		return m.expand(tokens)
 	}
 	names, err := m.matches(what)
 	if err != nil {
-		return err
+		m.note(err)
+		return nil
 	}
 	for _, name := range names {
 		content, err := m.read(name)
 		if err != nil {
-			return what.at.errorf("import: %q: %v", name, err)
+			mistake := what.at.mistake("import: %q: %v", name, err)
+			mistake.missing = isMissing(err)
+			m.note(mistake)
+			continue
 		}
 		if err := m.expand(lex(name, content, m.getenv, m.warn)); err != nil {
 			return err

@@ -92,10 +92,7 @@ func podModes() map[string]zones.Pods {
 }
 
 // outdated warns of an option that older releases of CoreDNS had and newer ones ignore or refuse.
-func outdated(a *args) {
-	a.rest()
-	a.warnf("is outdated and has no effect")
-}
+func outdated(a *args) { a.hasNoEffect("is outdated and") }
 
 // inFolder is a path that is relative to folder, "" for none given.
 func inFolder(folder, name string) string {

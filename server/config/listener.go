@@ -30,15 +30,15 @@ type layout struct {
 }
 
 // listeners groups blocks by the addresses that they listen on.
-func listeners(blocks []*blockReader, warn warner) ([]Listener, error) {
+func listeners(blocks []*blockReader, r *Report) []Listener {
 	l := &layout{sites: map[site][]binding{}, parts: map[netip.AddrPort][]part{}}
 	for _, b := range blocks {
-		if err := l.place(b, warn); err != nil {
-			return nil, err
+		if !b.unplaced {
+			r.note(l.place(b, r.warn))
 		}
 	}
-	l.warnOverlaps(warn)
-	return l.merge(), nil
+	l.warnOverlaps(r.warn)
+	return l.merge()
 }
 
 // place puts a block at each of its addresses.

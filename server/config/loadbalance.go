@@ -18,6 +18,9 @@ func (b *blockReader) loadbalance(a *args) {
 	if a.more() {
 		weighted = choose(a, map[string]bool{"round_robin": false, "weighted": true})
 	}
+	if a.err != nil {
+		return // which options there are depends on the word
+	}
 	if !weighted {
 		a.options(options{
 			"prefer": func(p *args) {

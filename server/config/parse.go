@@ -10,7 +10,8 @@ import (
 	"slices"
 )
 
-// Load reads and parses the Corefile of the settings. stdin is read only when it is the Corefile.
+// Load reads and parses the Corefile of the settings. stdin is read only when it is the Corefile. An error of its text
+// is Errors.
 func Load(s Settings, stdin io.Reader) (*Config, error) {
 	content, err := corefile(s.Conf, stdin)
 	if err != nil {
@@ -27,7 +28,7 @@ func corefile(name string, stdin io.Reader) ([]byte, error) {
 }
 
 // Parse returns the meaning of a Corefile. The name appears in messages; imports and manifests are relative to its
-// folder. An error is an *Error, unless it has no line, such as that of a working directory that is gone.
+// folder. An error is Errors, unless it has no line, such as that of a working directory that is gone.
 func Parse(name string, content []byte, s Settings) (*Config, error) {
 	w, err := here()
 	if err != nil {
@@ -36,39 +37,33 @@ func Parse(name string, content []byte, s Settings) (*Config, error) {
 	return w.parse(name, content, s)
 }
 
-func (w *world) parse(name string, content []byte, s Settings) (c *Config, err error) {
-	c = &Config{}
-	warn := func(at position, format string, values ...any) {
-		c.Warnings = append(c.Warnings, oneLine(at.String()+": "+fmt.Sprintf(format, values...)))
+func (w *world) parse(name string, content []byte, s Settings) (*Config, error) {
+	r := w.examine(name, content, s)
+	if len(r.Errors) > 0 {
+		return nil, r.Errors
 	}
-	p := &process{config: c, folder: path.Dir(name)}
+	return r.Config, nil
+}
+
+// examine reads a Corefile to its end, whatever mistakes it has.
+func (w *world) examine(name string, content []byte, s Settings) *Report {
+	r := &Report{Config: &Config{}, lenient: w.lenient}
+	p := &process{config: r.Config, folder: path.Dir(name)}
 	if name == Stdin {
 		p.folder = "."
 	}
-	imports := importer{world: w, folder: p.folder, snippets: map[string][]token{}, warn: warn}
-	tokens := lex(name, content, w.getenv, warn)
-	defer func() {
-		if mistake, ok := err.(*Error); ok {
-			mistake.Digest = digest(slices.Concat(tokens, imports.out))
-		}
-	}()
-	if err := imports.expand(tokens); err != nil {
-		return nil, err
+	imports := importer{world: w, folder: p.folder, snippets: map[string][]token{}, warn: r.warn, note: r.note}
+	tokens := lex(name, content, w.getenv, r.warn)
+	written, err := imports.blocks(tokens)
+	r.note(err)
+	if len(written) == 0 && len(r.Errors) == 0 {
+		r.note(position{name, 1}.errorf("the file has no server block"))
 	}
-	written, err := (&parser{tokens: imports.out}).blocks()
-	if err != nil {
-		return nil, err
-	}
-	if len(written) == 0 {
-		return nil, position{name, 1}.errorf("the file has no server block")
-	}
-	blocks, err := w.blocks(written, p, s.Port, warn)
-	if err != nil {
-		return nil, err
-	}
-	c.Digest = digest(imports.out, blocks...)
-	c.Listeners, err = listeners(blocks, warn)
-	return c, err
+	blocks := w.blocks(written, p, s.Port, r)
+	r.Config.Digest = digest(imports.out, blocks...)
+	r.Config.Listeners = listeners(blocks, r)
+	r.sign(digest(slices.Concat(tokens, imports.out)))
+	return r
 }
 
 // digest hashes words and line breaks, so that a change of comments does not cause a reload. The search lists of blocks are
@@ -86,33 +81,20 @@ func digest(tokens []token, blocks ...*blockReader) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (w *world) blocks(written []serverBlock, p *process, port uint16, warn warner) ([]*blockReader, error) {
-	var all []*blockReader
-	table := directives()
+func (w *world) blocks(written []serverBlock, p *process, port uint16, r *Report) (all []*blockReader) {
 	for _, s := range written {
 		for _, t := range s.absent {
-			warn(t.at, "%s, and no zone is read in its place", notSet(t.unset))
+			r.warn(t.at, "%s, and no zone is read in its place", notSet(t.unset))
 		}
-		b, err := newBlockReader(s, p, port, warn)
-		if err != nil {
-			return nil, err
-		}
+		b := newBlockReader(s, p, port, r)
 		if first := s.keys[0]; len(s.directives) == 0 && slices.Contains(Directives(), first.text) {
-			warn(first.at, "%q is read as a zone, and nothing is done for it: "+
+			r.warn(first.at, "%q is read as a zone, and nothing is done for it: "+
 				"directives stand in a block such as \".:53 { … }\"", first.text)
 		}
-		for _, d := range s.directives {
-			if err := b.directive(&args{statement: d, world: w, title: d.name, warn: warn}, table); err != nil {
-				return nil, err
-			}
-		}
-		b.checkAutopath()
-		if err := b.checkExternals(); err != nil {
-			return nil, err
-		}
+		b.directives(w, s.directives, r)
 		all = append(all, b)
 	}
 	shareExternals(all)
-	warnTransfers(all, warn)
-	return all, nil
+	warnTransfers(all, r.warn)
+	return all
 }

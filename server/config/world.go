@@ -17,6 +17,7 @@ type world struct {
 	dir       string // working directory
 	getenv    func(string) string
 	addresses func(iface string) ([]netip.Addr, error) // of a network interface
+	lenient   bool                                     // files may be missing here, since the server runs elsewhere
 }
 
 func here() (*world, error) {
