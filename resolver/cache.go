@@ -21,7 +21,7 @@ const (
 	entryOverhead  = 470       // octets of an entry besides its message, with its part of the map and the fingerprints
 
 	// RFC 8767 sections 4 and 5 recommend both times.
-	staleTTL     = 30 // seconds: the TTL of the records in a stale answer
+	staleTTL     = 30 * time.Second // of the records in a stale answer
 	staleRecheck = 30 * time.Second
 	staleNoName  = wire.InfoCode(19) // Stale NXDOMAIN Answer, RFC 8914 section 4.20
 	refreshQueue = 256               // refreshes waiting
@@ -37,7 +37,7 @@ type cache struct {
 	disableDenial  zones.Set
 	seed           maphash.Seed
 	shards         []shard
-	refreshes      chan *entry
+	refreshes      chan refresh
 	servedStale    atomic.Uint64
 	fetch          func(context.Context, query) *message // asks upstream again when an entry is refreshed
 }
@@ -59,7 +59,7 @@ func (c *cache) scope(zone *wire.QName) cachePolicy {
 
 // newCache makes an empty cache, which refreshes its entries by asking forwarders.
 func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
-	c := &cache{options: options, seed: maphash.MakeSeed(), refreshes: make(chan *entry, refreshQueue)}
+	c := &cache{options: options, seed: maphash.MakeSeed(), refreshes: make(chan refresh, refreshQueue)}
 	c.fetch = func(ctx context.Context, q query) *message { return refetch(ctx, forwarders, q) }
 	for _, set := range []struct {
 		to    *zones.Set
@@ -74,6 +74,8 @@ func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
 			return nil, fmt.Errorf("cache: %w", err)
 		}
 	}
+	c.options.StaleTTL = positive(options.StaleTTL, staleTTL)
+	c.options.StaleRecheck = positive(options.StaleRecheck, staleRecheck)
 	c.limits(&c.options.Success, DefaultSuccessTTL)
 	c.limits(&c.options.Denial, DefaultDenialTTL)
 	largest := max(c.options.Success.Capacity, c.options.Denial.Capacity)
@@ -159,7 +161,7 @@ func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 	s.counts.Hits[min(e.kind, denial)]++
 	e.uses = min(e.uses+1, maxUses)
 	if c.wanted(e, found, r.Now) {
-		c.refresh(s, e)
+		c.refresh(s, refresh{e, !r.Proto.Datagram()})
 	}
 	return e, found
 }
@@ -209,6 +211,9 @@ func (c *cache) find(s *shard, hash uint64, k *cacheKey, now time.Time) (*entry,
 		if age < e.holds+c.options.ServeStale && (old == nil || e.stored.After(old.stored)) {
 			old = e
 		}
+		if old != nil && c.options.PreferPositive {
+			break // the success half comes first
+		}
 	}
 	if old != nil {
 		if c.options.StaleVerify && now.After(old.retry) {
@@ -249,10 +254,12 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	if old := s.halves[at.half].entries[at.hash]; old != nil && old.message == m {
 		return // another query that waited for the same answer has added it
 	}
-	if m.refreshes() {
+	if known := s.halves[success].entries[hash]; known != nil && known.is(&k) && c.prefers(known, m, now) {
+		known.retry = now.Add(c.options.StaleRecheck)
+	} else if m.refreshes() {
 		s.drop(hash, at)
 	} else {
-		s.postpone(hash, &k, now)
+		s.postpone(hash, &k, now.Add(c.options.StaleRecheck))
 	}
 	switch {
 	case at != place{}:
@@ -260,6 +267,27 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	case !keepable && (m.outcome == wire.Unusable || (m.outcome == wire.NoData || m.outcome == wire.NoName) && !m.timed):
 		s.counts.Drops++
 	}
+}
+
+// prefers reports whether the records of known go on to be served although upstream has said m, which is no answer with
+// records.
+func (c *cache) prefers(known *entry, m *message, now time.Time) bool {
+	return c.options.PreferPositive && known.kind == success && m.outcome != wire.Answered &&
+		now.Sub(known.stored) < known.holds+c.options.ServeStale
+}
+
+// supersedes reports whether the client that would get known, a stale answer, gets m instead.
+func (c *cache) supersedes(m *message, known *entry, now time.Time) bool {
+	return m.refreshes() && !c.prefers(known, m, now)
+}
+
+// rest has known served at once for a while: the query that asked upstream for it at now has waited in vain.
+func (c *cache) rest(known *entry, now time.Time) {
+	k := known.query.cacheKey()
+	s, _ := c.shardOf(&k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known.retry = now.Add(c.options.StaleTimeout + c.options.StaleRecheck)
 }
 
 // agingOf is how the TTLs of m, the answer to q, change for its first client: as a hit would change them, so that they

@@ -150,6 +150,8 @@ func TestWhatIsKept(t *testing.T) {
 			"NOERROR, A 30, 3 (Stale Answer)"},
 		{"stale denial", Cache{ServeStale: time.Hour}, "www.example.org. A", "NXDOMAIN", negative, 301 * time.Second,
 			"NXDOMAIN, SOA 30, 19 (Stale NXDOMAIN Answer)"},
+		{"stale, with a TTL of its own", Cache{ServeStale: time.Hour, StaleTTL: 7 * time.Second}, "www.example.org. A", "NOERROR",
+			address, 301 * time.Second, "NOERROR, A 7, 3 (Stale Answer)"},
 		{"too stale", Cache{ServeStale: time.Hour}, "www.example.org. A", "NOERROR", address,
 			301*time.Second + time.Hour, "miss"},
 		{"stale, to be verified", Cache{ServeStale: time.Hour, StaleVerify: true}, "www.example.org. A", "NOERROR",
@@ -625,5 +627,132 @@ func BenchmarkHit(b *testing.B) {
 			r.finish(q, &res)
 			r.Reply.Finish()
 		}
+	})
+}
+
+// TestRecheck: upstream that failed is asked again when FAILURE_RECHECK is over.
+func TestRecheck(t *testing.T) {
+	for recheck, wait := range map[time.Duration]time.Duration{
+		0: staleRecheck, 2 * time.Second: 2 * time.Second, NoRecheck: 0,
+	} {
+		c := newTestCache(t, Cache{ServeStale: time.Hour, StaleVerify: true, StaleRecheck: recheck})
+		c.keep(t, "www.example.org. A", "NOERROR", address, noon)
+		later := noon.Add(301 * time.Second)
+		c.keep(t, "www.example.org. A", "SERVFAIL", "", later)
+		if got := c.found(t, "www.example.org. A", later.Add(wait+time.Second)); got != "ask first" {
+			t.Errorf("%v: %q", recheck, got)
+		}
+		if wait == 0 {
+			continue
+		}
+		if got := c.found(t, "www.example.org. A", later.Add(wait-time.Second)); got == "ask first" {
+			t.Errorf("%v: asked again after %v", recheck, wait-time.Second)
+		}
+	}
+}
+
+// TestPreferPositive: records that are stale go before a denial for as long as they may be served, and not longer.
+func TestPreferPositive(t *testing.T) {
+	const question = "www.example.org. A"
+	for _, verify := range []bool{false, true} {
+		c := newTestCache(t, Cache{ServeStale: time.Hour, StaleVerify: verify, PreferPositive: true})
+		c.keep(t, question, "NOERROR", address, noon)
+		for _, denial := range []struct{ rcode, records string }{
+			{"NXDOMAIN", negative}, {"NXDOMAIN", ""}, {"NOERROR", negative}, {"NOTIMP", ""},
+		} {
+			later := noon.Add(301 * time.Second)
+			c.keep(t, question, denial.rcode, denial.records, later)
+			want := "NOERROR, A 30, 3 (Stale Answer)"
+			if got := c.found(t, question, later.Add(time.Second)); got != want {
+				t.Errorf("after %s: %q, want %q", denial.rcode, got, want)
+			}
+		}
+		over := noon.Add(301*time.Second + time.Hour)
+		c.keep(t, question, "NXDOMAIN", negative, over)
+		if got := c.found(t, question, over); got != "NXDOMAIN, SOA 60" {
+			t.Errorf("when the records are too old: %q", got)
+		}
+		c.keep(t, question, "NOERROR", address, over)
+		if got := c.found(t, question, over); got != "NOERROR, A 300" {
+			t.Errorf("new records: %q", got)
+		}
+	}
+}
+
+// TestVerifyTimeout: a query gets the stale answer when upstream takes too long, and the next ones at once, until upstream
+// has answered.
+func TestVerifyTimeout(t *testing.T) {
+	slow := make(chan struct{})
+	var asked atomic.Int32
+	up := serve(t, func(q, reply *dns.Msg, tcp bool) *dns.Msg {
+		if asked.Add(1) == 1 {
+			return answering("192.0.2.1")(q, reply, tcp)
+		}
+		<-slow
+		return answering("192.0.2.2")(q, reply, tcp)
+	})
+	r := running(t, nil, Block{Zones: []string{"."},
+		Cache:    &Cache{ServeStale: time.Hour, StaleVerify: true, StaleTimeout: 20 * time.Millisecond, StaleTTL: 9 * time.Second},
+		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 4 * time.Second}}})
+	r.blocks[0].forwarders[0].edns(t)
+	now := time.Now()
+	respond := func(after time.Duration) string {
+		request := asking(t, "www.example.org. A", now.Add(after))
+		reply, _ := r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 1232))
+		m := new(dns.Msg)
+		if err := m.Unpack(reply); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(said(m), " ", m.Answer[0].Header().Ttl)
+	}
+	expect(t, respond(0), "NOERROR 192.0.2.1 60")
+	for range 3 {
+		expect(t, respond(70*time.Second), "NOERROR 192.0.2.1 3 (Stale Answer): ("+edeStale+") 9")
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+	close(slow)
+	cache := r.blocks[0].cache
+	until(t, func() bool { return cache.count().Entries[success] == 1 && strings.Contains(respond(0), "192.0.2.2") })
+}
+
+// TestPrefetchInWholeSeconds: the part of the TTL that is left is rounded up, as TTLs are whole seconds.
+func TestPrefetchInWholeSeconds(t *testing.T) {
+	for _, tt := range []struct {
+		ttl, percent, from int // refreshed at an age of so many seconds
+	}{{8, 80, 1}, {8, 10, 7}, {20, 10, 18}, {300, 10, 270}, {5, 50, 2}} {
+		c := newTestCache(t, Cache{Prefetch: 1, PrefetchFor: time.Hour, PrefetchAt: tt.percent})
+		c.keep(t, "www.example.org. A", "NOERROR", fmt.Sprintf("www.example.org. %d IN A 192.0.2.1", tt.ttl), noon)
+		for age := range tt.ttl {
+			c.found(t, "www.example.org. A", noon.Add(time.Duration(age)*time.Second))
+			if due := len(c.refreshes) > 0; due != (age >= tt.from) {
+				t.Errorf("TTL %d, %d%%: at %d s %v", tt.ttl, tt.percent, age, due)
+			}
+		}
+	}
+}
+
+// TestRefreshGoesByTransport: an entry is fetched again over the transport of the query that found it, TCP or not.
+func TestRefreshGoesByTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCache(t, Cache{ServeStale: time.Hour, StaleRecheck: NoRecheck})
+		ctx, cancel := context.WithCancel(t.Context())
+		var over []bool
+		c.fetch = func(_ context.Context, q query) *message {
+			over = append(over, q.tcp)
+			return unanswered(wire.ServerFailure, wire.Other, "down")
+		}
+		go c.run(ctx)
+		c.keep(t, "www.example.org. A", "NOERROR", address, time.Now())
+		time.Sleep(301 * time.Second)
+		for _, text := range []string{"www.example.org. A", "www.example.org. A tcp", "www.example.org. A"} {
+			c.found(t, text, time.Now())
+			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		expect(t, fmt.Sprint(over), "[false true false]")
+		cancel()
+		synctest.Wait()
 	})
 }

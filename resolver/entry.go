@@ -106,7 +106,8 @@ func (c *cache) result(r *Request, e *entry, found freshness) result {
 		return e.message.result(FromCache, a)
 	}
 	c.servedStale.Add(1)
-	res := e.message.result(FromCache, aging{floor: staleTTL, limit: staleTTL})
+	ttl := seconds(c.options.StaleTTL)
+	res := e.message.result(FromCache, aging{floor: ttl, limit: ttl})
 	res.info, res.words = wire.StaleAnswer, edeStale
 	if e.outcome == wire.NoName {
 		res.info = staleNoName

@@ -32,6 +32,9 @@ func (b *block) ask(r *Request, q *question, w *Wait) result {
 		w.end(failed)
 		return b.resume(r, q, w)
 	}
+	if b.cache != nil && r.fallback != nil && b.cache.options.StaleTimeout > 0 {
+		w.expire(b.cache.options.StaleTimeout)
+	}
 	return result{outcome: pending}
 }
 
@@ -46,7 +49,10 @@ func (b *block) query(r *Request, q *question) query {
 // resume is the result of q after w has ended.
 func (b *block) resume(r *Request, q *question, w *Wait) result {
 	m := w.message
-	if old := r.fallback; old != nil && !m.refreshes() {
+	if old := r.fallback; old != nil && !b.cache.supersedes(m, old, r.Now) {
+		if m == tooLate {
+			b.cache.rest(old, r.Now)
+		}
 		return b.cache.result(r, old, stale)
 	}
 	if m.outcome == wire.Failed && m.packet == nil && b.options.Errors != nil {

@@ -274,10 +274,17 @@ type Cache struct {
 	PrefetchAt     int           // prefetch when this percentage of the TTL is left; default 10
 	ServeStale     time.Duration // how long past its TTL an entry may be served; 0 off, default 1 h when on
 	StaleVerify    bool          // serve_stale … verify: ask upstream first
+	StaleTimeout   time.Duration // of verify: how long a query waits for upstream before it gets a stale answer; 0 until it fails
+	StaleTTL       time.Duration // of records in a stale answer; default 30 s
+	StaleRecheck   time.Duration // how long upstream is not asked again after it failed; default 30 s, NoRecheck for no such time
+	PreferPositive bool          // serve_stale_policy prefer_positive: a stale answer with records goes before a denial
 	DisableSuccess []string      // names whose positive answers are not cached
 	DisableDenial  []string      // names whose denials are not cached
 	KeepTTL        bool          // TTLs do not count down
 }
+
+// NoRecheck has upstream asked again as soon as it has failed.
+const NoRecheck = time.Nanosecond
 
 // CacheLimit bounds one of the cache's two halves.
 type CacheLimit struct {

@@ -21,14 +21,22 @@ func (c *cache) wanted(e *entry, found freshness, now time.Time) bool {
 	}
 	if found == fresh {
 		left := e.holds - now.Sub(e.stored)
-		soon := max(e.holds*time.Duration(c.options.PrefetchAt)/100, time.Second)
+		part := e.holds * time.Duration(c.options.PrefetchAt) / 100
+		soon := max((part + time.Second - 1).Truncate(time.Second), time.Second) // whole seconds, as TTLs are
 		return c.options.Prefetch > 0 && int(e.hits) >= c.options.Prefetch && left <= soon
 	}
 	return found == stale
 }
 
+// refresh is an entry to fetch again, over TCP if the query that says so has come over TCP. CoreDNS refreshes over TCP
+// alone, and so nothing where an upstream takes UDP only.
+type refresh struct {
+	*entry
+	tcp bool
+}
+
 // refresh hands e to run. If too many entries wait already, a later hit tries again.
-func (c *cache) refresh(s *shard, e *entry) {
+func (c *cache) refresh(s *shard, e refresh) {
 	select {
 	case c.refreshes <- e:
 		e.refreshing = true
@@ -50,8 +58,8 @@ func (c *cache) run(ctx context.Context) {
 			slots <- struct{}{}
 			workers.Go(func() {
 				defer func() { <-slots }()
-				if m := c.fetch(ctx, e.refreshQuery()); ctx.Err() == nil {
-					c.add(e.refreshQuery(), e.policy, m, time.Now())
+				if m := c.fetch(ctx, e.again()); ctx.Err() == nil {
+					c.add(e.again(), e.policy, m, time.Now())
 				}
 				k := e.query.cacheKey()
 				s, _ := c.shardOf(&k)
@@ -63,9 +71,9 @@ func (c *cache) run(ctx context.Context) {
 	}
 }
 
-// refreshQuery is the query that fetches the entry again.
-func (e *entry) refreshQuery() query {
+// again is the query that fetches the entry again.
+func (e refresh) again() query {
 	q := e.query
-	q.rd = true
+	q.rd, q.tcp = true, e.tcp
 	return q
 }

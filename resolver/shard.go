@@ -21,10 +21,10 @@ type place struct {
 
 // postpone keeps entries that could not be refreshed from being fetched again with every query (failure recheck timer,
 // RFC 8767 section 5).
-func (s *shard) postpone(hash uint64, k *cacheKey, now time.Time) {
+func (s *shard) postpone(hash uint64, k *cacheKey, retry time.Time) {
 	for i := range s.halves {
 		if e := s.halves[i].entries[hash]; e != nil && e.is(k) {
-			e.retry = now.Add(staleRecheck)
+			e.retry = retry
 		}
 	}
 }

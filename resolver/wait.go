@@ -14,7 +14,7 @@ import (
 type Wait struct {
 	waker   Waker
 	next    *Wait       // of those that wait for the same flight
-	ended   atomic.Bool // the flight has landed, or Interrupt was called
+	ended   atomic.Bool // the flight has landed, Interrupt was called, or expire's time is over
 	flight  *flight
 	message *message // what there is by then
 
@@ -98,3 +98,15 @@ func (w *Wait) end(m *message) bool {
 // Interrupt ends the wait without an answer. It reports false if there is one already, and Wake has been called, or
 // will be.
 func (w *Wait) Interrupt() bool { return w.end(interrupted()) }
+
+// tooLate is the message of a wait that has lasted for as long as a stale answer may be held back.
+var tooLate = momentary(wire.ServerFailure, wire.NoReachableAuthority, edeStale)
+
+// expire ends the wait after d, while the flight goes on for the cache.
+func (w *Wait) expire(d time.Duration) {
+	time.AfterFunc(d, func() {
+		if w.end(tooLate) {
+			w.waker.Wake()
+		}
+	})
+}

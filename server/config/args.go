@@ -222,6 +222,20 @@ func choose[T any](a *args, table map[string]T) (value T) {
 	return value
 }
 
+// chooseFolded is choose for words whose case does not matter.
+func chooseFolded[T any](a *args, table map[string]T) T {
+	if a.more() {
+		a.words = slices.Clone(a.words)
+		a.words[a.used] = strings.ToLower(a.words[a.used])
+	}
+	return choose(a, table)
+}
+
+// has reports whether the block of the directive has an option.
+func (a *args) has(option string) bool {
+	return slices.ContainsFunc(a.lines, func(s statement) bool { return s.name == option })
+}
+
 // zones reads the words that are left as zones: fully qualified names in lower case. Unset variables are none.
 func (a *args) zones() []string {
 	all := []string{} // unlike nil: no zone at all, not those of the block

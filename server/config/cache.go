@@ -16,6 +16,7 @@ const (
 	defaultPrefetchFor  = time.Minute
 	defaultPrefetchAt   = 10 // percent
 	defaultServeStale   = time.Hour
+	mostRecheck         = 5 * time.Minute
 )
 
 // leastCapacity replaces any smaller CAPACITY, as in CoreDNS: people who write `success 1 30` care for the TTL and do
@@ -44,11 +45,14 @@ func (b *blockReader) cache(a *args) {
 		"denial":             func(o *args) { cacheLimit(o, &c.Denial) },
 		"prefetch":           func(o *args) { prefetch(o, c) },
 		"serve_stale":        func(o *args) { serveStale(o, c) },
-		"serve_stale_policy": nil,
+		"serve_stale_policy": func(o *args) { c.PreferPositive = chooseFolded(o, map[string]bool{"prefer_positive": true}) },
 		"servfail":           func(o *args) { c.ServFail = o.duration(0, 5*time.Minute) },
 		"disable":            func(o *args) { disable(o, c) },
 		"keepttl":            set(&c.KeepTTL),
 	})
+	if c.PreferPositive && !a.has("serve_stale") {
+		a.fail("serve_stale_policy needs serve_stale")
+	}
 	// An option may raise one half above the directive's TTL; the cap of both is the larger.
 	c.MaxTTL = max(c.Success.MaxTTL, c.Denial.MaxTTL)
 }
@@ -81,17 +85,25 @@ func prefetch(a *args, c *resolver.Cache) {
 	c.PrefetchAt = n
 }
 
-// serve_stale [DURATION] [immediate|verify]
+// serve_stale [DURATION [immediate [RESPONSE_TTL [FAILURE_RECHECK]] | verify [TIMEOUT [RESPONSE_TTL [FAILURE_RECHECK]]]]]
 func serveStale(a *args, c *resolver.Cache) {
-	c.ServeStale, c.StaleVerify = defaultServeStale, false
+	c.ServeStale, c.StaleVerify, c.StaleTimeout, c.StaleTTL, c.StaleRecheck = defaultServeStale, false, 0, 0, 0
 	if a.more() {
 		c.ServeStale = a.duration(0, forever)
 	}
 	if a.more() {
-		c.StaleVerify = choose(a, map[string]bool{"immediate": false, "verify": true})
+		c.StaleVerify = chooseFolded(a, map[string]bool{"immediate": false, "verify": true})
+	}
+	if a.more() && c.StaleVerify {
+		c.StaleTimeout = a.duration(0, forever)
 	}
 	if a.more() {
-		a.fail("%q: a timeout, TTL or recheck time is not supported yet", a.peek())
+		if c.StaleTTL = a.duration(0, math.MaxInt32*time.Second); c.StaleTTL%time.Second != 0 {
+			a.fail("got %v, wants whole seconds, as TTLs are", c.StaleTTL)
+		}
+	}
+	if a.more() {
+		c.StaleRecheck = max(a.duration(0, mostRecheck), resolver.NoRecheck)
 	}
 }
 
@@ -118,6 +130,11 @@ func summarizeCache(b *Block, s *summary) {
 	l.add(c.Prefetch > 0, "prefetch after %d in %v at %d%%", c.Prefetch, c.PrefetchFor, c.PrefetchAt)
 	l.add(c.ServeStale > 0 && !c.StaleVerify, "serve stale for %v", c.ServeStale)
 	l.add(c.ServeStale > 0 && c.StaleVerify, "serve stale for %v after asking", c.ServeStale)
+	l.add(c.StaleTimeout > 0, "or after %v", c.StaleTimeout)
+	l.add(c.StaleTTL > 0, "stale ttl %s", seconds(c.StaleTTL))
+	l.add(c.StaleRecheck == resolver.NoRecheck, "asking again at once")
+	l.add(c.StaleRecheck > resolver.NoRecheck, "asking again after %v", c.StaleRecheck)
+	l.add(c.PreferPositive, "records before denials")
 	l.add(len(c.DisableSuccess) > 0, "no success of %s", names(c.DisableSuccess))
 	l.add(len(c.DisableDenial) > 0, "no denial of %s", names(c.DisableDenial))
 	l.add(c.KeepTTL, "keeps TTLs")
