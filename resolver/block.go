@@ -30,6 +30,7 @@ type block struct {
 	rewrites    *rewrites
 	autopath    *autopath
 	acls        *acls
+	header      *header
 	templates   *templates
 	hosts       *hosts
 	externals   []*authority
@@ -62,6 +63,8 @@ func (b *block) compileSteps() {
 		{true, b.knownClass},
 		{b.autopath != nil, b.autopath.walk},
 		{b.acls != nil, b.acls.check},
+		{b.header != nil, b.header.change},
+		{b.options.Minimal, minimal{}.wrap},
 		{b.templates != nil, b.templates.answer},
 		{b.templates != nil && b.templates.others, onlyIN},
 		{b.hosts != nil, b.hosts.answer},
@@ -156,6 +159,9 @@ func (r *Resolver) newPolicies(b *block, server string) (err error) {
 		b.autopath, err = obtain(r, "autopath", []any{o.Autopath, server, o.Zones}, func() (*autopath, error) {
 			return newAutopath(o.Autopath)
 		})
+	}
+	if o.Header != nil {
+		b.header = newHeader(o.Header)
 	}
 	if err == nil && len(o.ACLs) > 0 {
 		err = r.newACLs(b, server)

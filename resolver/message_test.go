@@ -49,7 +49,8 @@ func start(r *Request) {
 
 // whole is the client's question, in no scope.
 func (r *Request) whole() *question {
-	r.question = question{name: &r.Query.QName, qtype: r.Query.Type, owner: wire.AtQName, asked: true}
+	r.question = question{name: &r.Query.QName, qtype: r.Query.Type, owner: wire.AtQName, asked: true,
+		recurse: r.Query.Flags&wire.FlagRD != 0}
 	return &r.question
 }
 

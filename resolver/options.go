@@ -45,7 +45,9 @@ type Block struct {
 	DNS64      *DNS64
 	Rewrites   []Rewrite // in the order of the file
 	Autopath   *Autopath
-	ACLs       []ACL      // in the order of the file
+	ACLs       []ACL // in the order of the file
+	Header     *Header
+	Minimal    bool       // minimal: positive answers have an answer section alone
 	Templates  []Template // in the order of the file
 	Hosts      *Hosts
 	Externals  []External // of the first of Kubernetes
@@ -193,6 +195,15 @@ const (
 	ACLFilter                  // NOERROR without records, with the Extended DNS Error Filtered
 	ACLDrop                    // no reply
 )
+
+// Header changes flags of the query that goes upstream and of the reply (directive header), in order.
+type Header struct{ Query, Response []HeaderChange }
+
+// HeaderChange sets or clears one flag: wire.FlagAA, FlagRA or FlagRD.
+type HeaderChange struct {
+	Flag uint16
+	Set  bool
+}
 
 // Template answers with records whose text is made for each question (directive template).
 type Template struct {

@@ -10,6 +10,7 @@ type question struct {
 	owner   wire.Offset // where the name is in the reply
 	asked   bool        // the name is the one that the client asked for
 	scope   *scope      // of name; nil when no server block has it
+	recurse bool        // RD: of the query, unless header has changed it
 	options string      // EDNS options that go upstream, in wire form
 	next    int         // index of the step that is asked next; behind a wrapper's own when it asks again
 	before  int         // records in the answer section from earlier questions

@@ -159,6 +159,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	query := &request.Query
 	request.question = question{
 		name: &query.QName, qtype: query.Type, class: query.Class, owner: wire.AtQName, asked: true,
+		recurse: query.Flags&wire.FlagRD != 0,
 	}
 	request.question.scope = r.scopes.choose(request)
 	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false

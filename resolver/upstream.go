@@ -53,7 +53,7 @@ type query struct {
 func newQuery(r *Request, q *question) query {
 	return query{
 		name: string(q.name.Name()), typ: q.qtype, do: r.Query.DO, tcp: !r.Proto.Datagram(),
-		rd: r.Query.Flags&wire.FlagRD != 0, cd: r.Query.Flags&wire.FlagCD != 0, options: q.options,
+		rd: q.recurse, cd: r.Query.Flags&wire.FlagCD != 0, options: q.options,
 	}
 }
 

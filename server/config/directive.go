@@ -44,6 +44,8 @@ func directives() []directive {
 		{name: "rewrite", read: (*blockReader).rewrite, enabled: usesRewrite, summary: summarizeRewrites},
 		{name: "autopath", read: (*blockReader).autopath, once: true, enabled: usesAutopath, summary: summarizeAutopath},
 		{name: "acl", read: (*blockReader).acl, enabled: usesACL, summary: summarizeACLs},
+		{name: "header", read: (*blockReader).header, enabled: usesHeader, summary: summarizeHeader},
+		{name: "minimal", read: (*blockReader).minimal, enabled: usesMinimal, summary: summarizeMinimal},
 		{name: "template", read: (*blockReader).template, enabled: usesTemplate, summary: summarizeTemplates},
 		{name: "hosts", read: (*blockReader).hosts, once: true, enabled: usesHosts, summary: summarizeHosts},
 		{name: "k8s_external", read: (*blockReader).external, enabled: usesExternal, summary: summarizeExternals},
@@ -69,8 +71,8 @@ func directives() []directive {
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
 		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
-		"etcd", "geoip", "grpc", "grpc_server", "header", "https", "https3", "local",
-		"metadata", "minimal", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
+		"etcd", "geoip", "grpc", "grpc_server", "https", "https3", "local",
+		"metadata", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
 		"secondary", "shed", "sign", "siit", "timeouts", "tls", "trace", "tsig", "whoami",
 	)...)
 }

@@ -22,6 +22,9 @@ const everything = `example.org {
     errors
     file db.example
     forward . 192.0.2.1
+    header {
+        response set ra
+    }
     health
     hosts
     k8s_external
@@ -29,6 +32,7 @@ const everything = `example.org {
     loadbalance
     log
     loop
+    minimal
     pprof
     prometheus
     proxy . 192.0.2.1

@@ -27,6 +27,23 @@ func (r *Reply) Rewind(m Mark) {
 	r.Ext, r.textLen = false, 0
 }
 
+// CutBehindAnswer takes back the records that were written to the authority and additional sections since m. No name of
+// PlaceName may have been written since.
+func (r *Reply) CutBehindAnswer(m Mark) {
+	at := m.size
+	for range r.counts[Answer] - m.counts[Answer] {
+		var record Record
+		at, _ = record.Read(r.buf, at)
+	}
+	r.buf, r.section = r.buf[:at], Answer
+	r.counts[Authority], r.counts[Additional] = m.counts[Authority], m.counts[Additional]
+	for i, name := range r.recent.at {
+		if int(name) >= at {
+			r.recent.at[i] = 0
+		}
+	}
+}
+
 // Kept is a reply without its octets and without the buffer for the rest: what Restore needs besides them.
 type Kept struct {
 	mark    Mark
