@@ -13,26 +13,52 @@ type Proto uint8
 
 // The transports. To add one: its constant here, its row in protos, and what receives its queries in server/listen.
 const (
-	UDP Proto = iota
-	TCP
+	UDP    Proto = iota
+	TCP          // RFC 7766
+	TLS          // RFC 7858
+	HTTPS        // RFC 8484, over HTTP/1.1 and HTTP/2
+	HTTPS3       // the same over HTTP/3
+	QUIC         // RFC 9250
+	GRPC         // coredns.dns.DnsService
 
 	Protos = iota // the number of transports
 )
 
+// Carriers is the number of protocols that carry the transports, UDP and TCP: a Proto below it is one.
+const Carriers = 2
+
 // protos lists what the transports differ in.
 var protos = [Protos]struct {
-	name     string // in metrics and logs
-	datagram bool   // a reply is one datagram, limited by what the client and the network accept
+	carrier   Proto // as CoreDNS names it in metrics and logs
+	datagram  bool  // a reply is one datagram, limited by what the client and the network accept
+	transfers bool  // a reply may be several messages, as of a zone transfer
 }{
-	UDP: {"udp", true},
-	TCP: {"tcp", false},
+	UDP:    {UDP, true, false},
+	TCP:    {TCP, false, true},
+	TLS:    {TCP, false, true}, // RFC 9103
+	HTTPS:  {TCP, false, false},
+	HTTPS3: {UDP, false, false},
+	QUIC:   {UDP, false, false},
+	GRPC:   {TCP, false, false},
 }
 
-// String is the transport's name in metrics and logs.
-func (p Proto) String() string { return protos[p].name }
+// Carrier is what the transport is carried by, UDP or TCP.
+func (p Proto) Carrier() Proto { return protos[p].carrier }
+
+// String is the transport's name in metrics and logs: that of its carrier, as in CoreDNS. The label of the server says
+// the rest.
+func (p Proto) String() string {
+	if p.Carrier() == UDP {
+		return "udp"
+	}
+	return "tcp"
+}
 
 // Datagram reports whether a query and its reply are one packet each. A stream carries several messages, of any size.
 func (p Proto) Datagram() bool { return protos[p].datagram }
+
+// Transfers reports whether zones can be sent, which takes several messages.
+func (p Proto) Transfers() bool { return protos[p].transfers }
 
 // Limit is the largest reply to q in octets. most limits datagrams alone.
 func (p Proto) Limit(q *wire.Query, most uint16) int {

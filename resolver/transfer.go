@@ -68,7 +68,7 @@ func (b *block) transfer(r *Request, q *question) result {
 	if !snapshot.Synced(zones.ServiceKinds) {
 		snapshot = z.info.index.Snapshot() // SendZone waits until it has a serial of its own
 	}
-	datagram := r.Proto.Datagram()
+	datagram := !r.Proto.Transfers()
 	switch {
 	case !snapshot.Synced(zones.ServiceKinds):
 		return z.notReady()

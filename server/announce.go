@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+
+	"github.com/clusterdns/clusterdns/resolver"
 )
 
 // platform is the second line about a build, as CoreDNS prints it.
@@ -18,14 +20,19 @@ func (p *Program) announce(out io.Writer, number, revision string) {
 	p.mu.Unlock()
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
-			l := listeners[address]
+			scheme := c.Listeners[i].Scheme
+			l := listeners[socket{scheme, address}]
+			prefix := ""
+			if scheme != resolver.Do53 {
+				prefix = string(scheme) + "://"
+			}
 			where := ""
 			if !address.Addr().IsUnspecified() {
 				where = " on " + address.Addr().String()
 			}
 			for _, b := range c.Listeners[i].Blocks {
 				for _, zone := range b.Steps.Zones {
-					fmt.Fprintf(out, "%s:%d%s\n", zone, l.Address().Port(), where)
+					fmt.Fprintf(out, "%s%s:%d%s\n", prefix, zone, l.Address().Port(), where)
 				}
 			}
 		}

@@ -20,10 +20,16 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
+// socket is where a listener listens.
+type socket struct {
+	resolver.Scheme
+	netip.AddrPort
+}
+
 // generation is everything that a Config needs, of which some runs already. Either the program takes it as a whole, or
 // it is abandoned.
 type generation struct {
-	listeners map[netip.AddrPort]*listening
+	listeners map[socket]*listening
 	sources   map[watch.Options]*source
 	resolvers []*answering
 	awaited   []*source // those of blocks with `ready`
@@ -52,7 +58,7 @@ func (p *Program) open(g *generation, c *config.Config) error {
 func (p *Program) listen(g *generation, c *config.Config) error {
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
-			if err := p.openSocket(g, address, g.resolvers[i], blocksOf(&c.Listeners[i])); err != nil {
+			if err := p.openSocket(g, address, &c.Listeners[i], g.resolvers[i]); err != nil {
 				return fmt.Errorf("%s: %w", c.Listeners[i].Blocks[0].At, err)
 			}
 		}
@@ -61,7 +67,7 @@ func (p *Program) listen(g *generation, c *config.Config) error {
 }
 
 func (p *Program) openResolver(g *generation, c *config.Listener) error {
-	options := resolver.Options{Server: listen.Label(c.Addresses[0])}
+	options := resolver.Options{Server: listen.Label(c.Scheme, c.Addresses[0])}
 	r := &answering{}
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
@@ -161,10 +167,15 @@ func (s *source) run(ctx context.Context) {
 
 // openSocket finds or opens the sockets of an address.
 func (p *Program) openSocket(
-	g *generation, address netip.AddrPort, answerer listen.Answerer, blocks []listen.Block,
+	g *generation, address netip.AddrPort, c *config.Listener, answerer listen.Answerer,
 ) error {
-	if l := p.listeners[address]; l != nil {
-		g.listeners[address] = l
+	at := socket{c.Scheme, address}
+	credentials, err := readCredentials(c)
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	if l := p.listeners[at]; l != nil {
+		g.listeners[at] = &listening{l.Listener, l.task, credentials}
 		return nil
 	}
 	p.opened = slices.DeleteFunc(p.opened, func(l *listening) bool { return l.ended() })
@@ -173,15 +184,24 @@ func (p *Program) openSocket(
 		siblings = append(siblings, l.Listener)
 	}
 	l, err := listen.Open(listen.Options{
-		Address: address, Siblings: siblings, Answerer: answerer, Blocks: blocks, Log: p.queries, Logger: p.log})
+		Address: address, Scheme: c.Scheme, Credentials: credentials, Siblings: siblings, Answerer: answerer,
+		Blocks: blocksOf(c), Log: p.queries, Logger: p.log})
 	if err != nil {
 		return err
 	}
 	run := start(context.Background(), l.Run)
-	g.listeners[address] = &listening{l, run}
+	g.listeners[at] = &listening{l, run, credentials}
 	g.fresh = append(g.fresh, run.stop)
-	p.opened = append(p.opened, g.listeners[address])
+	p.opened = append(p.opened, g.listeners[at])
 	return nil
+}
+
+// readCredentials reads the certificate of a listener; nil where it has none.
+func readCredentials(c *config.Listener) (*listen.Credentials, error) {
+	if c.TLS == nil {
+		return nil, nil
+	}
+	return listen.ReadCredentials(listen.TLS(*c.TLS), c.Scheme)
 }
 
 // waitForSync waits until the sources that g started have been read, each at most for its startup timeout. Until then

@@ -54,7 +54,7 @@ func TestRequestMetrics(t *testing.T) {
 	scrape.AwaitLines(t, p.metrics, strings.ReplaceAll(`
 coredns_plugin_enabled{name="kubernetes",server="SERVER",view="",zone="."} 1
 coredns_panics_total 0
-`, "SERVER", p.listeners[c.Listeners[0].Addresses[0]].Label()))
+`, "SERVER", p.listeners[socket{c.Listeners[0].Scheme, c.Listeners[0].Addresses[0]}].Label()))
 	scrape.AwaitLines(t, p.metrics, strings.ReplaceAll(`
 coredns_kubernetes_rest_client_requests_total{code="200",host="HOST",method="GET"} 9
 coredns_kubernetes_rest_client_requests_total{code="400",host="HOST",method="GET"} 3

@@ -48,7 +48,7 @@ type Program struct {
 	mu        sync.Mutex
 	closing   bool
 	config    *config.Config
-	listeners map[netip.AddrPort]*listening
+	listeners map[socket]*listening
 	sources   map[watch.Options]*source
 	resolvers []*answering
 	awaited   []*source
@@ -101,6 +101,7 @@ const flushTimeout = time.Second
 type listening struct {
 	*listen.Listener
 	*task
+	credentials *listen.Credentials // as the Config says; nil for none
 }
 
 type answering struct {
@@ -125,7 +126,7 @@ func (a *answering) run(ctx context.Context) {
 func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := version()
 	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
-		listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1)}
+		listeners: map[socket]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1)}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)
@@ -142,7 +143,7 @@ func NewProgram(out io.Writer, log *slog.Logger) *Program {
 func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	p.applying <- struct{}{}
 	defer func() { <-p.applying }()
-	g := &generation{listeners: map[netip.AddrPort]*listening{}, sources: map[watch.Options]*source{}}
+	g := &generation{listeners: map[socket]*listening{}, sources: map[watch.Options]*source{}}
 	err := p.open(g, c)
 	if err == nil && p.config != nil {
 		err = g.waitForSync(ctx)
@@ -188,14 +189,15 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 	var settle []func()
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
-			l := g.listeners[address]
+			l := g.listeners[socket{c.Listeners[i].Scheme, address}]
+			l.SetCredentials(l.credentials)
 			settle = append(settle, l.SetResolver(g.resolvers[i], blocksOf(&c.Listeners[i])))
 			all = append(all, l.Listener)
 		}
 	}
 	runtime.GOMAXPROCS(listen.Processors(all))
-	for address, l := range oldListeners {
-		if g.listeners[address] == nil {
+	for at, l := range oldListeners {
+		if g.listeners[at] == nil {
 			p.leaving.Go(l.stop)
 			settle = append(settle, func() { <-l.done })
 		}

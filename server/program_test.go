@@ -22,12 +22,16 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
 	"github.com/clusterdns/clusterdns/testdata/scrape"
 )
+
+// anyPort is where the Corefiles of tests listen: on a free port of loopback.
+var anyPort = socket{resolver.Do53, netip.MustParseAddrPort("127.0.0.1:0")}
 
 func exchange(t testing.TB, network string, to netip.AddrPort, name string, qtype uint16) *dns.Msg {
 	t.Helper()
@@ -295,7 +299,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(got)
 	}
 	r.answer(t, "outside.test.")
-	listener, source := r.listeners[netip.MustParseAddrPort("127.0.0.1:0")].Listener, onlySource(r)
+	listener, source := r.listeners[anyPort].Listener, onlySource(r)
 	end := r.interview(t, r.Addresses()[0], web, "outside.test.")
 	for ttl := range 10 {
 		r.reload(t, corefile(ttl, ""), reloaded)
@@ -318,7 +322,7 @@ func TestReload(t *testing.T) {
 	if n := r.said(reloaded); n != 12 {
 		t.Errorf("%d reloads, want 12: a comment changes nothing", n)
 	}
-	if r.listeners[netip.MustParseAddrPort("127.0.0.1:0")].Listener != listener {
+	if r.listeners[anyPort].Listener != listener {
 		t.Error("the sockets are others")
 	}
 	if onlySource(r) != source {

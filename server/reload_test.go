@@ -15,7 +15,7 @@ func TestReloadKeepsWhatItDoesNotChange(t *testing.T) {
 	corefile := fmt.Sprintf(".:0 {\n bind 127.0.0.1\n prometheus %s\n cache 3600 Outside.test example.org\n forward . %s\n"+
 		" acl {\n  block type MX\n }\n dns64 {\n  allow_ipv4\n }\n}\n", adminAddress, upstream.address)
 	r := launch(t, corefile)
-	here := func() netip.AddrPort { return r.listeners[netip.MustParseAddrPort("127.0.0.1:0")].Address() }
+	here := func() netip.AddrPort { return r.listeners[anyPort].Address() }
 	exchange(t, "udp", here(), "outside.test.", dns.TypeA)
 	exchange(t, "udp", here(), "outside.test.", dns.TypeMX)
 	server := fmt.Sprintf("dns://%s", here())

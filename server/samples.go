@@ -1,8 +1,6 @@
 package server
 
 import (
-	"net/netip"
-
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/metrics"
@@ -37,7 +35,7 @@ func (p *Program) samples(emit metrics.Emit) {
 	counts := resolver.Counts(all)
 	hostsSamples(counts, emit)
 	for i, blocks := range counts {
-		blockSamples(listeners[c.Listeners[i].Addresses[0]].Label(), blocks, emit)
+		blockSamples(listeners[socket{c.Listeners[i].Scheme, c.Listeners[i].Addresses[0]}].Label(), blocks, emit)
 	}
 	for _, s := range sources {
 		s.samples(s.Counters(), emit)
@@ -45,7 +43,7 @@ func (p *Program) samples(emit metrics.Emit) {
 }
 
 // configSamples emits which configuration is served, and the directives that it has.
-func configSamples(c *config.Config, listeners map[netip.AddrPort]*listening, emit metrics.Emit) {
+func configSamples(c *config.Config, listeners map[socket]*listening, emit metrics.Emit) {
 	emit.Gauge("coredns_reload_version_info",
 		"A metric with a constant '1' value labeled by hash, and value which type of hash generated.", 1,
 		"hash", "sha512", "value", c.Digest)
@@ -56,10 +54,10 @@ func configSamples(c *config.Config, listeners map[netip.AddrPort]*listening, em
 }
 
 // uses lists the directives that are in use, each as the labels of coredns_plugin_enabled.
-func uses(c *config.Config, listeners map[netip.AddrPort]*listening) (all [][]string) {
+func uses(c *config.Config, listeners map[socket]*listening) (all [][]string) {
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
-			server := listeners[address].Label()
+			server := listeners[socket{c.Listeners[i].Scheme, address}].Label()
 			for j := range c.Listeners[i].Blocks {
 				b := &c.Listeners[i].Blocks[j]
 				for _, zone := range b.Steps.Zones {

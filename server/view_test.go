@@ -2,7 +2,7 @@ package server
 
 import (
 	"fmt"
-	"net/netip"
+
 	"testing"
 
 	"github.com/miekg/dns"
@@ -16,7 +16,7 @@ func TestViewLabels(t *testing.T) {
 		upstream.address)
 	r := launch(t, ".:0 {\n view failing {\n  expr incidr('', '')\n }\n"+block+
 		".:0 {\n view stream {\n  expr proto() == 'tcp' && int(server_port()) > 0 && int(port()) > 0\n }\n"+block+".:0 {\n"+block)
-	address := r.listeners[netip.MustParseAddrPort("127.0.0.1:0")].Address()
+	address := r.listeners[anyPort].Address()
 	exchange(t, "udp", address, "outside.test.", dns.TypeA)
 	exchange(t, "tcp", address, "outside.test.", dns.TypeA)
 	exchange(t, "tcp", address, "outside.test.", dns.TypeA)

@@ -19,6 +19,7 @@ type blockReader struct {
 	unplaced   bool       // a zone or an address to listen on is
 	autopathAt *args      // autopath @kubernetes
 	externals  []position // of Steps.Externals
+	tlsAt      position
 }
 
 // located is a key with its place.
@@ -76,6 +77,9 @@ func (b *blockReader) directives(w *world, all []statement, r *Report) {
 	b.checkAutopath()
 	if err := b.checkExternals(); err != nil && !b.refused {
 		r.noteAll("k8s_external", []error{err})
+	}
+	if err := b.checkTLS(r.warn); err != nil {
+		r.noteAll("tls", []error{err})
 	}
 }
 

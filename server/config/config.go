@@ -5,6 +5,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -32,8 +33,18 @@ type Config struct {
 
 // Listener is a group of addresses that serve the same blocks, so that one resolver answers for all of them.
 type Listener struct {
-	Addresses []netip.AddrPort // UDP and TCP; [::] stands for all addresses of both families, 0.0.0.0 for those of IPv4
+	Scheme    resolver.Scheme
+	TLS       *TLS             // nil for Do53, and where a proxy in front has the certificate
+	Addresses []netip.AddrPort // [::] stands for all addresses of both families, 0.0.0.0 for those of IPv4
 	Blocks    []Block
+}
+
+// TLS is the certificate of a listener, and what it wants of its clients'.
+type TLS struct {
+	CertFile   string
+	KeyFile    string
+	CAFile     string // the authorities of clients; "" for those of the system
+	ClientAuth tls.ClientAuthType
 }
 
 // Block is one server block with what the server does around its answers. A block of several ports appears in several
@@ -46,6 +57,7 @@ type Block struct {
 	Log        []logs.Log     // none without `log`; the first whose Zone the qname is in decides
 	Debug      bool           // debug: a panic is not recovered, debug lines are logged
 	Prometheus string         // the endpoint that its metrics belong to; "" when it is not measured
+	TLS        *TLS           // nil without `tls`
 	Ready      bool           // its sources count for the ready endpoint
 }
 

@@ -38,6 +38,7 @@ type directive struct {
 func directives() []directive {
 	return append([]directive{
 		{name: "bind", read: (*blockReader).listen},
+		{name: "tls", read: (*blockReader).tls, once: true, summary: summarizeTLS},
 		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
 
 		{name: "dns64", read: (*blockReader).dns64, enabled: usesDNS64, summary: summarizeDNS64},
@@ -73,7 +74,7 @@ func directives() []directive {
 		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
 		"etcd", "geoip", "grpc", "grpc_server", "https", "https3", "local",
 		"metadata", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
-		"secondary", "shed", "sign", "siit", "timeouts", "tls", "trace", "tsig", "whoami",
+		"secondary", "shed", "sign", "siit", "timeouts", "trace", "tsig", "whoami",
 	)...)
 }
 

@@ -43,6 +43,7 @@ const everything = `example.org {
     transfer {
         to *
     }
+    tls crt.pem key.pem
     view all
 }
 `
@@ -55,7 +56,7 @@ func TestEnabled(t *testing.T) {
 			t.Errorf("%s is not in the Corefile", name)
 		}
 	}
-	uncounted := []string{"bind", "debug", "health", "pprof", "proxy", "ready", "reload"}
+	uncounted := []string{"bind", "debug", "health", "pprof", "proxy", "ready", "reload", "tls"}
 	want := slices.DeleteFunc(Directives(), func(name string) bool { return slices.Contains(uncounted, name) })
 	if got := enabled(t, everything); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -67,7 +68,11 @@ func TestEnabled(t *testing.T) {
 
 func enabled(t *testing.T, corefile string) []string {
 	t.Helper()
-	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(corefile), Settings{Port: 53})
+	files, err := txtar.ParseFile(corefiles + "tls.txtar") // for its certificate
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := island(t, files).parse("Corefile", []byte(corefile), Settings{Port: 53})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,12 +5,21 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/clusterdns/clusterdns/resolver"
 )
 
 // site is a zone at a port: what may exist once at an address.
 type site struct {
-	zone string
-	port uint16
+	zone   string
+	scheme resolver.Scheme
+	port   uint16
+}
+
+// socket is where parts are served.
+type socket struct {
+	scheme resolver.Scheme
+	netip.AddrPort
 }
 
 // everywhere is all addresses of both families.
@@ -25,42 +34,42 @@ type part struct {
 // layout sorts parts by address.
 type layout struct {
 	sites map[site][]binding // what blocks without a view serve already
-	order []netip.AddrPort
-	parts map[netip.AddrPort][]part
+	order []socket
+	parts map[socket][]part
 }
 
 // listeners groups blocks by the addresses that they listen on.
 func listeners(blocks []*blockReader, r *Report) []Listener {
-	l := &layout{sites: map[site][]binding{}, parts: map[netip.AddrPort][]part{}}
+	l := &layout{sites: map[site][]binding{}, parts: map[socket][]part{}}
 	for _, b := range blocks {
 		if !b.unplaced {
 			r.note(l.place(b, r.warn))
 		}
 	}
 	l.warnOverlaps(r.warn)
-	return l.merge()
+	return l.merge(r)
 }
 
 // place puts a block at each of its addresses.
 func (l *layout) place(b *blockReader, warn warner) error {
 	for _, bound := range b.addresses() {
-		byPort := map[uint16]int{} // index in parts of this address
+		by := map[socket]int{} // index in its parts
 		for _, k := range b.keys {
-			address := netip.AddrPortFrom(bound.Addr, k.port)
+			at := socket{k.scheme, netip.AddrPortFrom(bound.Addr, k.port)}
 			for _, zone := range k.zones {
-				s, by := site{zone, k.port}, binding{bound.Addr, k.at}
+				s, bound := site{zone, k.scheme, k.port}, binding{bound.Addr, k.at}
 				if b.Steps.View != nil {
-					l.warnUnasked(s, by, warn)
-				} else if err := l.claim(s, by); err != nil {
+					l.warnUnasked(s, bound, warn)
+				} else if err := l.claim(s, bound); err != nil {
 					return err
 				}
 			}
-			i, known := byPort[k.port]
+			i, known := by[at]
 			if !known {
-				i = l.open(address, b)
-				byPort[k.port] = i
+				i = l.open(at, b)
+				by[at] = i
 			}
-			l.parts[address][i].zones = append(l.parts[address][i].zones, k.zones...)
+			l.parts[at][i].zones = append(l.parts[at][i].zones, k.zones...)
 		}
 	}
 	return nil
@@ -99,7 +108,7 @@ func (l *layout) claim(s site, by binding) error {
 	for _, other := range l.sites[s] {
 		if overlap(other.Addr, by.Addr) {
 			return by.at.errorf("zone %s is already served on %s by the block at %s",
-				s.zone, describe(netip.AddrPortFrom(other.Addr, s.port)), other.at)
+				s.zone, socket{s.scheme, netip.AddrPortFrom(other.Addr, s.port)}, other.at)
 		}
 	}
 	l.sites[s] = append(l.sites[s], by)
@@ -113,12 +122,12 @@ func includes(a, b netip.Addr) bool {
 	return a == b || a == everywhere || a.IsUnspecified() && a.Is4() && b.Is4()
 }
 
-func (l *layout) open(address netip.AddrPort, b *blockReader) int {
-	if _, known := l.parts[address]; !known {
-		l.order = append(l.order, address)
+func (l *layout) open(at socket, b *blockReader) int {
+	if _, known := l.parts[at]; !known {
+		l.order = append(l.order, at)
 	}
-	l.parts[address] = append(l.parts[address], part{block: b})
-	return len(l.parts[address]) - 1
+	l.parts[at] = append(l.parts[at], part{block: b})
+	return len(l.parts[at]) - 1
 }
 
 // warnOverlaps warns of blocks that listen on one address and everywhere with the same port: a query to that address
@@ -126,28 +135,30 @@ func (l *layout) open(address netip.AddrPort, b *blockReader) int {
 func (l *layout) warnOverlaps(warn warner) {
 	for i, x := range l.order {
 		for _, y := range l.order[:i] {
-			if x.Port() == y.Port() && overlap(x.Addr(), y.Addr()) {
+			if x.scheme == y.scheme && x.Port() == y.Port() && overlap(x.Addr(), y.Addr()) {
 				at := l.parts[x][0].block.at
 				warn(at, "listens on %s while the block at %s listens on %s: each query reaches one of them only",
-					describe(x), l.parts[y][0].block.At, describe(y))
+					x, l.parts[y][0].block.At, y)
 			}
 		}
 	}
 }
 
 // merge makes one listener of addresses that serve the same, so that they share one resolver and its cache.
-func (l *layout) merge() []Listener {
+func (l *layout) merge(r *Report) []Listener {
 	var all []Listener
 	index := map[string]int{}
-	for _, address := range l.order {
-		parts := l.parts[address]
-		what := fmt.Sprint(parts) // pointers of blocks and their zones
+	for _, at := range l.order {
+		parts := l.parts[at]
+		what := fmt.Sprint(at.scheme, parts) // pointers of blocks and their zones
 		if i, known := index[what]; known {
-			all[i].Addresses = append(all[i].Addresses, address)
+			all[i].Addresses = append(all[i].Addresses, at.AddrPort)
 			continue
 		}
 		index[what] = len(all)
-		all = append(all, Listener{Addresses: []netip.AddrPort{address}, Blocks: blocksOf(parts)})
+		listener := Listener{Scheme: at.scheme, Addresses: []netip.AddrPort{at.AddrPort}, Blocks: blocksOf(parts)}
+		r.note(listener.setTLS(parts))
+		all = append(all, listener)
 	}
 	return all
 }
@@ -164,10 +175,16 @@ func blocksOf(parts []part) []Block {
 	return all
 }
 
-// describe says an address to listen on in words.
-func describe(a netip.AddrPort) string {
+// String says where a socket listens in words.
+func (s socket) String() string { return describe(s.scheme, s.AddrPort) }
+
+func describe(scheme resolver.Scheme, a netip.AddrPort) string {
+	text := strings.Replace(a.String(), "0.0.0.0:", "all IPv4 addresses, port ", 1)
 	if a.Addr() == everywhere {
-		return fmt.Sprintf("all addresses, port %d", a.Port())
+		text = fmt.Sprintf("all addresses, port %d", a.Port())
 	}
-	return strings.Replace(a.String(), "0.0.0.0:", "all IPv4 addresses, port ", 1)
+	if scheme != resolver.Do53 {
+		text = fmt.Sprintf("%s:// %s", scheme, text)
+	}
+	return text
 }

@@ -29,7 +29,7 @@ func (c *Config) Summary() string {
 func (l *Listener) summarize(out *strings.Builder) {
 	var where []string
 	for _, a := range l.Addresses {
-		where = append(where, describe(a))
+		where = append(where, describe(l.Scheme, a))
 	}
 	fmt.Fprintf(out, "listen on %s\n", strings.Join(where, "; "))
 	for i := range l.Blocks {

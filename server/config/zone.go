@@ -1,41 +1,47 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // key is one [scheme://]ZONE[:port].
 type key struct {
-	zones []string // one, or the reverse zones of a CIDR block
-	port  uint16
+	zones  []string // one, or the reverse zones of a CIDR block
+	scheme resolver.Scheme
+	port   uint16
 }
 
 func parseKey(text string, port uint16) (key, error) {
-	scheme, rest, found := strings.Cut(text, "://")
+	word, rest, found := strings.Cut(text, "://")
 	if !found {
-		scheme, rest = "dns", text
+		word, rest = string(resolver.Do53), text
 	}
-	switch scheme {
-	case "dns":
-	case "tls", "https", "https3", "quic", "grpc":
-		return key{}, fmt.Errorf("%q: %s:// is not supported yet, only dns://", text, scheme)
+	scheme := resolver.Scheme(word)
+	switch {
+	case scheme.Known():
+	case slices.Contains([]resolver.Scheme{resolver.DoH, resolver.DoH3, resolver.DoQ, resolver.DoGRPC}, scheme):
+		return key{}, fmt.Errorf("%q: %s:// is not supported yet, only dns:// and tls://", text, word)
 	default:
-		return key{}, fmt.Errorf("%q: unknown scheme %s://, wants dns://", text, scheme)
+		return key{}, fmt.Errorf("%q: unknown scheme %s://, wants dns://, tls://, https://, https3://, quic:// or grpc://",
+			text, word)
 	}
-	zone, port, err := cutPort(rest, port)
+	zone, port, err := cutPort(rest, cmp.Or(scheme.Port(), port))
 	if err != nil {
 		return key{}, err
 	}
 	zones, err := parseZone(zone)
-	return key{zones, port}, err
+	return key{zones, scheme, port}, err
 }
 
 // cutPort cuts ":port" off the end. The address in a CIDR block may hold colons too, but then a /length follows the

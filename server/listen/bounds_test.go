@@ -24,6 +24,8 @@ func TestReadmeBounds(t *testing.T) {
 		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),
 		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |",
 			o.IdleTimeout/time.Second, o.WriteTimeout/time.Second),
+		fmt.Sprintf("| TLS handshakes | one is computed at a time for two CPUs; %d s each; a connection below TLS takes %d KiB more",
+			handshakeTime/time.Second, 18),
 		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),
 		fmt.Sprintf("| zone transfers | %d under way, %d to one client, %d KiB each; %d s for a message, %d s for a zone |",
 			MaxTransfers, transfersEach, 122, o.WriteTimeout/time.Second, transferTime/time.Second),

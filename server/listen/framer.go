@@ -33,13 +33,19 @@ func (f *framer) read() ([]byte, error) {
 		} else if size > len(f.buf)-lengthSize {
 			return f.long(size)
 		}
-		f.end = copy(f.buf[:], f.buf[f.start:f.end])
-		f.start = 0
-		n, err := f.from.Read(f.buf[f.end:])
-		if f.end += n; n == 0 && err != nil {
+		if n, err := f.fill(); n == 0 && err != nil {
 			return nil, err
 		}
 	}
+}
+
+// fill reads once behind what has not been used.
+func (f *framer) fill() (n int, err error) {
+	f.end = copy(f.buf[:], f.buf[f.start:f.end])
+	f.start = 0
+	n, err = f.from.Read(f.buf[f.end:])
+	f.end += n
+	return n, err
 }
 
 // buffered is the next message if it has arrived.

@@ -26,9 +26,13 @@ func (l *Listener) Gather(emit metrics.Emit) {
 	}
 	ours.Counter("clusterdns_dropped_packets_total", "Packets that got no answer: no queries, or dropped by a rule.",
 		sum.silent)
-	l.gatherUDP(ours)
+	if l.options.Scheme == resolver.Do53 {
+		l.gatherUDP(ours)
+	} else {
+		l.gatherTLS(ours)
+	}
 	l.gatherStreams(ours)
-	for p := range resolver.Proto(resolver.Protos) {
+	for p := range resolver.Proto(resolver.Carriers) {
 		of := ours.With("proto", p.String())
 		waiting, refused := l.pending.count(p)
 		of.Gauge("clusterdns_upstream_waiting", "Queries that wait for upstream.", float64(waiting))
@@ -51,7 +55,7 @@ func (z *zoneCounts) gather(emit metrics.Emit) {
 	if z.do > 0 {
 		emit.Counter("coredns_dns_do_requests_total", "Counter of DNS requests with DO bit set per zone.", z.do)
 	}
-	for p := range resolver.Proto(resolver.Protos) {
+	for p := range resolver.Proto(resolver.Carriers) {
 		gatherSizes(emit, "coredns_dns_request_size_bytes", "Size of the request in bytes, per zone and protocol.",
 			&z.size[p], p.String())
 		gatherSizes(emit, "coredns_dns_response_size_bytes", "Size of the returned response in bytes.",
@@ -107,6 +111,15 @@ func (l *Listener) gatherUDP(emit metrics.Emit) {
 	emit.Counter("clusterdns_udp_send_failures_total", "Replies that the kernel did not take.", l.engine.failures())
 	emit.Gauge("clusterdns_udp_receive_buffer_bytes", "Receive buffer of the UDP sockets, as granted.", float64(buffer))
 	emit.Gauge("clusterdns_udp_engine_info", "The way UDP is read, batch or portable.", 1, "engine", l.engine.String())
+}
+
+func (l *Listener) gatherTLS(emit metrics.Emit) {
+	emit.Counter("clusterdns_tls_handshakes_failed_total",
+		"TLS handshakes that failed, or took too long.", l.handshakes.failed.Load())
+	if c := l.credentials.Load(); c != nil {
+		emit.Counter("clusterdns_tls_certificates_refused_total",
+			"Changed certificates that could not be used; the one before goes on.", c.failed.Load())
+	}
 }
 
 func (l *Listener) gatherStreams(emit metrics.Emit) {

@@ -16,7 +16,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/logs"
 )
 
-// Listener serves DNS over UDP and TCP on one address. Its sockets are open from Open until Run returns or Close is
+// Listener serves one address and scheme: DNS over UDP and TCP, or one of the transports that are encrypted. Its sockets are open from Open until Run returns or Close is
 // called, across reloads.
 type Listener struct {
 	options   Options
@@ -31,6 +31,9 @@ type Listener struct {
 	sharedLog *logs.Buffer // of the same
 	panics    observe.Panics
 	closing   sync.Once
+
+	credentials atomic.Pointer[Credentials] // nil without a certificate
+	handshakes  *handshakes
 }
 
 // engine is one way to serve UDP.
@@ -43,6 +46,16 @@ type engine interface {
 	failures() uint64 // replies that the kernel did not take
 	String() string
 }
+
+// noEngine is that of a listener that no plain datagrams come to.
+type noEngine struct{}
+
+func (noEngine) run(ctx context.Context, _ *Listener) { <-ctx.Done() }
+func (noEngine) close()                               {}
+func (noEngine) tallies() []*tally                    { return nil }
+func (noEngine) sockets() []socketState               { return nil }
+func (noEngine) failures() uint64                     { return 0 }
+func (noEngine) String() string                       { return "" }
 
 // socketState is what the kernel tells about one UDP socket.
 type socketState struct {
@@ -125,8 +138,14 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 		sharedLog: options.Log.Buffer(),
 	}
 	l.pending, l.late.New = newPending(options.Pending), l.newLate
-	l.streams = newStreams(l, stream, resolver.TCP)
+	l.credentials.Store(options.Credentials)
+	l.handshakes = newHandshakes()
+	l.streams = newStreams(l, stream, options.Scheme.Proto())
 	l.serving.Store(l.compile(options.Answerer, options.Blocks))
+	if options.Scheme != resolver.Do53 {
+		l.engine = noEngine{}
+		return l, nil
+	}
 	var err error
 	if l.engine, err = openEngine(l.address, options); err != nil {
 		return nil, listenError("UDP", l.address, err)
@@ -137,22 +156,30 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 // Address is where the listener listens, its port never 0.
 func (l *Listener) Address() netip.AddrPort { return l.address }
 
-// Label is the listener's name in metrics, as CoreDNS forms it: "dns://:53" for all addresses, "dns://127.0.0.1:53" for
+// Label is the listener's name in metrics, as CoreDNS forms it: "dns://:53" for all addresses, "tls://127.0.0.1:853" for
 // one.
-func (l *Listener) Label() string { return Label(l.address) }
+func (l *Listener) Label() string { return Label(l.options.Scheme, l.address) }
 
 // Label is the name in metrics of a listener on address.
-func Label(address netip.AddrPort) string {
+func Label(scheme resolver.Scheme, address netip.AddrPort) string {
 	if address.Addr() == netip.IPv6Unspecified() {
-		return fmt.Sprintf("dns://:%d", address.Port())
+		return fmt.Sprintf("%s://:%d", scheme, address.Port())
 	}
-	return "dns://" + address.String()
+	return string(scheme) + "://" + address.String()
 }
 
 // SetResolver exchanges what answers. The old one still answers batches under way, and queries that wait for upstream;
 // settle returns when it has.
 func (l *Listener) SetResolver(answerer Answerer, blocks []Block) (settle func()) {
 	return l.serving.Swap(l.compile(answerer, blocks)).settle
+}
+
+// SetCredentials exchanges the certificate for the connections that come.
+func (l *Listener) SetCredentials(c *Credentials) {
+	if old := l.credentials.Load(); old != nil && c != nil && old.options == c.options {
+		return // it follows its files, and clients can go on with the sessions that they have
+	}
+	l.credentials.Store(c)
 }
 
 // Run serves until ctx ends. Then it takes no more queries, answers those that wait for upstream, for Options.Drain at
@@ -166,6 +193,9 @@ func (l *Listener) Run(ctx context.Context) {
 	defer context.AfterFunc(late, l.pending.interrupt)()
 	parts.Go(func() { l.engine.run(ctx, l) })
 	parts.Go(func() { l.streams.run(ctx, late) })
+	if l.options.Scheme != resolver.Do53 {
+		parts.Go(func() { l.followCertificate(ctx) })
+	}
 	<-ctx.Done()
 	defer time.AfterFunc(l.options.Drain, interrupt).Stop()
 	parts.Wait()

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -12,10 +13,14 @@ import (
 
 // Options is what one Listener needs. The zero value of a field is its default.
 type Options struct {
-	Address  netip.AddrPort // [::] is every address of IPv4 and IPv6; port 0 takes a free one
-	Siblings []*Listener    // of the same program: Address may overlap theirs, such as [::] overlaps 127.0.0.1
-	Answerer Answerer       // what answers, until SetResolver
-	Blocks   []Block        // of Answerer
+	Address  netip.AddrPort  // [::] is every address of IPv4 and IPv6; port 0 takes a free one
+	Scheme   resolver.Scheme // what clients speak; default Do53
+	Siblings []*Listener     // of the same program: Address may overlap theirs, such as [::] overlaps 127.0.0.1
+	Answerer Answerer        // what answers, until SetResolver
+	Blocks   []Block         // of Answerer
+
+	// Credentials is the certificate, until SetCredentials; nil for none, where a proxy in front has it.
+	Credentials *Credentials
 
 	Readers int // threads that read UDP; default one for each CPU that this process may use, at most maxReaders
 	Buffer  int // octets of receive buffer asked for each UDP socket; default 4 MiB
@@ -32,7 +37,8 @@ type Options struct {
 	Log    *logs.QueryLog // where Blocks' log lines go; nil for nowhere
 	Logger *slog.Logger   // default slog.Default()
 
-	engine preference
+	engine  preference
+	refresh time.Duration // how often the files of the certificate are looked at; default refreshInterval
 }
 
 // preference says which engine reads UDP. All serve the same function.
@@ -49,6 +55,8 @@ func Defaults() Options { return Options{}.withDefaults() }
 
 // withDefaults fills what is not set.
 func (o Options) withDefaults() Options {
+	o.Scheme = cmp.Or(o.Scheme, resolver.Do53)
+	orDefault(&o.refresh, refreshInterval)
 	orDefault(&o.Readers, readers())
 	orDefault(&o.Buffer, 4<<20)
 	orDefault(&o.Pending, 16<<10)

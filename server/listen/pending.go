@@ -18,8 +18,8 @@ type pending struct {
 	finished sync.WaitGroup
 
 	mu          sync.Mutex
-	waiting     [resolver.Protos]int
-	refused     [resolver.Protos]uint64
+	waiting     [resolver.Carriers]int
+	refused     [resolver.Carriers]uint64
 	sum         int // of waiting
 	clients     map[netip.Addr]int
 	first       *pendingQuery
@@ -139,7 +139,7 @@ func (p *pending) wait() { p.finished.Wait() }
 // reply at once.
 func (w *worker) await(q *pendingQuery, to replier, buf []byte) (reply []byte, result resolver.Result) {
 	p := w.listener.pending
-	q.serving, q.listener, q.proto, q.to = w.serving, w.listener, w.request.Proto, to
+	q.serving, q.listener, q.proto, q.to = w.serving, w.listener, w.request.Proto.Carrier(), to
 	if !p.enter(q, w.request.Client.Addr()) {
 		return w.overflow(buf), resolver.Send
 	}

@@ -22,6 +22,7 @@ const streamPipeline = 32
 type stream struct {
 	s       *streams
 	conn    net.Conn
+	secure  *secureConn // conn with TLS; nil without
 	client  netip.AddrPort
 	local   netip.Addr
 	in      framer
@@ -42,6 +43,7 @@ type stream struct {
 func newStream(s *streams, conn net.Conn) *stream {
 	c := &stream{
 		s:      s,
+		secure: secureOf(conn),
 		conn:   conn,
 		client: addrPortOf(conn.RemoteAddr()),
 		local:  addrPortOf(conn.LocalAddr()).Addr(),
@@ -72,8 +74,12 @@ func (c *stream) serve(ctx context.Context) {
 	defer c.s.forget(c)
 	defer c.end()
 	defer c.s.open.Leave(&c.place)
+	defer c.secure.farewell()
 	defer c.await(1) // a client that has sent its last query still waits for its answers
 	defer c.s.l.survive()
+	if c.secure != nil && !c.secure.handshake(ctx) {
+		return
+	}
 	for {
 		c.await(streamPipeline)
 		// One deadline for a whole query: a client that sends octet by octet gains nothing (RFC 7766 section 6.2.3).
@@ -133,7 +139,7 @@ func (c *stream) batch(message []byte) bool {
 	a.worker.serving.users.Add(1)
 	defer a.worker.serving.users.Done()
 	defer func() { a.worker.end(time.Now()) }()
-	for ok := true; ok; message, ok = c.in.buffered() {
+	for ok := true; ok; message, ok = c.next() {
 		if !c.answer(a, message) || len(a.out) > streamReplies && !c.flush(a) {
 			return false
 		}
@@ -142,6 +148,16 @@ func (c *stream) batch(message []byte) bool {
 		}
 	}
 	return c.flush(a)
+}
+
+// next is the next message that has arrived. With TLS each message is a record of its own most of the time, and several
+// records have come with one read.
+func (c *stream) next() ([]byte, bool) {
+	message, ok := c.in.buffered()
+	for !ok && c.secure != nil && c.secure.ahead(&c.in) {
+		message, ok = c.in.buffered()
+	}
+	return message, ok
 }
 
 // take gives the caller what it needs to answer queries of this connection, when nobody else does.

@@ -44,7 +44,7 @@ func makeFact(r *resolver.Request, slot, replySize int) fact {
 		replySize: uint16(replySize),
 		rcode:     uint8(min(r.Reply.Rcode, otherRcode)),
 		source:    uint8(min(r.Source, sources-1)),
-		proto:     uint8(r.Proto),
+		proto:     uint8(r.Proto.Carrier()),
 		typ:       resolver.TypeLabel(r.Query.Type),
 		do:        r.Query.DO,
 	}
@@ -65,12 +65,12 @@ type tally struct {
 
 // zoneCounts are the counters of one zone.
 type zoneCounts struct {
-	requests  [resolver.Protos][len(families)][len(resolver.TypeLabels)]uint64
+	requests  [resolver.Carriers][len(families)][len(resolver.TypeLabels)]uint64
 	responses [rcodes][sources]uint64
 	do        uint64
-	duration  observe.Histogram                  // by timeBounds
-	size      [resolver.Protos]observe.Histogram // by sizeBounds
-	replySize [resolver.Protos]observe.Histogram // by sizeBounds
+	duration  observe.Histogram                    // by timeBounds
+	size      [resolver.Carriers]observe.Histogram // by sizeBounds
+	replySize [resolver.Carriers]observe.Histogram // by sizeBounds
 }
 
 // add counts a batch whose queries took elapsed. zones is how many slots there may be.

@@ -90,7 +90,7 @@ func (s *streams) accept(ctx context.Context, conns *sync.WaitGroup) bool {
 	}
 	conn.SetWriteBuffer(sendBuffer) // else the kernel keeps megabytes for a client that does not read
 	conn.SetReadBuffer(sendBuffer / 4)
-	c := newStream(s, conn)
+	c := newStream(s, s.l.secured(conn))
 	if !s.open.Take(&c.place, c.client.Addr(), c.end) {
 		c.end()
 		return true
