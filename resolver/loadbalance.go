@@ -37,6 +37,22 @@ func (r *Request) rotated(owner wire.Offset, t wire.Type, ttl uint32, packed str
 	}
 }
 
+// turning is a step whose answers have addresses in an order of their own, as those of zone files: another one of each
+// rrset comes first in each reply if the block rotates.
+func turning(s step) step {
+	return func(r *Request, q *question) result {
+		if !r.rotate {
+			return s(r, q)
+		}
+		before := r.Reply.Mark()
+		res := s(r, q)
+		if res.outcome == answered {
+			r.Reply.Arrange(before, &r.addresses, func(a *wire.Addresses) { lead(a, 0, a.Len()) })
+		}
+		return res
+	}
+}
+
 // turns reports whether loadbalance turns rrsets of type t, as CoreDNS does.
 func turns(t wire.Type) bool { return t == wire.TypeA || t == wire.TypeAAAA || t == wire.TypeMX }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -215,6 +216,35 @@ func TestOrderStaysWithoutLoadbalance(t *testing.T) {
 		m.write(r, r.whole(), unchangedTTLs)
 		if got := finished(t, r); lines(got.Answer) != lines(said.Answer) {
 			t.Fatalf("%s", lines(got.Answer))
+		}
+	}
+}
+
+// TestZoneFilesAndTemplatesTakeTurns, which have addresses in an order of their own.
+func TestZoneFilesAndTemplatesTakeTurns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "zone")
+	write(t, file, "@ 60 IN SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.9\nwww A 192.0.2.1\nwww A 192.0.2.2\nwww A 192.0.2.3\n", 0)
+	answers := []string{"{{ .Name }} 60 IN A 192.0.2.1", "{{ .Name }} 60 IN A 192.0.2.2", "{{ .Name }} 60 IN A 192.0.2.3"}
+	o := Block{Zones: []string{"."}, Bufsize: 1232, Rotate: true, Files: []ZoneFile{{Zones: []string{"file.test."}, File: file}},
+		Templates: []Template{{Zones: []string{"template.test."}, Class: 1, Type: dns.TypeA, Answer: answers}}}
+	request := &Request{Now: time.Now()}
+	for _, name := range []string{"www.file.test.", "www.template.test."} {
+		o.Rotate = true
+		r, counts := running(t, nil, o), map[string]int{}
+		for range drawn {
+			reply := answeredTo(t, r, request, name, dns.TypeA)
+			if got := len(reply.Answer); got != 3 {
+				t.Fatalf("%s: %d records", name, got)
+			}
+			counts[strings.Fields(addressesOf(reply.Answer))[0]]++
+		}
+		even(t, name, counts, 3)
+		o.Rotate = false
+		r = running(t, nil, o)
+		for range 20 {
+			if got := addressesOf(answeredTo(t, r, request, name, dns.TypeA).Answer); got != "192.0.2.1 192.0.2.2 192.0.2.3" {
+				t.Fatalf("%s: %s", name, got)
+			}
 		}
 	}
 }

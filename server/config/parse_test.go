@@ -150,6 +150,11 @@ func TestDigest(t *testing.T) {
 	if servers += "nameserver 10.0.0.2\n"; parse(follows, "errors\n") != base {
 		t.Error("a nameserver changes the digest: forward itself follows the file")
 	}
+	const completes = ". {\n autopath servers\n}\n"
+	base = parse(completes, "errors\n")
+	if servers += "search a.test b.test\n"; parse(completes, "errors\n") == base {
+		t.Error("another search list does not change the digest")
+	}
 }
 
 // TestCap: the cap of the whole cache never undercuts that of a half, which may be set higher.
