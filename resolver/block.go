@@ -31,6 +31,8 @@ type block struct {
 	autopath    *autopath
 	acls        *acls
 	header      *header
+	chaos       *chaos
+	local       *local
 	templates   *templates
 	hosts       *hosts
 	externals   []*authority
@@ -57,8 +59,11 @@ func (b *block) compileSteps() {
 	}{
 		{true, b.transfer}, // of the zone itself: its name is not rewritten
 		{b.loop != nil, b.loop.answer},
+		{b.local != nil, b.local.answer},
 		{b.dns64 != nil, b.dns64.wrap},
 		{b.balance != nil, b.balance.wrap},
+		{b.options.Any, answerAny},
+		{b.chaos != nil, b.chaos.answer},
 		{b.rewrites != nil, b.rewrites.change},
 		{true, b.knownClass},
 		{b.autopath != nil, b.autopath.walk},
@@ -73,6 +78,8 @@ func (b *block) compileSteps() {
 		{b.files != nil, turning(answerGeneral)},
 		{b.cache != nil, b.cache.answer},
 		{true, b.forward},
+		{b.options.Whoami, answerWhoami},
+		{true, refuseAll},
 	} {
 		if s.used {
 			b.steps = append(b.steps, s.step)
@@ -89,7 +96,12 @@ func (b *block) answer(r *Request, q *question) result {
 			return res
 		}
 	}
-	return result{} // not reached: the last step is forward
+	return result{} // not reached: the last step is refuseAll
+}
+
+// refuseAll ends the steps: none of them is for the question.
+func refuseAll(r *Request, _ *question) result {
+	return r.refuse(wire.NotAuthoritative, edeNoForward)
 }
 
 // knownClass refuses questions of classes of which no step has records.
@@ -189,6 +201,17 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 	if len(o.Templates) > 0 {
 		b.templates, err = obtain(r, "template", []any{o.Templates, server, o.Zones}, func() (*templates, error) {
 			return newTemplates(o.Templates)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if o.Chaos != nil {
+		b.chaos = newChaos(o.Chaos)
+	}
+	if o.Local != nil {
+		b.local, err = obtain(r, "local", []any{o.Local, server, o.Zones}, func() (*local, error) {
+			return newLocalNames(o.Local)
 		})
 		if err != nil {
 			return err

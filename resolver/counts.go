@@ -19,6 +19,7 @@ type BlockCounts struct {
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
 	Templates  []TemplateCounts
+	Localhost  *uint64 // questions for names that are localhost with other labels; nil without local
 	Translated *uint64 // questions for which dns64 asked for A records; nil without it
 	Completed  *uint64 // questions that autopath has answered with a name of another domain; nil without it
 	Forwards   []ForwardCounts
@@ -69,6 +70,10 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	}
 	if b.templates != nil && first(b.templates) {
 		counts.Templates = b.templates.count()
+	}
+	if b.local != nil && first(b.local) {
+		n := b.local.count.Load()
+		counts.Localhost = &n
 	}
 	if b.dns64 != nil && first(b.dns64) {
 		n := b.dns64.translated.Load()

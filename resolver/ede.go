@@ -35,6 +35,7 @@ const (
 	edeZoneNoName       = "the zone does not have this name"
 	edeZoneNoData       = "the zone has this name, without records of this type"
 	edeZoneLongName     = "the name that a DNAME record makes of this one is too long"
+	edeLocal            = "local: this name has no such records on any machine"
 	edeStale            = "the answer is older than its TTL; upstream is being asked again or does not answer"
 	edeMaxConcurrent    = "too many queries are being forwarded (forward option max_concurrent)"
 	edeLate             = " does not answer in time"

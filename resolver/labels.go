@@ -27,7 +27,7 @@ func classLabel(c wire.Class) int {
 	switch c {
 	case wire.ClassIN:
 		return 0
-	case 3:
+	case wire.ClassCH:
 		return 1
 	case 4:
 		return 2

@@ -42,7 +42,10 @@ type Block struct {
 	Rotate     bool           // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
 	Prefer     []netip.Prefix // loadbalance: then those in the first of these come first, and so on
 	Weights    *Weights       // loadbalance: the address that comes first is drawn by its weight
+	Local      *Local
 	DNS64      *DNS64
+	Any        bool // any: questions for any type get a HINFO record
+	Chaos      *Chaos
 	Rewrites   []Rewrite // in the order of the file
 	Autopath   *Autopath
 	ACLs       []ACL // in the order of the file
@@ -57,6 +60,7 @@ type Block struct {
 	Cache      *Cache
 	Loop       bool // loop: probe for a forwarding loop
 	Forwards   []Forward
+	Whoami     bool         // whoami: what nothing else takes is answered with the client's address and port
 	Errors     *slog.Logger // logs failed queries at level error; nil for no log
 }
 
@@ -84,6 +88,18 @@ func (b *Block) ViewName() string {
 		return ""
 	}
 	return b.View.Name
+}
+
+// Local answers for localhost and the reverse zones of addresses that mean the machine itself.
+type Local struct {
+	NoPrefix bool // names of which localhost is the first label, before a search domain, are not taken
+}
+
+// Chaos answers questions of class CH about the server (RFC 4892). Each text has at most 255 octets.
+type Chaos struct {
+	Version  string // version.bind, version.server
+	Hostname string // hostname.bind, id.server
+	Authors  []string
 }
 
 // DNS64 synthesizes AAAA records from the A records of names that have no AAAA records (RFC 6147).

@@ -131,6 +131,11 @@ const (
 	FromTemplate
 	FromExternal
 	FromFile
+	FromLocal
+	FromAny
+	FromChaos
+	FromWhoami
+	FromErratic
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -146,6 +151,11 @@ func (s Source) String() string {
 		FromTemplate:   "template",
 		FromExternal:   "k8s_external",
 		FromFile:       "file",
+		FromLocal:      "local",
+		FromAny:        "any",
+		FromChaos:      "chaos",
+		FromWhoami:     "whoami",
+		FromErratic:    "erratic",
 	}[s]
 }
 

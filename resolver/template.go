@@ -3,7 +3,6 @@ package resolver
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -22,8 +21,8 @@ type templateRule struct {
 	options      Template
 	zones        zones.Set
 	fallthroughs zones.Set
-	patterns     []*regexp.Regexp // empty: every name matches
-	zone         []templateZone   // by index in zones
+	patterns     []*pattern     // empty: every name matches
+	zone         []templateZone // by index in zones
 }
 
 // templateZone is what a directive answers for names of one of its zones.
@@ -64,7 +63,7 @@ func newTemplateRule(o Template) (*templateRule, error) {
 		return nil, fmt.Errorf("fallthrough: %w", err)
 	}
 	for _, text := range o.Match {
-		pattern, err := regexp.Compile(text)
+		pattern, err := newPattern(text)
 		if err != nil {
 			return nil, fmt.Errorf("match: %w", err)
 		}
@@ -111,9 +110,9 @@ func (t *templateRule) takes(q *question) bool {
 }
 
 // match is the first pattern that matches name; nil is the one of a directive without patterns.
-func (t *templateRule) match(name []byte) (pattern *regexp.Regexp, ok bool) {
+func (t *templateRule) match(name []byte) (pattern *pattern, ok bool) {
 	for _, pattern := range t.patterns {
-		if pattern.Match(name) {
+		if pattern.matches(name) {
 			return pattern, true
 		}
 	}
@@ -142,7 +141,7 @@ func (t *templates) answer(r *Request, q *question) result {
 }
 
 // fromTemplate answers q, whose name is r.text and which pattern matches.
-func (r *Request) fromTemplate(q *question, s *templateScope, pattern *regexp.Regexp) result {
+func (r *Request) fromTemplate(q *question, s *templateScope, pattern *pattern) result {
 	o := &s.rule.options
 	s.zone.counts.matched(s.rule, q)
 	res := result{outcome: answered, source: FromTemplate, authoritative: true, rcode: wire.Rcode(o.Rcode)}
@@ -188,7 +187,7 @@ type templateWriter struct {
 	request  *Request
 	question *question
 	scope    *templateScope
-	pattern  *regexp.Regexp
+	pattern  *pattern
 	data     *templateData // nil until a text needs it
 	err      error         // the first failure
 

@@ -3,7 +3,6 @@ package resolver
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 
@@ -36,25 +35,25 @@ var templateFields = []string{"Zone", "Name", "Regex", "Match", "Group", "Class"
 func isTemplateField(name string) bool { return slices.Contains(templateFields, name) }
 
 // everyName is the pattern of a directive that has none.
-var everyName = regexp.MustCompile(`.*`)
+const everyName = ".*"
 
 // newTemplateData gathers what texts refer to. The question's name is r.text.
-func newTemplateData(r *Request, q *question, s *templateScope, pattern *regexp.Regexp) *templateData {
-	if pattern == nil {
-		pattern = everyName
-	}
+func newTemplateData(r *Request, q *question, s *templateScope, p *pattern) *templateData {
 	d := &templateData{
-		Zone: s.zone.name, Name: string(r.text), Regex: pattern.String(), Group: map[string]string{},
+		Zone: s.zone.name, Name: string(r.text), Regex: everyName, Group: map[string]string{},
 		Class: dns.Class(s.rule.class(q)).String(), Type: dns.Type(s.rule.qtype(q)).String(),
 		Remote: r.Client.Addr().Unmap().String(), request: r, question: q,
 	}
-	d.Match = pattern.FindStringSubmatch(d.Name)
+	names := []string{""}
+	if d.Match = []string{d.Name}; p != nil {
+		d.Regex, d.Match, names = p.String(), p.FindStringSubmatch(d.Name), p.SubexpNames()
+	}
 	for i, text := range d.Match {
 		d.Group[strconv.Itoa(i)] = text
 	}
-	for i, name := range pattern.SubexpNames() {
-		if name != "" && i < len(d.Match) {
-			d.Group[name] = d.Match[i]
+	for i, text := range d.Match {
+		if names[i] != "" {
+			d.Group[names[i]] = text
 		}
 	}
 	return d

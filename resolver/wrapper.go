@@ -1,10 +1,6 @@
 package resolver
 
-import (
-	"regexp"
-
-	"github.com/clusterdns/clusterdns/zones/wire"
-)
+import "github.com/clusterdns/clusterdns/zones/wire"
 
 // wrapped is a question that a wrapper has let through to the steps and whose answer it waits for.
 type wrapped struct {
@@ -22,7 +18,7 @@ type wrapped struct {
 
 	authoritative bool // of rewrite: the answer with the old target was
 
-	pattern *regexp.Regexp // of template: the one that matched; nil for none
+	pattern *pattern // of template: the one that matched; nil for none
 }
 
 // wrapper is a step that changes the question before the steps behind it or the answer after them, such as rewrite and

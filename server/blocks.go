@@ -29,6 +29,10 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 		if b.ACL != nil {
 			aclSamples(b.ACL, ours.With("view", b.View))
 		}
+		if b.Localhost != nil { // without labels, as in CoreDNS
+			emit.Counter("coredns_local_localhost_requests_total", "Counter of special localhost subdomain requests.",
+				*b.Localhost)
+		}
 		for _, zone := range b.Templates {
 			templateSamples(&zone, ours.With("zone", zone.Zone, "view", b.View))
 		}

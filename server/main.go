@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,29 +132,13 @@ func (c *console) help(arguments []string) error {
 	return nil
 }
 
-// version is what -version prints, what the metric coredns_build_info says, and the start line.
-func version() (number, revision string) {
-	number, revision = "dev", "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if v := info.Main.Version; v != "" && v != "(devel)" {
-			number = strings.TrimPrefix(v, "v")
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
-	return number, revision
-}
-
 // serve is the command without a name: flags, then the Corefile, until SIGTERM.
 func (c *console) serve(arguments []string) error {
 	settings, err := config.ReadSettings("clusterdns", arguments)
 	if err != nil {
 		return err
 	}
-	number, revision := version()
+	number, revision := config.ProgramVersion()
 	switch {
 	case settings.Version:
 		fmt.Fprintf(c.out, "clusterdns-%s\n%s\n", number, platform(revision))

@@ -124,7 +124,7 @@ func (a *answering) run(ctx context.Context) {
 
 // NewProgram makes a program that serves nothing yet. Lines of the query log go to out.
 func NewProgram(out io.Writer, log *slog.Logger) *Program {
-	number, revision := version()
+	number, revision := config.ProgramVersion()
 	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
 		listeners: map[socket]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1)}
 	p.base, p.end = context.WithCancel(context.Background())

@@ -41,7 +41,10 @@ func directives() []directive {
 		{name: "tls", read: (*blockReader).tls, once: true, summary: summarizeTLS},
 		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
 
+		{name: "local", read: (*blockReader).local, enabled: usesLocal, summary: summarizeLocal},
 		{name: "dns64", read: (*blockReader).dns64, enabled: usesDNS64, summary: summarizeDNS64},
+		{name: "any", read: (*blockReader).any, enabled: usesAny, summary: summarizeAny},
+		{name: "chaos", read: (*blockReader).chaos, enabled: usesChaos, summary: summarizeChaos},
 		{name: "rewrite", read: (*blockReader).rewrite, enabled: usesRewrite, summary: summarizeRewrites},
 		{name: "autopath", read: (*blockReader).autopath, once: true, enabled: usesAutopath, summary: summarizeAutopath},
 		{name: "acl", read: (*blockReader).acl, enabled: usesACL, summary: summarizeACLs},
@@ -56,6 +59,7 @@ func directives() []directive {
 		{name: "cache", read: (*blockReader).cache, once: true, enabled: usesCache, summary: summarizeCache},
 		{name: "loop", read: (*blockReader).loop, once: true, enabled: usesLoop, summary: summarizeLoop},
 		{name: "forward", read: (*blockReader).forward, enabled: usesForward, summary: summarizeForwards},
+		{name: "whoami", read: (*blockReader).whoami, enabled: usesWhoami, summary: summarizeWhoami},
 		{name: "proxy", read: (*blockReader).proxy}, // forward says the rest
 
 		{name: "loadbalance", read: (*blockReader).loadbalance, enabled: usesLoadbalance,
@@ -71,10 +75,9 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"any", "auto", "azure", "cancel", "chaos", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic",
-		"etcd", "geoip", "grpc", "grpc_server", "https", "https3", "local",
-		"metadata", "multisocket", "nomad", "nsid", "on", "proxyproto", "quic", "root", "route53",
-		"secondary", "shed", "sign", "siit", "timeouts", "trace", "tsig", "whoami",
+		"auto", "azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "etcd", "geoip", "grpc",
+		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "nsid", "on",
+		"proxyproto", "quic", "root", "route53", "secondary", "shed", "sign", "siit", "timeouts", "trace", "tsig",
 	)...)
 }
 

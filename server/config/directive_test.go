@@ -13,10 +13,12 @@ import (
 // everything uses each directive that is served.
 const everything = `example.org {
     acl
+    any
     autopath @kubernetes
     bind 127.0.0.1
     bufsize 1232
     cache
+    chaos
     debug
     dns64
     errors
@@ -30,6 +32,7 @@ const everything = `example.org {
     k8s_external
     kubernetes
     loadbalance
+    local
     log
     loop
     minimal
@@ -40,6 +43,7 @@ const everything = `example.org {
     reload
     rewrite name a b
     template ANY ANY example.net
+    whoami
     transfer {
         to *
     }

@@ -102,6 +102,7 @@ func isAlias(record string) bool { return strings.Contains(record, " IN CNAME ")
 
 const (
 	anySerial = "SERIAL"
+	anyPort   = " PORT "
 	ownData   = "..."
 )
 
@@ -113,7 +114,7 @@ func parseRecord(text string) (string, error) {
 	if _, _, ok := parseCount(text); ok {
 		return text, nil
 	}
-	rr, err := dns.NewRR(strings.Replace(text, anySerial, "0", 1))
+	rr, err := dns.NewRR(strings.NewReplacer(anySerial, "0", anyPort, " 0 ").Replace(text))
 	if err != nil {
 		return "", err
 	}
@@ -146,6 +147,9 @@ func recordString(rr dns.RR) string {
 			return head + ownData
 		}
 		return head + fmt.Sprintf("%s %s %s %d %d %d %d", soa.Ns, soa.Mbox, anySerial, soa.Refresh, soa.Retry, soa.Expire, soa.Minttl)
+	}
+	if srv, ok := rr.(*dns.SRV); ok && srv.Target == "." && srv.Priority == 0 && srv.Weight == 0 { // of whoami
+		return fmt.Sprintf("%s %d IN SRV 0 0%s.", srv.Hdr.Name, srv.Hdr.Ttl, anyPort)
 	}
 	return strings.ReplaceAll(rr.String(), "\t", " ")
 }

@@ -12,6 +12,7 @@ const (
 	TypeCNAME Type = 5
 	TypeSOA   Type = 6
 	TypePTR   Type = 12
+	TypeHINFO Type = 13
 	TypeMX    Type = 15
 	TypeTXT   Type = 16
 	TypeAAAA  Type = 28
@@ -25,10 +26,11 @@ const (
 // Class is a record class or qclass.
 type Class uint16
 
-// ClassIN is the Internet, the only class that is served. ClassANY as a qclass stands for all classes (RFC 1035 section
+// ClassIN is the Internet. ClassCH has names about the server itself (RFC 4892). ClassANY as a qclass stands for all classes (RFC 1035 section
 // 3.2.5).
 const (
 	ClassIN  Class = 1
+	ClassCH  Class = 3
 	ClassANY Class = 255
 )
 
