@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 var doors = map[string][]string{
 	"k8s.io/":                             {"watch", "watch/object", "watch/manifests"},
 	"sigs.k8s.io/yaml":                    {"watch/manifests"},
-	"go.yaml.in/yaml/v3":                  {"watch/manifests"}, // sigs.k8s.io/yaml parses with it; it knows lines
+	"go.yaml.in/yaml/v3":                  {"watch/manifests", "server/config"}, // sigs.k8s.io/yaml parses with it
 	"github.com/go-logr/logr":             {"watch"},
 	"github.com/fsnotify/fsnotify":        {"watch/manifests"},
 	"github.com/spf13/viper":              {"server/config"},

@@ -41,14 +41,15 @@ func commands() []command {
 			demoFlags, (*console).demo},
 		{"records", "-f DIR [-zone ZONE] [-ttl TTL]",
 			"print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
-		{"check", "[-conf FILE] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
-			config.Flags("conf", "port"), (*console).check},
+		{"check", "[-conf FILE] [-o json] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
+			config.Flags("conf", "port") + checkFlags, (*console).check},
 		{"help", "", "print this text", "", (*console).help},
 	}
 }
 
 const (
 	demoFlags    = "  -p PORT     port to serve on (default 1053)\n"
+	checkFlags   = "  -o json              print one JSON object\n"
 	recordsFlags = "  -f DIR      folder of manifests\n" +
 		"  -zone ZONE  cluster domain (default cluster.local)\n" +
 		"  -ttl TTL    TTL of the records, in seconds or such as 1m (default 5)\n"
@@ -58,7 +59,9 @@ const (
 // stderr, or one for each mistake of a Corefile.
 func Main(arguments []string, in io.Reader, out, mistakes io.Writer) int {
 	c := &console{in, out, mistakes}
-	if err := c.dispatch(arguments[1:]); err != nil {
+	if err := c.dispatch(arguments[1:]); err == errRefused {
+		return 1
+	} else if err != nil {
 		fmt.Fprintln(mistakes, lines(err))
 		return 1
 	}
@@ -120,9 +123,9 @@ func (c *console) help(arguments []string) error {
 	}
 	fmt.Fprintf(c.out, "clusterdns answers DNS queries for a Kubernetes cluster and forwards the others. "+
 		"It takes CoreDNS's place.\n\n"+
-		"Usage: clusterdns %-39s serve the Corefile\n", "[FLAGS]")
+		"Usage: clusterdns %-42s serve the Corefile\n", "[FLAGS]")
 	for _, command := range commands() {
-		fmt.Fprintf(c.out, "       clusterdns %-8s %-30s %s\n", command.name, command.usage, command.help)
+		fmt.Fprintf(c.out, "       clusterdns %-8s %-33s %s\n", command.name, command.usage, command.help)
 	}
 	fmt.Fprintf(c.out, "\nFlags, each with the variable that sets it too; a command lists its own with -h:\n%s\n"+
 		"Try:   clusterdns demo\n"+
@@ -205,23 +208,6 @@ func orDemo(err error) error {
 		return fmt.Errorf("%w; -conf FILE names another, and without any, try: clusterdns demo", err)
 	}
 	return err
-}
-
-// check reads a Corefile and prints what it means.
-func (c *console) check(arguments []string) error {
-	settings, err := config.ReadSettings("clusterdns check", arguments)
-	if err != nil {
-		return err
-	}
-	loaded, err := config.Load(settings, c.in)
-	if err != nil {
-		return orDemo(err)
-	}
-	for _, warning := range loaded.Warnings {
-		fmt.Fprintln(c.out, "warning: "+warning)
-	}
-	fmt.Fprint(c.out, loaded.Summary())
-	return nil
 }
 
 // run serves loaded until SIGTERM or SIGINT. load is called again for each reload; nil when there is nothing to read

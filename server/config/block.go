@@ -89,9 +89,9 @@ func (b *blockReader) directive(a *args, table []directive) error {
 	before, twice := b.seen[a.name]
 	switch {
 	case !known:
-		return a.at.errorf("unknown directive %q%s%s", a.name, DidYouMean(a.name, namesOf(table)), hintUnset(a.variables()))
+		return a.unknown(namesOf(table))
 	case d.read == nil:
-		return a.at.errorf("directive %q is not supported yet", a.name)
+		return a.unserved()
 	case d.once && twice:
 		return a.at.errorf("%s: may be given once in a server block, and is at %s", a.name, before)
 	}

@@ -37,6 +37,10 @@ func (a *args) bindAddresses() (all []netip.Addr) {
 		if err != nil {
 			found, err = a.addresses(w)
 		}
+		if isMissing(err) {
+			a.fail("%q: %v", w, err)
+			return nil
+		}
 		if err != nil {
 			a.fail("got %q, wants %s", w, want)
 			return nil

@@ -44,3 +44,24 @@ func (r *Report) sign(digest string) {
 		mistake.Digest = digest
 	}
 }
+
+// Counts is the last line of `check`.
+func (r *Report) Counts() string {
+	return fmt.Sprintf("served: %d directives; accepted without effect: %d; refused: %d", r.Served, r.WithoutEffect,
+		len(r.Errors))
+}
+
+// Advice says whether the directive of a mistake can be left out, and what for; "" for a mistake outside of one.
+func (e *Error) Advice() string {
+	a := adviceOn(e.Directive)
+	switch {
+	case a.without == "":
+		return ""
+	case a.spare:
+		return fmt.Sprintf("%s can be left out: %s", a.name, a.without)
+	}
+	return fmt.Sprintf("%s cannot be left out: without it, %s", a.name, a.without)
+}
+
+// Spare reports whether the directive of a mistake can be left out.
+func (e *Error) Spare() bool { return adviceOn(e.Directive).spare }

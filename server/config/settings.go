@@ -44,7 +44,7 @@ type setting struct {
 func settings() []setting {
 	return []setting{
 		{"conf", []string{"conf"}, "CLUSTERDNS_CONF", "Corefile", "FILE",
-			`Corefile; "stdin" reads it from standard input`},
+			`Corefile; "stdin" or "-" reads it from standard input`},
 		{"port", []string{"dns.port", "p"}, "CLUSTERDNS_DNSPORT", "53", "PORT", "port of the zones that name none"},
 		{"pidfile", []string{"pidfile"}, "CLUSTERDNS_PIDFILE", "", "FILE", "file to write the process id to"},
 		{"quiet", []string{"quiet"}, "CLUSTERDNS_QUIET", "false", "", "print nothing at start"},
@@ -92,8 +92,11 @@ func (s setting) bind(values *viper.Viper, flags *flag.FlagSet) error {
 
 func fill(values *viper.Viper) (s Settings, err error) {
 	s = Settings{Conf: values.GetString("conf"), PIDFile: values.GetString("pidfile")}
-	if s.Conf == "" {
+	switch s.Conf {
+	case "":
 		return s, errors.New("-conf: needs a file")
+	case "-":
+		s.Conf = Stdin
 	}
 	port, err := strconv.ParseUint(values.GetString("port"), 10, 16)
 	if err != nil {

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// configMaps is what kubectl prints of the two ConfigMaps of a distribution.
+const configMaps = `apiVersion: v1
+items:
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: coredns, namespace: kube-system}
+  data:
+    Corefile: |
+      .:53 {
+          errors
+          hosts /etc/coredns/NodeHosts {
+              fallthrough
+          }
+          kubernetes cluster.local in-addr.arpa {
+              resyncperiod 5m
+              fallthrough in-addr.arpa
+          }
+          forward . /etc/resolv.conf {$MORE}
+          import /etc/coredns/custom/*.override
+      }
+      import custom/*.server
+    NodeHosts: |
+      10.0.0.1 node
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: coredns-custom, namespace: kube-system}
+  data:
+    log.override: "log\n"
+    two.server: |
+      two.test {
+          bind eth0
+          forward . tls://192.0.2.1 {
+              tls /etc/certs/crt /etc/certs/key
+          }
+      }
+kind: List
+`
+
+func runCheck(t *testing.T, input string, arguments ...string) (int, string) {
+	t.Helper()
+	var out, errors bytes.Buffer
+	status := Main(slices.Concat([]string{"clusterdns", "check", "-conf", "-"}, arguments), strings.NewReader(input), &out,
+		&errors)
+	if errors.Len() > 0 {
+		return status, errors.String()
+	}
+	return status, out.String()
+}
+
+// TestCheckConfigMaps: what only a pod has is a warning, and the ConfigMap beside that of the Corefile is in custom.
+func TestCheckConfigMaps(t *testing.T) {
+	status, out := runCheck(t, strings.Replace(configMaps, "{$MORE}", "", 1))
+	if status != 0 {
+		t.Errorf("status %d", status)
+	}
+	for _, want := range []string{
+		"warning: /etc/coredns/Corefile:7: kubernetes: resyncperiod: is outdated and has no effect\n",
+		`warning: /etc/coredns/custom/two.server:2: bind: "eth0": only the pod has this network interface; the ` +
+			"server needs it where it runs\n",
+		`warning: /etc/coredns/custom/two.server:4: forward: tls: "/etc/certs/crt" cannot be read: file does not exist; ` +
+			"the server needs it where it runs\n",
+		"hosts /etc/coredns/NodeHosts for .", "forward . to /etc/resolv.conf, random\n", "log ., all, common\n",
+		"\nserved: 6 directives; accepted without effect: 1; refused: 0\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("missing %q in:\n%s", want, out)
+		}
+	}
+}
+
+// TestCheckVariable: an unset variable is named.
+func TestCheckVariable(t *testing.T) {
+	status, out := runCheck(t, configMaps)
+	if status != 1 || !strings.Contains(out, "/etc/coredns/Corefile:10: forward: ") ||
+		!strings.Contains(out, "(the variable MORE is not set)") || !strings.Contains(out, "refused: 1\n") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
+// TestCheckWithoutCorefile: ConfigMaps without a Corefile, or with two.
+func TestCheckWithoutCorefile(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.ReplaceAll(configMaps, "Corefile: |", "Other: |"):              "no ConfigMap here has a key Corefile",
+		strings.ReplaceAll(configMaps, `log.override: "log\n"`, "Corefile: a"): "both have a key Corefile",
+		"kind: ConfigMap\ndata: [\n":                                           "stdin: yaml",
+	} {
+		if status, out := runCheck(t, text); status != 1 || !strings.Contains(out, want) {
+			t.Errorf("want %q, got %q", want, out)
+		}
+	}
+}
+
+// TestCheckJSON holds the shape that the README promises.
+func TestCheckJSON(t *testing.T) {
+	const corefile = ". {\n errors\n health {\n  lame 5s\n }\n fanout . 192.0.2.1\n kubernetes {\n  upstream\n }\n}\n"
+	const want = `{
+  "served": 1,
+  "acceptedWithoutEffect": 1,
+  "refused": 2,
+  "problems": [
+    {
+      "severity": "error",
+      "at": "stdin:4",
+      "text": "health: unknown option \"lame\"",
+      "directive": "health",
+      "canBeLeftOut": true,
+      "advice": "health can be left out: there is no /health: a liveness probe that asks it fails"
+    },
+    {
+      "severity": "error",
+      "at": "stdin:6",
+`
+	status, out := runCheck(t, corefile, "-o", "json")
+	if status != 1 || !strings.HasPrefix(out, want) {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+	var read struct {
+		Problems []struct{ Severity, At, Text string }
+		Summary  []string
+	}
+	if err := json.Unmarshal([]byte(out), &read); err != nil || len(read.Problems) != 3 || len(read.Summary) != 0 {
+		t.Errorf("%v: %+v", err, read)
+	}
+	if last := read.Problems[2]; last.Severity != "warning" || last.At != "stdin:8" {
+		t.Errorf("%+v", last)
+	}
+	if status, out = runCheck(t, ". {\n errors\n}\n", "-o", "json"); status != 0 ||
+		json.Unmarshal([]byte(out), &read) != nil || !slices.Contains(read.Summary, "    with errors") {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+	if status, _ := runCheck(t, "", "-o", "xml"); status != 1 {
+		t.Error("-o xml is taken")
+	}
+}

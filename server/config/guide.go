@@ -1,0 +1,168 @@
+package config
+
+// advice is what people are told of a directive when it is refused, and in docs/directives.md.
+type advice struct {
+	name    string
+	spare   bool   // a Corefile without it answers the same questions with the same records
+	without string // what is lost without it
+	instead string // what to write in its place, where we do not serve it
+	line    string // its words, as the table of directives shows them and the tests read them; the name when it takes none
+	// options are lines of its block, one for each option of CoreDNS 1.15 and of ours: each has to be read, or refused.
+	options []string
+}
+
+// guide has a line for each directive of the table.
+func guide() []advice {
+	return []advice{
+		{name: "bind", without: "the block listens on all addresses", line: "bind 127.0.0.1 127.0.0.2",
+			options: []string{"except 127.0.0.2"}},
+		{name: "view", without: "the block is for all clients", line: "view name", options: []string{"expr true"}},
+		{name: "dns64", without: "clients with IPv6 alone do not reach what has IPv4 alone", line: "dns64 64:ff9b::/96",
+			options: []string{"prefix 64:ff9b::/96", "translate_all", "allow_ipv4"}},
+		{name: "rewrite", without: "names are looked up as they are asked for", line: "rewrite name a.example b.example"},
+		{name: "autopath", spare: true, without: "clients ask for each domain of their search list themselves",
+			line: "autopath @kubernetes"},
+		{name: "acl", without: "everybody may ask", line: "acl",
+			options: []string{"allow net 10.0.0.0/8", "block type ANY", "filter net *", "drop net 10.1.0.0/16"}},
+		{name: "template", without: "its names are looked up further on", line: "template ANY ANY test", options: []string{
+			"match ^a[.]test[.]$", `answer "{{ .Name }} 60 IN A 192.0.2.1"`, `authority "test. 60 IN NS a.test."`,
+			`additional "a.test. 60 IN A 192.0.2.1"`, "rcode NXDOMAIN", "ederror 15 text", "fallthrough", "upstream",
+			"expr true", "var a 1"}},
+		{name: "hosts", without: "its names are looked up further on", line: "hosts /etc/hosts",
+			options: []string{"10.0.0.1 a.test", "ttl 60", "no_reverse", "reload 5s", "fallthrough", "fallthrough_unsupported"}},
+		{name: "k8s_external", without: "services have no names for clients outside", line: "k8s_external ext.test",
+			options: []string{"apex dns", "ttl 5", "headless", "fallthrough"}},
+		{name: "kubernetes", without: "the cluster has no names", line: "kubernetes cluster.local", options: []string{
+			"endpoint https://192.0.2.1", "tls cert key cert", "kubeconfig kubeconfig", "apiserver_qps 5", "apiserver_burst 10",
+			"apiserver_max_inflight 5", "namespaces a", "namespace_labels a=b", "labels a=b", "pods insecure",
+			"endpoint_pod_names", "ttl 30", "noendpoints", "fallthrough", "ignore empty_service", "multicluster cluster.local",
+			"startup_timeout 5s", "zonal", "upstream", "resyncperiod 5m", "manifests folder"}},
+		{name: "k8s_gateway", without: "Ingresses and Gateways have no names", line: "k8s_gateway ext.test"},
+		{name: "transfer", without: "secondaries get no zone", line: "transfer",
+			options: []string{"to *", "source 127.0.0.1"}},
+		{name: "cache", spare: true, without: "each question goes upstream", line: "cache 30", options: []string{
+			"success 9984 30 5", "denial 9984 30 5", "prefetch 10 1m 10%", "serve_stale 1h immediate",
+			"serve_stale 1h verify 100ms", "serve_stale_policy prefer_positive", "servfail 5s", "disable success", "keepttl"}},
+		{name: "loop", spare: true, without: "queries that come back are not noticed", line: "loop"},
+		{name: "forward", without: "names outside of the block's own data have no answer",
+			line: "forward . 192.0.2.1", options: []string{"except example.org", "force_tcp", "prefer_udp", "expire 10s",
+				"max_age 1m", "max_idle_conns 5", "read_timeout 2s", "max_fails 2", "max_connect_attempts 3", "tls",
+				"tls_servername name.test", "policy random", "health_check 1s no_rec domain example.org", "max_concurrent 100",
+				"next NXDOMAIN", "next_on_nodata", "failover SERVFAIL", "failfast_all_unhealthy_upstreams",
+				"resolver 192.0.2.1", "source_address 127.0.0.1", "doh_method GET"}},
+		{name: "proxy", without: "as without forward", instead: "forward", line: "proxy . 192.0.2.1", options: []string{
+			"except example.org", "max_fails 1", "policy random", "protocol dns force_tcp", "fail_timeout 5s", "health_check /",
+			"spray"}},
+		{name: "loadbalance", spare: true, without: "addresses come in a fixed order", line: "loadbalance round_robin",
+			options: []string{"prefer 10.0.0.0/8"}},
+		{name: "bufsize", spare: true, without: "replies over UDP have at most 1232 octets", line: "bufsize 1232"},
+		{name: "errors", spare: true, without: "failures are not logged", line: "errors",
+			options: []string{"stacktrace", "consolidate 5m .* warning show_first"}},
+		{name: "log", spare: true, without: "queries are not logged", line: "log", options: []string{"class error"}},
+		{name: "health", spare: true, without: "there is no /health: a liveness probe that asks it fails", line: "health",
+			options: []string{"lameduck 5s"}},
+		{name: "ready", spare: true, without: "there is no /ready: a readiness probe that asks it fails", line: "ready",
+			options: []string{"monitor until-ready"}},
+		{name: "prometheus", spare: true, without: "there is no /metrics", line: "prometheus",
+			options: []string{"runtime_metrics", "tls cert key"}},
+		{name: "pprof", spare: true, without: "there is no /debug/pprof", line: "pprof", options: []string{"block 1"}},
+		{name: "reload", spare: true, without: "changes of the files need SIGUSR1 or a restart", line: "reload 30s 15s"},
+		{name: "debug", spare: true, without: "debug lines are not logged", line: "debug"},
+
+		{name: "any", spare: true, without: "ANY is answered with all records", line: "any"},
+		{name: "auto", without: "its zones have no answer", line: "auto",
+			options: []string{"directory folder (.*) {1}", "reload 30s"}},
+		{name: "azure", without: "its zones have no answer", line: "azure group:example.org",
+			instead: "secondary or forward for the zone: the provider's name servers have it", options: []string{"tenant id"}},
+		{name: "cancel", spare: true, without: "queries end by the timeouts of forward", line: "cancel 5s"},
+		{name: "chaos", spare: true, without: "version.bind and hostname.bind have no answer", line: "chaos version author"},
+		{name: "clouddns", without: "its zones have no answer", line: "clouddns example.org:project:zone",
+			instead: "secondary or forward for the zone: the provider's name servers have it"},
+		{name: "dnssec", without: "answers are not signed: take the DS record out of the parent zone first", line: "dnssec",
+			options: []string{"key file Kexample", "cache_capacity 10000"}},
+		{name: "dnstap", spare: true, without: "queries are not sent to a collector", line: "dnstap tcp://127.0.0.1:6000 full",
+			options: []string{"identity a", "version b", "extra c", "skipverify"}},
+		{name: "dynupdate", without: "UPDATE is not taken", line: "dynupdate example.org",
+			instead: "secondary of a name server that takes updates, such as Knot or BIND", options: []string{"file db"}},
+		{name: "erratic", spare: true, without: "nothing is dropped or delayed on purpose", line: "erratic",
+			options: []string{"drop 2", "truncate 2", "delay 2 100ms"}},
+		{name: "etcd", without: "names in etcd have no answer", line: "etcd example.org", options: []string{"fallthrough",
+			"path /skydns", "endpoint http://127.0.0.1:2379", "credentials user password", "tls cert key cert",
+			"no_apex_fallback", "min-lease-ttl 5s", "max-lease-ttl 1h", "stubzones", "upstream"}},
+		{name: "file", without: "its zones have no answer", line: "file db.example.org",
+			options: []string{"reload 30s", "reload_by_mtime", "fallthrough", "upstream"}},
+		{name: "geoip", spare: true, without: "there is no metadata of a client's place", line: "geoip db.mmdb",
+			instead: "view with networks: expr incidr(client_ip(), '192.0.2.0/24')"},
+		{name: "grpc", without: "its upstreams are not asked", line: "grpc . 192.0.2.1:443",
+			instead: "forward with tls://, which such servers mostly offer too",
+			options: []string{"except example.org", "tls", "tls_servername a.test", "policy random", "fallthrough"}},
+		{name: "grpc_server", spare: true, without: "the standard bounds hold", line: "grpc_server",
+			options: []string{"max_streams 256", "max_connections 200"}},
+		{name: "header", spare: true, without: "flags are as the answer has them", line: "header",
+			options: []string{"response set ra", "query clear rd"}},
+		{name: "https", spare: true, without: "the standard bounds hold", line: "https",
+			options: []string{"max_streams 256", "max_connections 200"}},
+		{name: "https3", spare: true, without: "the standard bounds hold", line: "https3",
+			options: []string{"max_streams 256"}},
+		{name: "local", spare: true, without: "localhost is asked upstream", line: "local"},
+		{name: "metadata", spare: true, without: "there is no metadata for logs, rules and templates", line: "metadata"},
+		{name: "minimal", spare: true, without: "answers have authority and additional records", line: "minimal"},
+		{name: "multisocket", spare: true, without: "the number of sockets follows the processors", line: "multisocket 2"},
+		{name: "nomad", without: "services of Nomad have no names", line: "nomad service.nomad",
+			instead: "forward of the zone to Consul, or hosts with a file that Nomad's template writes"},
+		{name: "nsid", spare: true, without: "replies do not say which server has made them", line: "nsid name"},
+		{name: "on", spare: true, without: "no command runs at start and end", line: "on startup echo",
+			instead: "a hook of the container or of systemd: a name server runs no commands"},
+		{name: "proxyproto", without: "clients have the balancer's address in logs, acl and view", line: "proxyproto",
+			instead: "externalTrafficPolicy: Local, which keeps the clients' addresses"},
+		{name: "quic", spare: true, without: "the standard bounds hold", line: "quic",
+			options: []string{"max_streams 256", "worker_pool_size 512"}},
+		{name: "root", without: "relative paths begin in the working directory", line: "root folder"},
+		{name: "route53", without: "its zones have no answer", line: "route53 example.org.:Z1",
+			instead: "forward of the zone to the VPC's resolver (169.254.169.253), which knows its private zones"},
+		{name: "secondary", without: "its zones have no answer", line: "secondary example.org",
+			options: []string{"transfer from 192.0.2.1", "catalog", "fallthrough", "upstream"}},
+		{name: "shed", spare: true, without: "nothing: queries that wait have bounds here without it", line: "shed",
+			instead: "nothing: see the bounds in the README"},
+		{name: "sign", without: "zone files are not signed: take the DS record out of the parent zone first",
+			line: "sign db.example.org", instead: "ldns-signzone or dnssec-signzone before, and file for what they write"},
+		{name: "siit", without: "addresses are not translated for SIIT", line: "siit",
+			instead: "dns64, where the translation is NAT64", options: []string{"ipv6_prefix 64:ff9b::/96"}},
+		{name: "timeouts", spare: true, without: "the standard timeouts of connections hold", line: "timeouts",
+			options: []string{"read 5s", "write 5s", "idle 10s", "maxtcpqueries 100"}},
+		{name: "tls", without: "nothing is served over TLS", line: "tls cert key cert",
+			options: []string{"client_auth nocert", "keylog file"}},
+		{name: "trace", spare: true, without: "queries are not traced", line: "trace zipkin localhost:9411",
+			options: []string{"every 100", "service coredns", "client_server"}},
+		{name: "tsig", without: "nobody has to sign what he asks", line: "tsig example.org",
+			instead: "acl for who may ask, transfer with the addresses of the secondaries", options: []string{"secret a b"}},
+		{name: "whoami", spare: true, without: "there is no answer with the client's address", line: "whoami"},
+	}
+}
+
+// adviceOn is the advice on a directive; zero for one that is not known.
+func adviceOn(name string) advice {
+	for _, a := range guide() {
+		if a.name == name {
+			return a
+		}
+	}
+	return advice{}
+}
+
+// unknown is what is wrong with a directive that is none of CoreDNS's.
+func (a *args) unknown(known []string) error {
+	if instead, is := externals()[a.name]; is {
+		return a.at.errorf("%q is an external plugin, which is not part of CoreDNS and not served here%s", a.name,
+			when(instead != "", "; instead: %s", instead))
+	}
+	return a.at.errorf("unknown directive %q%s%s", a.name, DidYouMean(a.name, known), hintUnset(a.variables()))
+}
+
+// unserved is what is wrong with a directive that only CoreDNS has.
+func (a *args) unserved() error {
+	if instead := adviceOn(a.name).instead; instead != "" {
+		return a.at.errorf("directive %q is not served; instead: %s", a.name, instead)
+	}
+	return a.at.errorf("directive %q is not supported yet", a.name)
+}
