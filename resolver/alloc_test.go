@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -44,9 +45,11 @@ func sample(t testing.TB) *Resolver {
 		Zones: []string{"."}, Bufsize: 1232, Rotate: true, Cache: &Cache{},
 		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index,
 			TTL: 5 * time.Second, Pods: zones.PodsInsecure, Local: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}},
+		Etcd:      []Etcd{{Options: skydns.Options{Zones: []string{"etcd.example."}, Endpoints: []string{"http://127.0.0.1:1"}}}},
 		Externals: []External{{Zones: []string{"ext.example."}, Apex: "dns", TTL: 5 * time.Second}},
 		Forwards:  []Forward{{From: ".", To: []Upstream{{Address: netip.MustParseAddrPort("127.0.0.1:1")}}}},
 	}}}, nil, slog.New(slog.DiscardHandler)))
+	r.blocks[0].etcds[0].place.Publish(etcdNames())
 	answer := new(dns.Msg)
 	answer.SetQuestion("www.example.com.", dns.TypeA)
 	answer.Response = true
@@ -60,6 +63,19 @@ func sample(t testing.TB) *Resolver {
 	r.blocks[0].cache.add(query{name: string(name), typ: wire.TypeA, rd: true}, everything, newMessage(packet, &read),
 		time.Now())
 	return r
+}
+
+// etcdNames are a name with an address, at which SRV and MX records point, and an alias of it.
+func etcdNames() *zones.Names {
+	www := must(wire.ParseName("www.etcd.example"))
+	node := &zones.NamesNode{}
+	node.Add(wire.TypeA, 60, []byte{192, 0, 2, 1})
+	node.Add(wire.TypeSRV, 60, append([]byte{0, 10, 0, 100, 0, 80}, www...))
+	node.Add(wire.TypeMX, 60, append([]byte{0, 10}, www...))
+	return zones.NewNames(map[string]*zones.NamesNode{
+		string(www): node,
+		string(must(wire.ParseName("alias.etcd.example"))): {Alias: string(www), AliasTTL: 60},
+	})
 }
 
 func must[T any](v T, err error) T {
@@ -103,6 +119,12 @@ var hits = []struct {
 	{"external SRV", "web.prod.ext.example.", dns.TypeSRV, wire.NoError, 2},
 	{"external NXDOMAIN", "alias.prod.ext.example.", dns.TypeA, wire.NameError, 0},
 	{"external NS", "ext.example.", dns.TypeNS, wire.NoError, 1},
+	{"etcd A", "www.etcd.example.", dns.TypeA, wire.NoError, 1},
+	{"etcd SRV", "www.etcd.example.", dns.TypeSRV, wire.NoError, 1},
+	{"etcd MX", "www.etcd.example.", dns.TypeMX, wire.NoError, 1},
+	{"etcd alias", "alias.etcd.example.", dns.TypeA, wire.NoError, 2},
+	{"etcd NODATA", "www.etcd.example.", dns.TypeTXT, wire.NoError, 0},
+	{"etcd NXDOMAIN", "nope.etcd.example.", dns.TypeA, wire.NameError, 0},
 	{"cached", "www.example.com.", dns.TypeA, wire.NoError, 1},
 }
 

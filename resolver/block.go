@@ -38,6 +38,7 @@ type block struct {
 	externals   []*authority
 	authorities []*authority
 	files       *zoneFiles
+	etcds       []*named
 	cache       *cache
 	forwarders  []*forwarder
 	loop        *loop
@@ -76,6 +77,7 @@ func (b *block) compileSteps() {
 		{len(b.externals) > 0, answerExternal},
 		{len(b.authorities) > 0, answerServed},
 		{b.files != nil, turning(answerGeneral)},
+		{len(b.etcds) > 0, answerEtcd},
 		{b.cache != nil, b.cache.answer},
 		{true, b.forward},
 		{b.options.Whoami, answerWhoami},
@@ -242,6 +244,9 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 		if err = r.newZoneFiles(b, log); err != nil {
 			return err
 		}
+	}
+	if err := r.newEtcds(b, log); err != nil {
+		return err
 	}
 	if b.transfers, err = newTransferRules(o.Transfers); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -16,6 +17,7 @@ type BlockCounts struct {
 	View       string       // its name; "" without view
 	ViewFailed *uint64      // expressions of the view that failed, or gave neither true nor false; nil without view
 	Hosts      *HostsCounts // nil without hosts
+	Etcd       []skydns.Counts
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
 	Templates  []TemplateCounts
@@ -55,6 +57,11 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	if b.hosts != nil && first(b.hosts) {
 		c := b.hosts.count()
 		counts.Hosts = &c
+	}
+	for _, e := range b.etcds {
+		if first(e.place) {
+			counts.Etcd = append(counts.Etcd, e.source.Counts())
+		}
 	}
 	if b.cache != nil && first(b.cache) {
 		c := b.cache.count()

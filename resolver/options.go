@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/skydns"
 )
 
 // Defaults of options, for fields left zero here and for the reader of the Corefile.
@@ -56,6 +57,7 @@ type Block struct {
 	Externals  []External // of the first of Kubernetes
 	Kubernetes []Kubernetes
 	Files      []ZoneFile
+	Etcd       []Etcd
 	Transfers  []ZoneTransfer
 	Cache      *Cache
 	Loop       bool // loop: probe for a forwarding loop
@@ -279,6 +281,16 @@ type ZoneFile struct {
 	Zones       []string // each is the origin of the file's relative names, and must have its SOA
 	File        string
 	Reload      time.Duration // how often the file is checked for another serial; default 1 min, 0 never
+	Fallthrough Fallthrough
+}
+
+// Etcd serves the records that a prefix of etcd holds in the layout of SkyDNS.
+type Etcd struct {
+	skydns.Options
+	TLS         bool   // endpoints with https have the TLS options that follow
+	CertFile    string // client certificate, with KeyFile
+	KeyFile     string
+	CAFile      string // roots; "" for the system's
 	Fallthrough Fallthrough
 }
 

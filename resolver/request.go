@@ -136,6 +136,7 @@ const (
 	FromChaos
 	FromWhoami
 	FromErratic
+	FromEtcd
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -156,6 +157,7 @@ func (s Source) String() string {
 		FromChaos:      "chaos",
 		FromWhoami:     "whoami",
 		FromErratic:    "erratic",
+		FromEtcd:       "etcd",
 	}[s]
 }
 

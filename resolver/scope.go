@@ -26,6 +26,7 @@ type scope struct {
 	external     []servedZone
 	served       []servedZone
 	general      *servedGeneral // nil for none
+	etcd         []namedZone
 	caching      cachePolicy
 	forwards     []*forwarder // for names below the zone
 	forwardsZone []*forwarder // for the zone's own name: `except` does not apply to the name that a forward is for
@@ -157,6 +158,9 @@ func (b *block) names() (all []string) {
 	for _, e := range o.Externals {
 		add(e.Zones, e.Fallthrough.Zones)
 	}
+	for i := range o.Etcd {
+		add(o.Etcd[i].Zones, o.Etcd[i].Fallthrough.Zones)
+	}
 	for _, k := range o.Kubernetes {
 		add(k.Zones, k.Fallthrough.Zones)
 	}
@@ -193,6 +197,7 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 			s.general = &served
 		}
 	}
+	s.etcd = namedZones(b.etcds, zone)
 	if c := b.cache; c != nil {
 		s.caching = c.scope(zone)
 	}

@@ -94,6 +94,26 @@ func hostsSamples(all [][]resolver.BlockCounts, emit metrics.Emit) {
 	}
 }
 
+// etcdSamples emits what each etcd directive holds.
+func etcdSamples(all [][]resolver.BlockCounts, emit metrics.Emit) {
+	for _, blocks := range all {
+		for _, b := range blocks {
+			for _, c := range b.Etcd {
+				of := emit.With("path", c.Path)
+				of.Gauge("clusterdns_etcd_keys", "Keys of etcd that are held.", float64(c.Keys))
+				of.Gauge("clusterdns_etcd_bytes", "Octets that the keys of etcd take.", float64(c.Octets))
+				of.Counter("clusterdns_etcd_problems_total", "Values of keys that are no records, and keys that were left out.",
+					c.Problems)
+				connected := 0.0
+				if c.Connected {
+					connected = 1
+				}
+				of.Gauge("clusterdns_etcd_connected", "1 while the keys are watched.", connected)
+			}
+		}
+	}
+}
+
 // halves are the labels of the two halves of a cache.
 var halves = [2]string{"success", "denial"}
 

@@ -34,6 +34,7 @@ func (p *Program) samples(emit metrics.Emit) {
 	}
 	counts := resolver.Counts(all)
 	hostsSamples(counts, emit)
+	etcdSamples(counts, emit)
 	for i, blocks := range counts {
 		blockSamples(listeners[socket{c.Listeners[i].Scheme, c.Listeners[i].Addresses[0]}].Label(), blocks, emit)
 	}

@@ -55,6 +55,7 @@ func directives() []directive {
 		{name: "k8s_external", read: (*blockReader).external, enabled: usesExternal, summary: summarizeExternals},
 		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
 		{name: "file", read: (*blockReader).file, enabled: usesFile, summary: summarizeFiles},
+		{name: "etcd", read: (*blockReader).etcd, enabled: usesEtcd, summary: summarizeEtcd},
 		{name: "transfer", read: (*blockReader).transfer, enabled: usesTransfer, summary: summarizeTransfers},
 		{name: "cache", read: (*blockReader).cache, once: true, enabled: usesCache, summary: summarizeCache},
 		{name: "loop", read: (*blockReader).loop, once: true, enabled: usesLoop, summary: summarizeLoop},
@@ -75,7 +76,7 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"auto", "azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "etcd", "geoip", "grpc",
+		"auto", "azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip", "grpc",
 		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "nsid", "on",
 		"proxyproto", "quic", "root", "route53", "secondary", "shed", "sign", "siit", "timeouts", "trace", "tsig",
 	)...)

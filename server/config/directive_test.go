@@ -23,6 +23,7 @@ const everything = `example.org {
     dns64
     errors
     file db.example
+    etcd
     forward . 192.0.2.1
     header {
         response set ra

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"os/signal"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"golang.org/x/sys/unix"
 )
 
 // Both URLs name sockets in the current directory, etcd:0 and peer:0 (etcd
@@ -17,9 +20,35 @@ const (
 	peerURL = "unix://peer:0"
 )
 
+// runEtcd runs etcd alone, with its JSON gateway, until a signal.
+func runEtcd(args []string) error {
+	flags := newFlags("etcd")
+	dir := flags.String("dir", "", "directory of the data, which is made")
+	listen := flags.String("listen", "http://127.0.0.1:0", "URL to serve clients at")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chdir(*dir); err != nil { // the peer's socket is there
+		return err
+	}
+	stop, err := startEtcd(etcdDir, *listen, true)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fmt.Println("ready", *listen)
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, unix.SIGTERM, unix.SIGINT)
+	<-ended
+	return nil
+}
+
 // startEtcd starts a cluster of one member with its data in dir.
-func startEtcd(dir string) (stop func(), err error) {
-	client, err := url.Parse(etcdURL)
+func startEtcd(dir, listen string, gateway bool) (stop func(), err error) {
+	client, err := url.Parse(listen)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +64,7 @@ func startEtcd(dir string) (stop func(), err error) {
 	config.ListenPeerUrls = []url.URL{*peer}
 	config.AdvertisePeerUrls = []url.URL{*peer}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
-	config.EnableGRPCGateway = false
+	config.EnableGRPCGateway = gateway
 	config.LogLevel = "warn"
 	// Only etcd's own command sets this; zero means that every request is slow
 	// and gets a line.

@@ -27,6 +27,8 @@ const usage = `usage:
   apiserver controllers -kubeconfig FILE [-log FILE] [-more NAME,...]
         run the EndpointSlice controllers of kube-controller-manager, and more;
         prints "ready" once they run
+  apiserver etcd -dir DIR [-listen URL]
+        run etcd alone, with its JSON gateway; prints "ready URL"
   apiserver snapshot -dir DIR -to FILE
         save the objects of a stopped API server
   apiserver restore -from FILE -dir DIR
@@ -59,6 +61,8 @@ func run(args []string) error {
 	switch command {
 	case "":
 		return runServer(args)
+	case "etcd":
+		return runEtcd(args)
 	case "controllers":
 		return runControllers(args)
 	case "snapshot":

@@ -67,7 +67,7 @@ func runServer(args []string) error {
 	if err := logTo(logFile); err != nil {
 		return err
 	}
-	stopEtcd, err := startEtcd(etcdDir)
+	stopEtcd, err := startEtcd(etcdDir, etcdURL, false)
 	if err != nil {
 		return err
 	}
