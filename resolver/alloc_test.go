@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -14,8 +15,8 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// sample is a resolver for a small cluster, with a cache that holds www.example.com.
-func sample(t testing.TB) *Resolver {
+// sample is a resolver for a small cluster, with a cache that holds www.example.com. Each of change changes its block.
+func sample(t testing.TB, change ...func(*Block)) *Resolver {
 	index := zones.NewIndex()
 	web := netip.MustParseAddr("10.96.0.1")
 	index.Update(time.Unix(1, 0), func(tx *zones.Tx) {
@@ -41,14 +42,18 @@ func sample(t testing.TB) *Resolver {
 		tx.SetExternal(must(b.Build()))
 		tx.SetSynced(zones.ServiceKinds)
 	})
-	r := must(New(Options{Blocks: []Block{{
+	block := Block{
 		Zones: []string{"."}, Bufsize: 1232, Rotate: true, Cache: &Cache{},
 		Kubernetes: []Kubernetes{{Zones: []string{"cluster.local.", "in-addr.arpa."}, Index: index,
 			TTL: 5 * time.Second, Pods: zones.PodsInsecure, Local: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}},
 		Etcd:      []Etcd{{Options: skydns.Options{Zones: []string{"etcd.example."}, Endpoints: []string{"http://127.0.0.1:1"}}}},
 		Externals: []External{{Zones: []string{"ext.example."}, Apex: "dns", TTL: 5 * time.Second}},
 		Forwards:  []Forward{{From: ".", To: []Upstream{{Address: netip.MustParseAddrPort("127.0.0.1:1")}}}},
-	}}}, nil, slog.New(slog.DiscardHandler)))
+	}
+	for _, c := range change {
+		c(&block)
+	}
+	r := must(New(Options{Blocks: []Block{block}}, nil, slog.New(slog.DiscardHandler)))
 	r.blocks[0].etcds[0].place.Publish(etcdNames())
 	answer := new(dns.Msg)
 	answer.SetQuestion("www.example.com.", dns.TypeA)
@@ -136,8 +141,13 @@ func pack(t testing.TB, qname string, qtype uint16) []byte {
 }
 
 // TestHitsAllocateNothing is the claim that a hit costs the garbage collector nothing, from packet to packet.
-func TestHitsAllocateNothing(t *testing.T) {
-	r := sample(t)
+func TestHitsAllocateNothing(t *testing.T) { hitsAllocateNothing(t, sample(t)) }
+
+// TestRulesAllocateNothing: nor do 20 rules of rewrite, 5 templates and an acl, which the hits are not for.
+func TestRulesAllocateNothing(t *testing.T) { hitsAllocateNothing(t, sample(t, ruled)) }
+
+func hitsAllocateNothing(t *testing.T, r *Resolver) {
+	t.Helper()
 	buf := make([]byte, 4096)
 	for _, hit := range hits {
 		packet := pack(t, hit.qname, hit.qtype)
@@ -209,6 +219,52 @@ func TestAutopathAllocatesNothing(t *testing.T) {
 	want := "web.prod.dev.svc.cluster.local. 1 IN CNAME web.prod.svc.cluster.local.\nweb.prod.svc.cluster.local. 1 IN A 10.96.0.1\n"
 	if got := lines(m.Answer); got != want {
 		t.Error(got)
+	}
+}
+
+// ruled gives a block 20 rewrite rules, 5 templates and an acl, such as real Corefiles have. None of them is for the
+// names of hits.
+func ruled(b *Block) {
+	for i := range 4 {
+		b.Rewrites = append(b.Rewrites,
+			Rewrite{Match: MatchExact, From: fmt.Sprintf("shop%d.lab.test.", i), To: "web.prod.svc.cluster.local.", Auto: true},
+			Rewrite{Match: MatchExact, From: fmt.Sprintf("cart%d.prod.svc.cluster.local.", i), To: "web.prod.svc.cluster.local."},
+			Rewrite{Match: MatchSuffix, From: fmt.Sprintf(".old%d.test.", i), To: ".prod.svc.cluster.local.", Auto: true},
+			Rewrite{Match: MatchRegexp, From: fmt.Sprintf(`(.*)\.apps%d\.lab\.test`, i), To: "web.prod.svc.cluster.local."},
+			Rewrite{Match: MatchRegexp, From: fmt.Sprintf(`^(.*)--(.*)\.shoot%d\.svc\.cluster\.local\.$`, i),
+				To: "{1}.{2}.svc.cluster.local."},
+		)
+		b.Templates = append(b.Templates, Template{Zones: []string{"."}, Class: uint16(wire.ClassIN), Type: uint16(wire.TypeA),
+			Match:  []string{fmt.Sprintf(`.*[.]apps%d[.]lab[.]test`, i), fmt.Sprintf(`^ip-(\d+)-(\d+)\.net%d\.test\.$`, i)},
+			Answer: []string{"{{ .Name }} 60 IN A 192.0.2.8"}, Fallthrough: Fallthrough{Zones: []string{"."}}})
+	}
+	b.Templates = append(b.Templates, Template{Zones: []string{"dead.test."}, Class: 255, Type: 255, Rcode: dns.RcodeNameError})
+	b.ACLs = []ACL{{Zones: []string{"."}, Rules: []ACLRule{
+		{Action: ACLAllow, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Types: []uint16{dns.TypeAXFR}},
+		{Action: ACLBlock, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		{Action: ACLFilter, Types: []uint16{dns.TypeHTTPS}},
+	}}}
+}
+
+// BenchmarkRules measures what the rules of ruled cost names of the cluster and cached ones that they are not for.
+func BenchmarkRules(b *testing.B) {
+	buf := make([]byte, 4096)
+	for _, hit := range []struct {
+		name  string
+		qtype uint16
+	}{{"web.prod.svc.cluster.local.", dns.TypeA}, {"web.prod.svc.cluster.local.", dns.TypeAAAA}, {"www.example.com.", dns.TypeA}} {
+		for _, with := range []struct {
+			name   string
+			change []func(*Block)
+		}{{"plain", nil}, {"rewrite and acl", []func(*Block){ruled, func(b *Block) { b.Templates = nil }}}, {"ruled", []func(*Block){ruled}}} {
+			b.Run(hit.name+dns.Type(hit.qtype).String()+" "+with.name, func(b *testing.B) {
+				r, packet, request := sample(b, with.change...), pack(b, hit.name, hit.qtype), &Request{Now: time.Now()}
+				b.ReportAllocs()
+				for b.Loop() {
+					r.Answer(request, packet, buf)
+				}
+			})
+		}
 	}
 }
 

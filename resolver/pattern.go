@@ -18,6 +18,7 @@ type pattern struct {
 	prefix   string // with which the text begins
 	suffix   string // with which it ends
 	contains string // the longest text of which that is known
+	filter   nameFilter
 }
 
 func newPattern(text string) (*pattern, error) {
@@ -31,6 +32,7 @@ func newPattern(text string) (*pattern, error) {
 	}
 	p := &pattern{Regexp: re}
 	p.require(flatten(nil, parsed.Simplify()))
+	p.filter = filterText(p.contains, p.suffix)
 	return p, nil
 }
 
@@ -105,31 +107,52 @@ func literal(part *syntax.Regexp) (text string, ok bool) {
 // that is no match. The zero nameFilter lets every name pass.
 type nameFilter struct {
 	mask, tail uint64 // of the last octets
-	size       int    // 0 for any
-	contains   []byte
+	labels     uint64 // a bit for each label that the name has to have
+	rest       *nameRest
 }
 
-// tailOf is the last octets of name, the last of them the lowest.
-func tailOf(name []byte) (tail uint64) {
+// nameRest is what is looked at after the traits of a name.
+type nameRest struct {
+	size          int // of the name; 0 for any
+	end, contains []byte
+}
+
+// nameTraits is what filters look at first.
+type nameTraits struct{ tail, labels uint64 }
+
+// traitsOf is the last octets of name, the last of them the lowest, and the bits of its labels.
+func traitsOf(name []byte) (t nameTraits) {
+	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
+		t.labels |= labelBit(name[at], name[at+1])
+	}
 	if len(name) >= 8 {
-		return binary.BigEndian.Uint64(name[len(name)-8:])
+		t.tail = binary.BigEndian.Uint64(name[len(name)-8:])
+		return t
 	}
 	for _, c := range name {
-		tail = tail<<8 | uint64(c)
+		t.tail = t.tail<<8 | uint64(c)
 	}
-	return tail
+	return t
 }
 
-func (f *nameFilter) passes(name []byte, tail uint64) bool {
-	return tail&f.mask == f.tail && (f.size == 0 || f.size == len(name)) &&
-		(len(f.contains) == 0 || bytes.Contains(name, f.contains))
+// labelBit is the bit of a label of that length, with that first octet.
+func labelBit(size, first byte) uint64 { return 1 << ((size*7 + first) & 63) }
+
+func (f *nameFilter) passes(name []byte, t nameTraits) bool {
+	return t.tail&f.mask == f.tail && f.labels&^t.labels == 0 && (f.rest == nil || f.rest.fits(name))
+}
+
+func (r *nameRest) fits(name []byte) bool {
+	return (r.size == 0 || r.size == len(name)) && bytes.HasSuffix(name, r.end) &&
+		(len(r.contains) == 0 || bytes.Contains(name, r.contains))
 }
 
 // filterExact is for one name.
 func filterExact(text string) nameFilter {
 	f := filterText("", text)
 	if name, err := wire.ParseName(text); err == nil {
-		f.size = len(name)
+		f.labels = traitsOf(name).labels
+		f.rest = &nameRest{size: len(name)}
 	}
 	return f
 }
@@ -139,18 +162,35 @@ func filterText(contains, suffix string) (f nameFilter) {
 	if strings.ContainsRune(contains+suffix, '\\') {
 		return nameFilter{} // of whose octets there are several writings
 	}
-	if labels, ok := strings.CutSuffix(suffix, "."); ok && labels != "" {
-		end := append(inWire(strings.Split(labels, ".")), 0)
-		end = end[max(len(end)-8, 0):]
-		f.mask, f.tail = 1<<(8*len(end))-1, tailOf(end)
+	f.rest = new(nameRest)
+	if text, ok := strings.CutSuffix(suffix, "."); ok && text != "" {
+		labels := strings.Split(text, ".")
+		f.rest.end = append(inWire(labels), 0)
+		last := f.rest.end[max(len(f.rest.end)-8, 0):]
+		for _, c := range last {
+			f.mask, f.tail = f.mask<<8|0xff, f.tail<<8|uint64(c)
+		}
+		f.need(labels[1:])
 	}
 	labels := strings.Split(contains, ".")
 	last := len(labels) - 1 // may go on
-	f.contains = inWire(labels[:last])
-	if len(labels[last]) > len(f.contains) {
-		f.contains = []byte(labels[last])
+	f.rest.contains = inWire(labels[:last])
+	if len(labels[last]) > len(f.rest.contains) {
+		f.rest.contains = []byte(labels[last])
+	}
+	if last > 0 {
+		f.need(labels[1:last])
 	}
 	return f
+}
+
+// need has the filter look for whole labels.
+func (f *nameFilter) need(labels []string) {
+	for _, label := range labels {
+		if label != "" {
+			f.labels |= labelBit(byte(len(label)), label[0])
+		}
+	}
 }
 
 // inWire is labels in wire form; of the first, which may have begun before, there is no length.

@@ -15,15 +15,22 @@ import (
 // Names are compared as text, in lower case and with their final dot, as in CoreDNS: a suffix need not start at a
 // label.
 type rewrites struct {
-	rules  []rewriteRule
-	port   uint16  // that this server listens on
-	scopes *scopes // of the listening address, for the targets of rewritten aliases
+	rules   []rewriteRule
+	filters []questionFilter // of the rules: one after the other in memory, since most questions see nothing else
+	port    uint16           // that this server listens on
+	scopes  *scopes          // of the listening address, for the targets of rewritten aliases
+}
+
+// questionFilter is what a question needs for a rule to match.
+type questionFilter struct {
+	nameFilter
+	qtype wire.Type  // 0 for all
+	class wire.Class // 0 for all
 }
 
 // rewriteRule is one compiled rule.
 type rewriteRule struct {
 	Rewrite
-	filter  nameFilter
 	pattern *pattern // compiled From; nil unless Match is MatchRegexp
 	answers []*pattern
 }
@@ -47,6 +54,7 @@ func (r *Resolver) newRewrites(b *block, server string) error {
 			return fmt.Errorf("rewrite: %w", err)
 		}
 		b.rewrites.rules = append(b.rewrites.rules, rule)
+		b.rewrites.filters = append(b.rewrites.filters, rule.needs())
 	}
 	return nil
 }
@@ -65,43 +73,48 @@ func newRewriteRule(o Rewrite) (rule rewriteRule, err error) {
 		}
 		rule.answers = append(rule.answers, pattern)
 	}
-	rule.filter = rule.needs()
 	return rule, nil
 }
 
-// needs is what the names have in common that the rule matches.
-func (rule *rewriteRule) needs() nameFilter {
-	if !rule.byName() {
-		return nameFilter{}
+// needs is what the questions have in common that the rule matches.
+func (rule *rewriteRule) needs() (f questionFilter) {
+	switch rule.Field {
+	case RewriteType:
+		f.qtype = wire.Type(rule.Old)
+	case RewriteClass:
+		f.class = wire.Class(rule.Old)
+	case RewriteName, RewriteTTL, RewriteRcode:
+		f.nameFilter = rule.needsName()
 	}
+	return f
+}
+
+// needsName is what their names have in common.
+func (rule *rewriteRule) needsName() nameFilter {
 	switch rule.Match {
 	case MatchExact:
 		return filterExact(rule.From)
 	case MatchSuffix:
 		return filterText("", rule.From)
 	case MatchRegexp:
-		return filterText(rule.pattern.contains, rule.pattern.suffix)
+		return rule.pattern.filter
 	}
 	return filterText(rule.From, "")
-}
-
-// byName reports whether the question's name decides whether the rule matches.
-func (rule *rewriteRule) byName() bool {
-	return rule.Field == RewriteName || rule.Field == RewriteTTL || rule.Field == RewriteRcode
 }
 
 // change applies the rules to q. The first that matches is the last, unless it says that later ones see the changed
 // question.
 func (rw *rewrites) change(r *Request, q *question) result {
-	rule := rw.next(q, 0)
+	name := q.name.Name()
+	rule := rw.next(q, name, 0)
 	if rule < 0 {
 		return result{}
 	}
-	r.text = wire.AppendName(r.text[:0], q.name.Name())
+	r.text = wire.AppendName(r.text[:0], name)
 	var done []undo
 	var to []byte // the new name, in wire form
 	var err error
-	for ; rule < len(rw.rules); rule++ {
+	for ; rule >= 0; rule = rw.next(q, name, rule+1) {
 		u, applied := rw.rules[rule].apply(rw, r, q)
 		if !applied {
 			continue
@@ -110,7 +123,7 @@ func (rw *rewrites) change(r *Request, q *question) result {
 			if to, err = wire.ParseName(u.to); err != nil {
 				return failure(FromRewrite, wire.ServerFailure, wire.Other, edeRewriteQuestion)
 			}
-			r.text = append(r.text[:0], u.to...)
+			r.text, name = append(r.text[:0], u.to...), to
 		}
 		if u.rule != nil {
 			done = append(done, u)
@@ -131,25 +144,13 @@ func (rw *rewrites) change(r *Request, q *question) result {
 	return result{}
 }
 
-// next is the index of the first rule from one on that may match q; -1 if there is none.
-func (rw *rewrites) next(q *question, from int) int {
-	name := q.name.Name()
-	tail := tailOf(name)
-	for i := from; i < len(rw.rules); i++ {
-		rule := &rw.rules[i]
-		switch rule.Field {
-		case RewriteType:
-			if rule.Old == uint16(q.qtype) {
-				return i
-			}
-		case RewriteClass:
-			if rule.Old == uint16(q.class) {
-				return i
-			}
-		default:
-			if rule.filter.passes(name, tail) {
-				return i
-			}
+// next is the index of the first rule from one on that may match q, whose name is name by then; -1 if there is none.
+func (rw *rewrites) next(q *question, name []byte, from int) int {
+	traits := traitsOf(name)
+	for i := from; i < len(rw.filters); i++ {
+		f := &rw.filters[i]
+		if (f.qtype == 0 || f.qtype == q.qtype) && (f.class == 0 || f.class == q.class) && f.passes(name, traits) {
+			return i
 		}
 	}
 	return -1
@@ -160,7 +161,7 @@ func (rw *rewrites) next(q *question, from int) int {
 func (rule *rewriteRule) apply(rw *rewrites, r *Request, q *question) (u undo, applied bool) {
 	switch rule.Field {
 	case RewriteType:
-		if uint16(q.qtype) != rule.Old {
+		if uint16(q.qtype) != rule.Old { // 0, the reserved type, has passed as all types
 			return undo{}, false
 		}
 		q.qtype = wire.Type(rule.New)
@@ -182,7 +183,10 @@ func (rule *rewriteRule) apply(rw *rewrites, r *Request, q *question) (u undo, a
 		return undo{rule: rule}, true
 	}
 	to, ok := rule.replace(r.text)
-	return undo{rule, string(r.text), to}, ok
+	if !ok {
+		return undo{}, false
+	}
+	return undo{rule, string(r.text), to}, true
 }
 
 // replace is text after the rule; ok is false if the rule does not match.
@@ -208,8 +212,10 @@ func (rule *rewriteRule) replace(text []byte) (to string, ok bool) {
 		}
 		return strings.ReplaceAll(string(text), from, rule.To), true
 	}
-	groups := rule.pattern.groups(text)
-	return fill(rule.To, groups), groups != nil
+	if groups := rule.pattern.groups(text); groups != nil {
+		return fill(rule.To, groups), true
+	}
+	return "", false
 }
 
 // fill is text with {0}, {1} and so on replaced by the groups of a match.

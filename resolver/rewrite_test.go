@@ -78,8 +78,9 @@ func FuzzNameFilter(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, ok := rule.replace([]byte(text)); ok && !rule.filter.passes(name, tailOf(name)) {
-			t.Errorf("%v %q matches %q, and its filter %+v lets it not pass", o.Match, o.From, text, rule.filter)
+		filter := rule.needs()
+		if _, ok := rule.replace([]byte(text)); ok && !filter.passes(name, traitsOf(name)) {
+			t.Errorf("%v %q matches %q, and its filter %+v lets it not pass", o.Match, o.From, text, filter)
 		}
 	})
 }

@@ -109,10 +109,20 @@ func (t *templateRule) takes(q *question) bool {
 		(class == q.class || class == wire.ClassANY || q.class == wire.ClassANY)
 }
 
-// match is the first pattern that matches name; nil is the one of a directive without patterns.
-func (t *templateRule) match(name []byte) (pattern *pattern, ok bool) {
+// may reports whether one of the patterns can match a name in wire form.
+func (t *templateRule) may(name []byte, traits nameTraits) bool {
 	for _, pattern := range t.patterns {
-		if pattern.matches(name) {
+		if pattern.filter.passes(name, traits) {
+			return true
+		}
+	}
+	return len(t.patterns) == 0
+}
+
+// match is the first pattern that matches the text of a name; nil is the one of a directive without patterns.
+func (t *templateRule) match(text []byte) (pattern *pattern, ok bool) {
+	for _, pattern := range t.patterns {
+		if pattern.matches(text) {
 			return pattern, true
 		}
 	}
@@ -121,17 +131,20 @@ func (t *templateRule) match(name []byte) (pattern *pattern, ok bool) {
 
 // answer answers with the first directive that is for the question.
 func (t *templates) answer(r *Request, q *question) result {
-	named := false // r.text is the question's name
+	name := q.name.Name()
+	traits, named := traitsOf(name), false // named: r.text is the question's name
 	for i := range q.scope.templates {
 		s := &q.scope.templates[i]
 		if !s.rule.takes(q) {
 			continue
 		}
-		if !named {
-			r.text, named = wire.AppendName(r.text[:0], q.name.Name()), true
-		}
-		if pattern, ok := s.rule.match(r.text); ok {
-			return r.fromTemplate(q, s, pattern)
+		if s.rule.may(name, traits) {
+			if !named {
+				r.text, named = wire.AppendName(r.text[:0], name), true
+			}
+			if pattern, ok := s.rule.match(r.text); ok {
+				return r.fromTemplate(q, s, pattern)
+			}
 		}
 		if !s.through {
 			return failure(FromTemplate, wire.ServerFailure, wire.Other, edeTemplateNoMatch)
