@@ -19,8 +19,12 @@ var schemes = map[Scheme]struct {
 	proto Proto  // of queries; TCP stands for UDP too
 	plain bool   // it can do without a certificate, behind a proxy that has one
 }{
-	Do53: {0, TCP, true},
-	DoT:  {853, TLS, true}, // RFC 7858 section 3.1
+	Do53:   {0, TCP, true},
+	DoT:    {853, TLS, true},     // RFC 7858 section 3.1
+	DoH:    {443, HTTPS, true},   // RFC 8484 section 8.1
+	DoH3:   {443, HTTPS3, false}, //
+	DoQ:    {853, QUIC, false},   // RFC 9250 section 4.1.1
+	DoGRPC: {443, GRPC, true},    // as in CoreDNS
 }
 
 // Known reports whether there is such a scheme.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -28,11 +27,7 @@ func parseKey(text string, port uint16) (key, error) {
 		word, rest = string(resolver.Do53), text
 	}
 	scheme := resolver.Scheme(word)
-	switch {
-	case scheme.Known():
-	case slices.Contains([]resolver.Scheme{resolver.DoH, resolver.DoH3, resolver.DoQ, resolver.DoGRPC}, scheme):
-		return key{}, fmt.Errorf("%q: %s:// is not supported yet, only dns:// and tls://", text, word)
-	default:
+	if !scheme.Known() {
 		return key{}, fmt.Errorf("%q: unknown scheme %s://, wants dns://, tls://, https://, https3://, quic:// or grpc://",
 			text, word)
 	}

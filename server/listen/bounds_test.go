@@ -24,6 +24,14 @@ func TestReadmeBounds(t *testing.T) {
 		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),
 		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |",
 			o.IdleTimeout/time.Second, o.WriteTimeout/time.Second),
+		fmt.Sprintf("| HTTP requests and QUIC streams | %d in work, %d of one client; %d s for a whole request, %d s to take the "+
+			"reply; %d KiB for a query |", maxRequests, maxRequests/requestsShare, requestTime/time.Second,
+			o.WriteTimeout/time.Second, longestQuery>>10),
+		fmt.Sprintf("| HTTP connections | as TCP connections; %d requests at a time, headers of %d KiB, idle for %d s |",
+			webStreams, maxHeaders>>10, o.IdleTimeout/time.Second),
+		fmt.Sprintf("| QUIC connections | as TCP connections; %d streams at a time, %d KiB that a client may send ahead; %d s "+
+			"of silence in the handshake, %d s idle. From %d on", quicStreams, quicConnWindow>>10,
+			quicHandshake/time.Second, o.IdleTimeout/time.Second, o.Streams/8),
 		fmt.Sprintf("| TLS handshakes | one is computed at a time for two CPUs; %d s each; a connection below TLS takes %d KiB more",
 			handshakeTime/time.Second, 18),
 		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),

@@ -31,7 +31,7 @@ func (l *Listener) Gather(emit metrics.Emit) {
 	} else {
 		l.gatherTLS(ours)
 	}
-	l.gatherStreams(ours)
+	l.acceptor.gather(ours)
 	for p := range resolver.Proto(resolver.Carriers) {
 		of := ours.With("proto", p.String())
 		waiting, refused := l.pending.count(p)
@@ -122,18 +122,62 @@ func (l *Listener) gatherTLS(emit metrics.Emit) {
 	}
 }
 
-func (l *Listener) gatherStreams(emit metrics.Emit) {
-	tcp, transfers := l.streams.open.Counts(), l.streams.transfers.Counts()
-	emit.Gauge("clusterdns_tcp_connections", "Open TCP connections.", float64(tcp.Open))
-	emit.Counter("clusterdns_tcp_connections_total", "TCP connections that came.", tcp.Came)
-	emit.Counter("clusterdns_tcp_connections_evicted_total",
-		"TCP connections closed to make room: idle ones, and those of clients that do not read.", tcp.Evicted)
-	emit.Counter("clusterdns_tcp_connections_refused_total",
-		"TCP connections closed at once because all places were busy.", tcp.Refused)
+func (s *streams) gather(emit metrics.Emit) {
+	gatherConns(emit, s.open)
+	transfers := s.transfers.Counts()
 	emit.Gauge("clusterdns_transfers", "Zone transfers under way.", float64(transfers.Open))
 	emit.Counter("clusterdns_transfers_evicted_total",
 		"Zone transfers that were ended because they stood still, or their client had several, while others waited.",
 		transfers.Evicted)
 	emit.Counter("clusterdns_transfers_refused_total", "Zone transfers that waited for a place in vain.",
 		transfers.Refused)
+}
+
+func gatherConns(emit metrics.Emit, open *Places) {
+	c := open.Counts()
+	emit.Gauge("clusterdns_tcp_connections", "Open TCP connections.", float64(c.Open))
+	emit.Counter("clusterdns_tcp_connections_total", "TCP connections that came.", c.Came)
+	emit.Counter("clusterdns_tcp_connections_evicted_total",
+		"TCP connections closed to make room: idle ones, and those of clients that do not read.", c.Evicted)
+	emit.Counter("clusterdns_tcp_connections_refused_total",
+		"TCP connections closed at once because all places were busy.", c.Refused)
+}
+
+func (w *web) gather(emit metrics.Emit) {
+	gatherConns(emit, w.open)
+	gatherRequests(emit, w.requests)
+	if w.l.options.Scheme == resolver.DoH {
+		for status, n := range w.statuses.counts() {
+			emit.Counter("coredns_dns_https_responses_total", "Counter of DoH responses per server and http status code.", n,
+				"status", strconv.Itoa(status))
+		}
+	}
+}
+
+func (s *quicServer) gather(emit metrics.Emit) {
+	c := s.open.Counts()
+	emit.Gauge("clusterdns_quic_connections", "Open QUIC connections.", float64(c.Open))
+	emit.Counter("clusterdns_quic_connections_total", "QUIC connections that came.", c.Came)
+	emit.Counter("clusterdns_quic_connections_evicted_total", "QUIC connections closed to make room.", c.Evicted)
+	emit.Counter("clusterdns_quic_connections_refused_total",
+		"QUIC connections refused because all places were busy.", c.Refused)
+	gatherRequests(emit, s.requests)
+	for status, n := range s.statuses.counts() {
+		if s.l.options.Scheme == resolver.DoH3 {
+			emit.Counter("coredns_dns_https3_responses_total",
+				"Counter of DoH3 responses per server and http status code.", n, "status", strconv.Itoa(status))
+		} else {
+			emit.Counter("coredns_dns_quic_responses_total", "Counter of DoQ responses per server and QUIC application code.",
+				n, "status", "0x"+strconv.FormatInt(int64(status), 16))
+		}
+	}
+}
+
+func gatherRequests(emit metrics.Emit, requests *Places) {
+	c := requests.Counts()
+	emit.Gauge("clusterdns_requests", "HTTP requests and QUIC streams in work.", float64(c.Open))
+	emit.Counter("clusterdns_requests_evicted_total",
+		"HTTP requests and QUIC streams whose connection was closed because they did not go on while others came.", c.Evicted)
+	emit.Counter("clusterdns_requests_refused_total",
+		"HTTP requests and QUIC streams refused because all places were busy.", c.Refused)
 }

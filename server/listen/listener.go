@@ -14,6 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/server/metrics"
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // Listener serves one address and scheme: DNS over UDP and TCP, or one of the transports that are encrypted. Its sockets are open from Open until Run returns or Close is
@@ -22,7 +24,10 @@ type Listener struct {
 	options   Options
 	address   netip.AddrPort
 	engine    engine
-	streams   *streams
+	acceptor  acceptor
+	socket    syscall.Conn // of what acceptor accepts
+	streams   *streams     // acceptor of Do53 and DoT, else nil
+	answers   sync.Pool    // of *answers
 	pending   *pending
 	late      sync.Pool // of *late
 	zones     zoneTable
@@ -34,6 +39,14 @@ type Listener struct {
 
 	credentials atomic.Pointer[Credentials] // nil without a certificate
 	handshakes  *handshakes
+}
+
+// acceptor takes the connections of clients.
+type acceptor interface {
+	// run serves until ctx ends, and returns when all queries are answered, or late has ended.
+	run(ctx, late context.Context)
+	close()
+	gather(emit metrics.Emit)
 }
 
 // engine is one way to serve UDP.
@@ -73,7 +86,10 @@ func Open(options Options) (*Listener, error) {
 			return nil, fmt.Errorf("listen on %s: this server listens on %s, and can go on there only after a restart",
 				options.Address, sibling.address)
 		}
-		AllowReuse(sibling.streams.listener)
+		AllowReuse(sibling.socket)
+	}
+	if options.Scheme == resolver.DoQ || options.Scheme == resolver.DoH3 {
+		return openQUIC(options)
 	}
 	stream, err := listenStream(options)
 	if err != nil {
@@ -131,19 +147,15 @@ func listenError(proto string, address netip.AddrPort, err error) error {
 // openWith opens the UDP sockets that belong to stream.
 func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 	port := stream.Addr().(*net.TCPAddr).AddrPort().Port()
-	l := &Listener{
-		options:   options,
-		address:   netip.AddrPortFrom(options.Address.Addr(), port),
-		shared:    &tally{},
-		sharedLog: options.Log.Buffer(),
+	l := newListener(options, netip.AddrPortFrom(options.Address.Addr(), port))
+	l.socket = stream
+	if options.Scheme == resolver.DoH || options.Scheme == resolver.DoGRPC {
+		l.acceptor = newWeb(l, stream)
+		return l, nil
 	}
-	l.pending, l.late.New = newPending(options.Pending), l.newLate
-	l.credentials.Store(options.Credentials)
-	l.handshakes = newHandshakes()
 	l.streams = newStreams(l, stream, options.Scheme.Proto())
-	l.serving.Store(l.compile(options.Answerer, options.Blocks))
-	if options.Scheme != resolver.Do53 {
-		l.engine = noEngine{}
+	l.acceptor = l.streams
+	if options.Scheme == resolver.DoT {
 		return l, nil
 	}
 	var err error
@@ -151,6 +163,22 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 		return nil, listenError("UDP", l.address, err)
 	}
 	return l, nil
+}
+
+// newListener has all but its sockets.
+func newListener(options Options, address netip.AddrPort) *Listener {
+	l := &Listener{options: options, address: address, engine: noEngine{}, shared: &tally{}, sharedLog: options.Log.Buffer(),
+		handshakes: newHandshakes()}
+	l.pending, l.late.New, l.answers.New = newPending(options.Pending), l.newLate, l.newAnswers
+	l.credentials.Store(options.Credentials)
+	l.serving.Store(l.compile(options.Answerer, options.Blocks))
+	return l
+}
+
+// newAnswers makes what answers a message of any size.
+func (l *Listener) newAnswers() any {
+	out := make([]byte, 0, streamReplies+lengthSize+wire.MaxMessage)
+	return &answers{worker: *newWorker(l, l.shared, l.sharedLog), out: out}
 }
 
 // Address is where the listener listens, its port never 0.
@@ -192,7 +220,7 @@ func (l *Listener) Run(ctx context.Context) {
 	var parts sync.WaitGroup
 	defer context.AfterFunc(late, l.pending.interrupt)()
 	parts.Go(func() { l.engine.run(ctx, l) })
-	parts.Go(func() { l.streams.run(ctx, late) })
+	parts.Go(func() { l.acceptor.run(ctx, late) })
 	if l.options.Scheme != resolver.Do53 {
 		parts.Go(func() { l.followCertificate(ctx) })
 	}
@@ -206,7 +234,7 @@ func (l *Listener) Run(ctx context.Context) {
 func (l *Listener) Close() {
 	l.closing.Do(func() {
 		l.engine.close()
-		l.streams.listener.Close()
+		l.acceptor.close()
 		l.sharedLog.End()
 	})
 }

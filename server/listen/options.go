@@ -67,7 +67,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	apart := func(l *Listener) bool { return !Overlaps(o.Address, l.address) }
+	apart := func(l *Listener) bool {
+		return !Overlaps(o.Address, l.address) || !sameCarrier(o.Scheme, l.options.Scheme)
+	}
 	o.Siblings = slices.DeleteFunc(slices.Clone(o.Siblings), apart)
 	return o
 }
@@ -99,4 +101,9 @@ type Block struct {
 	Metrics bool       // its queries are counted (directive prometheus)
 	Log     []logs.Log // the first that matches a query writes its line (directive log)
 	Crash   bool       // a panic ends the process instead of one query (directive debug)
+}
+
+// sameCarrier reports whether the sockets of two schemes are of the same protocol, so that they cannot have one port.
+func sameCarrier(a, b resolver.Scheme) bool {
+	return a == resolver.Do53 || b == resolver.Do53 || a.Proto().Carrier() == b.Proto().Carrier()
 }

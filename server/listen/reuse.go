@@ -21,7 +21,7 @@ func includes(a, b netip.Addr) bool {
 
 // AllowReuse lets further sockets bind the port of l. Where that fails, so does opening them, with the error that is
 // reported.
-func AllowReuse(l *net.TCPListener) {
+func AllowReuse(l syscall.Conn) {
 	if raw, err := l.SyscallConn(); err == nil {
 		allowReuse(raw)
 	}

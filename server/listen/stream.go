@@ -163,13 +163,13 @@ func (c *stream) next() ([]byte, bool) {
 // take gives the caller what it needs to answer queries of this connection, when nobody else does.
 func (c *stream) take() *answers {
 	c.answering.Lock()
-	a := c.s.answers.Get().(*answers)
+	a := c.s.l.answers.Get().(*answers)
 	a.out = a.out[:0]
 	return a
 }
 
 func (c *stream) put(a *answers) {
-	c.s.answers.Put(a)
+	c.s.l.answers.Put(a)
 	c.answering.Unlock()
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
-	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 const (
@@ -35,7 +34,6 @@ type streams struct {
 	l        *Listener
 	listener *net.TCPListener
 	proto    resolver.Proto
-	answers  sync.Pool       // of *answers
 	late     context.Context // of pending queries
 
 	open      *Places
@@ -51,10 +49,6 @@ func newStreams(l *Listener, listener *net.TCPListener, proto resolver.Proto) *s
 	s.transfers = NewPlaces(MaxTransfers, transfersEach)
 	s.transfers.patience = transferPatience
 	s.all = map[*stream]struct{}{}
-	s.answers.New = func() any {
-		out := make([]byte, 0, streamReplies+lengthSize+wire.MaxMessage)
-		return &answers{worker: *newWorker(l, l.shared, l.sharedLog), out: out}
-	}
 	return s
 }
 
@@ -102,6 +96,8 @@ func (s *streams) accept(ctx context.Context, conns *sync.WaitGroup) bool {
 	conns.Go(func() { c.serve(ctx) })
 	return true
 }
+
+func (s *streams) close() { s.listener.Close() }
 
 func (s *streams) note(c *stream) {
 	s.mu.Lock()

@@ -1,0 +1,142 @@
+package listen
+
+import (
+	"encoding/binary"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// gRPC over HTTP/2, as far as one unary call needs it: POST of one message with a prefix of five octets, the reply in
+// the same form, and the status in trailers. The library for it would cost more memory and size than all of the rest
+// of this server's transports together.
+
+const (
+	grpcPath   = "/coredns.dns.DnsService/Query"
+	grpcPrefix = 5        // octets before each message: compressed or not, and its length
+	grpcField  = 1<<3 | 2 // the tag of DnsPacket.msg: field 1, octets with their length
+)
+
+// The status codes of gRPC that are used.
+const (
+	grpcOK                = 0
+	grpcInvalidArgument   = 3
+	grpcResourceExhausted = 8
+	grpcUnimplemented     = 12
+	grpcInternal          = 13
+)
+
+// serveGRPC answers one call of coredns.dns.DnsService/Query.
+func (w *web) serveGRPC(to http.ResponseWriter, r *http.Request) {
+	defer w.l.survive()
+	if r.Method != http.MethodPost || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		w.statuses.count(refuse(to, http.StatusUnsupportedMediaType))
+		return
+	}
+	body, code := w.call(to, r)
+	header := to.Header()
+	header.Set("Content-Type", "application/grpc")
+	header.Set("Trailer", "Grpc-Status")
+	http.NewResponseController(to).SetWriteDeadline(time.Now().Add(w.l.options.WriteTimeout))
+	to.WriteHeader(http.StatusOK)
+	to.Write(body)
+	header.Set("Grpc-Status", strconv.Itoa(code))
+	w.statuses.count(http.StatusOK)
+}
+
+// call is the framed reply to one call, and its status.
+func (w *web) call(to http.ResponseWriter, r *http.Request) (body []byte, code int) {
+	if r.URL.Path != grpcPath {
+		return nil, grpcUnimplemented
+	}
+	c := r.Context().Value(connKey{}).(*caller)
+	var place Place
+	if !w.requests.Take(&place, c.client.Addr(), c.close) {
+		return nil, grpcResourceExhausted
+	}
+	defer w.requests.Leave(&place)
+	http.NewResponseController(to).SetReadDeadline(time.Now().Add(requestTime))
+	framed, status := readBody(to, r, longestQuery+2*grpcPrefix)
+	if status != http.StatusOK {
+		return nil, grpcResourceExhausted
+	}
+	message, code := unframe(framed)
+	if code != grpcOK {
+		return nil, code
+	}
+	w.requests.Keep(&place)
+	reply, foreign := w.l.ask(r.Context(), message, c.client, c.local)
+	switch {
+	case foreign:
+		return nil, grpcInvalidArgument
+	case reply == nil:
+		return nil, grpcInternal
+	}
+	return frame(reply), grpcOK
+}
+
+// unframe is the DNS message in a message of gRPC, or the status that refuses it.
+func unframe(framed []byte) ([]byte, int) {
+	if len(framed) < grpcPrefix || int64(binary.BigEndian.Uint32(framed[1:])) != int64(len(framed)-grpcPrefix) {
+		return nil, grpcInvalidArgument
+	}
+	if framed[0] != 0 {
+		return nil, grpcUnimplemented // compressed, which the client was not told that it may be
+	}
+	return packetOf(framed[grpcPrefix:])
+}
+
+// packetOf is the field msg of a DnsPacket: of several the last, as Protocol Buffers have it. Other fields are passed
+// over.
+func packetOf(data []byte) (message []byte, code int) {
+	for len(data) > 0 {
+		tag, n := binary.Uvarint(data)
+		if n <= 0 {
+			return nil, grpcInvalidArgument
+		}
+		data = data[n:]
+		size, n := fieldSize(tag, data)
+		if n < 0 || size > uint64(len(data)-n) {
+			return nil, grpcInvalidArgument
+		}
+		if tag == grpcField {
+			message = data[n : n+int(size)]
+		}
+		data = data[n+int(size):]
+	}
+	return message, grpcOK
+}
+
+// fieldSize is the octets of a field's value, and of the length before it; -1 for what no field has.
+func fieldSize(tag uint64, data []byte) (size uint64, before int) {
+	switch tag & 7 {
+	case 0: // a number
+		_, n := binary.Uvarint(data)
+		if n <= 0 {
+			return 0, -1
+		}
+		return uint64(n), 0
+	case 1:
+		return 8, 0
+	case 2: // octets
+		size, n := binary.Uvarint(data)
+		if n <= 0 {
+			return 0, -1
+		}
+		return size, n
+	case 5:
+		return 4, 0
+	}
+	return 0, -1
+}
+
+// frame makes a message of gRPC of a DNS message.
+func frame(reply []byte) []byte {
+	out := make([]byte, grpcPrefix, grpcPrefix+4+len(reply))
+	out = append(out, grpcField)
+	out = binary.AppendUvarint(out, uint64(len(reply)))
+	out = append(out, reply...)
+	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-grpcPrefix))
+	return out
+}

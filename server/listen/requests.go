@@ -1,0 +1,102 @@
+package listen
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/clusterdns/clusterdns/resolver"
+)
+
+const (
+	// maxRequests is how many HTTP requests and QUIC streams of one address may be in work, each with a goroutine.
+	maxRequests = 2048
+	// requestsShare is the part of them that one client may have: one in so many.
+	requestsShare = 4
+	// requestTime is how long a client may take to send a whole request.
+	requestTime = 5 * time.Second
+)
+
+// blocked is a query whose goroutine waits for upstream.
+type blocked struct {
+	pendingQuery
+	ended chan struct{}
+}
+
+func newBlocked() *blocked { return &blocked{ended: make(chan struct{})} }
+
+// ready wakes the goroutine.
+func (b *blocked) ready(*pendingQuery) { close(b.ended) }
+
+// wait returns when there is an answer, or ctx has ended and there will be none.
+func (b *blocked) wait(ctx context.Context) {
+	select {
+	case <-b.ended:
+	case <-ctx.Done():
+		b.interrupt()
+		<-b.ended
+	}
+}
+
+// ask answers a message of a request that has a goroutine of its own, which may wait for upstream. While it does, it
+// holds nothing but its message. The reply is nil for a query that a rule drops, and foreign says that the message is
+// none.
+func (l *Listener) ask(
+	ctx context.Context, message []byte, client netip.AddrPort, local netip.Addr,
+) (reply []byte, foreign bool) {
+	defer l.survive()
+	q := newBlocked()
+	reply, foreign, waits := l.begin(q, message, client, local)
+	for waits {
+		q.wait(ctx)
+		next := newBlocked()
+		reply, waits = l.proceed(q, next)
+		q = next
+	}
+	return reply, foreign
+}
+
+// begin answers message from memory, or has q wait for upstream.
+func (l *Listener) begin(
+	q *blocked, message []byte, client netip.AddrPort, local netip.Addr,
+) (reply []byte, foreign, waits bool) {
+	a := l.answers.Get().(*answers)
+	defer l.answers.Put(a)
+	a.out = a.out[:0]
+	w := &a.worker
+	w.begin(time.Now(), l.options.Scheme.Proto())
+	w.serving.users.Add(1)
+	defer w.serving.users.Done()
+	defer func() { w.end(time.Now()) }()
+	buf := a.room()
+	got, result := w.serve(message, buf, client, local)
+	if result == resolver.Pending {
+		got, result = w.await(&q.pendingQuery, q, buf)
+	}
+	if result == resolver.Send {
+		reply = slices.Clone(got)
+	}
+	return reply, w.foreign, result == resolver.Pending
+}
+
+// proceed answers q, whose wait has ended, or has next wait in its place.
+func (l *Listener) proceed(q, next *blocked) (reply []byte, waits bool) {
+	a := l.answers.Get().(*answers)
+	defer l.answers.Put(a)
+	a.out = a.out[:0]
+	defer l.pending.leave(&q.pendingQuery)
+	again := func() *pendingQuery {
+		next.to = next
+		return &next.pendingQuery
+	}
+	got, result := a.worker.resume(&q.pendingQuery, a.room(), again)
+	switch result {
+	case resolver.Pending:
+		return nil, true
+	case resolver.Send:
+		reply = slices.Clone(got)
+	}
+	a.worker.end(time.Now())
+	return reply, false
+}
