@@ -139,7 +139,7 @@ func (u *upstream) reason(err error) (wire.InfoCode, string) {
 		return wire.NetworkError, name + edeNotListening
 	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
 		return wire.NetworkError, name + edeNoRoute
-	case errors.Is(err, errMalformed) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized):
+	case errors.Is(err, errMalformed) || errors.Is(err, errHTTP) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized):
 		return wire.InvalidData, name + " sent no usable reply"
 	case isLocal(err):
 		return wire.NetworkError, "this server is out of sockets"

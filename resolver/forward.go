@@ -95,8 +95,8 @@ func (f *forwarder) newUpstream(o *origin, address netip.AddrPort) *upstream {
 		address: address, transport: o.Transport, source: f.options.Source, readTimeout: f.readTimeout(),
 	}
 	u.idle.max, u.idle.expire = positive(f.options.MaxIdle, defaultMaxIdle), positive(f.options.Expire, DefaultExpire)
-	u.idle.maxAge = f.options.MaxAge
-	if o.Transport != OverDNS {
+	u.idle.maxAge, u.dohGET = f.options.MaxAge, f.options.DoHGet
+	if o.Transport.secure() {
 		u.serverName = cmp.Or(o.ServerName, f.options.ServerName, strings.TrimSuffix(o.Host, "."),
 			address.Addr().WithZone("").String())
 		u.tls = f.secure.Clone()

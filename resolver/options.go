@@ -369,6 +369,7 @@ type Forward struct {
 	FailFast      bool     // failfast_all_unhealthy_upstreams: SERVFAIL at once when all upstreams are down
 	Next          []uint16 // next: rcodes that pass the query to the next forward
 	NextOnNoData  bool     // next_on_nodata: so does NOERROR without an answer
+	DoHGet        bool     // doh_method GET: DNS over HTTPS by GET instead of POST
 	Failover      []uint16 // failover: rcodes after which the next upstream is tried
 }
 
@@ -393,6 +394,9 @@ type Transport uint8
 
 // The transports of upstreams.
 const (
-	OverDNS Transport = iota // UDP and TCP
-	OverTLS                  // RFC 7858
+	OverDNS     Transport = iota // UDP and TCP
+	OverTLS                      // RFC 7858
+	OverHTTPS                    // RFC 8484, HTTP/2 or HTTP/1.1
+	OverGRPC                     // CoreDNS's service, without TLS
+	OverGRPCTLS                  // the same with TLS
 )

@@ -108,6 +108,8 @@ type upstream struct {
 	tls         *tls.Config // nil without TLS
 	source      netip.Addr  // where queries come from; the zero Addr for any
 	readTimeout time.Duration
+	dohGET      bool
+	web         webTransport
 	idle        idleConns
 	buffers     sync.Pool // of *datagram
 	edns        ednsSupport
@@ -160,6 +162,9 @@ func (u *upstream) askWithout(
 
 // attempt asks once, over UDP and then over TCP if the reply over UDP was truncated or unusable.
 func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, grow grow) (m *message, hasOPT bool, err error) {
+	if u.transport.overWeb() {
+		return u.overHTTP(ctx, q, edns, grow)
+	}
 	if u.tls != nil || tcp {
 		return u.overTCP(ctx, q, edns, grow)
 	}
@@ -355,7 +360,10 @@ func (u *upstream) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // close ends the connections of an upstream that is not asked any more.
-func (u *upstream) close() { u.idle.stop() }
+func (u *upstream) close() {
+	u.idle.stop()
+	u.closeWeb()
+}
 
 // roundTrip sends the query over conn and reads the reply.
 func (u *upstream) roundTrip(

@@ -12,7 +12,8 @@ type blockReader struct {
 	keys      []located
 	zones     []string // of all keys: what directives mean when they name none
 	bind      []binding
-	transfers []position // of Steps.Transfers
+	grpcs     []resolver.Forward // of the directive grpc, which come after those of forward
+	transfers []position         // of Steps.Transfers
 	seen      map[string]position
 
 	refused    bool       // a directive is, so that what the block lacks may be in it
@@ -74,6 +75,7 @@ func (b *blockReader) directives(w *world, all []statement, r *Report) {
 			r.Served++
 		}
 	}
+	b.Steps.Forwards = append(b.Steps.Forwards, b.grpcs...)
 	b.checkAutopath()
 	if err := b.checkExternals(); err != nil && !b.refused {
 		r.noteAll("k8s_external", []error{err})

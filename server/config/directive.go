@@ -60,6 +60,7 @@ func directives() []directive {
 		{name: "cache", read: (*blockReader).cache, once: true, enabled: usesCache, summary: summarizeCache},
 		{name: "loop", read: (*blockReader).loop, once: true, enabled: usesLoop, summary: summarizeLoop},
 		{name: "forward", read: (*blockReader).forward, enabled: usesForward, summary: summarizeForwards},
+		{name: "grpc", read: (*blockReader).grpc, once: true, enabled: usesGRPC}, // forward says the rest
 		{name: "whoami", read: (*blockReader).whoami, enabled: usesWhoami, summary: summarizeWhoami},
 		{name: "proxy", read: (*blockReader).proxy}, // forward says the rest
 
@@ -76,7 +77,7 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"auto", "azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip", "grpc",
+		"auto", "azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip",
 		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "nsid", "on",
 		"proxyproto", "quic", "root", "route53", "secondary", "shed", "sign", "siit", "timeouts", "trace", "tsig",
 	)...)

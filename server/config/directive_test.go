@@ -28,6 +28,7 @@ const everything = `example.org {
     header {
         response set ra
     }
+    grpc . 192.0.2.1
     health
     hosts
     k8s_external

@@ -89,7 +89,7 @@ func forwardOptions(f *resolver.Forward) options {
 		"next_on_nodata":       set(&f.NextOnNoData),
 		"resolver":             func(a *args) { f.Resolvers = a.resolvers() },
 		"source_address":       func(a *args) { f.Source = a.sourceAddress() },
-		"doh_method":           nil,
+		"doh_method":           func(a *args) { f.DoHGet = choose(a, map[string]bool{"GET": true, "POST": false}) },
 	}
 }
 
@@ -239,7 +239,7 @@ func proxyProtocol(a *args, f *resolver.Forward) {
 	}
 }
 
-func usesForward(b *Block) bool { return len(b.Steps.Forwards) > 0 }
+func usesForward(b *Block) bool { return len(b.Steps.Forwards) > 0 && !isGRPC(b.Steps.Forwards[0]) }
 
 func summarizeForwards(b *Block, s *summary) {
 	for i := range b.Steps.Forwards {
@@ -248,7 +248,11 @@ func summarizeForwards(b *Block, s *summary) {
 }
 
 func summarizeForward(f *resolver.Forward, s *summary) {
-	l := s.step("forward %s to", f.From)
+	directive := "forward"
+	if isGRPC(*f) {
+		directive = "grpc"
+	}
+	l := s.step("%s %s to", directive, f.From)
 	for _, u := range f.To {
 		l.WriteString(" " + upstreamName(u))
 	}
@@ -257,11 +261,11 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 	l.add(f.ForceTCP, "over TCP")
 	l.add(f.PreferUDP && !f.ForceTCP, "over UDP first")
 	l.add(f.MaxConcurrent > 0, "at most %d at a time", f.MaxConcurrent)
-	l.add(f.MaxFails != defaultMaxFails, "max fails %d", f.MaxFails)
+	l.add(f.MaxFails != defaultMaxFails && !isGRPC(*f), "max fails %d", f.MaxFails)
 	l.add(f.HealthCheck != defaultHealthCheck || f.HealthDomain != defaultHealthDomain || f.HealthNoRec,
 		"health check every %v for %s", f.HealthCheck, f.HealthDomain)
 	l.add(f.HealthNoRec, "without recursion")
-	l.add(f.MaxAttempts > 0, "at most %d attempts", f.MaxAttempts)
+	l.add(f.MaxAttempts > 0 && !isGRPC(*f), "at most %d attempts", f.MaxAttempts)
 	l.add(f.MaxAttempts < 0, "attempts until the time is over")
 	l.add(f.Source.IsValid(), "from %s", f.Source)
 	l.add(len(f.Resolvers) > 0, "names looked up by %s", strings.Trim(fmt.Sprint(f.Resolvers), "[]"))
@@ -272,6 +276,7 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 	l.add(f.ServerName != "", "TLS name %s", f.ServerName)
 	l.add(f.CertFile != "", "certificate %s with key %s", f.CertFile, f.KeyFile)
 	l.add(f.CAFile != "", "roots %s", f.CAFile)
+	l.add(f.DoHGet, "by GET")
 	l.add(f.FailFast, "fails fast")
 	l.add(len(f.Next) > 0, "next on %s", rcodeNames(f.Next))
 	l.add(f.NextOnNoData, "next on NODATA")
@@ -279,7 +284,8 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 }
 
 // schemes are those of upstreams, by resolver.Transport.
-var schemes = [...]string{resolver.OverDNS: "", resolver.OverTLS: "tls://"}
+var schemes = [...]string{resolver.OverDNS: "", resolver.OverTLS: "tls://", resolver.OverHTTPS: "https://",
+	resolver.OverGRPC: "grpc://", resolver.OverGRPCTLS: "grpc://"}
 
 func upstreamName(u resolver.Upstream) string {
 	scheme := schemes[u.Transport]

@@ -18,8 +18,9 @@ import (
 
 // The ports of upstreams that name none.
 const (
-	dnsPort = 53
-	tlsPort = 853
+	dnsPort   = 53
+	tlsPort   = 853
+	httpsPort = 443
 )
 
 // transports are the schemes of upstreams, with the port of each.
@@ -27,8 +28,9 @@ var transports = map[string]struct {
 	transport resolver.Transport
 	port      uint16
 }{
-	"dns": {resolver.OverDNS, dnsPort},
-	"tls": {resolver.OverTLS, tlsPort},
+	"dns":   {resolver.OverDNS, dnsPort},
+	"tls":   {resolver.OverTLS, tlsPort},
+	"https": {resolver.OverHTTPS, httpsPort},
 }
 
 // upstreams reads TO…, each an address, a name, or a file like /etc/resolv.conf. A file without nameservers is an error
@@ -67,11 +69,18 @@ func (a *args) upstream(word string) (u resolver.Upstream, n int, err error) {
 	of, known := transports[scheme]
 	switch {
 	case known:
-	case slices.Contains([]string{"https", "quic", "grpc", "unix"}, scheme):
-		a.fail("%q: %s:// is not supported yet, only dns:// and tls://", word, scheme)
+	case scheme == "grpc":
+		a.fail("%q: upstreams of gRPC are those of the directive grpc", word)
+		return u, 0, nil
+	case scheme == "quic":
+		a.fail("%q: quic:// is not supported yet, only dns://, tls:// and https://", word)
 		return u, 0, nil
 	default:
-		a.fail("%q: unknown scheme %s://, wants dns:// or tls://", word, scheme)
+		a.fail("%q: unknown scheme %s://, wants dns://, tls:// or https://", word, scheme)
+		return u, 0, nil
+	}
+	if scheme == "https" && strings.Contains(host, "/") {
+		a.fail("%q: takes no path, it is /dns-query", word)
 		return u, 0, nil
 	}
 	u.Transport = of.transport
