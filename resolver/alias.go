@@ -25,11 +25,16 @@ func (r *Request) chase(q *question, source Source, target string, at wire.Offse
 	if r.links == maxLinks || r.visitedAlready(target) {
 		return r.brokenChain(source)
 	}
+	r.name.SetString(target)
+	return r.lead(q, source, target, at)
+}
+
+// lead makes Request.name the next question. target is the same name, or "" where only the number of links ends a circle.
+func (r *Request) lead(q *question, source Source, target string, at wire.Offset) result {
 	r.visited[r.links] = target
 	r.links++
 	r.Source = source
 	r.Reply.SetFlags(wire.FlagAA) // AA is about the first owner (RFC 1035 section 4.1.1), which is ours
-	r.name.SetString(target)
 	q.name, q.owner, q.asked, q.options, q.next = &r.name, at, false, "", 0
 	return result{outcome: alias}
 }

@@ -37,7 +37,7 @@ type block struct {
 	hosts       *hosts
 	externals   []*authority
 	authorities []*authority
-	files       *zoneFiles
+	generals    *generals
 	etcds       []*named
 	cache       *cache
 	forwarders  []*forwarder
@@ -76,7 +76,7 @@ func (b *block) compileSteps() {
 		{b.hosts != nil, b.hosts.answer},
 		{len(b.externals) > 0, answerExternal},
 		{len(b.authorities) > 0, answerServed},
-		{b.files != nil, turning(answerGeneral)},
+		{b.generals != nil, answerGeneral},
 		{len(b.etcds) > 0, answerEtcd},
 		{b.cache != nil, b.cache.answer},
 		{true, b.forward},
@@ -240,10 +240,8 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 	if err := b.newExternals(); err != nil {
 		return err
 	}
-	if len(o.Files) > 0 {
-		if err = r.newZoneFiles(b, log); err != nil {
-			return err
-		}
+	if err = r.newGenerals(b, log); err != nil {
+		return err
 	}
 	if err := r.newEtcds(b, log); err != nil {
 		return err

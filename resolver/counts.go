@@ -22,6 +22,7 @@ type BlockCounts struct {
 	ACL        *ACLCounts   // nil without acl
 	Templates  []TemplateCounts
 	Localhost  *uint64 // questions for names that are localhost with other labels; nil without local
+	Generals   GeneralCounts
 	Translated *uint64 // questions for which dns64 asked for A records; nil without it
 	Completed  *uint64 // questions that autopath has answered with a name of another domain; nil without it
 	Forwards   []ForwardCounts
@@ -81,6 +82,9 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	if b.local != nil && first(b.local) {
 		n := b.local.count.Load()
 		counts.Localhost = &n
+	}
+	if b.generals != nil {
+		counts.Generals = b.generals.count(first)
 	}
 	if b.dns64 != nil && first(b.dns64) {
 		n := b.dns64.translated.Load()

@@ -35,7 +35,6 @@ const (
 	edeTemplateFailure  = "template: the Corefile answers SERVFAIL"
 	edeTemplateEmpty    = "template: the Corefile answers without records"
 	edeTemplateRecord   = "template: the text of a record cannot be made, or is no record"
-	edeZoneUnread       = "the zone has not been read yet, or never could be (see the log)"
 	edeZoneNoName       = "the zone does not have this name"
 	edeZoneNoData       = "the zone has this name, without records of this type"
 	edeZoneLongName     = "the name that a DNAME record makes of this one is too long"
@@ -57,6 +56,13 @@ const (
 	edeLoopProbe        = "forwarding loop: this query was sent by this server itself"
 	edeShutdown         = "shutting down"
 )
+
+// edeNoZone says why a general zone has no records, by the source of it.
+var edeNoZone = map[Source]string{
+	FromFile:      "file: the zone file has not been read yet (see the log)",
+	FromAuto:      "auto: the zone file has not been read yet (see the log)",
+	FromSecondary: "secondary: the zone has not been transferred, or has expired (see the log)",
+}
 
 // explain says why an authoritative answer has no records (RFC 8914, info code 0).
 func (r *Request) explain(m *zones.Match) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/general"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -23,28 +24,61 @@ const (
 // notifier tells one secondary that a zone has changed, and so when to transfer it (NOTIFY, RFC 1996).
 type notifier struct {
 	zone      string // presentation form
-	index     *zones.Index
+	of        versions
 	secondary netip.AddrPort
 	panics    *observe.Panics
 	log       *slog.Logger
 	rcode     int // of its last reply
 }
 
+// versions is a zone whose serial tells its versions apart.
+type versions interface {
+	Changed() <-chan struct{} // closed at the next change; to miss none, taken before serial
+	serial() (serial uint32, ok bool)
+}
+
+type indexVersions struct{ *zones.Index }
+
+func (v indexVersions) serial() (uint32, bool) {
+	s := v.Numbered()
+	return s.Serial(), s.Synced(zones.ServiceKinds)
+}
+
+type placeVersions struct{ *general.Place }
+
+func (v placeVersions) serial() (uint32, bool) {
+	z := v.Zone()
+	if z == nil {
+		return 0, false
+	}
+	return z.Serial(), true
+}
+
 // notifiers are the block's: one for each zone and secondary.
 func (b *block) notifiers(log *slog.Logger) []*notifier {
 	var all []*notifier
+	add := func(zone []byte, of versions) {
+		var name wire.QName
+		name.Set(zone)
+		for _, rule := range b.transfers {
+			for _, to := range rule.To {
+				if rule.zones.Contains(&name) {
+					all = append(all, &notifier{zone: wire.NameString(zone), of: of, secondary: to,
+						panics: &b.notifyPanics, log: log})
+				}
+			}
+		}
+	}
 	for _, a := range slices.Concat(b.externals, b.authorities) {
 		for i := range a.infos {
-			z := &a.infos[i]
-			var name wire.QName
-			name.SetString(z.name)
-			for _, rule := range b.transfers {
-				for _, to := range rule.To {
-					if rule.zones.Contains(&name) {
-						all = append(all, &notifier{zone: wire.NameString([]byte(z.name)), index: z.index, secondary: to,
-							panics: &b.notifyPanics, log: log})
-					}
-				}
+			add([]byte(a.infos[i].name), indexVersions{a.infos[i].index})
+		}
+	}
+	if b.generals != nil {
+		for _, set := range []*generalSet{&b.generals.files, &b.generals.secondaries} {
+			for i := range set.list {
+				name, _ := wire.ParseName(set.list[i].name) // it is a name: the set has it
+				add(name, placeVersions{set.list[i].Place})
 			}
 		}
 	}
@@ -54,11 +88,11 @@ func (b *block) notifiers(log *slog.Logger) []*notifier {
 // run notifies the secondary at the start and after each change, until ctx ends. After a secondary has not answered,
 // the next attempt is at the next change.
 func (n *notifier) run(ctx context.Context) {
-	notified := uint32(0)
+	notified, told := uint32(0), false
 	for ctx.Err() == nil {
-		changed := n.index.Changed()
-		if s := n.index.Numbered(); s.Synced(zones.ServiceKinds) && s.Serial() != notified {
-			notified = s.Serial()
+		changed := n.of.Changed()
+		if serial, ok := n.of.serial(); ok && (serial != notified || !told) {
+			notified, told = serial, true
 			n.notify(ctx)
 			sleep(ctx, notifyPause)
 			continue

@@ -27,7 +27,7 @@ func TestRefusedNotify(t *testing.T) {
 	defer server.Shutdown()
 
 	var log bytes.Buffer
-	n := &notifier{zone: "cluster.local.", index: zones.NewIndex(), log: slog.New(slog.NewTextHandler(&log, nil)),
+	n := &notifier{zone: "cluster.local.", of: indexVersions{zones.NewIndex()}, log: slog.New(slog.NewTextHandler(&log, nil)),
 		secondary: netip.MustParseAddrPort(pc.LocalAddr().String())}
 	for i, step := range []struct {
 		rcode int32

@@ -37,33 +37,35 @@ type Options struct {
 
 // Block is one server block of the Corefile. (*block).compileSteps gives the order in which its directives run.
 type Block struct {
-	Zones      []string // the block serves queries at and below these names; the longest match over all blocks wins
-	View       *View
-	Bufsize    uint16         // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
-	Rotate     bool           // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
-	Prefer     []netip.Prefix // loadbalance: then those in the first of these come first, and so on
-	Weights    *Weights       // loadbalance: the address that comes first is drawn by its weight
-	Local      *Local
-	DNS64      *DNS64
-	Any        bool // any: questions for any type get a HINFO record
-	Chaos      *Chaos
-	Rewrites   []Rewrite // in the order of the file
-	Autopath   *Autopath
-	ACLs       []ACL // in the order of the file
-	Header     *Header
-	Minimal    bool       // minimal: positive answers have an answer section alone
-	Templates  []Template // in the order of the file
-	Hosts      *Hosts
-	Externals  []External // of the first of Kubernetes
-	Kubernetes []Kubernetes
-	Files      []ZoneFile
-	Etcd       []Etcd
-	Transfers  []ZoneTransfer
-	Cache      *Cache
-	Loop       bool // loop: probe for a forwarding loop
-	Forwards   []Forward
-	Whoami     bool         // whoami: what nothing else takes is answered with the client's address and port
-	Errors     *slog.Logger // logs failed queries at level error; nil for no log
+	Zones       []string // the block serves queries at and below these names; the longest match over all blocks wins
+	View        *View
+	Bufsize     uint16         // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
+	Rotate      bool           // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
+	Prefer      []netip.Prefix // loadbalance: then those in the first of these come first, and so on
+	Weights     *Weights       // loadbalance: the address that comes first is drawn by its weight
+	Local       *Local
+	DNS64       *DNS64
+	Any         bool // any: questions for any type get a HINFO record
+	Chaos       *Chaos
+	Rewrites    []Rewrite // in the order of the file
+	Autopath    *Autopath
+	ACLs        []ACL // in the order of the file
+	Header      *Header
+	Minimal     bool       // minimal: positive answers have an answer section alone
+	Templates   []Template // in the order of the file
+	Hosts       *Hosts
+	Externals   []External // of the first of Kubernetes
+	Kubernetes  []Kubernetes
+	Files       []ZoneFile // of a zone in several the last one counts
+	Folders     []ZoneFolder
+	Secondaries []Secondary
+	Etcd        []Etcd
+	Transfers   []ZoneTransfer
+	Cache       *Cache
+	Loop        bool // loop: probe for a forwarding loop
+	Forwards    []Forward
+	Whoami      bool         // whoami: what nothing else takes is answered with the client's address and port
+	Errors      *slog.Logger // logs failed queries at level error; nil for no log
 }
 
 // Fallthrough says which names go on to the next step when this one has none. The zero value is "none".
@@ -276,11 +278,28 @@ type External struct {
 	Fallthrough Fallthrough
 }
 
-// ZoneFile serves zones from a file of RFC 1035 section 5.
+// ZoneFile is a zone file, for one zone or several (directive file).
 type ZoneFile struct {
-	Zones       []string // each is the origin of the file's relative names, and must have its SOA
+	Zones       []string
 	File        string
-	Reload      time.Duration // how often the file is checked for another serial; default 1 min, 0 never
+	Reload      time.Duration // how often the file is checked; default 1 min, 0 never
+	ByTime      bool          // reload_by_mtime: a changed file is taken without a new serial
+	Fallthrough Fallthrough
+}
+
+// ZoneFolder is a folder of zone files (directive auto).
+type ZoneFolder struct {
+	Zones     []string // zones at or below these
+	Directory string
+	Pattern   string        // of Go's package regexp, for names of files; default db\.(.*)
+	Origin    string        // the zone's name; ${1} is the first group of Pattern
+	Reload    time.Duration // how often the folder is checked; default 1 min, 0 never
+}
+
+// Secondary is zones that are transferred from other servers (directive secondary).
+type Secondary struct {
+	Zones       []string
+	From        []netip.AddrPort
 	Fallthrough Fallthrough
 }
 

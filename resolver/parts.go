@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+
+	"github.com/clusterdns/clusterdns/zones/feed"
 )
 
 // Parts keeps what outlives a reload, keyed by the options it was made from: caches, forwarders with the health of
@@ -16,6 +18,8 @@ type Parts struct {
 	mu    sync.Mutex
 	all   map[string]*part
 	asked asked // of all forwarders
+
+	incoming feed.Gate // of all secondaries
 }
 
 // runner is a part that works in the background. run returns when ctx has ended and everything that it started has too.

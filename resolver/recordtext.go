@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/zones/feed"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -203,31 +204,7 @@ func parseRecord(text string) (wire.Written, error) {
 	if rr == nil {
 		return wire.Written{}, errors.New("the text has no record")
 	}
-	return packRecord(rr)
-}
-
-// packRecord is rr in wire form. Types that are no data are refused: OPT and those from 249 to 255, which are TKEY, TSIG
-// and qtypes (RFC 6895 section 3.1).
-func packRecord(rr dns.RR) (record wire.Written, err error) {
-	header := rr.Header()
-	if t := header.Rrtype; t == dns.TypeOPT || t >= dns.TypeTKEY && t <= dns.TypeANY {
-		return record, fmt.Errorf("%s is not a type of data", dns.Type(t))
-	}
-	packed := make([]byte, dns.Len(rr)+wire.MaxName+1)
-	end, err := dns.PackRR(rr, packed, 0, nil, false)
-	if err != nil {
-		return record, err
-	}
-	var owner [wire.MaxName + 1]byte
-	size, _, ok := wire.UnpackName(&owner, packed[:end], 0)
-	var read wire.Record
-	if _, whole := read.Read(packed[:end], 0); !ok || !whole {
-		return record, errors.New("the record cannot be written")
-	}
-	if _, _, err := dns.UnpackRR(packed[:end], 0); err != nil {
-		return record, fmt.Errorf("the record has no data: %w", err) // the parser lets the data be left out
-	}
-	return wire.Written{Owner: owner[:size], Type: read.Type, Class: read.Class, TTL: read.TTL, Data: read.Data}, nil
+	return feed.Pack(rr)
 }
 
 // templateFunctions are the functions of texts: parseInt, and those of Go's that make text, which are bounded here.

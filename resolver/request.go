@@ -129,7 +129,6 @@ const (
 	FromACL
 	FromRewrite
 	FromTemplate
-	FromExternal
 	FromFile
 	FromLocal
 	FromAny
@@ -137,6 +136,9 @@ const (
 	FromWhoami
 	FromErratic
 	FromEtcd
+	FromAuto
+	FromSecondary
+	FromExternal
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -150,7 +152,6 @@ func (s Source) String() string {
 		FromACL:        "acl",
 		FromRewrite:    "rewrite",
 		FromTemplate:   "template",
-		FromExternal:   "k8s_external",
 		FromFile:       "file",
 		FromLocal:      "local",
 		FromAny:        "any",
@@ -158,6 +159,9 @@ func (s Source) String() string {
 		FromWhoami:     "whoami",
 		FromErratic:    "erratic",
 		FromEtcd:       "etcd",
+		FromAuto:       "auto",
+		FromSecondary:  "secondary",
+		FromExternal:   "k8s_external",
 	}[s]
 }
 

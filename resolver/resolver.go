@@ -73,6 +73,9 @@ func (r *Resolver) release() {
 func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
 	request.Block, request.Zone, request.Source = -1, -1, None
 	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
+		if request.Query.IsNotify(verdict) && r.hasSecondaries() {
+			return r.notified(request, buf)
+		}
 		return reject(request, verdict, buf)
 	}
 	r.begin(request, buf)

@@ -25,7 +25,7 @@ type scope struct {
 	hostsThrough bool // names that hosts does not have go on to the next step
 	external     []servedZone
 	served       []servedZone
-	general      *servedGeneral // nil for none
+	generals     []generalScope
 	etcd         []namedZone
 	caching      cachePolicy
 	forwards     []*forwarder // for names below the zone
@@ -167,6 +167,12 @@ func (b *block) names() (all []string) {
 	for _, f := range o.Files {
 		add(f.Zones, f.Fallthrough.Zones)
 	}
+	for _, f := range o.Folders {
+		add(f.Zones)
+	}
+	for _, s := range o.Secondaries {
+		add(s.Zones, s.Fallthrough.Zones)
+	}
 	if c := o.Cache; c != nil {
 		add(c.Zones, c.DisableSuccess, c.DisableDenial)
 	}
@@ -192,10 +198,8 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 		s.hosts, s.hostsThrough = h.zones.Contains(zone), h.fallthroughs.Contains(zone)
 	}
 	s.external, s.served = servedZones(b.externals, zone), servedZones(b.authorities, zone)
-	if b.files != nil {
-		if served, ok := b.files.served(zone); ok {
-			s.general = &served
-		}
+	if b.generals != nil {
+		s.generals = b.generals.scope(zone)
 	}
 	s.etcd = namedZones(b.etcds, zone)
 	if c := b.cache; c != nil {

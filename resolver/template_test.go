@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/zones/feed"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -142,7 +143,7 @@ func FuzzTemplateRecord(f *testing.F) {
 		if err := m.Unpack(reply.Finish()); err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
-		again, err := packRecord(m.Answer[0])
+		again, err := feed.Pack(m.Answer[0])
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/general"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -61,8 +62,12 @@ func (b *block) transfer(r *Request, q *question) result {
 		}
 	}
 	z := q.apexZone()
-	if z == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
+	place, source := q.apexPlace()
+	if z == nil && place == nil || !b.mayTransfer(q.name, r.Client.Addr()) {
 		return r.refuse(wire.Prohibited, edeTransferRefused)
+	}
+	if z == nil {
+		return r.transferGeneral(q, place, source)
 	}
 	snapshot := z.info.index.Numbered()
 	if !snapshot.Synced(zones.ServiceKinds) {
@@ -108,14 +113,17 @@ func current(q *wire.Query, serial uint32) bool {
 // first and last (RFC 5936 section 2.2). It ends early if send fails. buf is scratch.
 func (r *Resolver) SendZone(request *Request, buf []byte, send func(message []byte) error) error {
 	q := &request.question
+	request.rotate = false
 	z := q.apexZone()
+	if z == nil {
+		return sendGeneral(request, send, buf)
+	}
 	snapshot := numbered(z.info.index)
 	if snapshot == nil {
 		return errUnnumbered
 	}
-	t := transferWriter{r: request, zone: z, snapshot: snapshot, send: send, buf: buf, q: q}
+	t := transferWriter{messages: messages{r: request, send: send, buf: buf}, zone: z, snapshot: snapshot, q: q}
 	request.Source = z.info.source
-	request.rotate = false
 	t.begin()
 	t.soa()
 	switch t.apex(); {
@@ -162,13 +170,18 @@ const soaSize = 128 + 2*wire.MaxName
 
 // transferWriter writes one transfer.
 type transferWriter struct {
-	r        *Request
+	messages
 	zone     *servedZone
 	q        *question
 	snapshot *zones.Snapshot
-	send     func([]byte) error
-	buf      []byte
-	err      error
+}
+
+// messages are those of one transfer.
+type messages struct {
+	r    *Request
+	send func([]byte) error
+	buf  []byte
+	err  error
 }
 
 // soa adds the SOA of the snapshot.
@@ -178,26 +191,36 @@ func (t *transferWriter) soa() {
 }
 
 // begin starts the next message.
-func (t *transferWriter) begin() {
+func (t *messages) begin() {
 	t.r.Reply.Start(&t.r.Query, t.buf, transferSize, DefaultBufsize)
 	t.r.Reply.SetFlags(wire.FlagAA)
 }
 
 // flush sends the message and begins the next one.
-func (t *transferWriter) flush() {
+func (t *messages) flush() {
 	if t.err == nil {
 		t.err = t.send(t.r.Reply.Finish())
 	}
 	t.begin()
 }
 
-// add adds one record of the zone. It reports false when the transfer has failed.
-func (t *transferWriter) add(owner []byte, typ wire.Type, data []byte) bool {
-	if !t.r.Reply.Fits(len(owner) + 10 + len(data)) {
+// record adds one record. It reports false when the transfer has failed.
+func (t *messages) record(owner []byte, typ wire.Type, ttl uint32, data []byte) bool {
+	size := len(owner) + 10 + len(data)
+	if !t.r.Reply.Fits(size) {
 		t.flush()
 	}
-	t.r.Reply.AddRaw(owner, typ, wire.ClassIN, t.zone.ttl, data)
+	if size > t.r.Reply.Room() { // larger than all others
+		t.r.Reply.Start(&t.r.Query, t.buf, wire.MaxMessage, DefaultBufsize)
+		t.r.Reply.SetFlags(wire.FlagAA)
+	}
+	t.r.Reply.AddRaw(owner, typ, wire.ClassIN, ttl, data)
 	return t.err == nil
+}
+
+// add adds one record of the zone. It reports false when the transfer has failed.
+func (t *transferWriter) add(owner []byte, typ wire.Type, data []byte) bool {
+	return t.record(owner, typ, t.zone.ttl, data)
 }
 
 // apex adds the records at and directly below the zone's own name: dns-version, NS, and the addresses of name servers.
@@ -230,4 +253,48 @@ func (t *transferWriter) apex() {
 			return t.add(below(labelsNS), typ, addr.AsSlice())
 		})
 	}
+}
+
+// transferGeneral answers AXFR and IXFR of a zone of file, auto or secondary, as transfer does.
+func (r *Request) transferGeneral(q *question, place *general.Place, source Source) result {
+	zone, datagram := place.Zone(), r.Proto.Datagram()
+	switch {
+	case zone == nil:
+		return failure(source, wire.ServerFailure, wire.NotReady, edeNoZone[source])
+	case q.qtype == wire.TypeIXFR && (datagram || current(&r.Query, zone.Serial())):
+		data, ttl, _ := zone.SOA()
+		r.Reply.AddAt(q.owner, &wire.Written{Owner: q.name.Name(), Type: wire.TypeSOA, Class: wire.ClassIN, TTL: ttl,
+			Data: data})
+		return result{outcome: answered, source: source, authoritative: true}
+	case datagram:
+		return r.refuse(wire.Prohibited, edeTransferDatagram)
+	}
+	return result{outcome: transfer}
+}
+
+var errNoZone = errors.New("the zone has gone")
+
+// sendGeneral sends a zone of file, auto or secondary.
+func sendGeneral(request *Request, send func(message []byte) error, buf []byte) error {
+	place, source := request.question.apexPlace()
+	if place == nil {
+		return errNoZone
+	}
+	zone := place.Zone()
+	if zone == nil {
+		return errNoZone
+	}
+	request.Source = source
+	t := messages{r: request, send: send, buf: buf}
+	data, ttl, _ := zone.SOA()
+	t.begin()
+	t.record([]byte(zone.Apex()), wire.TypeSOA, ttl, data)
+	for owner, record := range zone.Contents {
+		if !t.record(owner, record.Type, record.TTL, record.Data) {
+			return t.err
+		}
+	}
+	t.record([]byte(zone.Apex()), wire.TypeSOA, ttl, data)
+	t.flush()
+	return t.err
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/metrics"
+	"github.com/clusterdns/clusterdns/zones/feed"
 )
 
 // The metrics of server blocks, by CoreDNS's names and labels.
@@ -36,6 +37,7 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 		for _, zone := range b.Templates {
 			templateSamples(&zone, ours.With("zone", zone.Zone, "view", b.View))
 		}
+		generalSamples(&b.Generals, ours.With("view", b.View))
 		if b.Cache != nil {
 			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", b.View))
 		}
@@ -69,6 +71,47 @@ func templateSamples(c *resolver.TemplateCounts, emit metrics.Emit) {
 			of.Counter("coredns_template_template_failures_total", "Counter of go template failures.", f.Count)
 		}
 	}
+}
+
+// generalSamples emits the zones of file, auto and secondary, of which CoreDNS counts nothing.
+func generalSamples(c *resolver.GeneralCounts, emit metrics.Emit) {
+	for i := range c.Files {
+		zoneSamples(&c.Files[i], emit.With("directive", "file"))
+	}
+	for i := range c.Folders {
+		f := &c.Folders[i]
+		of := emit.With("directory", f.Directory)
+		of.Gauge("clusterdns_auto_files_left_out", "Zone files of a folder beyond the bound.", float64(f.Left))
+		of.Counter("clusterdns_auto_failures_total", "Readings of zone files that have never been taken.", f.Failures)
+		for j := range f.Zones {
+			zoneSamples(&f.Zones[j], emit.With("directive", "auto"))
+		}
+	}
+	for i := range c.Secondaries {
+		z := &c.Secondaries[i]
+		zoneSamples(z, emit.With("directive", "secondary"))
+		t, of := z.Transfers, emit.With("zone", z.Zone)
+		const transfers = "Zone transfers from primaries that were taken, AXFR whole and IXFR by changes."
+		of.Counter("clusterdns_secondary_transfers_total", transfers, t.Whole, "kind", "AXFR")
+		of.Counter("clusterdns_secondary_transfers_total", transfers, t.Changes, "kind", "IXFR")
+		of.Counter("clusterdns_secondary_checks_total", "Questions to primaries for the serial of a zone.", t.Checks)
+		const notifies = "NOTIFY messages for a zone, by who sent them."
+		of.Counter("clusterdns_secondary_notifies_total", notifies, t.Notifies, "from", "primary")
+		of.Counter("clusterdns_secondary_notifies_total", notifies, t.Foreign, "from", "other")
+		of.Counter("clusterdns_secondary_expired_total", "Times that a zone was older than its SOA record lets it be.",
+			t.Expired)
+	}
+}
+
+func zoneSamples(c *feed.Counts, emit metrics.Emit) {
+	of := emit.With("zone", c.Zone)
+	of.Gauge("clusterdns_zone_serial", "Serial of a zone of file, auto or secondary; 0 without a zone.", float64(c.Serial))
+	of.Gauge("clusterdns_zone_records", "Records of the zone.", float64(c.Records))
+	of.Gauge("clusterdns_zone_bytes", "Octets of memory that the zone takes.", float64(c.Size))
+	of.Gauge("clusterdns_zone_served", "1 while there is a zone to answer from, 0 while the answer is SERVFAIL.",
+		truth(c.Served))
+	of.Counter("clusterdns_zone_failures_total", "Zone files that were not taken, and failed transfers of the zone.",
+		c.Failures)
 }
 
 // hostsSamples emits the entries of each hosts file, and when the newest of all of them was changed: that metric has no

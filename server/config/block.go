@@ -15,6 +15,7 @@ type blockReader struct {
 	grpcs     []resolver.Forward // of the directive grpc, which come after those of forward
 	transfers []position         // of Steps.Transfers
 	seen      map[string]position
+	base      string // of relative names of files (directive root); "" for the working directory
 
 	refused    bool       // a directive is, so that what the block lacks may be in it
 	unplaced   bool       // a zone or an address to listen on is

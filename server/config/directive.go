@@ -37,6 +37,7 @@ type directive struct {
 //  9. add a story to testdata/stories for what it answers.
 func directives() []directive {
 	return append([]directive{
+		{name: "root", read: (*blockReader).root},
 		{name: "bind", read: (*blockReader).listen},
 		{name: "tls", read: (*blockReader).tls, once: true, summary: summarizeTLS},
 		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
@@ -55,6 +56,8 @@ func directives() []directive {
 		{name: "k8s_external", read: (*blockReader).external, enabled: usesExternal, summary: summarizeExternals},
 		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
 		{name: "file", read: (*blockReader).file, enabled: usesFile, summary: summarizeFiles},
+		{name: "auto", read: (*blockReader).auto, enabled: usesAuto, summary: summarizeFolders},
+		{name: "secondary", read: (*blockReader).secondary, enabled: usesSecondary, summary: summarizeSecondaries},
 		{name: "etcd", read: (*blockReader).etcd, enabled: usesEtcd, summary: summarizeEtcd},
 		{name: "transfer", read: (*blockReader).transfer, enabled: usesTransfer, summary: summarizeTransfers},
 		{name: "cache", read: (*blockReader).cache, once: true, enabled: usesCache, summary: summarizeCache},
@@ -77,9 +80,9 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"auto", "azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip",
+		"azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip",
 		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "nsid", "on",
-		"proxyproto", "quic", "root", "route53", "secondary", "shed", "sign", "siit", "timeouts", "trace", "tsig",
+		"proxyproto", "quic", "route53", "shed", "sign", "siit", "timeouts", "trace", "tsig",
 	)...)
 }
 

@@ -14,6 +14,9 @@ import (
 const everything = `example.org {
     acl
     any
+    auto {
+        directory zones
+    }
     autopath @kubernetes
     bind 127.0.0.1
     bufsize 1232
@@ -44,6 +47,10 @@ const everything = `example.org {
     ready
     reload
     rewrite name a b
+    root zones
+    secondary {
+        transfer from 192.0.2.1
+    }
     template ANY ANY example.net
     whoami
     transfer {
@@ -62,7 +69,7 @@ func TestEnabled(t *testing.T) {
 			t.Errorf("%s is not in the Corefile", name)
 		}
 	}
-	uncounted := []string{"bind", "debug", "health", "pprof", "proxy", "ready", "reload", "tls"}
+	uncounted := []string{"bind", "debug", "health", "pprof", "proxy", "ready", "reload", "root", "tls"}
 	want := slices.DeleteFunc(Directives(), func(name string) bool { return slices.Contains(uncounted, name) })
 	if got := enabled(t, everything); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -21,7 +21,7 @@ func (b *blockReader) hosts(a *args) {
 	h := &resolver.Hosts{File: defaultHostsFile, TTL: defaultHostsTTL, Reload: defaultHostsReload}
 	b.Steps.Hosts = h
 	if a.more() {
-		h.File = a.word("")
+		h.File = b.inRoot(a.word(""))
 		if a.absent() {
 			h.File = ""
 		} else if _, err := a.read(h.File); err != nil {

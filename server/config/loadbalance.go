@@ -31,7 +31,7 @@ func (b *blockReader) loadbalance(a *args) {
 		})
 		return
 	}
-	o.Rotate, o.Weights = false, &resolver.Weights{File: a.word("a file of weights"), Reload: defaultWeightsReload}
+	o.Rotate, o.Weights = false, &resolver.Weights{File: b.inRoot(a.word("a file of weights")), Reload: defaultWeightsReload}
 	a.options(options{
 		"reload": func(p *args) { o.Weights.Reload = p.duration(0, forever) },
 	})

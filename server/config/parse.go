@@ -91,7 +91,7 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, r *Report
 			r.warn(first.at, "%q is read as a zone, and nothing is done for it: "+
 				"directives stand in a block such as \".:53 { … }\"", first.text)
 		}
-		b.directives(w, s.directives, r)
+		b.directives(w, rootFirst(s.directives), r)
 		all = append(all, b)
 	}
 	shareExternals(all)

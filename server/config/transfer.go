@@ -38,16 +38,28 @@ func warnTransfers(blocks []*blockReader, warn warner) {
 	}
 }
 
-// transferable reports whether a kubernetes or k8s_external of the block serves zone, or a zone below it.
+// transferable reports whether a directive of the block serves zone, or a zone below it. The zones of auto come and go:
+// any that is in its zones may be one.
 func (b *blockReader) transferable(zone string) bool {
-	var served []string
-	for i := range b.Steps.Kubernetes {
-		served = append(served, b.Steps.Kubernetes[i].Zones...)
+	var served, origins []string
+	o := &b.Steps
+	for i := range o.Kubernetes {
+		served = append(served, o.Kubernetes[i].Zones...)
 	}
-	for i := range b.Steps.Externals {
-		served = append(served, b.Steps.Externals[i].Zones...)
+	for i := range o.Externals {
+		served = append(served, o.Externals[i].Zones...)
 	}
-	return slices.ContainsFunc(served, func(z string) bool { return dns.IsSubDomain(zone, z) })
+	for i := range o.Files {
+		served = append(served, o.Files[i].Zones...)
+	}
+	for i := range o.Secondaries {
+		served = append(served, o.Secondaries[i].Zones...)
+	}
+	for i := range o.Folders {
+		origins = append(origins, o.Folders[i].Zones...)
+	}
+	return slices.ContainsFunc(append(served, origins...), func(z string) bool { return dns.IsSubDomain(zone, z) }) ||
+		slices.ContainsFunc(origins, func(z string) bool { return dns.IsSubDomain(z, zone) })
 }
 
 // elsewhere names the block that the directive belongs in, "" when there is none.

@@ -2,82 +2,119 @@ package general
 
 import "github.com/clusterdns/clusterdns/zones/wire"
 
-// Outcome is what a lookup has found.
+// Outcome is what a zone has for a name and type.
 type Outcome uint8
 
-// The outcomes.
+// The outcomes of a lookup (RFC 1034 section 4.3.2).
 const (
-	NXDomain   Outcome = iota // the name does not exist
-	NoData                    // it exists without records of the type
-	Found                     // Answer.Set has the records
-	Alias                     // Answer.Set is a CNAME
-	Redirect                  // Answer.Set is a DNAME above the name
-	Delegation                // Answer.Set is the NS records of another zone that the name is in
+	Found    Outcome = iota // RRset answers
+	Alias                   // RRset is a CNAME to follow
+	Redirect                // RRset is a DNAME above the name (RFC 6672 section 3.2)
+	Referral                // RRset is the NS records of a zone that is delegated
+	NoData                  // the name exists, or a wildcard stands for it, without records of the type
+	NoName                  // the name does not exist
 )
 
-// Answer is the result of a lookup.
-type Answer struct {
-	Outcome  Outcome
-	Set      *RRset
-	Node     *Node // that has Set, or that exists without it
-	Labels   int   // of Node
-	Wildcard bool  // Node is the wildcard that the name was made of (RFC 4592)
+// Match is the result of a lookup.
+type Match struct {
+	Outcome Outcome
+	Node    Node  // the name, the wildcard, the owner of the DNAME or of the zone cut; none for NoName
+	RRset   RRset // none for NoData and NoName
+	Labels  int   // of Node's owner; for NoName of the longest name above that exists
+	Wild    bool  // Node is a wildcard that stands for the name (RFC 4592)
 }
 
-// Lookup finds what the zone has for name, which is in it (RFC 1034 section 4.3.2, RFC 4592 section 3.3.1, RFC 6672
-// section 3.2). It allocates nothing.
-func (z *Zone) Lookup(name *wire.QName, t wire.Type) Answer {
-	labels := name.Labels()
-	node := z.apex
-	for at := z.labels; ; at++ { // node has that many labels
-		if at < labels && node.dname != nil {
-			return Answer{Outcome: Redirect, Set: node.dname, Node: node, Labels: at}
-		}
-		if node.cut != nil && (at < labels || t != typeDS) {
-			return Answer{Outcome: Delegation, Set: node.cut, Node: node, Labels: at}
-		}
-		if at == labels {
-			return node.answer(t, at, false)
-		}
-		next := z.nodes[string(name.Suffix(labels-at-1))]
-		if next == nil {
-			return z.wildcard(name, t, node, at)
-		}
-		node = next
+// Lookup finds what the zone has for name, which is in the zone, and for the type.
+func (z *Zone) Lookup(name *wire.QName, t wire.Type) (m Match) {
+	node, labels := z.encloser(name)
+	if above := node.above(); above != 0 {
+		top := z.node(above)
+		return z.hidden(top, wire.Labels(top.Owner()))
 	}
-}
-
-// wildcard answers a name that does not exist from the wildcard below encloser, the longest name above it that does.
-func (z *Zone) wildcard(name *wire.QName, t wire.Type, encloser *Node, labels int) Answer {
-	var buf [wire.MaxName + 2]byte
-	buf[0], buf[1] = 1, '*'
-	n := z.nodes[string(buf[:2+copy(buf[2:], encloser.Name)])]
-	switch {
-	case n == nil:
-		return Answer{Outcome: NXDomain, Node: encloser, Labels: labels}
-	case n.cut != nil: // a delegation that nobody can make: RFC 4592 section 4.2 leaves it undefined
-		return Answer{Outcome: NoData, Node: n, Labels: labels + 1, Wildcard: true}
-	}
-	return n.answer(t, labels+1, true)
-}
-
-func (n *Node) answer(t wire.Type, labels int, wildcard bool) Answer {
-	a := Answer{Outcome: NoData, Node: n, Labels: labels, Wildcard: wildcard}
-	switch {
-	case t == wire.TypeANY && len(n.Sets) > 0: // RFC 8482 section 4.1: one of them
-		a.Outcome, a.Set = Found, &n.Sets[0]
-	case n.cname != nil && t != wire.TypeCNAME && t != typeRRSIG && t != typeNSEC:
-		a.Outcome, a.Set = Alias, n.cname
-	default:
-		if set := n.Set(t); set != nil {
-			a.Outcome, a.Set = Found, set
+	exact := labels == name.Labels()
+	if labels > z.labels && (!exact || t != wire.TypeDS) {
+		if rrset, ok := node.RRset(wire.TypeNS); ok {
+			return Match{Outcome: Referral, Node: node, RRset: rrset, Labels: labels}
 		}
 	}
-	return a
+	if exact {
+		return node.match(t, labels)
+	}
+	if rrset, ok := node.RRset(wire.TypeDNAME); ok {
+		return Match{Outcome: Redirect, Node: node, RRset: rrset, Labels: labels}
+	}
+	var owner [wire.MaxName + 2]byte
+	size := 2 + copy(owner[2:], node.Owner())
+	owner[0], owner[1] = 1, '*'
+	if size <= wire.MaxName {
+		if wild, ok := z.find(owner[:size]); ok {
+			m = wild.match(t, labels+1)
+			m.Wild = true
+			return m
+		}
+	}
+	return Match{Outcome: NoName, Labels: labels}
 }
 
-// Signatures and proofs stand beside a CNAME (RFC 4034 section 3).
-const (
-	typeRRSIG wire.Type = 46
-	typeNSEC  wire.Type = 47
-)
+// match is what the node has of the type.
+func (n Node) match(t wire.Type, labels int) Match {
+	m := Match{Outcome: NoData, Node: n, Labels: labels}
+	for s := range n.RRsets {
+		switch {
+		case s.Type == t || t == wire.TypeANY && m.Outcome == NoData:
+			m.Outcome, m.RRset = Found, s
+		case s.Type == wire.TypeCNAME && t != wire.TypeANY && m.Outcome != Found:
+			m.Outcome, m.RRset = Alias, s
+		}
+	}
+	return m
+}
+
+// hidden is the match of a name below a zone cut or a DNAME.
+func (z *Zone) hidden(top Node, labels int) Match {
+	m := Match{Node: top, Labels: labels}
+	if rrset, ok := top.RRset(wire.TypeNS); ok && labels > z.labels {
+		m.Outcome, m.RRset = Referral, rrset
+		return m
+	}
+	m.Outcome = Redirect
+	m.RRset, _ = top.RRset(wire.TypeDNAME)
+	return m
+}
+
+// encloser is the longest name that exists at or above name, and its number of labels. With a name exist all names above
+// it, so the search halves what is left.
+func (z *Zone) encloser(name *wire.QName) (n Node, labels int) {
+	all := name.Labels()
+	if n, ok := z.find(name.Name()); ok {
+		return n, all
+	}
+	n, labels = z.Top(), z.labels
+	for most := all - 1; labels < most; {
+		middle := (labels + most + 1) / 2
+		if found, ok := z.find(name.Suffix(all - middle)); ok {
+			n, labels = found, middle
+		} else {
+			most = middle - 1
+		}
+	}
+	return n, labels
+}
+
+// Top is the node of the zone's name.
+func (z *Zone) Top() Node { return z.node(1) }
+
+// Target is the node of a name in a record, glue too; ok is false if the zone has no such name.
+func (z *Zone) Target(name []byte) (n Node, ok bool) {
+	if !wire.Within(name, []byte(z.apex)) {
+		return Node{}, false
+	}
+	return z.find(name)
+}
+
+// SOA is the data of the SOA record, its TTL, and the TTL of denials (RFC 2308 section 5).
+func (z *Zone) SOA() (data []byte, ttl, negative uint32) {
+	rrset, _ := z.Top().RRset(wire.TypeSOA)
+	n := z.Numbers()
+	return rrset.First(), rrset.TTL, min(rrset.TTL, n.Minimum)
+}

@@ -1,206 +1,186 @@
-// Package general holds zones of RFC 1034 that consist of records: those of zone files, of transfers, and of other
-// sources that are no Kubernetes cluster.
-//
-// A Zone never changes, so any number of goroutines may read it without locks. Whoever learns of other records makes
-// another Zone, and exchanges the pointer.
 package general
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
-
-	"github.com/miekg/dns"
+	"encoding/binary"
+	"hash/maphash"
+	"unsafe"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Zone is the records of one zone, by owner. Names above owners exist too, without records: they are empty
-// non-terminals (RFC 8020).
+// seed keeps hashes unpredictable to those who choose names.
+var seed = maphash.MakeSeed()
+
+// Zone is all records of one zone. Its memory is two slices, whatever its size, so that the garbage collector has
+// nothing to follow.
 type Zone struct {
-	apex    *Node
-	labels  int // of the apex
-	nodes   map[string]*Node
-	soa     *RRset
-	serial  uint32
+	apex    string // in wire form and lower case
+	labels  int    // of apex
+	octets  []byte // the nodes, one behind the other
+	slots   []slot // a hash table of the nodes, open addressing
 	records int
+	names   int // owners of records
+	serial  uint32
 }
 
-// Node is a name that exists. Without rrsets it is an empty non-terminal.
-type Node struct {
-	Name []byte  // in wire form and lower case
-	Sets []RRset // by type, in order
+// slot is a place of the hash table: at is the offset of the node plus 1, 0 for none.
+type slot struct{ hash, at uint32 }
 
-	cut   *RRset // NS below the apex: what is below belongs to another zone
-	cname *RRset
-	dname *RRset
-}
-
-// RRset is the records of one owner and type. They have one TTL, the smallest of the file (RFC 2181 section 5.2).
-type RRset struct {
-	Type    wire.Type
-	TTL     uint32   // in seconds
-	Data    [][]byte // of each record in wire form, names in full and in the case of the file
-	Targets []*Node  // names of the zone that records of NS, MX or SRV lead to
-}
-
-// Errors of New.
-var (
-	errNoSOA = errors.New("has no SOA record at its apex")
-)
-
-// New makes the zone called origin of records, whose owners must be at or below it. Of several SOA records at the apex
-// the last one counts.
-func New(origin string, records []dns.RR) (*Zone, error) {
-	apex, err := wire.ParseName(origin)
-	if err != nil {
-		return nil, err
-	}
-	z := &Zone{labels: wire.Labels(apex), nodes: make(map[string]*Node, len(records))}
-	z.apex = z.node(apex)
-	for _, rr := range records {
-		if err := z.add(rr); err != nil {
-			return nil, err
-		}
-	}
-	if z.soa = z.apex.Set(wire.TypeSOA); z.soa == nil {
-		return nil, fmt.Errorf("zone %s %w", origin, errNoSOA)
-	}
-	z.link()
-	return z, nil
-}
-
-// node is the node called name, made with all nodes between it and the apex if it is not there.
-func (z *Zone) node(name []byte) *Node {
-	n := z.nodes[string(name)]
-	if n == nil {
-		n = &Node{Name: slices.Clone(name)}
-		z.nodes[string(n.Name)] = n
-		if wire.Labels(name) > z.labels {
-			z.node(name[1+int(name[0]):])
-		}
-	}
-	return n
-}
-
-func (z *Zone) add(rr dns.RR) error {
-	h := rr.Header()
-	owner, err := wire.ParseName(strings.ToLower(h.Name))
-	if err != nil {
-		return fmt.Errorf("%s: %w", h.Name, err)
-	}
-	if !wire.Within(owner, z.apex.Name) {
-		return fmt.Errorf("%s is not in the zone %s", h.Name, wire.NameString(z.apex.Name))
-	}
-	data, err := packData(rr)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", h.Name, dns.Type(h.Rrtype), err)
-	}
-	n := z.node(owner)
-	typ := wire.Type(h.Rrtype)
-	at, known := slices.BinarySearchFunc(n.Sets, typ, func(s RRset, t wire.Type) int { return cmp.Compare(s.Type, t) })
-	if !known {
-		n.Sets = slices.Insert(n.Sets, at, RRset{Type: typ, TTL: h.Ttl})
-	}
-	s := &n.Sets[at]
-	s.TTL = min(s.TTL, h.Ttl)
-	same := func(other []byte) bool { return string(other) == string(data) }
-	switch {
-	case typ == wire.TypeSOA:
-		s.TTL, s.Data = h.Ttl, [][]byte{data}
-		if soa, ok := rr.(*dns.SOA); ok {
-			z.serial = soa.Serial
-		}
-	case slices.ContainsFunc(s.Data, same): // RFC 2181 section 5: a set has no record twice
-		return nil
-	default:
-		s.Data = append(s.Data, data)
-	}
-	z.records++
-	return nil
-}
-
-// packData is the data of a record in wire form, without compression.
-func packData(rr dns.RR) ([]byte, error) {
-	buf := make([]byte, dns.Len(rr)+1)
-	end, err := dns.PackRR(rr, buf, 0, nil, false)
-	if err != nil {
-		return nil, err
-	}
-	at, _ := wire.SkipName(buf, 0)
-	return slices.Clip(buf[at+10 : end]), nil
-}
-
-// link finds for each node what the lookup wants to know of it, once all records are there.
-func (z *Zone) link() {
-	for _, n := range z.nodes {
-		for i := range n.Sets {
-			s := &n.Sets[i]
-			switch s.Type {
-			case wire.TypeNS:
-				if n != z.apex {
-					n.cut = s
-				}
-			case wire.TypeCNAME:
-				n.cname = s
-			case typeDNAME:
-				n.dname = s
-			}
-			s.Targets = z.targets(s)
-		}
-	}
-}
-
-// typeDNAME is defined in RFC 6672, typeDS in RFC 4034.
+// A node is
+//
+//	1    size of the owner
+//	n    owner, in wire form and lower case
+//	4    offset plus 1 of the node of the nearest zone cut or DNAME above it, 0 for none
+//	2    number of rrsets, 0 for an empty non-terminal
+//
+// and then its rrsets by ascending type, each
+//
+//	2    type
+//	4    TTL
+//	2    number of records
+//	4    octets that follow
+//
+// and for each record 2 octets with the size of its data, and the data.
 const (
-	typeDNAME wire.Type = 39
-	typeDS    wire.Type = 43
+	nodeFixed   = 1 + 4 + 2
+	rrsetFixed  = 2 + 4 + 2 + 4
+	recordFixed = 2
 )
 
-// targets are the nodes that the data of s leads to, each once.
-func (z *Zone) targets(s *RRset) (list []*Node) {
-	before, ok := map[wire.Type]int{wire.TypeNS: 0, wire.TypeMX: 2, wire.TypeSRV: 6}[s.Type]
-	if !ok {
-		return nil
-	}
-	for _, data := range s.Data {
-		var name wire.QName
-		name.Set(data[before:])
-		if n := z.nodes[string(name.Name())]; n != nil && !slices.Contains(list, n) {
-			list = append(list, n)
-		}
-	}
-	return list
-}
+// Apex is the zone's name, in wire form and lower case.
+func (z *Zone) Apex() string { return z.apex }
 
-// Set is the rrset of type t at n; nil for none.
-func (n *Node) Set(t wire.Type) *RRset {
-	for i := range n.Sets {
-		if n.Sets[i].Type == t {
-			return &n.Sets[i]
-		}
-	}
-	return nil
-}
+// Labels is the number of labels of the zone's name.
+func (z *Zone) Labels() int { return z.labels }
 
-// Apex is the node of the zone's own name.
-func (z *Zone) Apex() *Node { return z.apex }
-
-// SOA is the rrset of the zone's SOA record.
-func (z *Zone) SOA() *RRset { return z.soa }
-
-// Serial is the serial of the SOA record.
+// Serial is that of the SOA record.
 func (z *Zone) Serial() uint32 { return z.serial }
 
 // Records is the number of records.
 func (z *Zone) Records() int { return z.records }
 
-// NegativeTTL is how long a denial may be kept, in seconds: the smaller one of the SOA's TTL and its MINIMUM, its last
-// field (RFC 2308 section 5).
-func (z *Zone) NegativeTTL() uint32 {
-	data := z.soa.Data[0]
-	m := data[len(data)-4:]
-	return min(z.soa.TTL, uint32(m[0])<<24|uint32(m[1])<<16|uint32(m[2])<<8|uint32(m[3]))
+// Size is the octets that the zone takes in memory.
+func (z *Zone) Size() int { return len(z.octets) + 8*len(z.slots) }
+
+// find is the node with that owner.
+func (z *Zone) find(owner []byte) (n Node, ok bool) {
+	h := uint32(maphash.Bytes(seed, owner))
+	for i := h % uint32(len(z.slots)); ; i++ {
+		if i == uint32(len(z.slots)) {
+			i = 0
+		}
+		s := z.slots[i]
+		if s.at == 0 {
+			return Node{}, false
+		}
+		if s.hash == h {
+			if n = z.node(s.at); string(n.Owner()) == string(owner) {
+				return n, true
+			}
+		}
+	}
+}
+
+// node is the node at an offset plus 1.
+func (z *Zone) node(at uint32) Node { return Node{z.octets[at-1:]} }
+
+// Node is a name that exists, with its rrsets.
+type Node struct{ octets []byte }
+
+// Owner is the name, in wire form and lower case.
+func (n Node) Owner() []byte { return n.octets[1 : 1+int(n.octets[0])] }
+
+// Empty reports whether the node has no records.
+func (n Node) Empty() bool { return n.count() == 0 }
+
+func (n Node) fixed() []byte { return n.octets[1+int(n.octets[0]):] }
+
+// above is the offset plus 1 of the node that hides this one.
+func (n Node) above() uint32 { return binary.BigEndian.Uint32(n.fixed()) }
+
+func (n Node) count() int { return int(binary.BigEndian.Uint16(n.fixed()[4:])) }
+
+// RRset is the rrset of that type; ok is false if there is none.
+func (n Node) RRset(t wire.Type) (rrset RRset, ok bool) {
+	for rrset = range n.RRsets {
+		if rrset.Type == t {
+			return rrset, true
+		}
+	}
+	return RRset{}, false
+}
+
+// RRsets calls yield with each rrset.
+func (n Node) RRsets(yield func(RRset) bool) {
+	rest := n.fixed()[6:]
+	for range n.count() {
+		size := int(binary.BigEndian.Uint32(rest[8:]))
+		s := RRset{
+			Type:  wire.Type(binary.BigEndian.Uint16(rest)),
+			TTL:   binary.BigEndian.Uint32(rest[2:]),
+			Count: int(binary.BigEndian.Uint16(rest[6:])),
+			data:  rest[rrsetFixed : rrsetFixed+size],
+		}
+		if !yield(s) {
+			return
+		}
+		rest = rest[rrsetFixed+size:]
+	}
+}
+
+// RRset is the records of one owner and type.
+type RRset struct {
+	Type  wire.Type
+	TTL   uint32
+	Count int
+	data  []byte
+}
+
+// Data calls yield with the data of each record: names in full and in lower case.
+func (s RRset) Data(yield func(data []byte) bool) {
+	for rest := s.data; len(rest) > 0; {
+		size := int(binary.BigEndian.Uint16(rest))
+		if !yield(rest[recordFixed : recordFixed+size]) {
+			return
+		}
+		rest = rest[recordFixed+size:]
+	}
+}
+
+// Target is the name that a CNAME or DNAME record points to. It shares the zone's memory, which never changes.
+func (s RRset) Target() string {
+	data := s.First()
+	return unsafe.String(&data[0], len(data))
+}
+
+// First is the data of the first record.
+func (s RRset) First() []byte {
+	return s.data[recordFixed : recordFixed+int(binary.BigEndian.Uint16(s.data))]
+}
+
+// Record is one record of an owner.
+type Record struct {
+	Type wire.Type
+	TTL  uint32
+	Data []byte
+}
+
+// Contents calls yield with each record but the SOA, the apex first and then names in canonical order, until yield
+// returns false.
+func (z *Zone) Contents(yield func(owner []byte, r Record) bool) {
+	for at := 0; at < len(z.octets); {
+		n := z.node(uint32(at) + 1)
+		at += nodeFixed + int(n.octets[0])
+		for s := range n.RRsets {
+			at += rrsetFixed + len(s.data)
+			if s.Type == wire.TypeSOA {
+				continue
+			}
+			for data := range s.Data {
+				if !yield(n.Owner(), Record{s.Type, s.TTL, data}) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -129,7 +129,7 @@ func (m *Message) keepRecords(packet []byte, keep keeper) {
 func (m *Message) keepAlias(packet []byte, alias int, keep keeper) {
 	if m.proofs {
 		for c := m.section(packet, Answer); c.next(); {
-			if (c.Type == typeDNAME || c.covers() == typeDNAME) && !m.isLast(packet, c.at) && m.above(packet, c.at) {
+			if (c.Type == TypeDNAME || c.covers() == TypeDNAME) && !m.isLast(packet, c.at) && m.above(packet, c.at) {
 				keep(Answer, c.at, c.Record)
 			}
 		}
@@ -167,7 +167,7 @@ func (m *Message) authority(packet []byte, keep keeper) (soa, referral bool) {
 			t = c.covers()
 		}
 		switch t {
-		case TypeSOA, TypeNS, typeDS:
+		case TypeSOA, TypeNS, TypeDS:
 			if !m.above(packet, c.at) {
 				continue
 			}

@@ -38,8 +38,6 @@ const (
 	typeRT    Type = 21
 	typePX    Type = 26
 	typeKX    Type = 36
-	typeDNAME Type = 39
-	typeDS    Type = 43
 	typeRRSIG Type = 46
 	typeNSEC  Type = 47
 	typeNSEC3 Type = 50
@@ -144,7 +142,7 @@ func (m *Message) record(packet []byte, at, section int) (next int, ok bool) {
 	if r.Type == TypeOPT {
 		return next, section == Additional && owner == at+1 && m.option(&r)
 	}
-	m.proofs = m.proofs || section == Answer && (r.Type == typeRRSIG || r.Type == typeDNAME)
+	m.proofs = m.proofs || section == Answer && (r.Type == typeRRSIG || r.Type == TypeDNAME)
 	return next, r.check(packet, owner+10, next)
 }
 
@@ -248,7 +246,7 @@ func clampTTL(ttl uint32) uint32 {
 // the number of names, octets behind them.
 func (t Type) shape() (before, names, after int) {
 	switch t {
-	case TypeNS, TypeCNAME, TypePTR, typeDNAME, typeMB, typeMG, typeMR, typeMD, typeMF:
+	case TypeNS, TypeCNAME, TypePTR, TypeDNAME, typeMB, typeMG, typeMR, typeMD, typeMF:
 		return 0, 1, 0
 	case TypeSOA:
 		return 0, 2, 20

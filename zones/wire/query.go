@@ -49,7 +49,8 @@ type Query struct {
 	UDPSize uint16 // as offered, at least 512; 512 without EDNS
 	Options []byte // of the OPT, well-formed
 	QName
-	question  int // offset behind the question section; 0 if the question could not be read
+	whole     bool // all sections could be read
+	question  int  // offset behind the question section; 0 if the question could not be read
 	authority []byte
 }
 
@@ -59,6 +60,14 @@ func (q *Query) Authority() []byte { return q.authority }
 
 // Opcode is the kind of query, RFC 1035 section 4.1.1.
 func (q *Query) Opcode() uint8 { return uint8(q.Flags >> 11 & 0xf) }
+
+// opcodeNotify is that of NOTIFY, RFC 1996 section 3.3.
+const opcodeNotify = 4
+
+// IsNotify reports whether Parse, which returned v, has read a whole NOTIFY.
+func (q *Query) IsNotify(v Verdict) bool {
+	return v == UnknownOpcode && q.Opcode() == opcodeNotify && q.whole
+}
 
 // Parse reads packet into q. It checks every count, length and pointer, allocates nothing and leaves packet as it is.
 // Octets behind the last record are ignored, because some clients pad.
@@ -78,6 +87,7 @@ func (q *Query) Parse(packet []byte) Verdict {
 		return Silent
 	}
 	verdict := q.sections(packet)
+	q.whole = verdict == Valid
 	if q.Flags&maskOpcode != 0 {
 		return UnknownOpcode
 	}

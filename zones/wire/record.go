@@ -17,7 +17,9 @@ const (
 	TypeTXT   Type = 16
 	TypeAAAA  Type = 28
 	TypeSRV   Type = 33
+	TypeDNAME Type = 39
 	TypeOPT   Type = 41
+	TypeDS    Type = 43
 	TypeIXFR  Type = 251
 	TypeAXFR  Type = 252
 	TypeANY   Type = 255
@@ -46,6 +48,7 @@ const (
 	NotImp        Rcode = 4
 	Refused       Rcode = 5
 	YXDomain      Rcode = 6
+	NotAuth       Rcode = 9
 	BadVers       Rcode = 16
 )
 

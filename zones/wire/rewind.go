@@ -261,7 +261,7 @@ const typeNAPTR Type = 35
 // target is the index in the data of the name that w points to.
 func (w *Written) target() (at int, ok bool) {
 	switch w.Type {
-	case TypeNS, TypeCNAME, TypePTR, TypeSOA, typeDNAME:
+	case TypeNS, TypeCNAME, TypePTR, TypeSOA, TypeDNAME:
 		return 0, true
 	case TypeMX:
 		return 2, true
@@ -297,4 +297,15 @@ func nameSize(data []byte) int {
 		}
 	}
 	return 0
+}
+
+// Fold makes the names in the data of w lower case.
+func (w *Written) Fold() {
+	before, names, _ := w.Type.shape()
+	rest := w.Data[min(before, len(w.Data)):]
+	for range names {
+		size := nameSize(rest)
+		fold(rest[:size], rest[:size])
+		rest = rest[size:]
+	}
 }
