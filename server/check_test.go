@@ -142,3 +142,22 @@ func TestCheckJSON(t *testing.T) {
 		t.Error("-o xml is taken")
 	}
 }
+
+// TestCheckDoubts: what cannot be meant is warned of.
+func TestCheckDoubts(t *testing.T) {
+	for corefile, want := range map[string]string{
+		". {\n hosts {\n  10.0.0.1 a.test\n }\n kubernetes cluster.local\n}\n": "stdin:2: hosts: stands before kubernetes",
+		"a.test {\n kubernetes cluster.local\n}\n":                             "stdin:2: kubernetes: cluster.local. is never asked for",
+		". {\n errors\n}\n": "stdin:1: no directive of the block answers",
+		". {\n bind 127.0.0.1\n forward . 127.0.0.1\n}\n":          "stdin:3: forward: 127.0.0.1:53 is where",
+		". { kubernetes cluster.local }\n":                         "stdin:1: } stands behind other words",
+		". {\n kubernetes .svc cluster.local\n}\n":                 `stdin:2: kubernetes: ".svc" begins with a dot`,
+		". {\n hosts {\n  10.0.0.300 a.test\n }\n}\n":              `stdin:3: hosts: "10.0.0.300" is no address`,
+		". {\n kubernetes a\n kubernetes b\n}\n":                   "stdin:3: kubernetes: is the second of its block",
+		". {\n hosts {\n  fallthrough\n  10.0.0.1 a.test\n }\n}\n": "stdin:4: hosts: 10.0.0.1 stands behind",
+	} {
+		if status, out := runCheck(t, corefile); status != 0 || !strings.Contains(out, "warning: "+want) {
+			t.Errorf("%q: status %d, want %q in:\n%s", corefile, status, want, out)
+		}
+	}
+}

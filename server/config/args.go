@@ -244,6 +244,10 @@ func (a *args) zones() []string {
 		if a.absent() {
 			continue
 		}
+		if len(w) > 1 && w[0] == '.' && w[1] != '.' && isDomainName(w[1:]) {
+			a.warnf("%q begins with a dot: no name is in it, and it is passed over", w)
+			continue
+		}
 		key, err := parseKey(w, 0)
 		if err != nil {
 			a.fail("%v", err)

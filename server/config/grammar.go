@@ -29,6 +29,7 @@ const statementDepth = 16
 type parser struct {
 	tokens []token
 	next   int
+	glued  []position // closing braces behind words, which CoreDNS does not take
 }
 
 func (p *parser) more() bool     { return p.next < len(p.tokens) }
@@ -122,7 +123,9 @@ func (p *parser) body(start position, depth int) (all []statement, err error) {
 	}
 	for p.more() {
 		if p.peek().close {
-			p.next++
+			if brace := p.take(); !brace.first && len(all) > 0 {
+				p.glued = append(p.glued, brace.at)
+			}
 			return all, nil
 		}
 		if err := p.statement(&all, depth); err != nil {

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,13 +31,38 @@ func (b *blockReader) hosts(a *args) {
 		}
 	}
 	h.Zones = a.zonesOr(b.zones...)
-	a.optionsOr(options{
+	a.warnAfterFallthrough()
+	known := options{
 		"ttl":                     func(o *args) { h.TTL = o.seconds(1, 65535) },
 		"no_reverse":              func(o *args) { h.NoReverse = true; o.skipAbsent() },
 		"reload":                  func(o *args) { h.Reload = o.duration(0, forever) },
 		"fallthrough":             func(o *args) { h.Fallthrough.Zones = o.zonesOr(".") },
 		"fallthrough_unsupported": nil,
-	}, func(o *args) bool { return inlineHosts(o, h) })
+	}
+	a.optionsOr(known, func(o *args) bool {
+		return inlineHosts(o, h) || o.passOver(slices.Collect(maps.Keys(known)))
+	})
+}
+
+// warnAfterFallthrough warns of lines that CoreDNS reads as options.
+func (a *args) warnAfterFallthrough() {
+	behind := false
+	for _, s := range a.lines {
+		if _, err := netip.ParseAddr(s.name); err == nil && behind {
+			a.warn(s.at, "hosts: %s stands behind fallthrough, where CoreDNS takes no hosts", s.name)
+		}
+		behind = behind || s.name == "fallthrough"
+	}
+}
+
+// passOver takes a line of two words that is no host and like no option, as CoreDNS does.
+func (a *args) passOver(known []string) bool {
+	if !a.more() || DidYouMean(a.name, known) != "" {
+		return false
+	}
+	a.rest()
+	a.warnf("%q is no address, and the line is passed over", a.name)
+	return true
 }
 
 // inlineHosts reads a line in the form of /etc/hosts. It takes only lines that begin with an address, so that a

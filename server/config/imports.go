@@ -31,7 +31,12 @@ func (m *importer) blocks(tokens []token) ([]serverBlock, error) {
 	if err := m.expand(tokens); err != nil {
 		return nil, err
 	}
-	return (&parser{tokens: m.out}).blocks()
+	p := &parser{tokens: m.out}
+	all, err := p.blocks()
+	for _, at := range p.glued {
+		m.warn(at, "} stands behind other words: CoreDNS takes it on a line of its own only")
+	}
+	return all, err
 }
 
 // expand appends tokens to out. Snippets are defined and used in the order of the file: one cannot be used

@@ -35,6 +35,9 @@ func (b *blockReader) kubernetes(a *args) {
 		Kubernetes: resolver.Kubernetes{TTL: defaultTTL},
 		Source:     Source{At: a.at.String(), StartupTimeout: watch.StartupTimeout},
 	}
+	if len(b.Sources) > 0 {
+		a.warnf("is the second of its block, of which CoreDNS takes one")
+	}
 	c.Zones = a.zonesOr(b.zones...)
 	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !resolver.IsReverse(z) }) {
 		a.fail("needs a zone that is not a reverse zone")

@@ -44,6 +44,7 @@ func listeners(blocks []*blockReader, r *Report) []Listener {
 	for _, b := range blocks {
 		if !b.unplaced {
 			r.note(l.place(b, r.warn))
+			b.warnItself(r)
 		}
 	}
 	l.warnOverlaps(r.warn)
