@@ -44,6 +44,7 @@ type Block struct {
 	Prefer      []netip.Prefix // loadbalance: then those in the first of these come first, and so on
 	Weights     *Weights       // loadbalance: the address that comes first is drawn by its weight
 	Local       *Local
+	NSID        string // nsid: identifies the server to clients who ask, at most 255 octets; "" for none
 	DNS64       *DNS64
 	Any         bool // any: questions for any type get a HINFO record
 	Chaos       *Chaos

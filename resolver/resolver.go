@@ -174,6 +174,9 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	}
 	request.Reply.Start(query, buf, request.Proto.Limit(query, limit), payload)
 	request.Reply.SetFlags(flags)
+	if s := request.question.scope; s != nil {
+		request.Reply.Identify(s.block.options.NSID)
+	}
 }
 
 // runSteps asks the question of the server block that has its name.

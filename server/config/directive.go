@@ -69,6 +69,7 @@ func directives() []directive {
 
 		{name: "loadbalance", read: (*blockReader).loadbalance, enabled: usesLoadbalance,
 			summary: summarizeLoadbalance},
+		{name: "nsid", read: (*blockReader).nsid, enabled: usesNSID, summary: summarizeNSID},
 		{name: "bufsize", read: (*blockReader).bufsize, enabled: usesBufsize, summary: summarizeBufsize},
 		{name: "errors", read: (*blockReader).errors, once: true, enabled: usesErrors, summary: summarizeErrors},
 		{name: "log", read: (*blockReader).log, enabled: usesLog, summary: summarizeLog},
@@ -81,7 +82,7 @@ func directives() []directive {
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
 		"azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip",
-		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "nsid", "on",
+		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "on",
 		"proxyproto", "quic", "route53", "shed", "sign", "siit", "timeouts", "trace", "tsig",
 	)...)
 }

@@ -41,6 +41,7 @@ const everything = `example.org {
     log
     loop
     minimal
+    nsid
     pprof
     prometheus
     proxy . 192.0.2.1

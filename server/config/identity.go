@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/clusterdns/clusterdns/resolver"
 )
@@ -50,6 +51,18 @@ func hostname() string {
 	return name[:min(len(name), textOctets)]
 }
 
+// nsid [TEXT…]
+func (b *blockReader) nsid(a *args) {
+	b.Steps.NSID = hostname()
+	if a.more() {
+		b.Steps.NSID = strings.Join(a.rest(), " ")
+	}
+	if len(b.Steps.NSID) > textOctets {
+		a.fail("a text of %d octets, wants at most %d", len(b.Steps.NSID), textOctets)
+	}
+	a.finish()
+}
+
 // whoami
 func (b *blockReader) whoami(a *args) {
 	b.Steps.Whoami = true
@@ -73,6 +86,7 @@ func (b *blockReader) local(a *args) {
 
 func usesChaos(b *Block) bool  { return b.Steps.Chaos != nil }
 func usesWhoami(b *Block) bool { return b.Steps.Whoami }
+func usesNSID(b *Block) bool   { return b.Steps.NSID != "" }
 func usesAny(b *Block) bool    { return b.Steps.Any }
 func usesLocal(b *Block) bool  { return b.Steps.Local != nil }
 
@@ -87,6 +101,8 @@ func summarizeWhoami(b *Block, s *summary) {
 		s.step("whoami for what is left")
 	}
 }
+
+func summarizeNSID(b *Block, s *summary) { s.note(b.Steps.NSID != "", "nsid") }
 
 func summarizeAny(b *Block, s *summary) {
 	if b.Steps.Any {

@@ -174,6 +174,15 @@ func EachOption(options []byte, visit func(code uint16, data []byte) bool) {
 	}
 }
 
+// Has reports whether the query has an EDNS option with that code.
+func (q *Query) Has(code uint16) (found bool) {
+	EachOption(q.Options, func(option uint16, _ []byte) bool {
+		found = option == code
+		return !found
+	})
+	return found
+}
+
 // validOptions reports whether data is a well-formed list of EDNS options, RFC 6891 section 6.1.2.
 func validOptions(data []byte) bool {
 	for len(data) > 0 {

@@ -41,6 +41,7 @@ type Reply struct {
 	section int       // index in counts
 	full    bool      // something was left out: nothing more is added to this section or a later one
 	ednsUDP uint16    // the UDP payload size that we advertise
+	nsid    string    // the identifier of the server, "" for none
 	recent  recentNames
 
 	visited visited // the record that each is at
@@ -59,13 +60,24 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.query, r.limit, r.whole, r.ednsUDP = q, limit, limit, udpSize
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
 	r.counts, r.section, r.full = [3]uint16{}, Answer, false
-	r.recent.at = [2]Offset{}
+	r.recent.at, r.nsid = [2]Offset{}, ""
 	r.flags = FlagQR | q.Flags&(maskOpcode|FlagRD|FlagCD)
 	if q.EDNS {
 		r.limit -= optSize
 	}
 	end := max(q.question, HeaderSize)
 	r.buf = append(buf[:0], q.Packet[:end]...)
+}
+
+// OptionNSID is the code of the EDNS option for the identifier of a server (RFC 5001 section 2.3).
+const OptionNSID = 3
+
+// Identify puts the identifier of the server into the OPT, if the query asks for it (RFC 5001).
+func (r *Reply) Identify(server string) {
+	if server != "" && r.query.Has(OptionNSID) {
+		r.nsid = server
+		r.limit -= 4 + len(server)
+	}
 }
 
 // Limit lowers the limit of the message.
@@ -317,9 +329,15 @@ func (r *Reply) appendOPT() {
 	if withError {
 		size = 6 + len(text)
 	}
+	if r.nsid != "" {
+		size += 4 + len(r.nsid)
+	}
 	r.counts[Additional]++
 	r.buf = append(r.buf, 0, 0, byte(TypeOPT), byte(r.ednsUDP>>8), byte(r.ednsUDP),
 		byte(r.Rcode>>4), 0, do, 0, byte(size>>8), byte(size))
+	if r.nsid != "" {
+		r.buf = append(append(r.buf, 0, OptionNSID, 0, byte(len(r.nsid))), r.nsid...)
+	}
 	if !withError {
 		return
 	}

@@ -48,15 +48,16 @@ func (r *Reply) CutBehindAnswer(m Mark) {
 type Kept struct {
 	mark    Mark
 	ednsUDP uint16
+	nsid    string
 }
 
 // Keep is the reply as it is now. An Extended DNS Error is not kept.
-func (r *Reply) Keep() Kept { return Kept{r.Mark(), r.ednsUDP} }
+func (r *Reply) Keep() Kept { return Kept{r.Mark(), r.ednsUDP, r.nsid} }
 
 // Restore makes r the reply to q that was kept when it had these octets. It goes on in buf, whose capacity must be as
 // for Start.
 func (r *Reply) Restore(kept Kept, octets []byte, q *Query, buf []byte) {
-	r.query, r.ednsUDP, r.buf = q, kept.ednsUDP, append(buf[:0], octets...)
+	r.query, r.ednsUDP, r.nsid, r.buf = q, kept.ednsUDP, kept.nsid, append(buf[:0], octets...)
 	r.Rewind(kept.mark)
 }
 
