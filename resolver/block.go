@@ -36,6 +36,7 @@ type block struct {
 	templates   *templates
 	hosts       *hosts
 	externals   []*authority
+	gateways    []*named
 	authorities []*authority
 	generals    *generals
 	etcds       []*named
@@ -75,6 +76,7 @@ func (b *block) compileSteps() {
 		{b.templates != nil && b.templates.others, onlyIN},
 		{b.hosts != nil, b.hosts.answer},
 		{len(b.externals) > 0, answerExternal},
+		{len(b.gateways) > 0, answerGateway},
 		{len(b.authorities) > 0, answerServed},
 		{b.generals != nil, answerGeneral},
 		{len(b.etcds) > 0, answerEtcd},
@@ -241,6 +243,9 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 		return err
 	}
 	if err = r.newGenerals(b, log); err != nil {
+		return err
+	}
+	if err := b.newGateways(); err != nil {
 		return err
 	}
 	if err := r.newEtcds(b, log); err != nil {

@@ -56,6 +56,7 @@ type Block struct {
 	Templates   []Template // in the order of the file
 	Hosts       *Hosts
 	Externals   []External // of the first of Kubernetes
+	Gateways    []Gateway
 	Kubernetes  []Kubernetes
 	Files       []ZoneFile // of a zone in several the last one counts
 	Folders     []ZoneFolder
@@ -311,6 +312,15 @@ type Etcd struct {
 	CertFile    string // client certificate, with KeyFile
 	KeyFile     string
 	CAFile      string // roots; "" for the system's
+	Fallthrough Fallthrough
+}
+
+// Gateway serves the hosts of Ingresses, and load balancers, of an index (directive k8s_gateway).
+type Gateway struct {
+	Zones       []string
+	Index       *zones.Index
+	TTL         time.Duration // default 1 min
+	Apex        string        // labels of the name server below the zone
 	Fallthrough Fallthrough
 }
 

@@ -139,6 +139,7 @@ const (
 	FromAuto
 	FromSecondary
 	FromExternal
+	FromGateway
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -162,6 +163,7 @@ func (s Source) String() string {
 		FromAuto:       "auto",
 		FromSecondary:  "secondary",
 		FromExternal:   "k8s_external",
+		FromGateway:    "k8s_gateway",
 	}[s]
 }
 

@@ -24,6 +24,7 @@ type scope struct {
 	hosts        bool // hosts answers for the name
 	hostsThrough bool // names that hosts does not have go on to the next step
 	external     []servedZone
+	gateway      []namedZone
 	served       []servedZone
 	generals     []generalScope
 	etcd         []namedZone
@@ -158,6 +159,9 @@ func (b *block) names() (all []string) {
 	for _, e := range o.Externals {
 		add(e.Zones, e.Fallthrough.Zones)
 	}
+	for i := range o.Gateways {
+		add(o.Gateways[i].Zones, o.Gateways[i].Fallthrough.Zones)
+	}
 	for i := range o.Etcd {
 		add(o.Etcd[i].Zones, o.Etcd[i].Fallthrough.Zones)
 	}
@@ -201,7 +205,7 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 	if b.generals != nil {
 		s.generals = b.generals.scope(zone)
 	}
-	s.etcd = namedZones(b.etcds, zone)
+	s.gateway, s.etcd = namedZones(b.gateways, zone), namedZones(b.etcds, zone)
 	if c := b.cache; c != nil {
 		s.caching = c.scope(zone)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/testdata/stories"
+	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -67,6 +68,9 @@ func newResolver(t *testing.T, s *stories.Story) asked {
 			}
 			k.Index, k.MultiIndex = index, imports
 		}
+		for i := range b.Steps.Gateways {
+			b.Steps.Gateways[i].Index = hosts(t, b.Gateways[i].Objects)
+		}
 		options.Blocks = append(options.Blocks, b.Steps)
 	}
 	r, err := resolver.New(options, nil, slog.New(slog.DiscardHandler))
@@ -81,6 +85,25 @@ func newResolver(t *testing.T, s *stories.Story) asked {
 		running.Wait()
 	})
 	return asked{r, time.Now()}
+}
+
+// hosts are the names of a k8s_gateway, which the records of a story do not have: they are read from its cluster.
+func hosts(t *testing.T, from watch.Options) *zones.Index {
+	index := zones.NewIndex()
+	source, err := watch.New(from, index, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	var running sync.WaitGroup
+	running.Go(func() { source.Run(ctx) })
+	err = source.Wait(ctx, zones.ServiceKinds|zones.Ingresses)
+	stop()
+	running.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index
 }
 
 // ask asks one question and judges the answer.

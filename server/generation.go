@@ -78,6 +78,15 @@ func (p *Program) openResolver(g *generation, c *config.Listener) error {
 				return fmt.Errorf("%s: %w", b.Sources[j].At, err)
 			}
 		}
+		steps.Gateways = slices.Clone(steps.Gateways)
+		for j := range steps.Gateways {
+			s, err := p.share(g, &b.Gateways[j], b.Gateways[j].Objects)
+			if err != nil {
+				return fmt.Errorf("%s: k8s_gateway: %w", b.Gateways[j].At, err)
+			}
+			steps.Gateways[j].Index = s.index
+			g.await(b, s)
+		}
 		if failures := logs.NewErrorLog(b.Errors, p.log); failures != nil {
 			steps.Errors = slog.New(failures)
 			r.errors = append(r.errors, failures)

@@ -24,14 +24,25 @@ type Options struct {
 	CAFile     string
 
 	object.Selection
-	ExternalHeadless bool // with External: headless services have external names too
-	IgnoreEmpty      bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
+	ExternalHeadless bool  // with External: headless services have external names too
+	Hosts            Hosts // what names there are with Selection.Hosts
+	IgnoreEmpty      bool  // ignore empty_service: a ClusterIP service without ready endpoints has no names
 
 	QPS         float32 // requests a second to the API server; 0 for client-go's default
 	Burst       int     // 0 for client-go's default
 	MaxInflight int     // requests at a time; 0 for no bound
 
 	home string // the namespace of this server's own pod; set by New
+}
+
+// Hosts says how objects are named in the zones of one k8s_gateway. It is comparable.
+type Hosts struct {
+	Zones      string // separated by spaces
+	Resources  string // Ingress, Service, separated by spaces: the first that has a name decides
+	Classes    string // of Ingresses, separated by spaces; "" for all
+	TTL        uint32 // seconds
+	NameServer string // labels below a zone
+	Secondary  string // likewise; "" for none
 }
 
 // The service that fronts the DNS server of nearly every cluster.

@@ -36,6 +36,8 @@ type state struct {
 	byService  map[object.Key][]*object.Slice // in the order of their names
 	namespaces *collection[*object.Namespace]
 	pods       *collection[*object.Pod]
+	ingresses  *collection[*object.Ingress]
+	hostsDirty bool
 	kinds      map[zones.Kinds]objects // these collections
 	dirty      map[object.Key]struct{} // services to compile
 	dirtySpace map[string]struct{}     // namespaces to look at again
@@ -90,11 +92,14 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s.slices = newCollection(s.sliceChanged)
 	s.namespaces = newCollection(s.namespaceChanged)
 	s.pods = newCollection(s.podChanged)
+	s.ingresses = newCollection(s.ingressChanged)
+	s.hostsDirty = true
 	s.kinds = map[zones.Kinds]objects{
 		zones.Services:   s.services,
 		zones.Slices:     s.slices,
 		zones.Namespaces: s.namespaces,
 		zones.PodObjects: s.pods,
+		zones.Ingresses:  s.ingresses,
 	}
 	if o.Namespaces != "" {
 		s.exposed = map[string]bool{}
@@ -162,6 +167,12 @@ func (s *state) serviceChanged(old, now *object.Service) {
 	k := cmp.Or(now, old).Key
 	s.takes(k.Namespace, now.Size()-old.Size(), 0)
 	s.dirty[k] = struct{}{}
+	s.hostsDirty = s.hostsDirty || old != nil && old.Outside != nil || now != nil && now.Outside != nil
+}
+
+func (s *state) ingressChanged(old, now *object.Ingress) {
+	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
+	s.hostsDirty = true
 }
 
 // sliceChanged keeps byService. The label that names a slice's service may have changed.
@@ -191,6 +202,7 @@ func ownerOf(o *object.Slice) object.Key { return object.Key{Namespace: o.Namesp
 
 func (s *state) namespaceChanged(old, now *object.Namespace) {
 	s.dirtySpace[cmp.Or(now, old).Name] = struct{}{}
+	s.hostsDirty = true
 }
 
 func (s *state) podChanged(old, now *object.Pod) {
@@ -232,6 +244,7 @@ func (s *state) publish(now time.Time) {
 	if changed {
 		s.counters.Published++
 	}
+	s.publishHosts(now)
 }
 
 // publishNamespaces makes namespaces exist or not. When a namespace appears or its labels change, a selector may show

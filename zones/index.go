@@ -13,6 +13,7 @@ type Index struct {
 	current  atomic.Pointer[Snapshot]
 	numbered atomic.Pointer[Snapshot]      // the last one that Number has given a serial
 	changed  atomic.Pointer[chan struct{}] // closed by the next publication
+	Hosts    NamesPlace                    // of Ingresses and load balancers (directive k8s_gateway)
 	edit     uint64                        // number of the last edit; for the writer alone
 }
 
@@ -47,6 +48,7 @@ const (
 	Slices
 	Namespaces
 	PodObjects
+	Ingresses
 )
 
 // ServiceKinds are the kinds that must have synced before an answer may deny a name at or below svc.<zone>.

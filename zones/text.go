@@ -40,7 +40,7 @@ func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 // String is the names of the kinds.
 func (k Kinds) String() string {
 	var names []string
-	for i, name := range []string{"services", "slices", "namespaces", "pods"} {
+	for i, name := range []string{"services", "slices", "namespaces", "pods", "ingresses"} {
 		if k&(1<<i) != 0 {
 			names = append(names, name)
 		}

@@ -53,6 +53,7 @@ type Block struct {
 	At         string         // file:line of its first zone
 	Steps      resolver.Block // Kubernetes[i].Index and MultiIndex are nil: the server fills them by Sources[i]
 	Sources    []Source       // one for each of Steps.Kubernetes
+	Gateways   []Source       // one for each of Steps.Gateways
 	Errors     *logs.Errors   // nil without `errors`
 	Log        []logs.Log     // none without `log`; the first whose Zone the qname is in decides
 	Debug      bool           // debug: a panic is not recovered, debug lines are logged

@@ -54,6 +54,7 @@ func directives() []directive {
 		{name: "template", read: (*blockReader).template, enabled: usesTemplate, summary: summarizeTemplates},
 		{name: "hosts", read: (*blockReader).hosts, once: true, enabled: usesHosts, summary: summarizeHosts},
 		{name: "k8s_external", read: (*blockReader).external, enabled: usesExternal, summary: summarizeExternals},
+		{name: "k8s_gateway", read: (*blockReader).gateway, enabled: usesGateway, summary: summarizeGateways},
 		{name: "kubernetes", read: (*blockReader).kubernetes, enabled: usesKubernetes, summary: summarizeKubernetes},
 		{name: "file", read: (*blockReader).file, enabled: usesFile, summary: summarizeFiles},
 		{name: "auto", read: (*blockReader).auto, enabled: usesAuto, summary: summarizeFolders},

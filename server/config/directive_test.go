@@ -35,6 +35,7 @@ const everything = `example.org {
     health
     hosts
     k8s_external
+    k8s_gateway
     kubernetes
     loadbalance
     local

@@ -95,6 +95,7 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, r *Report
 		all = append(all, b)
 	}
 	shareExternals(all)
+	shareGateways(all)
 	warnTransfers(all, r.warn)
 	return all
 }

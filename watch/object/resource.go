@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -70,6 +71,12 @@ var Resources = []Resource{
 		Example: &discoveryv1.EndpointSlice{}, List: &discoveryv1.EndpointSliceList{}, Labelled: true,
 		When:  func(s Selection) bool { return !s.NoEndpoints },
 		Strip: stripping(StripSlice),
+	},
+	{
+		Versions: []schema.GroupVersion{networkingv1.SchemeGroupVersion}, Plural: "ingresses", Kind: zones.Ingresses,
+		Example: &networkingv1.Ingress{}, List: &networkingv1.IngressList{},
+		When:  func(s Selection) bool { return s.Hosts },
+		Strip: stripping(always(stripIngress)),
 	},
 	{
 		Versions: coreVersions, Plural: "pods", Kind: zones.PodObjects,

@@ -2,6 +2,7 @@ package object
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,8 @@ type Service struct {
 type Outside struct {
 	Addrs []netip.Addr // external IPs, and those of load balancers
 	Hosts []string     // names of load balancers, in lower case without a dot at the end
+	Names []string     // with Selection.Hosts, of a service of type LoadBalancer: those of its annotation
+	Type  bool         // with Selection.Hosts: the type is LoadBalancer
 }
 
 // Flaw is why a service has no names though it exists.
@@ -82,7 +85,7 @@ func StripService(o *corev1.Service) (*Service, []Problem) {
 // StripServed is StripService, and keeps what the selection asks for besides.
 func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 	s, problems := StripService(o)
-	if s == nil || !selection.External || s.ExternalName != "" || s.Flaw != Flawless {
+	if s == nil || !selection.External && !selection.Hosts || s.ExternalName != "" || s.Flaw != Flawless {
 		return s, problems
 	}
 	wrong := Problems{kind: "service", Key: s.Key, List: problems}
@@ -97,7 +100,37 @@ func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 	if len(out.Addrs)+len(out.Hosts) > 0 {
 		s.Outside = out
 	}
+	if selection.Hosts && o.Spec.Type == corev1.ServiceTypeLoadBalancer {
+		out.Type = true
+		out.Names = annotated(o.Annotations, &wrong)
+	}
 	return s, wrong.List
+}
+
+// The annotations that name a load balancer: the first one that is there counts.
+var hostAnnotations = []string{"coredns.io/hostname", "external-dns.alpha.kubernetes.io/hostname"}
+
+// annotated are the names that annotations give a load balancer.
+func annotated(annotations map[string]string, wrong *Problems) (names []string) {
+	for _, annotation := range hostAnnotations {
+		if text := annotations[annotation]; text != "" {
+			for name := range strings.SplitSeq(text, ",") {
+				names = appendHost(names, strings.TrimSpace(name), wrong)
+			}
+			return names
+		}
+	}
+	return nil
+}
+
+// appendHost appends a name that may begin with the label *.
+func appendHost(names []string, text string, wrong *Problems) []string {
+	name := strings.ToLower(strings.TrimSuffix(text, "."))
+	if ValidName(strings.TrimPrefix(name, "*.")) {
+		return append(names, strings.Clone(name))
+	}
+	wrong.Add(text, "host %q is not a domain name")
+	return names
 }
 
 // add adds one point of ingress: an address or a name.
@@ -129,7 +162,7 @@ func (out *Outside) Size() int {
 		return 0
 	}
 	size := 64 + len(out.Addrs)*24
-	for _, host := range out.Hosts {
+	for _, host := range slices.Concat(out.Hosts, out.Names) {
 		size += 16 + len(host)
 	}
 	return size

@@ -1,0 +1,45 @@
+package object
+
+import networkingv1 "k8s.io/api/networking/v1"
+
+// Ingress is what is read of an Ingress (networking.k8s.io/v1).
+type Ingress struct {
+	Key
+	Version string
+	Class   string
+	Names   []string // hosts of its rules, in lower case; the first label may be *
+	Outside Outside
+}
+
+// stripIngress keeps what is read of an Ingress; nil when it has no hosts or no address.
+func stripIngress(o *networkingv1.Ingress) (*Ingress, []Problem) {
+	wrong := Problems{kind: "ingress", Key: KeyOf(o)}
+	i := &Ingress{Key: wrong.Key, Version: o.ResourceVersion, Class: Value(o.Spec.IngressClassName)}
+	for _, rule := range o.Spec.Rules {
+		if rule.Host != "" {
+			i.Names = appendHost(i.Names, rule.Host, &wrong)
+		}
+	}
+	for _, in := range o.Status.LoadBalancer.Ingress {
+		i.Outside.add(in.IP, in.Hostname, &wrong)
+	}
+	if len(i.Names) == 0 || len(i.Outside.Addrs)+len(i.Outside.Hosts) == 0 {
+		return nil, wrong.List
+	}
+	return i, wrong.List
+}
+
+// Size is about how many octets i takes; none if it is nil.
+func (i *Ingress) Size() int {
+	if i == nil {
+		return 0
+	}
+	size := 256 + len(i.Name) + len(i.Namespace) + len(i.Version) + i.Outside.Size()
+	for _, name := range i.Names {
+		size += 16 + len(name)
+	}
+	return size
+}
+
+// About implements Object.
+func (i *Ingress) About() (Key, string) { return i.Key, i.Version }
