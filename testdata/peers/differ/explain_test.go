@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -641,7 +642,7 @@ func upstreamSays(q *question) *reply {
 	m := new(dns.Msg).SetReply(&q.msg)
 	m.RecursionAvailable = true
 	asked := q.msg.Question[0]
-	upstreamRecords().answer(m, asked.Name, asked.Qtype)
+	q.world.upstream.answer(m, asked.Name, asked.Qtype)
 	packet, err := m.Pack()
 	if err != nil {
 		panic(err)
@@ -913,10 +914,12 @@ func version(q *question, ours, theirs *reply) bool {
 
 func payload(q *question, ours, theirs *reply) bool {
 	asked := q.msg.IsEdns0()
-	if asked == nil || theirs.opt == nil || theirs.opt.size != asked.UDPSize() || asked.UDPSize() == 1232 {
+	size := uint16(cmp.Or(q.bufsize(), 1232))
+	if asked == nil || theirs.opt == nil || theirs.rcode == dns.RcodeBadVers || theirs.opt.size != min(asked.UDPSize(), uint16(cmp.Or(q.bufsize(), 65535))) &&
+		theirs.opt.size != asked.UDPSize() || theirs.opt.size == size {
 		return false
 	}
-	theirs.opt.size = 1232
+	theirs.opt.size = size
 	return true
 }
 
@@ -981,7 +984,23 @@ func (q *question) limits(ours *reply) (least, most int) {
 			least = most
 		}
 	}
+	if size := q.bufsize(); size > 0 {
+		least, most = size, size
+	}
 	return min(q.offered(), least), min(q.offered(), most)
+}
+
+// bufsizes are the sizes that the directive may have.
+var bufsizes = regexp.MustCompile(`\tbufsize(?: (\d+))?\n`)
+
+// bufsize is the payload size that the directive bufsize says, 0 without one.
+func (q *question) bufsize() int {
+	found := bufsizes.FindStringSubmatch(q.under)
+	if found == nil || strings.Contains(q.under, "\ncluster.local {") && below(q.name(), zoneName) { // in a block of its own
+		return 0
+	}
+	size, _ := strconv.Atoi(cmp.Or(found[1], "1232"))
+	return size
 }
 
 // wasCut reports whether both replies are what is left of a longer one.
@@ -1064,7 +1083,7 @@ func orphans(q *question, ours, theirs *reply) bool {
 	return q.withoutPTR(ours, theirs, func(target *question) bool {
 		s, _ := target.service()
 		if s == nil {
-			return !below(target.name(), "kubernetes.default.svc."+zoneName)
+			return target.inCluster() && !below(target.name(), "kubernetes.default.svc."+zoneName)
 		}
 		return s.Spec.Type == corev1.ServiceTypeExternalName || q.world.ignoreEmpty && !q.world.anyReady(s)
 	})

@@ -195,7 +195,7 @@ func startServer(t *testing.T, command func() (string, error), corefile string) 
 	t.Helper()
 	port, ready := freePort(t), net.JoinHostPort("127.0.0.1", freePort(t))
 	file := filepath.Join(t.TempDir(), "Corefile")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(corefile, "READY", ready)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(own(t, corefile, ready)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := start(t, command, "-conf", file, "-dns.port", port)

@@ -1,6 +1,7 @@
 package differ
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -397,7 +398,7 @@ func stepOPT(q *question, ours, theirs *reply) bool {
 	if asked := q.msg.IsEdns0(); asked == nil {
 		theirs.opt = nil
 	} else {
-		theirs.opt.size, theirs.opt.do = 1232, asked.Do()
+		theirs.opt.size, theirs.opt.do = uint16(cmp.Or(q.bufsize(), 1232)), asked.Do()
 	}
 	return true
 }

@@ -15,8 +15,9 @@ const readme = "../../../README.md"
 
 // tables are those of the README: each stands between markers of its own.
 var tables = map[string]func() []rule{
-	"rules": func() []rule { return rules },
-	"steps": func() []rule { return slices.DeleteFunc(slices.Clone(stepRules), isListed) },
+	"rules":     func() []rule { return rules },
+	"corefiles": func() []rule { return append(slices.Clone(wholeRules), denial) },
+	"steps":     func() []rule { return slices.DeleteFunc(slices.Clone(stepRules), isListed) },
 }
 
 // isListed reports whether a rule needs no row in the table of steps: it stands in that of rules, or is about the
@@ -70,6 +71,7 @@ func checkRules(t *testing.T, rules []rule) {
 func TestTable(t *testing.T) {
 	checkRules(t, rules)
 	checkRules(t, stepRules)
+	checkRules(t, corefileRules)
 	text, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)

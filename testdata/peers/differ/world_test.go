@@ -23,6 +23,8 @@ type world struct {
 	under  string   // the name of the options
 	apexes []string // of the zones that they have
 
+	upstream upstream // what is known outside
+
 	namespaces []*corev1.Namespace
 	services   []*corev1.Service
 	imports    []*corev1.Service // what ServiceImports say
@@ -63,6 +65,7 @@ func newWorld(seed uint64, local []netip.Addr) *world {
 		reverse:    map[string]bool{},
 		local:      local,
 		rules:      rules,
+		upstream:   upstreamRecords(),
 	}
 	w.options = newOptions(seed)
 	w.addNamespaces()
