@@ -22,7 +22,7 @@ func TestMistakes(t *testing.T) {
 			want: "stdin:3: kubernetes: unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and " +
 				"KUBERNETES_SERVICE_PORT must be defined; " +
 				"outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests\n"},
-		{name: "a missing file", arguments: "check -conf stdin", corefile: ". {\n forward . tls://9.9.9.9 {\n  tls " +
+		{name: "a missing file", arguments: "-conf stdin", corefile: ". {\n forward . tls://9.9.9.9 {\n  tls " +
 			"nothere\n }\n}\n",
 			want: "stdin:3: forward: tls: \"nothere\" cannot be read: no such file or directory\n"},
 		{name: "no Corefile", want: "Corefile: no such file or directory; -conf FILE names another, and without any, " +

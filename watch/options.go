@@ -83,8 +83,12 @@ func CheckSelector(text string) error {
 
 // Required are the kinds that must have been read before all names of the source can be answered.
 func (o Options) Required() zones.Kinds {
+	kinds := zones.ServiceKinds
 	if o.VerifyPods {
-		return zones.ServiceKinds | zones.PodObjects
+		kinds |= zones.PodObjects
 	}
-	return zones.ServiceKinds
+	if o.Selection.Hosts {
+		kinds |= hostsKinds
+	}
+	return kinds
 }

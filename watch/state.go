@@ -232,6 +232,7 @@ func (s *state) counts() map[string]int {
 func (s *state) publish(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.publishHosts(now) // before the index says that all has been read
 	changed := s.index.Update(now, func(tx *zones.Tx) {
 		s.publishNamespaces(tx)
 		if s.synced&zones.ServiceKinds == zones.ServiceKinds {
@@ -244,7 +245,6 @@ func (s *state) publish(now time.Time) {
 	if changed {
 		s.counters.Published++
 	}
-	s.publishHosts(now)
 }
 
 // publishNamespaces makes namespaces exist or not. When a namespace appears or its labels change, a selector may show
