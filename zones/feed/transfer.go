@@ -102,7 +102,9 @@ func (t *incoming) records(list []dns.RR) error {
 		if err != nil {
 			return err
 		}
-		record.Fold()
+		if !record.Fold() {
+			return errMalformed
+		}
 		if err := t.record(&record); err != nil {
 			return err
 		}

@@ -300,13 +300,20 @@ func nameSize(data []byte) int {
 	return 0
 }
 
-// Fold makes the names in the data of w lower case.
-func (w *Written) Fold() {
-	before, names, _ := w.Type.shape()
+// Fold makes the names in the data of w lower case. It reports whether the data has all names that its type wants.
+func (w *Written) Fold() bool {
+	before, names, after := w.Type.shape()
+	if names == 0 {
+		return true
+	}
 	rest := w.Data[min(before, len(w.Data)):]
 	for range names {
 		size := nameSize(rest)
+		if size == 0 || size > MaxName {
+			return false
+		}
 		fold(rest[:size], rest[:size])
 		rest = rest[size:]
 	}
+	return len(rest) == after
 }
