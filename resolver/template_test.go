@@ -122,7 +122,7 @@ func FuzzTemplateRecord(f *testing.F) {
 	for _, text := range []string{
 		"a.test. 60 IN A 192.0.2.1", `a.test. 60 IN TXT "a b" c`, "a. SVCB 1 . alpn=h2", "a. 1 CH SOA a. b. (1 2\n3 4 5)",
 		`a. 0 IN TYPE65280 \# 3 abcdef`, `\000.a. IN NAPTR 1 1 "S" "x" "" a.b.`, "$GENERATE 1-3 a$ A 1.2.3.4", "$TTL 5\na. A 1.2.3.4",
-		"0 SOA", "a. 60 IN A",
+		"0 SOA", "a. 60 IN A", `a. CNAME \# 0`, `a. A \# 0`, `a. SRV \# 0`, `a. SOA \# 0`,
 	} {
 		f.Add(text)
 	}

@@ -92,5 +92,9 @@ func Pack(rr dns.RR) (record wire.Written, err error) {
 	if _, _, err := dns.UnpackRR(packed[:end], 0); err != nil {
 		return record, fmt.Errorf("the record has no data: %w", err) // the parser lets the data be left out
 	}
-	return wire.Written{Owner: owner[:size], Type: read.Type, Class: read.Class, TTL: read.TTL, Data: read.Data}, nil
+	record = wire.Written{Owner: owner[:size], Type: read.Type, Class: read.Class, TTL: read.TTL, Data: read.Data}
+	if !record.Whole() { // the parser lets RDATA of no octets pass
+		return record, fmt.Errorf("the data of a record of type %s is not whole", dns.Type(record.Type))
+	}
+	return record, nil
 }

@@ -102,9 +102,7 @@ func (t *incoming) records(list []dns.RR) error {
 		if err != nil {
 			return err
 		}
-		if !record.Fold() {
-			return errMalformed
-		}
+		record.Fold()
 		if err := t.record(&record); err != nil {
 			return err
 		}

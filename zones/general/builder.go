@@ -59,9 +59,7 @@ func (b *Builder) Add(w *wire.Written) error {
 	if ttl := w.TTL; ttl > math.MaxInt32 {
 		w.TTL = 0 // RFC 2181 section 8
 	}
-	if !w.Fold() { // the parsers let RDATA of no octets pass
-		return fmt.Errorf("%s has a record of type %d whose data has no name", wire.NameString(w.Owner), w.Type)
-	}
+	w.Fold()
 	b.records = append(b.records, record{string(w.Owner), w.Type, w.TTL, w.Data})
 	return nil
 }

@@ -300,10 +300,15 @@ func nameSize(data []byte) int {
 	return 0
 }
 
-// Fold makes the names in the data of w lower case. It reports whether the data has all names that its type wants.
-func (w *Written) Fold() bool {
+// Whole reports whether the data of w is of the size that its type wants and has the names that it wants, uncompressed.
+func (w *Written) Whole() bool {
 	before, names, after := w.Type.shape()
-	if names == 0 {
+	switch {
+	case w.Type == TypeA:
+		return len(w.Data) == 4
+	case w.Type == TypeAAAA:
+		return len(w.Data) == 16
+	case names == 0:
 		return true
 	}
 	rest := w.Data[min(before, len(w.Data)):]
@@ -312,8 +317,18 @@ func (w *Written) Fold() bool {
 		if size == 0 || size > MaxName {
 			return false
 		}
-		fold(rest[:size], rest[:size])
 		rest = rest[size:]
 	}
 	return len(rest) == after
+}
+
+// Fold makes the names in the data of w, which is whole, lower case.
+func (w *Written) Fold() {
+	before, names, _ := w.Type.shape()
+	rest := w.Data[before:]
+	for range names {
+		size := nameSize(rest)
+		fold(rest[:size], rest[:size])
+		rest = rest[size:]
+	}
 }
