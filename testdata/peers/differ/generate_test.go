@@ -22,6 +22,35 @@ func (w *world) rewrites() string {
 	return b.String()
 }
 
+// fields are up to six rules of rewrite about anything but options, names among them. The last is a rule for answers, so
+// that CoreDNS gives the question back.
+func (w *world) fields() string {
+	var b strings.Builder
+	for range w.IntN(4) {
+		if w.chance(25) {
+			b.WriteString(w.rewriteRule(pick(w, rewriteRules)))
+			continue
+		}
+		fmt.Fprintf(&b, "\trewrite %s%s\n", pick(w, []string{"", "stop ", "continue ", "continue "}), pick(w, rewriteFields))
+	}
+	fmt.Fprintf(&b, "\trewrite continue %s\n", pick(w, rewriteFields))
+	return b.String() + "\trewrite ttl regex .* 0-\n"
+}
+
+// rewriteFields are rules that are not for names of questions.
+var rewriteFields = []string{
+	"edns0 local set 0xffee 0x61626364", "edns0 local append 0xfff0 text", "edns0 local replace 0xfff1 {qname}", "edns0 nsid set",
+	"edns0 subnet set 24 56", "edns0 local set 0xfff2 {client_ip} revert",
+	"type AAAA A", "type MX A", "type TXT MX", "type A AAAA", "type SRV TXT", "type ANY A", "class CH IN",
+	"ttl www.b.test 60", "ttl exact v4.b.test 7200", "ttl exact nowhere.b.test 200", "ttl suffix .b.test 100-250", "ttl suffix .a.test 260-",
+	"ttl prefix www -70", "ttl substring b.test 130", `ttl regex ^v[0-9]\. 77`, "ttl regex .* -280",
+	"rcode nowhere.b.test NXDOMAIN NOERROR", "rcode suffix .b.test SERVFAIL NXDOMAIN", "rcode suffix .b.test 3 REFUSED",
+	"rcode prefix fail 2 0", "rcode regex .* NXDOMAIN NOTIMP", "rcode substring b.test REFUSED servfail",
+	"cname www.b.test www.else.test", "cname exact alias.b.test v4.b.test", "cname suffix .b.test. .else.test.",
+	"cname prefix www. v4.", "cname substring else b", `cname regex (.*)\.else\.test\.$ {1}.b.test.`, "cname exact nowhere.b.test www.b.test",
+	"cname exact www.b.test nowhere.b.test",
+}
+
 func (w *world) rewriteRule(kind rewriteKind) string {
 	rule := "name " + pick(w, kind.names) + pick(w, kind.answers)
 	if w.chance(15) {

@@ -89,6 +89,51 @@ var stepRules = slices.Concat(
 			explains: stepImpossible,
 		},
 		{
+			name: "an OPT has no TTL",
+			reason: "`rewrite ttl` is for records that have a TTL; CoreDNS bounds the field of the OPT too, which " +
+				"holds its version and flags",
+			see:      "RFC 6891 section 6.1.3",
+			story:    "spec/rewrite-fields.txtar",
+			shows:    "least.example.com. A",
+			explains: stepFlagsOfOPT,
+		},
+		{
+			name: "the new target denies",
+			reason: "behind an alias whose target was rewritten, rcode and authority are those of the new target; " +
+				"CoreDNS keeps those of the old one",
+			see:      "RFC 6604 section 3, RFC 2308 section 2.2",
+			story:    "spec/rewrite-fields.txtar",
+			shows:    "a9.example.com. A",
+			explains: stepNewTarget,
+		},
+		{
+			name: "ANY is the alias",
+			reason: "a question of type ANY for an alias is answered with the alias, whatever its target was rewritten to; " +
+				"CoreDNS appends what the new target has",
+			see:      "RFC 1034 section 4.3.2, RFC 8482 section 4.1",
+			story:    "spec/rewrite-fields.txtar",
+			shows:    "a9.example.com. ANY",
+			explains: stepAliasAlone,
+		},
+		{
+			name: "options for the upstream stay there",
+			reason: "options that `rewrite edns0` adds are for the upstream; CoreDNS sends them to the client too, in an OPT that " +
+				"the client did not ask for",
+			see:      "RFC 6891 section 6.1.1",
+			story:    "spec/rewrite-edns0.txtar",
+			shows:    "echo.test. TXT +noedns +udp",
+			explains: stepOptions,
+		},
+		{
+			name: "a dot in a label is no border of labels",
+			reason: "`.b.test` is the end of names below b.test; CoreDNS compares the presentation format, in which a label may " +
+				"have a dot",
+			see:      "RFC 1035 section 5.1",
+			story:    "spec/rewrite-fields.txtar",
+			shows:    `failing\.down.example.com. A`,
+			explains: stepDot,
+		},
+		{
 			name:     "what is rewritten is not authentic",
 			reason:   "AD is about the names that were validated; CoreDNS passes it on with other names",
 			see:      "RFC 4035 section 3.2.3",
@@ -415,9 +460,15 @@ func stepHosts(q *question, ours, theirs *reply) bool {
 	}) {
 		return false
 	}
+	if theirs.silent && strings.Contains(q.under, unwritable) {
+		*theirs = *ours.clone() // it passed the question on, to an answer that it cannot write
+	}
 	theirs.like(ours)
 	return true
 }
+
+// unwritable is in a rule of rewrite that makes names which cannot be written.
+const unwritable = "answer value (.*)b"
 
 // stepReason is the README's rule, but that what acl says is for acl alone to say.
 func stepReason(q *question, ours, theirs *reply) bool {
@@ -426,9 +477,73 @@ func stepReason(q *question, ours, theirs *reply) bool {
 	})) && extendedError(q, ours, theirs)
 }
 
+func stepFlagsOfOPT(q *question, ours, theirs *reply) bool {
+	if ours.opt == nil || theirs.opt == nil || theirs.rcode == dns.RcodeBadVers || !strings.Contains(q.under, " ttl ") ||
+		theirs.opt.version == ours.opt.version && theirs.opt.do == ours.opt.do && theirs.opt.z == ours.opt.z {
+		return false
+	}
+	theirs.opt.version, theirs.opt.do, theirs.opt.z = ours.opt.version, ours.opt.do, ours.opt.z
+	return true
+}
+
+// stepNewTarget is for answers of the same records, an alias among them.
+func stepNewTarget(q *question, ours, theirs *reply) bool {
+	our, their := ours.sections[answer], theirs.sections[answer]
+	isAlias := func(r record) bool { return r.rrtype == "CNAME" }
+	if !strings.Contains(q.under, " cname ") || len(our) != len(their) || !slices.ContainsFunc(our, isAlias) ||
+		ours.rcode == theirs.rcode && slices.EqualFunc(ours.sections[authority], theirs.sections[authority], record.same) {
+		return false
+	}
+	for i := range our {
+		if !our[i].same(their[i]) {
+			return false
+		}
+	}
+	if strings.Contains(q.under, "\tcache ") { // it gives all the smallest TTL, that of the authority too
+		theirs.sections[answer] = slices.Clone(our)
+	}
+	theirs.rcode, theirs.sections[authority] = ours.rcode, slices.Clone(ours.sections[authority])
+	return true
+}
+
+// stepAliasAlone is for ANY at an alias whose target was rewritten.
+func stepAliasAlone(q *question, ours, theirs *reply) bool {
+	our, their := ours.sections[answer], theirs.sections[answer]
+	if q.qtype() != dns.TypeANY || !strings.Contains(q.under, " cname ") || len(our) != 1 || our[0].rrtype != "CNAME" ||
+		len(their) < 2 || !their[0].same(our[0]) {
+		return false
+	}
+	theirs.sections[answer] = their[:1]
+	return true
+}
+
+// stepOptions is for the options that rewriteFields add.
+func stepOptions(q *question, ours, theirs *reply) bool {
+	if !strings.Contains(q.under, " edns0 ") || theirs.opt == nil {
+		return false
+	}
+	if ours.opt == nil {
+		theirs.opt = nil
+		return true
+	}
+	before := len(theirs.opt.options)
+	theirs.opt.options = slices.DeleteFunc(theirs.opt.options, func(option string) bool {
+		return !slices.Contains(ours.opt.options, option)
+	})
+	return len(theirs.opt.options) < before
+}
+
+func stepDot(q *question, ours, theirs *reply) bool {
+	if !strings.Contains(q.name(), `\.`) || !strings.Contains(q.under, " rcode suffix .") || ours.rcode == theirs.rcode {
+		return false
+	}
+	theirs.rcode = ours.rcode
+	return true
+}
+
 func stepImpossible(q *question, ours, theirs *reply) bool {
 	if !theirs.silent || ours.rcode != dns.RcodeServerFailure || len(ours.sections[answer]) > 0 ||
-		!strings.Contains(q.under, "answer value (.*)b") {
+		!strings.Contains(q.under, unwritable) {
 		return false
 	}
 	*theirs = *ours.clone()

@@ -42,6 +42,7 @@ var steps = []struct {
 	{"none", func(*world) string { return "" }, nil},
 	{"rewrite", (*world).rewrites, []string{"rewritten"}},
 	{"dns64", (*world).dns64, []string{"synthesized"}},
+	{"fields", (*world).fields, []string{"rewritten"}},
 	{"acl", (*world).acls, []string{"blocked", "filtered", "dropped"}},
 	{"together", func(w *world) string { return w.acls() + w.rewrites() + w.dns64() }, []string{"rewritten",
 		"synthesized", "blocked", "filtered", "dropped"}},
