@@ -23,9 +23,10 @@ import (
 type block struct {
 	options     *Block
 	steps       []step
-	flags       uint16 // of every reply: RA, if the block forwards
-	view        *view  // nil without the directive
-	dns64       *dns64 // nil without the directive; likewise below
+	flags       uint16  // of every reply: RA, if the block forwards
+	view        *view   // nil without the directive
+	cancel      *cancel // nil without the directive; likewise below
+	dns64       *dns64
 	balance     *balance
 	rewrites    *rewrites
 	autopath    *autopath
@@ -59,6 +60,7 @@ func (b *block) compileSteps() {
 		used bool
 		step step
 	}{
+		{b.cancel != nil, b.cancel.limit},
 		{true, b.transfer}, // of the zone itself: its name is not rewritten
 		{b.loop != nil, b.loop.answer},
 		{b.local != nil, b.local.answer},
@@ -166,7 +168,12 @@ func (b *block) payload() uint16 { return cmp.Or(b.options.Bufsize, DefaultBufsi
 // newPolicies compiles the directives that change answers or keep them from clients.
 func (r *Resolver) newPolicies(b *block, server string) (err error) {
 	o := b.options
-	if o.DNS64 != nil {
+	if o.Cancel > 0 {
+		b.cancel, err = obtain(r, "cancel", []any{o.Cancel, server, o.Zones}, func() (*cancel, error) {
+			return &cancel{after: o.Cancel}, nil
+		})
+	}
+	if err == nil && o.DNS64 != nil {
 		b.dns64, err = obtain(r, "dns64", []any{o.DNS64, server, o.Zones}, func() (*dns64, error) {
 			return &dns64{options: *o.DNS64}, nil
 		})

@@ -16,6 +16,7 @@ import (
 type BlockCounts struct {
 	View       string       // its name; "" without view
 	ViewFailed *uint64      // expressions of the view that failed, or gave neither true nor false; nil without view
+	Cancelled  *uint64      // questions that had no answer within the time of cancel; nil without it
 	Hosts      *HostsCounts // nil without hosts
 	Etcd       []skydns.Counts
 	Cache      *CacheCounts // nil without a cache
@@ -54,6 +55,10 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	if b.view != nil && first(b.view) {
 		n := b.view.failures.Load()
 		counts.ViewFailed = &n
+	}
+	if b.cancel != nil && first(b.cancel) {
+		n := b.cancel.cancelled.Load()
+		counts.Cancelled = &n
 	}
 	if b.hosts != nil && first(b.hosts) {
 		c := b.hosts.count()

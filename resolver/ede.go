@@ -55,6 +55,7 @@ const (
 	edeNoAddress        = "no upstream has an address yet: their names are being asked for"
 	edeForwardLoop      = "forwarding loop: what is forwarded comes back to this server (see its log)"
 	edeLoopProbe        = "forwarding loop: this query was sent by this server itself"
+	edeCancelled        = "no answer within the time that the Corefile gives a query (directive cancel)"
 	edeShutdown         = "shutting down"
 )
 

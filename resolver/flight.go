@@ -23,6 +23,11 @@ func (b *block) forward(_ *Request, q *question) result {
 // ask has w wait for what upstream says to q, and gives the result at once where nobody is to be asked.
 func (b *block) ask(r *Request, q *question, w *Wait) result {
 	w.keep(r)
+	left, limited := r.left()
+	if limited && left <= 0 {
+		w.end(cancelled)
+		return b.resume(r, q, w)
+	}
 	forwarders := q.forwarders()
 	hit, failed := forwarders[0].join(b.query(r, q), forwarders, b.cacheOf(q), r, w)
 	switch {
@@ -32,8 +37,15 @@ func (b *block) ask(r *Request, q *question, w *Wait) result {
 		w.end(failed)
 		return b.resume(r, q, w)
 	}
-	if b.cache != nil && r.fallback != nil && b.cache.options.StaleTimeout > 0 {
-		w.expire(b.cache.options.StaleTimeout)
+	stale := time.Duration(0) // how long a stale answer is held back
+	if b.cache != nil && r.fallback != nil {
+		stale = b.cache.options.StaleTimeout
+	}
+	switch {
+	case stale > 0 && (!limited || stale < left):
+		w.endAfter(stale, tooLate)
+	case limited:
+		w.endAfter(left, cancelled)
 	}
 	return result{outcome: pending}
 }
@@ -50,10 +62,13 @@ func (b *block) query(r *Request, q *question) query {
 func (b *block) resume(r *Request, q *question, w *Wait) result {
 	m := w.message
 	if old := r.fallback; old != nil && !b.cache.supersedes(m, old, r.Now) {
-		if m == tooLate {
+		if m == tooLate || m == cancelled {
 			b.cache.rest(old, r.Now)
 		}
 		return b.cache.result(r, old, stale)
+	}
+	if m == cancelled {
+		r.limit.cancelled.Add(1)
 	}
 	if m.outcome == wire.Failed && m.packet == nil && b.options.Errors != nil {
 		name := wire.NameString(q.name.Name())

@@ -40,6 +40,7 @@ type Block struct {
 	Zones       []string // the block serves queries at and below these names; the longest match over all blocks wins
 	View        *View
 	Bufsize     uint16         // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
+	Cancel      time.Duration  // cancel: how long a query may take in all; 0 for no bound
 	Rotate      bool           // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
 	Prefer      []netip.Prefix // loadbalance: then those in the first of these come first, and so on
 	Weights     *Weights       // loadbalance: the address that comes first is drawn by its weight

@@ -93,6 +93,7 @@ type Request struct {
 	links    int              // aliases followed so far
 	visited  [maxLinks]string // the targets of those aliases
 	rotate   bool
+	limit    *cancel // how long the query may take; nil for no bound
 
 	// Scratch.
 	match     zones.Match

@@ -14,9 +14,10 @@ import (
 type Wait struct {
 	waker   Waker
 	next    *Wait       // of those that wait for the same flight
-	ended   atomic.Bool // the flight has landed, Interrupt was called, or expire's time is over
+	ended   atomic.Bool // the flight has landed, Interrupt was called, or the time of endAfter is over
 	flight  *flight
-	message *message // what there is by then
+	message *message                   // what there is by then
+	timer   atomic.Pointer[time.Timer] // of endAfter
 
 	data     []byte // the packet, the reply so far, and the question's name unless it is the packet's
 	packet   int    // octets of the packet in data
@@ -33,6 +34,7 @@ type Wait struct {
 	port     uint16 // of local
 	now      time.Time
 	fallback *entry
+	limit    *cancel
 	unusual  *unusual // nil for most
 }
 
@@ -51,7 +53,7 @@ func (w *Wait) keep(r *Request) {
 	*w = Wait{
 		waker: w.waker, reply: r.Reply.Keep(), packet: len(r.Query.Packet), written: r.Reply.Len(),
 		question: *q, block: r.Block, zone: r.Zone, source: r.Source, proto: r.Proto, rotate: r.rotate,
-		client: r.Client, local: r.Local, port: r.LocalPort, now: r.Now, fallback: r.fallback,
+		client: r.Client, local: r.Local, port: r.LocalPort, now: r.Now, fallback: r.fallback, limit: r.limit,
 	}
 	w.question.name = nil
 	name := q.name.Name()
@@ -73,7 +75,7 @@ func (w *Wait) restore(r *Request, buf []byte) {
 	r.Reply.Restore(w.reply, rest[:w.written], &r.Query, buf)
 	r.Client, r.Local, r.LocalPort, r.Proto, r.Now = w.client, w.local, w.port, w.proto, w.now
 	r.Block, r.Zone, r.Source = w.block, w.zone, w.source
-	r.question, r.fallback, r.rotate = w.question, w.fallback, w.rotate
+	r.question, r.fallback, r.rotate, r.limit = w.question, w.fallback, w.rotate, w.limit
 	if r.question.asked {
 		r.question.name = &r.Query.QName
 	} else {
@@ -92,6 +94,9 @@ func (w *Wait) end(m *message) bool {
 		return false
 	}
 	w.message = m
+	if t := w.timer.Load(); t != nil {
+		t.Stop()
+	}
 	return true
 }
 
@@ -102,11 +107,14 @@ func (w *Wait) Interrupt() bool { return w.end(interrupted()) }
 // tooLate is the message of a wait that has lasted for as long as a stale answer may be held back.
 var tooLate = momentary(wire.ServerFailure, wire.NoReachableAuthority, edeStale)
 
-// expire ends the wait after d, while the flight goes on for the cache.
-func (w *Wait) expire(d time.Duration) {
-	time.AfterFunc(d, func() {
-		if w.end(tooLate) {
+// endAfter ends the wait with m after d, while the flight goes on for the cache. It is called once at most.
+func (w *Wait) endAfter(d time.Duration, m *message) {
+	w.timer.Store(time.AfterFunc(d, func() {
+		if w.end(m) {
 			w.waker.Wake()
 		}
-	})
+	}))
+	if w.ended.Load() { // perhaps before end could find the timer, which would keep w until then
+		w.timer.Load().Stop()
+	}
 }

@@ -19,6 +19,10 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			ours.Counter("clusterdns_view_failures_total",
 				"Expressions of views that failed, or gave neither true nor false.", *b.ViewFailed, "view", b.View)
 		}
+		if b.Cancelled != nil {
+			ours.Counter("clusterdns_cancelled_total", "Questions without an answer within the time of cancel.",
+				*b.Cancelled, "view", b.View)
+		}
 		if b.Translated != nil {
 			ours.Counter("coredns_dns64_requests_translated_total", "Counter of DNS requests translated by dns64.",
 				*b.Translated)

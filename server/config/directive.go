@@ -42,6 +42,7 @@ func directives() []directive {
 		{name: "tls", read: (*blockReader).tls, once: true, summary: summarizeTLS},
 		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
 
+		{name: "cancel", read: (*blockReader).cancel, enabled: usesCancel, summary: summarizeCancel},
 		{name: "local", read: (*blockReader).local, enabled: usesLocal, summary: summarizeLocal},
 		{name: "dns64", read: (*blockReader).dns64, enabled: usesDNS64, summary: summarizeDNS64},
 		{name: "any", read: (*blockReader).any, enabled: usesAny, summary: summarizeAny},
@@ -82,7 +83,7 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"azure", "cancel", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip",
+		"azure", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip",
 		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "on",
 		"proxyproto", "quic", "route53", "shed", "sign", "siit", "timeouts", "trace", "tsig",
 	)...)

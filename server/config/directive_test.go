@@ -21,6 +21,7 @@ const everything = `example.org {
     bind 127.0.0.1
     bufsize 1232
     cache
+    cancel
     chaos
     debug
     dns64
