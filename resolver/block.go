@@ -33,6 +33,7 @@ type block struct {
 	acls        *acls
 	header      *header
 	chaos       *chaos
+	erratic     *erratic
 	local       *local
 	templates   *templates
 	hosts       *hosts
@@ -84,6 +85,7 @@ func (b *block) compileSteps() {
 		{len(b.etcds) > 0, answerEtcd},
 		{b.cache != nil, b.cache.answer},
 		{true, b.forward},
+		{b.erratic != nil, b.erratic.answer},
 		{b.options.Whoami, answerWhoami},
 		{true, refuseAll},
 	} {
@@ -219,6 +221,14 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 	}
 	if o.Chaos != nil {
 		b.chaos = newChaos(o.Chaos)
+	}
+	if o.Erratic != nil {
+		b.erratic, err = obtain(r, "erratic", []any{*o.Erratic, server, o.Zones}, func() (*erratic, error) {
+			return &erratic{Erratic: *o.Erratic}, nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if o.Local != nil {
 		b.local, err = obtain(r, "local", []any{o.Local, server, o.Zones}, func() (*local, error) {

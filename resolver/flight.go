@@ -22,6 +22,9 @@ func (b *block) forward(_ *Request, q *question) result {
 
 // ask has w wait for what upstream says to q, and gives the result at once where nobody is to be asked.
 func (b *block) ask(r *Request, q *question, w *Wait) result {
+	if q.treated.late {
+		return b.erratic.wait(r, w)
+	}
 	w.keep(r)
 	left, limited := r.left()
 	if limited && left <= 0 {
@@ -61,6 +64,10 @@ func (b *block) query(r *Request, q *question) query {
 // resume is the result of q after w has ended.
 func (b *block) resume(r *Request, q *question, w *Wait) result {
 	m := w.message
+	if q.treated.late && m != cancelled {
+		q.treated.late = false
+		return b.erratic.write(r, q)
+	}
 	if old := r.fallback; old != nil && !b.cache.supersedes(m, old, r.Now) {
 		if m == tooLate || m == cancelled {
 			b.cache.rest(old, r.Now)

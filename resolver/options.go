@@ -67,6 +67,7 @@ type Block struct {
 	Cache       *Cache
 	Loop        bool // loop: probe for a forwarding loop
 	Forwards    []Forward
+	Erratic     *Erratic
 	Whoami      bool         // whoami: what nothing else takes is answered with the client's address and port
 	Errors      *slog.Logger // logs failed queries at level error; nil for no log
 }
@@ -100,6 +101,16 @@ func (b *Block) ViewName() string {
 // Local answers for localhost and the reverse zones of addresses that mean the machine itself.
 type Local struct {
 	NoPrefix bool // names of which localhost is the first label, before a search domain, are not taken
+}
+
+// Erratic answers A and AAAA with fixed addresses, and treats some questions badly, for tests of clients. Its numbers are
+// how many questions one of them is, 0 for none.
+type Erratic struct {
+	Drop     uint64
+	Delay    uint64
+	Duration time.Duration // of a delay
+	Truncate uint64        // a question has TC when its number and this one have no bit in common
+	Large    bool          // A has 30 records
 }
 
 // Chaos answers questions of class CH about the server (RFC 4892). Each text has at most 255 octets.

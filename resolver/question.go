@@ -12,6 +12,7 @@ type question struct {
 	scope   *scope      // of name; nil when no server block has it
 	recurse bool        // RD: of the query, unless header has changed it
 	options string      // EDNS options that go upstream, in wire form
+	treated treatment   // by erratic
 	next    int         // index of the step that is asked next; behind a wrapper's own when it asks again
 	before  int         // records in the answer section from earlier questions
 }

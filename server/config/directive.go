@@ -66,6 +66,7 @@ func directives() []directive {
 		{name: "loop", read: (*blockReader).loop, once: true, enabled: usesLoop, summary: summarizeLoop},
 		{name: "forward", read: (*blockReader).forward, enabled: usesForward, summary: summarizeForwards},
 		{name: "grpc", read: (*blockReader).grpc, once: true, enabled: usesGRPC}, // forward says the rest
+		{name: "erratic", read: (*blockReader).erratic, enabled: usesErratic, summary: summarizeErratic},
 		{name: "whoami", read: (*blockReader).whoami, enabled: usesWhoami, summary: summarizeWhoami},
 		{name: "proxy", read: (*blockReader).proxy}, // forward says the rest
 
@@ -83,7 +84,7 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"azure", "clouddns", "dnssec", "dnstap", "dynupdate", "erratic", "geoip",
+		"azure", "clouddns", "dnssec", "dnstap", "dynupdate", "geoip",
 		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "on",
 		"proxyproto", "quic", "route53", "shed", "sign", "siit", "timeouts", "trace", "tsig",
 	)...)

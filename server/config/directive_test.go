@@ -25,6 +25,7 @@ const everything = `example.org {
     chaos
     debug
     dns64
+    erratic
     errors
     file db.example
     etcd
