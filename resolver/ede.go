@@ -23,7 +23,7 @@ const (
 	edeUnsynced         = "the cluster has not been read yet"
 	edeTransferRefused  = "this client may not transfer this zone (directive transfer)"
 	edeTransferDatagram = "AXFR needs TCP"
-	edeGatewayNoHost    = "no Ingress and no load balancer has this name"
+	edeGatewayNoHost    = "no Ingress, route or load balancer has this name"
 	edeEtcdUnsynced     = "etcd has not been read yet"
 	edeEtcdNoKey        = "etcd has no key for this name"
 	edeEtcdPartial      = "etcd has more keys than are kept: this name may exist"

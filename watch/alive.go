@@ -16,6 +16,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // silence is how long the API server may send nothing of a kind. It sends a bookmark every minute, so two have not come
@@ -46,12 +48,17 @@ func (a *alive) idle() time.Duration { return time.Since(a.since) - time.Duratio
 //     again. What was lost is read again from the beginning, as etcd has it now.
 //   - Objects are streamed, one at a time. A list, which holds all of them at once, is asked for only where streams are
 //     unknown or break off.
+//   - Of a custom resource that the API server does not have there are no objects, until it is installed.
+//   - A permission that is missing is said in the words that a role needs.
 type lister struct {
 	*alive
-	client  cache.ListerWatcherWithContext
-	log     *slog.Logger
-	failed  error // why the last stream of all objects did not begin
-	running sync.WaitGroup
+	client   cache.ListerWatcherWithContext
+	log      *slog.Logger
+	resource *object.Resource
+	forget   func() // all objects
+	failed   error  // why the last stream of all objects did not begin
+	access   access
+	running  sync.WaitGroup
 
 	mu    sync.Mutex
 	drop  context.CancelCauseFunc // of the watch that runs
@@ -94,7 +101,9 @@ func (l *lister) list(ctx context.Context, options metav1.ListOptions) (runtime.
 	}
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
-	return l.client.ListWithContext(ctx, options)
+	list, err := l.client.ListWithContext(ctx, options)
+	l.permitted(err)
+	return list, err
 }
 
 // check returns why a watch may not go on from version; nil when it may.
@@ -125,7 +134,7 @@ func (l *lister) watch(ctx context.Context, options metav1.ListOptions) (watch.I
 		return nil, apierrors.NewResourceExpired(errRelist.Error()) // client-go lists then
 	}
 	l.running.Go(func() { l.guard(ctx, cancel) })
-	w, err := l.begin(ctx, options, all)
+	w, err := l.install(ctx, func() (watch.Interface, error) { return l.begin(ctx, options, all) }, all)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause

@@ -147,14 +147,20 @@ func (p *player) client() *cache.ListWatch {
 // follow runs the reflector of namespaces against p in a bubble of its own time, until after returns.
 func follow(t *testing.T, p *player, after func(s *state)) {
 	t.Helper()
+	kind := slices.IndexFunc(object.Resources, func(r object.Resource) bool { return r.Kind == zones.Namespaces })
+	followAs(t, p, &object.Resources[kind], slog.DiscardHandler, after)
+}
+
+// followAs is follow with another description of namespaces, and with what is logged.
+func followAs(t *testing.T, p *player, r *object.Resource, log slog.Handler, after func(s *state)) {
+	t.Helper()
 	defer oneHandler()()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := newState(Options{}, zones.NewIndex(), slog.New(slog.DiscardHandler))
+		s, err := newState(Options{}, zones.NewIndex(), slog.New(log))
 		if err != nil {
 			t.Fatal(err)
 		}
-		kind := slices.IndexFunc(object.Resources, func(r object.Resource) bool { return r.Kind == zones.Namespaces })
-		a := &apiServer{state: s, kinds: []*reflected{s.reflect(&object.Resources[kind], p.client())}}
+		a := &apiServer{state: s, kinds: []*reflected{s.reflect(r, p.client())}}
 		s.relist = a.relist
 		p.began = time.Now()
 		ctx, stop := context.WithCancel(t.Context())

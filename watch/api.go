@@ -89,12 +89,13 @@ func (a *apiServer) relist() {
 func (s *state) reflect(r *object.Resource, client cache.ListerWatcherWithContext) *reflected {
 	alive := newAlive(r.Plural)
 	s.alive = append(s.alive, alive)
-	lister := &lister{alive: alive, client: client, log: s.log}
+	to := newStore(s, r, alive)
+	lister := &lister{alive: alive, client: client, log: s.log, resource: r, forget: to.forget}
 	logger := logr.FromSlogHandler(newQuiet(s.log.Handler()))
 	backoff := retry
 	options := cache.ReflectorOptions{Logger: &logger, Name: r.Plural, Backoff: &backoff}
 	return &reflected{
-		cache.NewReflectorWithOptions(lister.listWatch(), r.Example, newStore(s, r, alive), options),
+		cache.NewReflectorWithOptions(lister.listWatch(), r.Example, to, options),
 		lister,
 		logger,
 	}

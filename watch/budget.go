@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/clusterdns/clusterdns/watch/object"
@@ -118,8 +119,15 @@ func (s *state) leftOut(kind string, k object.Key) {
 }
 
 func kindName(o object.Object) string {
-	if _, ok := o.(*object.Slice); ok {
+	switch o := o.(type) {
+	case *object.Slice:
 		return "slice"
+	case *object.Ingress:
+		return "ingress"
+	case *object.KeptGateway:
+		return "gateway"
+	case *object.Route:
+		return strings.ToLower(o.Kind)
 	}
 	return "service"
 }

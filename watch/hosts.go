@@ -2,7 +2,6 @@ package watch
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,81 +11,124 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// The names of the directive k8s_gateway: hosts of Ingresses, and load balancers. They are few, and names of several
-// objects meet in one, so all of them are made anew when an object changes.
+// The names of the directive k8s_gateway: hosts of Ingresses, of routes, and load balancers. They are few, and names of
+// several objects meet in one, so all of them are made anew when an object changes.
 
-// hostsKinds are the kinds that must have been read before a name can be denied.
-const hostsKinds = zones.Services | zones.Namespaces | zones.Ingresses
-
-// publishHosts publishes the names of all objects, if they may have changed.
+// publishHosts publishes the names of all objects, if they have changed.
 func (s *state) publishHosts(now time.Time) {
-	if !s.options.Selection.Hosts || !s.hostsDirty || s.synced&hostsKinds != hostsKinds {
+	kinds := s.options.hostsKinds()
+	if kinds == 0 || !s.hostsDirty || s.synced&kinds != kinds {
 		return
 	}
 	s.hostsDirty = false
-	n := s.compileHosts()
+	n, old := s.compileHosts(), s.index.Hosts.Names()
 	n.Wildcards = true
 	n.Serial = uint32(now.Unix())
-	if old := s.index.Hosts.Names(); old != nil {
+	if old != nil {
+		if n.Equal(old) {
+			return
+		}
 		n.Serial = max(n.Serial, old.Serial+1)
 	}
 	s.index.Hosts.Publish(n)
 }
 
-// hosts are names with what their objects of one resource are reached by.
+// hosts are names in wire form with what their objects of one resource are reached by.
 type hosts map[string][]*object.Outside
 
 func (s *state) compileHosts() *zones.Names {
-	o := s.options.Hosts
-	served := strings.Fields(o.Zones)
-	all := map[string]hosts{"Ingress": {}, "Service": {}}
-	for _, k := range sortedKeys(s.ingresses.byKey) {
-		i := s.ingresses.byKey[k]
-		if s.shows(k.Namespace) && (o.Classes == "" || slices.Contains(strings.Fields(o.Classes), i.Class)) {
-			all["Ingress"].add(served, i.Names, &i.Outside)
-		}
-	}
-	for _, k := range sortedKeys(s.services.byKey) {
-		if out := s.services.byKey[k].Outside; out != nil && out.Type && s.shows(k.Namespace) {
-			names := out.Names
-			for _, zone := range served {
-				if len(out.Names) == 0 {
-					names = append(names, k.Name+"."+k.Namespace+"."+strings.TrimSuffix(zone, "."))
-				}
-			}
-			all["Service"].add(served, names, out)
-		}
-	}
+	o := &s.options.Hosts
 	nodes := map[string]*zones.NamesNode{}
 	for resource := range strings.FieldsSeq(o.Resources) {
-		for name, list := range all[resource] {
+		for name, list := range s.hostsOf(resource) {
 			if nodes[name] == nil {
 				nodes[name] = hostNode(list, o.TTL)
 			}
 		}
 	}
-	for _, zone := range served {
-		nameServers(nodes, zone, &o)
+	for zone := range strings.FieldsSeq(o.Zones) {
+		s.nameServers(nodes, zone)
 	}
 	return zones.NewNames(nodes)
 }
 
-func sortedKeys[V any](m map[object.Key]V) []object.Key {
-	return slices.SortedFunc(maps.Keys(m), func(a, b object.Key) int {
+// hostsOf are the names that objects of a resource have, in the order of the objects' names.
+func (s *state) hostsOf(resource string) hosts {
+	h := hosts{}
+	switch resource {
+	case "Ingress":
+		for _, k := range s.shown(s.ingresses) {
+			i := s.ingresses.byKey[k]
+			h.add(i.Names, &i.Outside)
+		}
+	case "Service":
+		s.addLoadBalancers(h)
+	default:
+		for _, k := range s.shown(s.routes[resource]) {
+			s.addRoute(h, s.routes[resource].byKey[k])
+		}
+	}
+	return h
+}
+
+// addLoadBalancers adds the names of services.
+func (s *state) addLoadBalancers(h hosts) {
+	for _, k := range s.shown(s.services) {
+		out := s.services.byKey[k].Outside
+		if out == nil || !out.Balanced {
+			continue
+		}
+		names := out.Names
+		for zone := range strings.FieldsSeq(s.options.Hosts.Zones) {
+			if !out.Named {
+				names = append(names, k.Name+"."+k.Namespace+"."+strings.TrimSuffix(zone, "."))
+			}
+		}
+		h.add(names, out)
+	}
+}
+
+// addRoute adds the names by which listeners of its Gateways take requests for a route.
+func (s *state) addRoute(h hosts, r *object.Route) {
+	for i := range r.Parents {
+		p := &r.Parents[i]
+		g := s.gateways.byKey[p.Key]
+		if g == nil {
+			continue
+		}
+		for j := range g.Listeners {
+			l := &g.Listeners[j]
+			if p.Has(l) && l.Takes(r.Kind) {
+				names := slices.DeleteFunc(r.NamesAt(l), func(name string) bool { return !s.options.Hosts.Serves(name) })
+				h.add(names, &g.Outside)
+			}
+		}
+	}
+}
+
+// shown are the keys of the objects whose namespace is shown, sorted.
+func (s *state) shown(all objects) []object.Key {
+	return slices.SortedFunc(func(yield func(object.Key) bool) {
+		for k := range all.keys() {
+			if s.shows(k.Namespace) && !yield(k) {
+				return
+			}
+		}
+	}, func(a, b object.Key) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 }
 
-// add adds the names that are below one of the zones.
-func (h hosts) add(served, names []string, out *object.Outside) {
+// mostOutside is how many objects' addresses a name has: more than a reply holds, and names of many objects would take
+// the time of all of them.
+const mostOutside = 64
+
+// add adds what names are reached by, once.
+func (h hosts) add(names []string, out *object.Outside) {
 	for _, text := range names {
 		name, err := wire.ParseName(text)
-		below := func(zone string) bool {
-			apex, failed := wire.ParseName(zone)
-			return failed == nil && wire.Within(name, apex)
-		}
-		if err == nil && slices.ContainsFunc(served, below) {
-			h[string(name)] = append(h[string(name)], out)
+		if list := h[string(name)]; err == nil && len(list) < mostOutside && !slices.Contains(list, out) {
+			h[string(name)] = append(list, out)
 		}
 	}
 }
@@ -115,8 +157,10 @@ func hostNode(list []*object.Outside, ttl uint32) *zones.NamesNode {
 	return n
 }
 
-// nameServers adds the NS records of a zone.
-func nameServers(nodes map[string]*zones.NamesNode, zone string, o *Hosts) {
+// nameServers adds the NS records of a zone, and the addresses of the services that they name, whatever resources names
+// come from.
+func (s *state) nameServers(nodes map[string]*zones.NamesNode, zone string) {
+	o := &s.options.Hosts
 	apex, err := wire.ParseName(zone)
 	if err != nil {
 		return
@@ -128,8 +172,15 @@ func nameServers(nodes map[string]*zones.NamesNode, zone string, o *Hosts) {
 	}
 	n.Alias = "" // the apex has an SOA record (RFC 1034 section 3.6.2)
 	for _, labels := range []string{o.NameServer, o.Secondary} {
-		if target, err := wire.ParseName(labels + "." + zone); labels != "" && err == nil {
-			n.Add(wire.TypeNS, o.TTL, target)
+		target, err := wire.ParseName(labels + "." + zone)
+		if labels == "" || err != nil {
+			continue
+		}
+		n.Add(wire.TypeNS, o.TTL, target)
+		name, namespace, _ := strings.Cut(labels, ".")
+		service := s.services.byKey[object.Key{Namespace: namespace, Name: name}]
+		if nodes[string(target)] == nil && service != nil && service.Outside != nil {
+			nodes[string(target)] = hostNode([]*object.Outside{service.Outside}, o.TTL)
 		}
 	}
 }

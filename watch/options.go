@@ -24,9 +24,8 @@ type Options struct {
 	CAFile     string
 
 	object.Selection
-	ExternalHeadless bool  // with External: headless services have external names too
-	Hosts            Hosts // what names there are with Selection.Hosts
-	IgnoreEmpty      bool  // ignore empty_service: a ClusterIP service without ready endpoints has no names
+	ExternalHeadless bool // with External: headless services have external names too
+	IgnoreEmpty      bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
 
 	QPS         float32 // requests a second to the API server; 0 for client-go's default
 	Burst       int     // 0 for client-go's default
@@ -35,15 +34,8 @@ type Options struct {
 	home string // the namespace of this server's own pod; set by New
 }
 
-// Hosts says how objects are named in the zones of one k8s_gateway. It is comparable.
-type Hosts struct {
-	Zones      string // separated by spaces
-	Resources  string // Ingress, Service, separated by spaces: the first that has a name decides
-	Classes    string // of Ingresses, separated by spaces; "" for all
-	TTL        uint32 // seconds
-	NameServer string // labels below a zone
-	Secondary  string // likewise; "" for none
-}
+// Hosts is which objects have names by k8s_gateway.
+type Hosts = object.Hosts
 
 // The service that fronts the DNS server of nearly every cluster.
 const (
@@ -87,8 +79,19 @@ func (o Options) Required() zones.Kinds {
 	if o.VerifyPods {
 		kinds |= zones.PodObjects
 	}
-	if o.Selection.Hosts {
-		kinds |= hostsKinds
+	return kinds | o.hostsKinds()
+}
+
+// hostsKinds are the kinds that must have been read before a name of k8s_gateway can be denied; none without one.
+func (o Options) hostsKinds() (kinds zones.Kinds) {
+	if o.Hosts.Zones == "" {
+		return 0
+	}
+	for i := range object.Resources {
+		r := &object.Resources[i]
+		if r.When(o.Selection) && r.Kind&(zones.Slices|zones.PodObjects) == 0 {
+			kinds |= r.Kind
+		}
 	}
 	return kinds
 }

@@ -37,6 +37,8 @@ type state struct {
 	namespaces *collection[*object.Namespace]
 	pods       *collection[*object.Pod]
 	ingresses  *collection[*object.Ingress]
+	gateways   *collection[*object.KeptGateway]
+	routes     map[string]*collection[*object.Route] // by kind
 	hostsDirty bool
 	kinds      map[zones.Kinds]objects // these collections
 	dirty      map[object.Key]struct{} // services to compile
@@ -93,6 +95,11 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s.namespaces = newCollection(s.namespaceChanged)
 	s.pods = newCollection(s.podChanged)
 	s.ingresses = newCollection(s.ingressChanged)
+	s.gateways = newCollection(s.gatewayChanged)
+	s.routes = map[string]*collection[*object.Route]{}
+	for _, kind := range object.RouteKinds {
+		s.routes[kind] = newCollection(s.routeChanged)
+	}
 	s.hostsDirty = true
 	s.kinds = map[zones.Kinds]objects{
 		zones.Services:   s.services,
@@ -100,6 +107,10 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 		zones.Namespaces: s.namespaces,
 		zones.PodObjects: s.pods,
 		zones.Ingresses:  s.ingresses,
+		zones.Gateways:   s.gateways,
+		zones.HTTPRoutes: s.routes["HTTPRoute"],
+		zones.TLSRoutes:  s.routes["TLSRoute"],
+		zones.GRPCRoutes: s.routes["GRPCRoute"],
 	}
 	if o.Namespaces != "" {
 		s.exposed = map[string]bool{}
@@ -171,6 +182,16 @@ func (s *state) serviceChanged(old, now *object.Service) {
 }
 
 func (s *state) ingressChanged(old, now *object.Ingress) {
+	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
+	s.hostsDirty = true
+}
+
+func (s *state) gatewayChanged(old, now *object.KeptGateway) {
+	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
+	s.hostsDirty = true
+}
+
+func (s *state) routeChanged(old, now *object.Route) {
 	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
 	s.hostsDirty = true
 }

@@ -224,5 +224,8 @@ func (s *store) Replace(list []any, version string) error {
 	return nil
 }
 
+// forget takes note that the API server does not have the resource: there are no objects of it.
+func (s *store) forget() { _ = s.Replace(nil, "") }
+
 // Resync does nothing: the state is level-triggered.
 func (s *store) Resync() error { return nil }

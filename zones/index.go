@@ -13,7 +13,7 @@ type Index struct {
 	current  atomic.Pointer[Snapshot]
 	numbered atomic.Pointer[Snapshot]      // the last one that Number has given a serial
 	changed  atomic.Pointer[chan struct{}] // closed by the next publication
-	Hosts    NamesPlace                    // of Ingresses and load balancers (directive k8s_gateway)
+	Hosts    NamesPlace                    // of Ingresses, routes and load balancers (directive k8s_gateway)
 	edit     uint64                        // number of the last edit; for the writer alone
 }
 
@@ -40,7 +40,7 @@ type Snapshot struct {
 }
 
 // Kinds is a set of kinds of Kubernetes objects.
-type Kinds uint8
+type Kinds uint16
 
 // The kinds that names come from.
 const (
@@ -49,6 +49,10 @@ const (
 	Namespaces
 	PodObjects
 	Ingresses
+	Gateways
+	HTTPRoutes
+	TLSRoutes
+	GRPCRoutes
 )
 
 // ServiceKinds are the kinds that must have synced before an answer may deny a name at or below svc.<zone>.

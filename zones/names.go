@@ -1,6 +1,8 @@
 package zones
 
 import (
+	"maps"
+	"reflect"
 	"sync/atomic"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -53,6 +55,12 @@ func NewNames(nodes map[string]*NamesNode) *Names {
 		}
 	}
 	return n
+}
+
+// Equal reports whether both have the same names and records.
+func (n *Names) Equal(other *Names) bool {
+	return n.Wildcards == other.Wildcards && n.Partial == other.Partial &&
+		maps.EqualFunc(n.nodes, other.nodes, func(a, b *NamesNode) bool { return reflect.DeepEqual(a, b) })
 }
 
 // Len is the number of names.

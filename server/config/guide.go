@@ -37,7 +37,9 @@ func guide() []advice {
 			"apiserver_max_inflight 5", "namespaces a", "namespace_labels a=b", "labels a=b", "pods insecure",
 			"endpoint_pod_names", "ttl 30", "noendpoints", "fallthrough", "ignore empty_service", "multicluster cluster.local",
 			"startup_timeout 5s", "zonal", "upstream", "resyncperiod 5m", "manifests folder"}},
-		{name: "k8s_gateway", without: "Ingresses and Gateways have no names", line: "k8s_gateway ext.test"},
+		{name: "k8s_gateway", without: "Ingresses and Gateways have no names", line: "k8s_gateway ext.test", options: []string{
+			"resources Ingress HTTPRoute", "ingressClasses a", "gatewayClasses a", "serviceLabelSelectors a=b", "ttl 60",
+			"apex dns", "secondary dns2", "kubeconfig kubeconfig", "fallthrough", "manifests folder"}},
 		{name: "transfer", without: "secondaries get no zone", line: "transfer",
 			options: []string{"to *", "source 127.0.0.1"}},
 		{name: "cache", spare: true, without: "each question goes upstream", line: "cache 30", options: []string{

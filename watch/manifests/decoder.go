@@ -18,15 +18,21 @@ import (
 
 // decoder reads the kinds that names come from.
 type decoder struct {
-	scheme *runtime.Scheme
-	codec  *kubejson.Serializer
+	scheme  *runtime.Scheme
+	codec   *kubejson.Serializer
+	partial map[schema.GroupVersionKind]bool // kinds of whose fields not all are known here
 }
 
 func newDecoder() *decoder {
 	s := runtime.NewScheme()
+	partial := map[schema.GroupVersionKind]bool{}
 	for _, r := range object.Resources {
 		for _, version := range r.Versions {
 			s.AddKnownTypes(version, r.Example)
+		}
+		kinds, _, _ := s.ObjectKinds(r.Example)
+		for _, kind := range kinds {
+			partial[kind] = r.Partial
 		}
 	}
 	s.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Endpoints{}, &corev1.ReplicationController{})
@@ -41,6 +47,7 @@ func newDecoder() *decoder {
 	return &decoder{
 		s,
 		kubejson.NewSerializerWithOptions(kubejson.DefaultMetaFactory, s, s, kubejson.SerializerOptions{Strict: true}),
+		partial,
 	}
 }
 
@@ -66,6 +73,9 @@ func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 		return nil, gvk.Kind, nil
 	}
 	if strict, ok := runtime.AsStrictDecodingError(err); ok && o != nil {
+		if d.partial[*gvk] {
+			return o, gvk.Kind, nil
+		}
 		first := strict.Errors()[0].Error()
 		_, field, _ := strings.Cut(first, `"`)
 		return o, gvk.Kind, m.fault(strings.TrimSuffix(field, `"`), first+"; the rest of the object is taken")

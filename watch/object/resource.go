@@ -37,6 +37,8 @@ type Resource struct {
 	Example, List runtime.Object // of the decoded types
 	Fields        string         // field selector
 	Labelled      bool           // Selection.Labels applies
+	Optional      bool           // a custom resource: a cluster without it is one that has no such objects
+	Partial       bool           // the decoded types have the fields that are read, and no others
 	When          func(Selection) bool
 
 	// Strip keeps what is read of a decoded object, nil when nothing of it is served. ok is false for an object of another
@@ -56,7 +58,7 @@ var Resources = []Resource{
 	},
 	{
 		Versions: importVersions, Plural: "serviceimports", Kind: zones.Services,
-		Example: &ServiceImport{}, List: &ServiceImportList{}, Labelled: true,
+		Example: &ServiceImport{}, List: &ServiceImportList{}, Labelled: true, Partial: true,
 		When:  func(s Selection) bool { return s.ServiceImports },
 		Strip: stripping(always(stripImport)),
 	},
@@ -75,8 +77,32 @@ var Resources = []Resource{
 	{
 		Versions: []schema.GroupVersion{networkingv1.SchemeGroupVersion}, Plural: "ingresses", Kind: zones.Ingresses,
 		Example: &networkingv1.Ingress{}, List: &networkingv1.IngressList{},
-		When:  func(s Selection) bool { return s.Hosts },
-		Strip: stripping(always(stripIngress)),
+		When:  func(s Selection) bool { return s.Hosts.Reads("Ingress") },
+		Strip: stripping(stripIngress),
+	},
+	{
+		Versions: gatewayVersions("v1", "v1beta1"), Plural: "gateways", Kind: zones.Gateways,
+		Example: &Gateway{}, List: &GatewayList{}, Optional: true, Partial: true,
+		When:  func(s Selection) bool { return s.Hosts.ReadsRoutes() },
+		Strip: stripping(stripGateway),
+	},
+	{
+		Versions: gatewayVersions("v1", "v1beta1"), Plural: "httproutes", Kind: zones.HTTPRoutes,
+		Example: &HTTPRoute{}, List: &HTTPRouteList{}, Optional: true, Partial: true,
+		When:  func(s Selection) bool { return s.Hosts.Reads("HTTPRoute") },
+		Strip: stripping(stripHTTPRoute),
+	},
+	{
+		Versions: gatewayVersions("v1", "v1alpha3", "v1alpha2"), Plural: "tlsroutes", Kind: zones.TLSRoutes,
+		Example: &TLSRoute{}, List: &TLSRouteList{}, Optional: true, Partial: true,
+		When:  func(s Selection) bool { return s.Hosts.Reads("TLSRoute") },
+		Strip: stripping(stripTLSRoute),
+	},
+	{
+		Versions: gatewayVersions("v1", "v1alpha2"), Plural: "grpcroutes", Kind: zones.GRPCRoutes,
+		Example: &GRPCRoute{}, List: &GRPCRouteList{}, Optional: true, Partial: true,
+		When:  func(s Selection) bool { return s.Hosts.Reads("GRPCRoute") },
+		Strip: stripping(stripGRPCRoute),
 	},
 	{
 		Versions: coreVersions, Plural: "pods", Kind: zones.PodObjects,

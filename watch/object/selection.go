@@ -11,6 +11,7 @@ type Selection struct {
 	Zonal          bool // zonal: headless services have names for the topology zones of their endpoints
 	VerifyPods     bool // pods are watched, for `pods verified`
 	External       bool // of services, what clients outside the cluster reach them by is kept (k8s_external)
-	Hosts          bool // Ingresses are watched, and load balancers kept with their names (k8s_gateway)
 	ServiceImports bool // the objects are ServiceImports and their slices, for `multicluster`
+
+	Hosts Hosts // what has names by k8s_gateway
 }

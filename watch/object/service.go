@@ -2,7 +2,6 @@ package object
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,8 +23,10 @@ type Service struct {
 type Outside struct {
 	Addrs []netip.Addr // external IPs, and those of load balancers
 	Hosts []string     // names of load balancers, in lower case without a dot at the end
-	Names []string     // with Selection.Hosts, of a service of type LoadBalancer: those of its annotation
-	Type  bool         // with Selection.Hosts: the type is LoadBalancer
+
+	Balanced bool     // Selection.Hosts gives the service names
+	Named    bool     // by its annotation
+	Names    []string // those of the annotation that are served
 }
 
 // Flaw is why a service has no names though it exists.
@@ -85,7 +86,8 @@ func StripService(o *corev1.Service) (*Service, []Problem) {
 // StripServed is StripService, and keeps what the selection asks for besides.
 func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 	s, problems := StripService(o)
-	if s == nil || !selection.External && !selection.Hosts || s.ExternalName != "" || s.Flaw != Flawless {
+	named := selection.Hosts.has(o)
+	if s == nil || !selection.External && !named && !selection.Hosts.isServer(o) || s.ExternalName != "" || s.Flaw != Flawless {
 		return s, problems
 	}
 	wrong := Problems{kind: "service", Key: s.Key, List: problems}
@@ -97,12 +99,12 @@ func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 		in := &o.Status.LoadBalancer.Ingress[i]
 		out.add(in.IP, in.Hostname, &wrong)
 	}
-	if len(out.Addrs)+len(out.Hosts) > 0 {
+	if !out.empty() {
 		s.Outside = out
 	}
-	if selection.Hosts && o.Spec.Type == corev1.ServiceTypeLoadBalancer {
-		out.Type = true
-		out.Names = annotated(o.Annotations, &wrong)
+	if named {
+		out.Balanced = true
+		out.Names, out.Named = annotated(o.Annotations, &selection.Hosts, &wrong)
 	}
 	return s, wrong.List
 }
@@ -110,27 +112,17 @@ func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 // The annotations that name a load balancer: the first one that is there counts.
 var hostAnnotations = []string{"coredns.io/hostname", "external-dns.alpha.kubernetes.io/hostname"}
 
-// annotated are the names that annotations give a load balancer.
-func annotated(annotations map[string]string, wrong *Problems) (names []string) {
+// annotated are the names that annotations give a load balancer, and whether there is such an annotation.
+func annotated(annotations map[string]string, h *Hosts, wrong *Problems) (names []string, ok bool) {
 	for _, annotation := range hostAnnotations {
 		if text := annotations[annotation]; text != "" {
 			for name := range strings.SplitSeq(text, ",") {
-				names = appendHost(names, strings.TrimSpace(name), wrong)
+				names = h.appendHost(names, strings.TrimSpace(name), wrong)
 			}
-			return names
+			return names, true
 		}
 	}
-	return nil
-}
-
-// appendHost appends a name that may begin with the label *.
-func appendHost(names []string, text string, wrong *Problems) []string {
-	name := strings.ToLower(strings.TrimSuffix(text, "."))
-	if ValidName(strings.TrimPrefix(name, "*.")) {
-		return append(names, strings.Clone(name))
-	}
-	wrong.Add(text, "host %q is not a domain name")
-	return names
+	return nil, false
 }
 
 // add adds one point of ingress: an address or a name.
@@ -161,12 +153,11 @@ func (out *Outside) Size() int {
 	if out == nil {
 		return 0
 	}
-	size := 64 + len(out.Addrs)*24
-	for _, host := range slices.Concat(out.Hosts, out.Names) {
-		size += 16 + len(host)
-	}
-	return size
+	return 64 + len(out.Addrs)*24 + textsSize(out.Hosts) + textsSize(out.Names)
 }
+
+// empty reports whether there is no address and no name.
+func (out *Outside) empty() bool { return len(out.Addrs)+len(out.Hosts) == 0 }
 
 // ClusterIPs are the texts of a service's cluster IPs. An object older than dual stack has only the singular field.
 func ClusterIPs(o *corev1.Service) []string {
