@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"testdata/scrape":      {},
 	"testdata/secondaries": {},
 	"testdata/stories":     {},
+	"testdata/transports":  {},
 }
 
 // doors is the rooms that may know a library; tests may know any.

@@ -22,6 +22,7 @@ const (
 const (
 	grpcOK                = 0
 	grpcInvalidArgument   = 3
+	grpcDeadlineExceeded  = 4
 	grpcResourceExhausted = 8
 	grpcUnimplemented     = 12
 	grpcInternal          = 13
@@ -59,7 +60,7 @@ func (w *web) call(to http.ResponseWriter, r *http.Request) (body []byte, code i
 	http.NewResponseController(to).SetReadDeadline(time.Now().Add(requestTime))
 	framed, status := readBody(to, r, longestQuery+2*grpcPrefix)
 	if status != http.StatusOK {
-		return nil, grpcResourceExhausted
+		return nil, statusOfGRPC(status)
 	}
 	message, code := unframe(framed)
 	if code != grpcOK {
@@ -74,6 +75,17 @@ func (w *web) call(to http.ResponseWriter, r *http.Request) (body []byte, code i
 		return nil, grpcInternal
 	}
 	return frame(reply), grpcOK
+}
+
+// statusOfGRPC is the status of a call whose body could not be read, for which HTTP has that status.
+func statusOfGRPC(status int) int {
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return grpcResourceExhausted
+	case http.StatusRequestTimeout:
+		return grpcDeadlineExceeded
+	}
+	return grpcInvalidArgument
 }
 
 // unframe is the DNS message in a message of gRPC, or the status that refuses it.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -72,7 +73,7 @@ func newWeb(l *Listener, listener *net.TCPListener) *web {
 	w.open = NewPlaces(l.options.Streams, max(1, l.options.Streams/streamsShare))
 	w.server = &http.Server{
 		Handler:           http.HandlerFunc(w.serveDNS),
-		ReadHeaderTimeout: l.options.IdleTimeout,
+		ReadHeaderTimeout: requestTime, // and of the handshake
 		IdleTimeout:       l.options.IdleTimeout,
 		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          log.New(io.Discard, "", 0), // what clients do is counted, not logged
@@ -234,8 +235,10 @@ func readBody(to http.ResponseWriter, r *http.Request, limit int64) ([]byte, int
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, http.StatusRequestEntityTooLarge
-	case err != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, http.StatusRequestTimeout
+	case err != nil:
+		return nil, http.StatusBadRequest
 	}
 	return body, http.StatusOK
 }

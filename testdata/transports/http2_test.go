@@ -1,0 +1,33 @@
+package transports
+
+import (
+	"encoding/binary"
+	"io"
+)
+
+// What is needed of HTTP/2 (RFC 9113) and HPACK (RFC 7541) for a client that breaks their rules.
+const (
+	preface    = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+	headers    = 1
+	reset      = 3
+	settings   = 4
+	endHeaders = 4 // a flag
+)
+
+// request2 is the header of a query by POST.
+var request2 = []byte("\x83\x87\x04\x0a/dns-query\x01\x01a\x0f\x10\x17application/dns-message")
+
+func frame(kind, flags byte, stream int, payload []byte) []byte {
+	f := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags}
+	return append(binary.BigEndian.AppendUint32(f, uint32(stream)), payload...)
+}
+
+func readFrame(from io.Reader) (kind byte, stream int, payload []byte, err error) {
+	var head [9]byte
+	if _, err = io.ReadFull(from, head[:]); err != nil {
+		return 0, 0, nil, err
+	}
+	payload = make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+	_, err = io.ReadFull(from, payload)
+	return head[3], int(binary.BigEndian.Uint32(head[5:])), payload, err
+}
