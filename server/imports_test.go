@@ -37,10 +37,12 @@ var rooms = map[string][]string{
 	".":                    {"server"},
 	"testdata/attack":      {},
 	"testdata/cluster":     {},
+	"testdata/programs":    {},
 	"testdata/scrape":      {},
 	"testdata/secondaries": {},
 	"testdata/stories":     {},
 	"testdata/transports":  {},
+	"testdata/zonefiles":   {},
 }
 
 // doors is the rooms that may know a library; tests may know any.

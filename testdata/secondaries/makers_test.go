@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/clusterdns/clusterdns/testdata/programs"
 )
 
 // maker is how a name server is run as a secondary of cluster.local and in-addr.arpa. In its texts PORT is where it
@@ -150,5 +152,5 @@ func (m maker) start(t *testing.T, name, port, primary string) {
 			t.Fatalf("%s: %v: %v\n%s", name, words, err, output)
 		}
 	}
-	run(t, name, filled(m.command))
+	programs.Run(t, name, filled(m.command))
 }

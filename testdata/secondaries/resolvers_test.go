@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/testdata/programs"
 )
 
 // resolvers ask the server for one label more at a time, and believe that nothing is below NXDOMAIN (RFC 9156, RFC 8020).
@@ -97,22 +99,22 @@ func TestStrictMinimisation(t *testing.T) {
 	}
 	binary := server(t)
 	for what, corefile := range resolved {
-		host, port := "127.0.0.1", free(t)
+		host, port := "127.0.0.1", programs.Free(t)
 		if slices.Contains(among(resolvers), "bind") {
 			host, port = "127.53.0.1", "53" // BIND asks zones of type static-stub at port 53 alone; this needs root
 		}
 		file := filepath.Join(t.TempDir(), "Corefile")
-		fill := strings.NewReplacer("PORT", port, "SERVER", host, "FOLDER", folder, "EMPTY", t.TempDir(), "OTHER", free(t))
+		fill := strings.NewReplacer("PORT", port, "SERVER", host, "FOLDER", folder, "EMPTY", t.TempDir(), "OTHER", programs.Free(t))
 		if err := os.WriteFile(file, []byte(fill.Replace(corefile)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		primary := host + ":" + port
-		stop := run(t, "clusterdns", []string{binary, "-quiet", "-conf", file})
-		await(t, "the server", func() bool { return answered(primary, "web.prod.svc.cluster.local.") })
+		stop := programs.Run(t, "clusterdns", []string{binary, "-quiet", "-conf", file})
+		programs.Await(t, "the server", func() bool { return answered(primary, "web.prod.svc.cluster.local.") })
 		for _, name := range among(resolvers) {
-			at := free(t)
+			at := programs.Free(t)
 			resolvers[name].start(t, fmt.Sprint(name, "-", at), at, primary)
-			await(t, name, func() bool { return answered(at, "web.prod.svc.cluster.local.") })
+			programs.Await(t, name, func() bool { return answered(at, "web.prod.svc.cluster.local.") })
 			for question, qtype := range map[string]uint16{
 				"20.0.96.10.in-addr.arpa.": dns.TypePTR,
 				"0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.1.0.0.0.0.d.f.ip6.arpa.": dns.TypePTR,

@@ -1,20 +1,17 @@
 package secondaries
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/testdata/programs"
 )
 
 var (
@@ -22,9 +19,6 @@ var (
 	corednsFlag    = flag.String("coredns", "coredns", "binary of CoreDNS")
 	clusterdnsFlag = flag.String("clusterdns", "", "binary to test instead of one built from this repository")
 )
-
-// patience is how long a secondary may take: BIND and Knot DNS wait some seconds between transfers.
-const patience = time.Minute
 
 // burst is how many services are written at once, and alone how many one after the other.
 const burst, alone = 1000, 30
@@ -57,10 +51,10 @@ func TestSecondariesFollow(t *testing.T) {
 	names := among(makers)
 	ports, addresses := map[string]string{}, []string{}
 	for _, name := range names {
-		ports[name] = free(t)
+		ports[name] = programs.Free(t)
 		addresses = append(addresses, "127.0.0.1:"+ports[name])
 	}
-	primary := free(t)
+	primary := programs.Free(t)
 	text := strings.NewReplacer("FOLDER", folder, "SECONDARIES", strings.Join(addresses, " ")).Replace(corefile)
 	binary := server(t)
 	replica := func(port string) (stop func()) {
@@ -68,14 +62,14 @@ func TestSecondariesFollow(t *testing.T) {
 		if err := os.WriteFile(file, []byte(strings.Replace(text, "PORT", port, 1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return run(t, "clusterdns", []string{binary, "-quiet", "-conf", file})
+		return programs.Run(t, "clusterdns", []string{binary, "-quiet", "-conf", file})
 	}
 	follow := func(what, name string) {
 		t.Helper()
 		began := time.Now()
 		var said []string
 		for _, secondary := range names {
-			await(t, secondary+" to follow "+what, func() bool { return answered(ports[secondary], name+".prod.svc.cluster.local.") })
+			programs.Await(t, secondary+" to follow "+what, func() bool { return answered(ports[secondary], name+".prod.svc.cluster.local.") })
 			said = append(said, fmt.Sprintf("%s %v", secondary, time.Since(began).Round(10*time.Millisecond)))
 		}
 		t.Logf("%s: serial %d, %+d s to the clock; followed by %s", what, serial(primary), int64(serial(primary))-time.Now().Unix(),
@@ -83,7 +77,7 @@ func TestSecondariesFollow(t *testing.T) {
 	}
 
 	stop := replica(primary)
-	await(t, "the server", func() bool { return answered(primary, "first.prod.svc.cluster.local.") })
+	programs.Await(t, "the server", func() bool { return answered(primary, "first.prod.svc.cluster.local.") })
 	for _, name := range names {
 		makers[name].start(t, name, ports[name], primary)
 	}
@@ -96,14 +90,14 @@ func TestSecondariesFollow(t *testing.T) {
 		ahead = max(ahead, int64(serial(primary))-time.Now().Unix())
 	}
 	t.Logf("%d services in %v", burst, time.Since(began).Round(10*time.Millisecond))
-	await(t, "the server to know all", func() bool { return answered(primary, "burst-999.prod.svc.cluster.local.") })
+	programs.Await(t, "the server to know all", func() bool { return answered(primary, "burst-999.prod.svc.cluster.local.") })
 	follow("the burst", "burst-999")
 
 	began = time.Now()
 	for i := range alone {
 		name := fmt.Sprintf("alone-%02d", i)
 		write(name, burst+i)
-		await(t, "the server to know "+name, func() bool { return answered(primary, name+".prod.svc.cluster.local.") })
+		programs.Await(t, "the server to know "+name, func() bool { return answered(primary, name+".prod.svc.cluster.local.") })
 		ahead = max(ahead, int64(serial(primary))-time.Now().Unix())
 	}
 	t.Logf("%d more, each published alone, in %v", alone, time.Since(began).Round(10*time.Millisecond))
@@ -121,12 +115,12 @@ func TestSecondariesFollow(t *testing.T) {
 	}
 
 	// The other replica has run for a while beside, as behind one address of a Service.
-	beside := free(t)
+	beside := programs.Free(t)
 	stopBeside := replica(beside)
-	await(t, "the other replica", func() bool { return answered(beside, "while-away.prod.svc.cluster.local.") })
+	programs.Await(t, "the other replica", func() bool { return answered(beside, "while-away.prod.svc.cluster.local.") })
 	write("seen-by-both", 5002)
 	follow("a change that both replicas saw", "seen-by-both")
-	await(t, "both to number it", func() bool { return serial(beside) >= serial(primary)-1 })
+	programs.Await(t, "both to number it", func() bool { return serial(beside) >= serial(primary)-1 })
 	if a, b := serial(primary), serial(beside); a-b+1 > 2 {
 		t.Errorf("serials %d and %d of two replicas", a, b)
 	}
@@ -142,38 +136,7 @@ func server(t *testing.T) string {
 	if *clusterdnsFlag != "" {
 		return *clusterdnsFlag
 	}
-	path := filepath.Join(t.TempDir(), "clusterdns")
-	build := exec.Command("go", "build", "-o", path, "../..")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	return path
-}
-
-// run starts a command that ends with the test, or when stop is called. What it says is shown if the test fails.
-func run(t *testing.T, name string, words []string) (stop func()) {
-	t.Helper()
-	var said bytes.Buffer
-	path, err := exec.LookPath(words[0])
-	if err != nil {
-		path = "/usr/sbin/" + words[0] // not on everybody's path
-	}
-	cmd := exec.Command(path, words[1:]...)
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	stop = sync.OnceFunc(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		gone := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
-		cmd.Wait()
-		gone.Stop()
-		if text := said.String(); t.Failed() {
-			t.Logf("%s said:\n%s", name, text[max(0, len(text)-4000):])
-		}
-	})
-	t.Cleanup(stop)
-	return stop
+	return programs.Build(t)
 }
 
 // exchange asks a server at a port, or at an address with one.
@@ -199,34 +162,4 @@ func serial(port string) uint32 {
 		}
 	}
 	return 0
-}
-
-// await waits until ok. what completes the sentence "waited for".
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for began := time.Now(); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatalf("waited %v for %s", patience, what)
-		}
-	}
-}
-
-// free is a port that nothing uses, over UDP and TCP.
-func free(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := listener.Addr().(*net.TCPAddr).Port
-		packets, err := net.ListenPacket("udp", listener.Addr().String())
-		listener.Close()
-		if err == nil {
-			packets.Close()
-			return fmt.Sprint(port)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }

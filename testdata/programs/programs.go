@@ -1,0 +1,85 @@
+// Package programs runs name servers of this tree and of other makers for tests, each as a process of its own that ends
+// with the test. Nothing listens but on loopback, at ports that nobody else uses.
+package programs
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience is how long anything may take that a test waits for: BIND and Knot DNS wait some seconds between transfers.
+const Patience = time.Minute
+
+// Build builds the server of this tree. The working directory is a folder of testdata.
+func Build(t testing.TB) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "clusterdns")
+	build := exec.Command("go", "build", "-o", path, "../..")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return path
+}
+
+// Run starts a command that ends with the test, or when stop is called. What it says is shown if the test fails.
+func Run(t testing.TB, name string, words []string) (stop func()) {
+	t.Helper()
+	var said bytes.Buffer
+	path, err := exec.LookPath(words[0])
+	if err != nil {
+		path = "/usr/sbin/" + words[0] // not on everybody's path
+	}
+	cmd := exec.Command(path, words[1:]...)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	stop = sync.OnceFunc(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		gone := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		cmd.Wait()
+		gone.Stop()
+		if text := said.String(); t.Failed() {
+			t.Logf("%s said:\n%s", name, text[max(0, len(text)-4000):])
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// Await waits until ok. what completes the sentence "waited for".
+func Await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for began := time.Now(); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > Patience {
+			t.Fatalf("waited %v for %s", Patience, what)
+		}
+	}
+}
+
+// Free is a port that nothing uses, over UDP and TCP.
+func Free(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := listener.Addr().(*net.TCPAddr).Port
+		packets, err := net.ListenPacket("udp", listener.Addr().String())
+		listener.Close()
+		if err == nil {
+			packets.Close()
+			return fmt.Sprint(port)
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
