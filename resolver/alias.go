@@ -26,12 +26,18 @@ func (r *Request) chase(q *question, source Source, target string, at wire.Offse
 		return r.brokenChain(source)
 	}
 	r.name.SetString(target)
-	return r.lead(q, source, target, at)
+	return r.lead(q, source, hop{target: target}, at)
 }
 
-// lead makes Request.name the next question. target is the same name, or "" where only the number of links ends a circle.
-func (r *Request) lead(q *question, source Source, target string, at wire.Offset) result {
-	r.visited[r.links] = target
+// hop is an alias that has been followed.
+type hop struct {
+	target string // "" for the alias that a DNAME record makes: only the number of links ends a circle of these
+	dname  string // the owner of the DNAME record
+}
+
+// lead makes Request.name the next question, by way of a hop.
+func (r *Request) lead(q *question, source Source, by hop, at wire.Offset) result {
+	r.visited[r.links] = by
 	r.links++
 	r.Source = source
 	r.Reply.SetFlags(wire.FlagAA) // AA is about the first owner (RFC 1035 section 4.1.1), which is ours
@@ -48,8 +54,8 @@ func (r *Request) brokenChain(source Source) result {
 
 // visitedAlready reports whether target was a question earlier in this chain.
 func (r *Request) visitedAlready(target string) bool {
-	for _, name := range r.visited[:r.links] {
-		if name == target {
+	for i := range r.visited[:r.links] {
+		if r.visited[i].target == target {
 			return true
 		}
 	}

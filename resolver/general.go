@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/feed"
@@ -340,8 +341,9 @@ func (w *generalWriter) redirect(m *general.Match) result {
 	if w.links == maxLinks {
 		return w.brokenChain(w.source)
 	}
-	name := w.question.name
-	if !w.add(w.apex(&w.Reply, m.Labels), m.Node.Owner(), m.RRset) {
+	name, dname := w.question.name, m.Node.Name()
+	again := slices.ContainsFunc(w.visited[:w.links], func(h hop) bool { return h.dname == dname }) // it is in the reply
+	if !again && !w.add(w.apex(&w.Reply, m.Labels), m.Node.Owner(), m.RRset) {
 		return res
 	}
 	var target [2 * wire.MaxName]byte
@@ -354,12 +356,12 @@ func (w *generalWriter) redirect(m *general.Match) result {
 	before := w.Reply.Len()
 	cname := wire.Written{Owner: name.Name(), Type: wire.TypeCNAME, Class: wire.ClassIN, TTL: m.RRset.TTL,
 		Data: target[:size]}
-	if !w.Reply.AddAt(w.owner, &cname) || w.qtype == wire.TypeCNAME || w.qtype == wire.TypeANY {
+	if !w.Reply.AddAt(w.owner, &cname) || w.qtype == wire.TypeCNAME {
 		return res
 	}
 	at := w.dataAt(before)
 	w.Request.name.Set(target[:size])
-	return w.lead(w.question, w.source, "", at) // a circle ends at maxLinks
+	return w.lead(w.question, w.source, hop{dname: dname}, at)
 }
 
 // refer sends the client to the servers of a delegated zone (RFC 1034 section 4.3.2, step 3b), with its DS records if

@@ -87,11 +87,11 @@ type Request struct {
 
 	// State of the steps. Slices are reused, so that nothing is allocated.
 	question question
-	name     wire.QName       // of question, once that is not the client's own
-	wrapped  []wrapped        // the wrappers in force, the innermost last
-	fallback *entry           // a stale cache entry, for when no upstream answers
-	links    int              // aliases followed so far
-	visited  [maxLinks]string // the targets of those aliases
+	name     wire.QName    // of question, once that is not the client's own
+	wrapped  []wrapped     // the wrappers in force, the innermost last
+	fallback *entry        // a stale cache entry, for when no upstream answers
+	links    int           // aliases followed so far
+	visited  [maxLinks]hop // those aliases
 	rotate   bool
 	limit    *cancel // how long the query may take; nil for no bound
 

@@ -181,7 +181,7 @@ func (rw *rewrites) ask(r *Request, w *wrapped, chain []link, target []byte) (ag
 		r.Reply.Explain(wire.Other, edeAliases)
 		return false
 	}
-	r.visited[r.links] = string(target)
+	r.visited[r.links] = hop{target: string(target)}
 	r.links++
 	r.name.Set(target)
 	r.question = w.asked

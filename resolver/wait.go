@@ -41,7 +41,7 @@ type Wait struct {
 // unusual is what only questions behind an alias or in a wrapper have.
 type unusual struct {
 	wrapped []wrapped
-	visited []string
+	visited []hop
 }
 
 // A Waker is told when a Wait has ended. Wake may be called by any goroutine, and does not block it.

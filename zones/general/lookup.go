@@ -43,17 +43,23 @@ func (z *Zone) Lookup(name *wire.QName, t wire.Type) (m Match) {
 	if rrset, ok := node.RRset(wire.TypeDNAME); ok {
 		return Match{Outcome: Redirect, Node: node, RRset: rrset, Labels: labels}
 	}
-	var owner [wire.MaxName + 2]byte
-	size := 2 + copy(owner[2:], node.Owner())
-	owner[0], owner[1] = 1, '*'
-	if size <= wire.MaxName {
-		if wild, ok := z.find(owner[:size]); ok {
-			m = wild.match(t, labels+1)
-			m.Wild = true
-			return m
-		}
+	if wild, ok := z.wildcard(node); ok {
+		m = wild.match(t, labels+1)
+		m.Wild = true
+		return m
 	}
 	return Match{Outcome: NoName, Labels: labels}
+}
+
+// wildcard is the node that stands for names below encloser that do not exist (RFC 4592 section 2.2.1).
+func (z *Zone) wildcard(encloser Node) (n Node, ok bool) {
+	var owner [wire.MaxName + 2]byte
+	size := 2 + copy(owner[2:], encloser.Owner())
+	owner[0], owner[1] = 1, '*'
+	if size > wire.MaxName {
+		return Node{}, false
+	}
+	return z.find(owner[:size])
 }
 
 // match is what the node has of the type.
@@ -104,12 +110,25 @@ func (z *Zone) encloser(name *wire.QName) (n Node, labels int) {
 // Top is the node of the zone's name.
 func (z *Zone) Top() Node { return z.node(1) }
 
-// Target is the node of a name in a record, glue too; ok is false if the zone has no such name.
+// Target is the node of a name in a record, glue too, or of the wildcard that stands for it; ok is false if the zone has
+// no such name.
 func (z *Zone) Target(name []byte) (n Node, ok bool) {
 	if !wire.Within(name, []byte(z.apex)) {
 		return Node{}, false
 	}
-	return z.find(name)
+	if n, ok = z.find(name); ok {
+		return n, true
+	}
+	for !ok {
+		name = name[1+int(name[0]):]
+		n, ok = z.find(name)
+	}
+	_, cut := n.RRset(wire.TypeNS)
+	_, dname := n.RRset(wire.TypeDNAME)
+	if n.above() != 0 || cut && string(name) != z.apex || dname {
+		return Node{}, false
+	}
+	return z.wildcard(n)
 }
 
 // SOA is the data of the SOA record, its TTL, and the TTL of denials (RFC 2308 section 5).

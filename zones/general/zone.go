@@ -90,6 +90,12 @@ type Node struct{ octets []byte }
 // Owner is the name, in wire form and lower case.
 func (n Node) Owner() []byte { return n.octets[1 : 1+int(n.octets[0])] }
 
+// Name is Owner as a string. It shares the zone's memory, which never changes.
+func (n Node) Name() string {
+	owner := n.Owner()
+	return unsafe.String(&owner[0], len(owner))
+}
+
 // Empty reports whether the node has no records.
 func (n Node) Empty() bool { return n.count() == 0 }
 
