@@ -174,7 +174,8 @@ func (s *source) run(ctx context.Context) {
 	tidying.Wait()
 }
 
-// openSocket finds or opens the sockets of an address.
+// openSocket finds or opens the sockets of an address. Those with other limits are replaced: their connections end as
+// when the address is dropped.
 func (p *Program) openSocket(
 	g *generation, address netip.AddrPort, c *config.Listener, answerer listen.Answerer,
 ) error {
@@ -183,9 +184,12 @@ func (p *Program) openSocket(
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
-	if l := p.listeners[at]; l != nil {
-		g.listeners[at] = &listening{l.Listener, l.task, credentials}
+	if l := p.listeners[at]; l != nil && l.limits == c.Limits {
+		g.listeners[at] = &listening{l.Listener, l.task, credentials, l.limits}
 		return nil
+	}
+	if n := c.Limits.Sockets; n > listen.MaxReaders {
+		p.log.Warn("multisocket: fewer sockets than asked for", "asked", n, "sockets", listen.MaxReaders)
 	}
 	p.opened = slices.DeleteFunc(p.opened, func(l *listening) bool { return l.ended() })
 	var siblings []*listen.Listener
@@ -194,12 +198,14 @@ func (p *Program) openSocket(
 	}
 	l, err := listen.Open(listen.Options{
 		Address: address, Scheme: c.Scheme, Credentials: credentials, Siblings: siblings, Answerer: answerer,
-		Blocks: blocksOf(c), Log: p.queries, Logger: p.log})
+		Blocks: blocksOf(c), Log: p.queries, Logger: p.log,
+		ReadTimeout: c.Limits.Read, WriteTimeout: c.Limits.Write, IdleTimeout: c.Limits.Idle, Queries: c.Limits.Queries,
+		Streams: c.Limits.Connections, Each: c.Limits.Streams, Requests: c.Limits.Requests, Readers: c.Limits.Sockets})
 	if err != nil {
 		return err
 	}
 	run := start(context.Background(), l.Run)
-	g.listeners[at] = &listening{l, run, credentials}
+	g.listeners[at] = &listening{l, run, credentials, c.Limits}
 	g.fresh = append(g.fresh, run.stop)
 	p.opened = append(p.opened, g.listeners[at])
 	return nil

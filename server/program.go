@@ -102,6 +102,7 @@ type listening struct {
 	*listen.Listener
 	*task
 	credentials *listen.Credentials // as the Config says; nil for none
+	limits      config.Limits
 }
 
 type answering struct {
@@ -197,7 +198,7 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 	}
 	runtime.GOMAXPROCS(listen.Processors(all))
 	for at, l := range oldListeners {
-		if g.listeners[at] == nil {
+		if now := g.listeners[at]; now == nil || now.Listener != l.Listener {
 			p.leaving.Go(l.stop)
 			settle = append(settle, func() { <-l.done })
 		}

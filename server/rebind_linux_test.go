@@ -56,6 +56,58 @@ func TestRebind(t *testing.T) {
 	}
 }
 
+// TestReloadLimits exchanges the sockets of an address for others with other limits, while questions are asked there.
+// Equal limits leave the sockets as they are.
+func TestReloadLimits(t *testing.T) {
+	block := func(port uint16, limits string) string {
+		return fmt.Sprintf(".:%d {\n bind 127.0.0.1\n %s\n hosts {\n  192.0.2.8 new.test\n }\n}\n", port, limits)
+	}
+	r := launch(t, block(0, ""))
+	one := r.Addresses()[0]
+	r.reload(t, block(one.Port(), ""), reloaded)
+	end := r.interview(t, one, "new.test.")
+	asks := func() (answers int) { // on one connection
+		conn, err := dns.Dial("tcp", one.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for answers < 3 && conn.WriteMsg(new(dns.Msg).SetQuestion("new.test.", dns.TypeA)) == nil {
+			if _, err := conn.ReadMsg(); err != nil {
+				break
+			}
+			answers++
+		}
+		return answers
+	}
+	for i, step := range []struct {
+		limits   string
+		replaced bool
+		answers  int
+	}{
+		{"multisocket 2", true, 3},
+		{"timeouts {\n maxtcpqueries 1\n }\n multisocket 2", true, 1},
+		{"multisocket 2\n timeouts {\n maxtcpqueries 1\n }", false, 1},
+		{"timeouts {\n maxtcpqueries 2\n }", true, 2},
+		{"", true, 3},
+	} {
+		old := r.opened[len(r.opened)-1]
+		r.reload(t, block(one.Port(), step.limits), reloaded)
+		if step.replaced {
+			<-old.done
+		}
+		if old.ended() != step.replaced || len(r.Addresses()) != 1 || r.Addresses()[0] != one {
+			t.Errorf("step %d: replaced %t, listens on %v", i, old.ended(), r.Addresses())
+		}
+		if n := asks(); n != step.answers {
+			t.Errorf("step %d: %d answers", i, n)
+		}
+	}
+	if asked := end(); asked < 20 {
+		t.Errorf("%d questions are no stream", asked)
+	}
+}
+
 // TestRebindEndpoints does so with the admin endpoints. Two directives of one Corefile still cannot have the same port.
 func TestRebindEndpoints(t *testing.T) {
 	corefile := func(health, ready string) string {

@@ -36,6 +36,7 @@ type Listener struct {
 	Scheme    resolver.Scheme
 	TLS       *TLS             // nil for Do53, and where a proxy in front has the certificate
 	Addresses []netip.AddrPort // [::] stands for all addresses of both families, 0.0.0.0 for those of IPv4
+	Limits    Limits
 	Blocks    []Block
 }
 
@@ -50,16 +51,18 @@ type TLS struct {
 // Block is one server block with what the server does around its answers. A block of several ports appears in several
 // listeners, each time with the zones of that port.
 type Block struct {
-	At         string         // file:line of its first zone
-	Steps      resolver.Block // Kubernetes[i].Index and MultiIndex are nil: the server fills them by Sources[i]
-	Sources    []Source       // one for each of Steps.Kubernetes
-	Gateways   []Source       // one for each of Steps.Gateways
-	Errors     *logs.Errors   // nil without `errors`
-	Log        []logs.Log     // none without `log`; the first whose Zone the qname is in decides
-	Debug      bool           // debug: a panic is not recovered, debug lines are logged
-	Prometheus string         // the endpoint that its metrics belong to; "" when it is not measured
-	TLS        *TLS           // nil without `tls`
-	Ready      bool           // its sources count for the ready endpoint
+	At         string                     // file:line of its first zone
+	Steps      resolver.Block             // Kubernetes[i].Index and MultiIndex are nil: the server fills them by Sources[i]
+	Sources    []Source                   // one for each of Steps.Kubernetes
+	Gateways   []Source                   // one for each of Steps.Gateways
+	Errors     *logs.Errors               // nil without `errors`
+	Log        []logs.Log                 // none without `log`; the first whose Zone the qname is in decides
+	Debug      bool                       // debug: a panic is not recovered, debug lines are logged
+	Prometheus string                     // the endpoint that its metrics belong to; "" when it is not measured
+	TLS        *TLS                       // nil without `tls`
+	Limits     Limits                     // of `timeouts` and `multisocket`
+	Bounds     map[resolver.Scheme]Limits // of `https`, `https3`, `quic` and `grpc_server`
+	Ready      bool                       // its sources count for the ready endpoint
 }
 
 // Source says where the objects of one kubernetes directive come from. Directives with equal options share an index.

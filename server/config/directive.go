@@ -2,6 +2,8 @@ package config
 
 import (
 	"slices"
+
+	"github.com/clusterdns/clusterdns/resolver"
 )
 
 // directive is one row of the table of directives.
@@ -40,6 +42,12 @@ func directives() []directive {
 		{name: "root", read: (*blockReader).root},
 		{name: "bind", read: (*blockReader).listen},
 		{name: "tls", read: (*blockReader).tls, once: true, summary: summarizeTLS},
+		{name: "timeouts", read: (*blockReader).timeouts, summary: summarizeTimeouts},
+		{name: "https", read: (*blockReader).https, once: true, summary: summarizeBounds(resolver.DoH)},
+		{name: "https3", read: (*blockReader).https3, once: true, summary: summarizeBounds(resolver.DoH3)},
+		{name: "quic", read: (*blockReader).quic, once: true, summary: summarizeBounds(resolver.DoQ)},
+		{name: "grpc_server", read: (*blockReader).grpcServer, once: true, summary: summarizeBounds(resolver.DoGRPC)},
+		{name: "multisocket", read: (*blockReader).multisocket, once: true, summary: summarizeSockets},
 		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
 
 		{name: "cancel", read: (*blockReader).cancel, enabled: usesCancel, summary: summarizeCancel},
@@ -85,8 +93,8 @@ func directives() []directive {
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
 		"azure", "clouddns", "dnssec", "dnstap", "dynupdate", "geoip",
-		"grpc_server", "https", "https3", "metadata", "multisocket", "nomad", "on",
-		"proxyproto", "quic", "route53", "shed", "sign", "siit", "timeouts", "trace", "tsig",
+		"metadata", "nomad", "on",
+		"proxyproto", "route53", "shed", "sign", "siit", "trace", "tsig",
 	)...)
 }
 

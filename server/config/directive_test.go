@@ -61,6 +61,14 @@ const everything = `example.org {
         to *
     }
     tls crt.pem key.pem
+    timeouts {
+        read 3s
+    }
+    https
+    https3
+    quic
+    grpc_server
+    multisocket
     view all
 }
 `
@@ -73,7 +81,8 @@ func TestEnabled(t *testing.T) {
 			t.Errorf("%s is not in the Corefile", name)
 		}
 	}
-	uncounted := []string{"bind", "debug", "health", "pprof", "proxy", "ready", "reload", "root", "tls"}
+	uncounted := []string{"bind", "debug", "grpc_server", "health", "https", "https3", "multisocket",
+		"pprof", "proxy", "quic", "ready", "reload", "root", "timeouts", "tls"}
 	want := slices.DeleteFunc(Directives(), func(name string) bool { return slices.Contains(uncounted, name) })
 	if got := enabled(t, everything); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

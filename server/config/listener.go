@@ -159,6 +159,7 @@ func (l *layout) merge(r *Report) []Listener {
 		index[what] = len(all)
 		listener := Listener{Scheme: at.scheme, Addresses: []netip.AddrPort{at.AddrPort}, Blocks: blocksOf(parts)}
 		r.note(listener.setTLS(parts))
+		listener.setLimits(parts, r.warn)
 		all = append(all, listener)
 	}
 	return all

@@ -22,10 +22,11 @@ func TestReadmeBounds(t *testing.T) {
 		fmt.Sprintf("| TCP connections | %d, %d of one client; %d KiB each while it is answered", o.Streams,
 			o.Streams/streamsShare, 106),
 		fmt.Sprintf("| a TCP query | %d KiB |", longestQuery>>10),
-		fmt.Sprintf("| time of a TCP connection | %d s for a whole query, %d s to take replies |",
-			o.IdleTimeout/time.Second, o.WriteTimeout/time.Second),
+		fmt.Sprintf("| time of a TCP connection | %d s for the first query, and for the rest of one that has begun; %d s between "+
+			"queries; %d s to take replies |", o.ReadTimeout/time.Second, o.IdleTimeout/time.Second,
+			o.WriteTimeout/time.Second),
 		fmt.Sprintf("| HTTP requests and QUIC streams | %d in work, %d of one client; %d s for a whole request, %d s to take the "+
-			"reply; %d KiB for a query |", maxRequests, maxRequests/requestsShare, requestTime/time.Second,
+			"reply; %d KiB for a query |", maxRequests, maxRequests/requestsShare, o.ReadTimeout/time.Second,
 			o.WriteTimeout/time.Second, longestQuery>>10),
 		fmt.Sprintf("| HTTP connections | as TCP connections; %d requests at a time, headers of %d KiB, idle for %d s |",
 			webStreams, maxHeaders>>10, o.IdleTimeout/time.Second),
@@ -33,7 +34,7 @@ func TestReadmeBounds(t *testing.T) {
 			"of silence in the handshake, %d s idle. From %d on", quicStreams, quicConnWindow>>10,
 			quicHandshake/time.Second, o.IdleTimeout/time.Second, o.Streams/8),
 		fmt.Sprintf("| TLS handshakes | one is computed at a time for two CPUs; %d s each; a connection below TLS takes %d KiB more",
-			handshakeTime/time.Second, 18),
+			o.ReadTimeout/time.Second, 18),
 		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),
 		fmt.Sprintf("| zone transfers | %d under way, %d to one client, %d KiB each; %d s for a message, %d s for a zone |",
 			MaxTransfers, transfersEach, 122, o.WriteTimeout/time.Second, transferTime/time.Second),

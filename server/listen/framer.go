@@ -17,6 +17,7 @@ const (
 // framer reads messages from a connection. A connection without traffic costs only the small buffer.
 type framer struct {
 	from  io.Reader
+	begun func() // called when a part of a message is there, and the rest is not
 	buf   [framerBuffer]byte
 	start int // of what is not yet used in buf
 	end   int
@@ -24,9 +25,13 @@ type framer struct {
 
 // read waits for one message. It is valid until the next call.
 func (f *framer) read() ([]byte, error) {
-	for {
+	for begun := false; ; {
 		if message, ok := f.buffered(); ok {
 			return message, nil
+		}
+		if f.end > f.start && !begun {
+			begun = true
+			f.begun()
 		}
 		if size := f.size(); size > longestQuery {
 			return nil, errTooLong

@@ -57,7 +57,7 @@ func (w *web) call(to http.ResponseWriter, r *http.Request) (body []byte, code i
 		return nil, grpcResourceExhausted
 	}
 	defer w.requests.Leave(&place)
-	http.NewResponseController(to).SetReadDeadline(time.Now().Add(requestTime))
+	http.NewResponseController(to).SetReadDeadline(time.Now().Add(w.l.options.ReadTimeout))
 	framed, status := readBody(to, r, longestQuery+2*grpcPrefix)
 	if status != http.StatusOK {
 		return nil, statusOfGRPC(status)

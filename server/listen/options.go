@@ -22,15 +22,24 @@ type Options struct {
 	// Credentials is the certificate, until SetCredentials; nil for none, where a proxy in front has it.
 	Credentials *Credentials
 
-	Readers int // threads that read UDP; default one for each CPU that this process may use, at most maxReaders
+	Readers int // threads that read UDP, at most MaxReaders; default one for each CPU that this process may use
 	Buffer  int // octets of receive buffer asked for each UDP socket; default 4 MiB
 
 	// Pending is how many queries may wait for upstream, 1 KiB each; default 16,384.
 	Pending int
 	// Streams is how many TCP connections there may be, 106 KiB each while they are answered and 8 KiB else; default 512.
 	Streams int
+	// Each is how many requests or streams of one connection of HTTP or QUIC may be under way; default as in CoreDNS.
+	Each int
+	// Requests is how many requests of HTTP and streams of QUIC may be in work, each with a goroutine; default 2,048.
+	Requests int
+	// Queries is how many queries one connection of TCP or TLS may ask; 0 for any number.
+	Queries int
 
-	IdleTimeout  time.Duration // how long a TCP connection may take for its next query; default 10 s
+	// ReadTimeout is how long a client may take for its handshake, for the first query of a TCP connection, and for the
+	// rest of a query or request that has begun; default 5 s.
+	ReadTimeout  time.Duration
+	IdleTimeout  time.Duration // how long a connection may take for its next query; default 10 s
 	WriteTimeout time.Duration // how long a TCP client may take to read its replies; default 5 s
 	Drain        time.Duration // how long queries may go on to wait for upstream after the end; default 5 s
 
@@ -58,9 +67,13 @@ func (o Options) withDefaults() Options {
 	o.Scheme = cmp.Or(o.Scheme, resolver.Do53)
 	orDefault(&o.refresh, refreshInterval)
 	orDefault(&o.Readers, readers())
+	o.Readers = min(o.Readers, MaxReaders)
 	orDefault(&o.Buffer, 4<<20)
 	orDefault(&o.Pending, 16<<10)
 	orDefault(&o.Streams, 512)
+	orDefault(&o.Each, streamsOf(o.Scheme))
+	orDefault(&o.Requests, maxRequests)
+	orDefault(&o.ReadTimeout, 5*time.Second)
 	orDefault(&o.IdleTimeout, 10*time.Second)
 	orDefault(&o.WriteTimeout, 5*time.Second)
 	orDefault(&o.Drain, 5*time.Second)
@@ -72,6 +85,14 @@ func (o Options) withDefaults() Options {
 	}
 	o.Siblings = slices.DeleteFunc(slices.Clone(o.Siblings), apart)
 	return o
+}
+
+// streamsOf is how many requests or streams a connection of the scheme may have under way, as in CoreDNS.
+func streamsOf(scheme resolver.Scheme) int {
+	if scheme == resolver.DoH {
+		return webStreams
+	}
+	return quicStreams
 }
 
 func orDefault[T int | time.Duration](field *T, value T) {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// quicStreams is how many queries of one QUIC connection may be under way, as in CoreDNS.
+	// quicStreams is how many queries of one connection of QUIC, HTTP/3 or gRPC may be under way, as in CoreDNS.
 	quicStreams = 256
 	// quicWindow is the octets that a client may send ahead on one stream: one query.
 	quicWindow = 16 << 10
@@ -64,7 +64,7 @@ type quicConn struct {
 var errNoPlace = errors.New("no more connections are taken")
 
 func newQUIC(l *Listener, packets *net.UDPConn) (*quicServer, error) {
-	s := &quicServer{l: l, packets: packets, requests: newRequests()}
+	s := &quicServer{l: l, packets: packets, requests: newRequests(l)}
 	s.open = NewPlaces(l.options.Streams, max(1, l.options.Streams/streamsShare))
 	s.transport = &quic.Transport{Conn: packets, ConnContext: s.admit, VerifySourceAddress: s.doubts}
 	uni := int64(-1)
@@ -81,7 +81,7 @@ func newQUIC(l *Listener, packets *net.UDPConn) (*quicServer, error) {
 		HandshakeIdleTimeout: quicHandshake, MaxIdleTimeout: l.options.IdleTimeout,
 		InitialStreamReceiveWindow: quicWindow, MaxStreamReceiveWindow: quicWindow,
 		InitialConnectionReceiveWindow: quicConnWindow, MaxConnectionReceiveWindow: quicConnWindow,
-		MaxIncomingStreams: quicStreams, MaxIncomingUniStreams: uni,
+		MaxIncomingStreams: int64(l.options.Each), MaxIncomingUniStreams: uni,
 	})
 	return s, err
 }
@@ -217,7 +217,7 @@ func (s *quicServer) serveStream(ctx context.Context, c *quicConn, conn *quic.Co
 		return
 	}
 	defer s.requests.Leave(&place)
-	stream.SetReadDeadline(time.Now().Add(requestTime))
+	stream.SetReadDeadline(time.Now().Add(s.l.options.ReadTimeout))
 	message, code := readDoQ(stream)
 	if code != doqNoError {
 		s.statuses.count(code)

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// maxReaders bounds the threads that read one address. Eight serve about a million queries a second; more would only
+// MaxReaders bounds the threads that read one address. Eight serve about a million queries a second; more would only
 // make the batches smaller, and each reader that is kept awake costs the runtime 6 ms of CPU a second.
-const maxReaders = 8
+const MaxReaders = 8
 
 // readers is how many threads should read UDP here: one for each CPU that this process may use, at least one. A CPU
 // limit of the container is rounded down, so that readers alone cannot exhaust it and be throttled. GOMAXPROCS of the
 // environment is such a limit too.
 func readers() int {
-	return min(max(min(runtime.NumCPU(), cpuLimit(os.DirFS("/")), GivenProcessors()), 1), maxReaders)
+	return min(max(min(runtime.NumCPU(), cpuLimit(os.DirFS("/")), GivenProcessors()), 1), MaxReaders)
 }
 
 // GivenProcessors is GOMAXPROCS of the environment, a large number without it.

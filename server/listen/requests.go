@@ -10,12 +10,10 @@ import (
 )
 
 const (
-	// maxRequests is how many HTTP requests and QUIC streams of one address may be in work, each with a goroutine.
+	// maxRequests is how many HTTP requests and QUIC streams of one address may be in work.
 	maxRequests = 2048
 	// requestsShare is the part of them that one client may have: one in so many.
 	requestsShare = 4
-	// requestTime is how long a client may take to send a whole request.
-	requestTime = 5 * time.Second
 )
 
 // blocked is a query whose goroutine waits for upstream.

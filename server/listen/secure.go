@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// handshakeTime is how long a client may take for its whole handshake: some round trips of a slow network.
-	handshakeTime = 5 * time.Second
 	// farewellTime is how long the end of a TLS connection may wait for a client that does not read.
 	farewellTime = 100 * time.Millisecond
 	// readAhead is the octets that are read at a time from a connection with TLS: dozens of queries.
@@ -109,10 +107,10 @@ func secureOf(conn net.Conn) *secureConn {
 	return secure
 }
 
-// handshake does the handshake before any query, and reports whether it was good.
-func (c *secureConn) handshake(ctx context.Context) bool {
+// handshake does the handshake before any query, within limit, and reports whether it was good.
+func (c *secureConn) handshake(ctx context.Context, limit time.Duration) bool {
 	defer c.early.rest()
-	c.SetDeadline(time.Now().Add(handshakeTime))
+	c.SetDeadline(time.Now().Add(limit))
 	if err := c.HandshakeContext(ctx); err != nil {
 		c.early.handshakes.failed.Add(1)
 		return false

@@ -3,6 +3,7 @@ package listen
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -26,6 +27,7 @@ type stream struct {
 	client  netip.AddrPort
 	local   netip.Addr
 	in      framer
+	queries int         // that it has sent
 	closing atomic.Bool // set by closeRead when it can only set a deadline
 	writing sync.Mutex
 	place   Place
@@ -47,8 +49,8 @@ func newStream(s *streams, conn net.Conn) *stream {
 		conn:   conn,
 		client: addrPortOf(conn.RemoteAddr()),
 		local:  addrPortOf(conn.LocalAddr()).Addr(),
-		in:     framer{from: conn},
 	}
+	c.in = framer{from: conn, begun: c.begun}
 	c.answered = sync.NewCond(&c.mu)
 	c.gone, c.leave = context.WithCancel(s.late)
 	return c
@@ -77,21 +79,55 @@ func (c *stream) serve(ctx context.Context) {
 	defer c.secure.farewell()
 	defer c.await(1) // a client that has sent its last query still waits for its answers
 	defer c.s.l.survive()
-	if c.secure != nil && !c.secure.handshake(ctx) {
+	if c.secure != nil && !c.secure.handshake(ctx, c.s.l.options.ReadTimeout) {
 		return
 	}
+	limit := c.s.l.options.ReadTimeout // for the first query
 	for {
 		c.await(streamPipeline)
-		// One deadline for a whole query: a client that sends octet by octet gains nothing (RFC 7766 section 6.2.3).
-		c.conn.SetReadDeadline(time.Now().Add(c.s.l.options.IdleTimeout))
-		if c.closing.Load() {
-			c.conn.SetReadDeadline(time.Now()) // again: the line above may have undone it
-		}
+		c.expect(limit)
 		message, err := c.in.read()
 		if err != nil || !c.batch(message) || ctx.Err() != nil {
 			return
 		}
+		if c.spent() {
+			c.refuseMore()
+			return
+		}
+		limit = c.s.l.options.IdleTimeout
 	}
+}
+
+// expect gives the client d for what it sends next.
+func (c *stream) expect(d time.Duration) {
+	c.conn.SetReadDeadline(time.Now().Add(d))
+	if c.closing.Load() {
+		c.conn.SetReadDeadline(time.Now()) // again: the line above may have undone it
+	}
+}
+
+// begun gives the client one deadline for the rest of a query: who sends octet by octet gains nothing (RFC 7766 section
+// 6.2.3). The first query has one already.
+func (c *stream) begun() {
+	if c.queries > 0 {
+		c.expect(c.s.l.options.ReadTimeout)
+	}
+}
+
+// spent reports whether the client has asked as often as a connection may.
+func (c *stream) spent() bool { return c.s.l.options.Queries > 0 && c.queries >= c.s.l.options.Queries }
+
+// refuseMore says the end when all is answered, and passes over what the client has sent beyond: closing with that
+// unread would reset the connection, and the last replies with it.
+func (c *stream) refuseMore() {
+	c.await(1)
+	if c.secure != nil {
+		c.secure.farewell()
+	} else if half, ok := c.conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	c.expect(c.s.l.options.ReadTimeout)
+	io.Copy(io.Discard, c.conn)
 }
 
 // await returns when fewer than limit queries wait for upstream.
@@ -143,7 +179,7 @@ func (c *stream) batch(message []byte) bool {
 		if !c.answer(a, message) || len(a.out) > streamReplies && !c.flush(a) {
 			return false
 		}
-		if c.full() {
+		if c.full() || c.spent() {
 			break
 		}
 	}
@@ -176,6 +212,7 @@ func (c *stream) put(a *answers) {
 // answer answers one message into a.out. It reports false for a message that is not a query: the connection cannot be
 // trusted then.
 func (c *stream) answer(a *answers, message []byte) bool {
+	c.queries++
 	buf := a.room()
 	reply, result := a.worker.serve(message, buf, c.client, c.local)
 	if result == resolver.Transfer {

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
@@ -138,33 +139,81 @@ func TestHalfClosed(t *testing.T) {
 	}
 }
 
-// Octets that trickle in do not keep a connection open: the whole query must come within the idle timeout.
-func TestIdleTimeout(t *testing.T) {
-	l := serve(t, Options{Answerer: newScripted(), IdleTimeout: 100 * time.Millisecond})
-	for _, trickle := range []bool{false, true} {
-		conn := dialTCP(t, l)
-		closed := make(chan error, 1)
-		go func() {
-			_, err := io.ReadAll(conn.Conn)
-			closed <- err
-		}()
-		if trickle {
-			conn.Conn.Write([]byte{0xff, 0xff}) // the length of a message that has room for all octets that come
-		}
-		for i := 0; ; i++ {
-			select {
-			case <-closed:
-			case <-time.After(30 * time.Millisecond):
+// A client has ReadTimeout for its first query, and for the rest of one that has begun: octets that trickle in do not keep
+// a connection open. Between queries it has IdleTimeout.
+func TestTimeouts(t *testing.T) {
+	for name, test := range map[string]struct {
+		options Options
+		asks    bool // before
+		trickle bool
+	}{
+		"silent":                {Options{ReadTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour}, false, false},
+		"trickles":              {Options{ReadTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour}, false, true},
+		"trickles after others": {Options{ReadTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour}, true, true},
+		"silent after others":   {Options{ReadTimeout: time.Hour, IdleTimeout: 100 * time.Millisecond}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.options.Answerer = newScripted()
+			conn := dialTCP(t, serve(t, test.options))
+			if test.asks {
+				conn.Conn.Write(framed("hit.example."))
+				if _, err := conn.ReadMsg(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.trickle {
+				conn.Conn.Write([]byte{0x1f, 0xff}) // the length of a message that has room for all octets that come
+			}
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				io.ReadAll(conn.Conn)
+			}()
+			for i := 0; ; i++ {
+				select {
+				case <-closed:
+					return
+				case <-time.After(30 * time.Millisecond):
+				}
 				if i == 300 {
 					t.Fatal("the connection is still open")
 				}
-				if trickle {
+				if test.trickle {
 					conn.Conn.Write([]byte{0})
 				}
-				continue
 			}
-			break
+		})
+	}
+}
+
+// A connection that has asked as often as it may has all its answers, and then its end, also where it has asked more.
+func TestQueriesOfAConnection(t *testing.T) {
+	for _, scheme := range []resolver.Scheme{resolver.Do53, resolver.DoT} {
+		options := Options{Answerer: newScripted(), Queries: 3}
+		var l *Listener
+		var conn net.Conn
+		if scheme == resolver.DoT {
+			l, _ = serveSecure(t, scheme, options)
+			conn = dialTLS(t, l, &tls.Config{})
+		} else {
+			l = serve(t, options)
+			conn = dialTCP(t, l).Conn
 		}
+		asked := framed("hit.example.", "miss.example.", "hit.example.", "hit.example.")
+		conn.Write(append(asked, make([]byte, 32<<10)...)) // more than is read at a time
+		replies := 0
+		for read := (&dns.Conn{Conn: conn}); ; replies++ {
+			if _, err := read.ReadMsg(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: after %d replies: %v", scheme, replies, err)
+			}
+		}
+		if replies != 3 {
+			t.Errorf("%s: %d replies", scheme, replies)
+		}
+		conn.Close()
+		until(t, func() bool { return l.streams.open.Counts().Open == 0 })
 	}
 }
 

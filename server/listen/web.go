@@ -29,7 +29,7 @@ const (
 	webType = "application/dns-message"
 	// maxHeaders is the octets of a request's headers. A query of GET is in them.
 	maxHeaders = 16 << 10
-	// webStreams is how many requests of one HTTP/2 or HTTP/3 connection may be under way, as in CoreDNS.
+	// webStreams is how many requests of one HTTP/2 connection may be under way, as in CoreDNS.
 	webStreams = 250
 )
 
@@ -69,16 +69,16 @@ type caller struct {
 }
 
 func newWeb(l *Listener, listener *net.TCPListener) *web {
-	w := &web{l: l, listener: listener, requests: newRequests()}
+	w := &web{l: l, listener: listener, requests: newRequests(l)}
 	w.open = NewPlaces(l.options.Streams, max(1, l.options.Streams/streamsShare))
 	w.server = &http.Server{
 		Handler:           http.HandlerFunc(w.serveDNS),
-		ReadHeaderTimeout: requestTime, // and of the handshake
+		ReadHeaderTimeout: l.options.ReadTimeout, // and of a handshake
 		IdleTimeout:       l.options.IdleTimeout,
 		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          log.New(io.Discard, "", 0), // what clients do is counted, not logged
 		ConnContext:       w.callerOf,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: webStreams, WriteByteTimeout: l.options.WriteTimeout,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.options.Each, WriteByteTimeout: l.options.WriteTimeout,
 			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 16 << 10},
 	}
 	if l.options.Scheme == resolver.DoGRPC {
@@ -90,7 +90,9 @@ func newWeb(l *Listener, listener *net.TCPListener) *web {
 	return w
 }
 
-func newRequests() *Places { return NewPlaces(maxRequests, maxRequests/requestsShare) }
+func newRequests(l *Listener) *Places {
+	return NewPlaces(l.options.Requests, max(1, l.options.Requests/requestsShare))
+}
 
 func (w *web) callerOf(ctx context.Context, conn net.Conn) context.Context {
 	if secure, ok := conn.(*tls.Conn); ok {
@@ -163,7 +165,7 @@ func (l *Listener) serveDNS(to http.ResponseWriter, r *http.Request, c *caller, 
 	}
 	defer requests.Leave(&place)
 	rc := http.NewResponseController(to)
-	rc.SetReadDeadline(time.Now().Add(requestTime))
+	rc.SetReadDeadline(time.Now().Add(l.options.ReadTimeout))
 	message, status := messageOf(to, r)
 	if status != http.StatusOK {
 		return refuse(to, status)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -98,7 +99,7 @@ func TestWebRequests(t *testing.T) {
 	}
 }
 
-// A message that comes in part holds its request for requestTime at most, and no other client.
+// A message that comes in part holds its request for ReadTimeout at most, and no other client.
 func TestWebHalfRequest(t *testing.T) {
 	l, _ := serveSecure(t, resolver.DoH, Options{Answerer: newScripted()})
 	conn := dialTLS(t, l, insecure.Clone())
@@ -339,4 +340,32 @@ func FuzzWebQuery(f *testing.F) {
 		}
 		freshness(reply)
 	})
+}
+
+// How many requests one connection may have under way is what the server says at its beginning: SETTINGS of HTTP/2 (RFC
+// 9113 section 6.5.2), transport parameters of QUIC.
+func TestStreamsOfAConnection(t *testing.T) {
+	for _, scheme := range []resolver.Scheme{resolver.DoH, resolver.DoGRPC} {
+		l, _ := serveSecure(t, scheme, Options{Answerer: newScripted(), Each: 7})
+		conn := dialTLS(t, l, &tls.Config{NextProtos: []string{"h2"}})
+		io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+		var header [9]byte
+		io.ReadFull(conn, header[:])
+		settings := make([]byte, header[2])
+		io.ReadFull(conn, settings)
+		const maxConcurrentStreams = 3
+		if header[3] != 4 || !bytes.Contains(settings, []byte{0, maxConcurrentStreams, 0, 0, 0, 7}) {
+			t.Errorf("%s: %x %x", scheme, header, settings)
+		}
+	}
+	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: newScripted(), Each: 1})
+	conn, err := dialQUIC(t, l, "doq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, first := conn.OpenStream()
+	_, second := conn.OpenStream()
+	if first != nil || !errors.As(second, new(*quic.StreamLimitReachedError)) {
+		t.Errorf("the first: %v, the second: %v", first, second)
+	}
 }
