@@ -247,7 +247,7 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 		if err != nil {
 			return err
 		}
-		b.hosts.load() // a reload reads what has changed, also where reload 0 keeps run from looking
+		b.hosts.Load() // a reload reads what has changed, also where reload 0 keeps run from looking
 	}
 	for _, k := range o.Kubernetes {
 		a, err := newAuthority(k)

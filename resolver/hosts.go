@@ -2,7 +2,9 @@ package resolver
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/feed"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -24,7 +27,8 @@ type hosts struct {
 	ttl          uint32
 	table        atomic.Pointer[hostTable]
 	reloaded     atomic.Pointer[time.Time] // modification time of the file in the table
-	followed
+	log          *slog.Logger
+	*feed.Followed
 }
 
 // hostTable is what the lines say. Names are in wire form and lower case.
@@ -40,14 +44,9 @@ type host struct{ a, aaaa string }
 
 // newHosts reads the file and the inline lines. A missing file is no error: it may appear later.
 func newHosts(options Hosts, log *slog.Logger) (*hosts, error) {
-	h := &hosts{options: options, ttl: seconds(options.TTL)}
-	h.followed = followed{name: options.File, every: options.Reload, log: log,
-		complaint: "hosts: cannot read hosts file, keeping previous entries"}
-	h.take = func(content []byte, changed time.Time) error {
-		h.compile(content)
-		h.reloaded.Store(&changed)
-		return nil
-	}
+	h := &hosts{options: options, ttl: seconds(options.TTL), log: log}
+	h.Followed = feed.NewFollowed(options.File, options.Reload, "hosts: cannot read hosts file, keeping previous entries", log,
+		h.take)
 	var err error
 	if h.zones, err = zones.NewSet(options.Zones); err != nil {
 		return nil, fmt.Errorf("hosts: %w", err)
@@ -55,10 +54,23 @@ func newHosts(options Hosts, log *slog.Logger) (*hosts, error) {
 	if h.fallthroughs, err = zones.NewSet(options.Fallthrough.Zones); err != nil {
 		return nil, fmt.Errorf("hosts: fallthrough: %w", err)
 	}
-	if h.load(); h.table.Load() == nil {
+	if h.Load(); h.table.Load() == nil {
 		h.compile(nil)
 	}
 	return h, nil
+}
+
+func (h *hosts) run(ctx context.Context) { h.Run(ctx) }
+
+// take makes the table of the file and the inline lines.
+func (h *hosts) take(file io.Reader, changed time.Time) error {
+	content, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	h.compile(content)
+	h.reloaded.Store(&changed)
+	return nil
 }
 
 // compile publishes the table made from the file's content and the inline lines.

@@ -103,7 +103,7 @@ func (r *Resolver) newBalance(b *block, log *slog.Logger) (err error) {
 			return newWeights(*o.Weights, log), nil
 		})
 		if err == nil {
-			b.balance.weights.load() // a reload reads what has changed
+			b.balance.weights.Load() // a reload reads what has changed
 		}
 	}
 	return err

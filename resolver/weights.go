@@ -2,7 +2,9 @@ package resolver
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -11,13 +13,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/zones/feed"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // weights are those of `loadbalance weighted`. Readers load an immutable table, which run exchanges.
 type weights struct {
 	table atomic.Pointer[weightTable]
-	followed
+	*feed.Followed
 }
 
 // weightTable has the weights of addresses by name, in wire form and lower case.
@@ -29,16 +32,24 @@ type weightTable struct {
 func newWeights(o Weights, log *slog.Logger) *weights {
 	w := &weights{}
 	w.table.Store(&weightTable{})
-	w.followed = followed{name: o.File, every: o.Reload, log: log,
-		complaint: "loadbalance: cannot read the file of weights, keeping the previous ones"}
-	w.take = func(content []byte, _ time.Time) error {
-		table, err := readWeights(content)
-		if err == nil {
-			w.table.Store(table)
-		}
+	w.Followed = feed.NewFollowed(o.File, o.Reload, "loadbalance: cannot read the file of weights, keeping the previous ones",
+		log, w.take)
+	return w
+}
+
+func (w *weights) run(ctx context.Context) { w.Run(ctx) }
+
+// take publishes the weights of the file.
+func (w *weights) take(file io.Reader, _ time.Time) error {
+	content, err := io.ReadAll(file)
+	if err != nil {
 		return err
 	}
-	return w
+	table, err := readWeights(content)
+	if err == nil {
+		w.table.Store(table)
+	}
+	return err
 }
 
 // draw is the index of an address that is drawn by its weight. One that is not in the table weighs 1.

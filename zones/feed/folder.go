@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/general"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -33,12 +34,13 @@ type FolderOptions struct {
 
 // Folder is the zones that the files of a folder have.
 type Folder struct {
-	options FolderOptions
-	pattern *regexp.Regexp
-	within  zones.Set
-	log     *slog.Logger
-	table   atomic.Pointer[Table]
-	left    atomic.Uint64 // files beyond MostZones
+	options         FolderOptions
+	pattern         *regexp.Regexp
+	within          zones.Set
+	log             *slog.Logger
+	table           atomic.Pointer[Table]
+	general.Changes               // of the table, or of a zone in it
+	left            atomic.Uint64 // files beyond MostZones
 
 	failures atomic.Uint64 // readings of files that have not been taken yet
 
@@ -56,7 +58,7 @@ type Table struct {
 
 // NewFolder reads the folder. A missing one is no error: it may appear later.
 func NewFolder(options FolderOptions, log *slog.Logger) (*Folder, error) {
-	f := &Folder{options: options, log: log, files: map[string]*File{}}
+	f := &Folder{options: options, log: log, Changes: general.NewChanges(), files: map[string]*File{}}
 	var err error
 	if f.pattern, err = regexp.Compile(options.Pattern); err != nil {
 		return nil, err
@@ -91,7 +93,7 @@ func (f *Folder) Load() {
 		return
 	}
 	f.fault = ""
-	changed, broken := false, map[string]string{}
+	changed, content, broken := false, false, map[string]string{}
 	for name, file := range f.files {
 		if origins[name] != file.options.Zone {
 			delete(f.files, name)
@@ -101,7 +103,9 @@ func (f *Folder) Load() {
 	}
 	for name, origin := range origins {
 		if file := f.files[name]; file != nil {
+			before := file.Zone()
 			file.Load()
+			content = content || file.Zone() != before
 			continue
 		}
 		file, err := NewFile(FileOptions{Name: name, Zone: origin}, f.log)
@@ -119,6 +123,9 @@ func (f *Folder) Load() {
 	if changed {
 		f.publish()
 	}
+	if changed || content {
+		f.Change()
+	}
 }
 
 // scan finds the files and their zones. Of several files for one zone the first by name is taken.
@@ -126,19 +133,19 @@ func (f *Folder) scan() (origins map[string]string, err error) {
 	origins = map[string]string{}
 	taken := map[string]bool{}
 	left := uint64(0)
-	err = filepath.WalkDir(f.options.Directory, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if name == f.options.Directory {
-				return err
-			}
+	// os.DirFS follows the folder where it is a link itself. Files keep their names when the link changes.
+	err = fs.WalkDir(os.DirFS(f.options.Directory), ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil && name == ".":
+			return err
+		case err != nil:
+			return nil
+		case entry.IsDir() && name != "." && strings.HasPrefix(entry.Name(), ".."):
+			return fs.SkipDir // of a mounted ConfigMap: its files have links beside the folder
+		case entry.IsDir():
 			return nil
 		}
-		if entry.IsDir() {
-			if name != f.options.Directory && strings.HasPrefix(entry.Name(), "..") {
-				return fs.SkipDir // of a mounted ConfigMap: its files have links beside the folder
-			}
-			return nil
-		}
+		name = filepath.Join(f.options.Directory, name)
 		origin, ok := f.origin(entry.Name())
 		info, err := os.Stat(name)
 		if !ok || err != nil || !info.Mode().IsRegular() || taken[origin] {

@@ -1,6 +1,7 @@
 package general
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"unsafe"
@@ -58,6 +59,9 @@ func (z *Zone) Serial() uint32 { return z.serial }
 
 // Records is the number of records.
 func (z *Zone) Records() int { return z.records }
+
+// Equal reports whether o has the same records.
+func (z *Zone) Equal(o *Zone) bool { return z.apex == o.apex && bytes.Equal(z.octets, o.octets) }
 
 // Size is the octets that the zone takes in memory.
 func (z *Zone) Size() int { return len(z.octets) + 8*len(z.slots) }
