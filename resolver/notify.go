@@ -11,6 +11,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/feed"
 	"github.com/clusterdns/clusterdns/zones/general"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -21,66 +22,107 @@ const (
 	notifyTimeout = 2 * time.Second
 )
 
-// notifier tells one secondary that a zone has changed, and so when to transfer it (NOTIFY, RFC 1996).
+// notifier tells one secondary that zones have changed, and so when to transfer them (NOTIFY, RFC 1996).
 type notifier struct {
-	zone      string // presentation form
 	of        versions
 	secondary netip.AddrPort
 	panics    *observe.Panics
 	log       *slog.Logger
-	rcode     int // of its last reply
+	told      map[string]uint32 // the serial that was told last, by zone
+	rcode     int               // of its last reply
 }
 
-// versions is a zone whose serial tells its versions apart.
+// versions are zones whose serials tell their versions apart.
 type versions interface {
-	Changed() <-chan struct{} // closed at the next change; to miss none, taken before serial
-	serial() (serial uint32, ok bool)
+	Changed() <-chan struct{} // closed at the next change; to miss none, taken before all
+	all(yield func(zone string, serial uint32) bool)
 }
 
-type indexVersions struct{ *zones.Index }
-
-func (v indexVersions) serial() (uint32, bool) {
-	s := v.Numbered()
-	return s.Serial(), s.Synced(zones.ServiceKinds)
+type indexVersions struct {
+	*zones.Index
+	zone string // in presentation form
 }
 
-type placeVersions struct{ *general.Place }
-
-func (v placeVersions) serial() (uint32, bool) {
-	z := v.Zone()
-	if z == nil {
-		return 0, false
+func (v indexVersions) all(yield func(string, uint32) bool) {
+	if s := v.Numbered(); s.Synced(zones.ServiceKinds) {
+		yield(v.zone, s.Serial())
 	}
-	return z.Serial(), true
 }
 
-// notifiers are the block's: one for each zone and secondary.
+type placeVersions struct {
+	*general.Place
+	zone string
+}
+
+func (v placeVersions) all(yield func(string, uint32) bool) {
+	if z := v.Zone(); z != nil {
+		yield(v.zone, z.Serial())
+	}
+}
+
+// folderVersions are the zones of a folder that a rule is for.
+type folderVersions struct {
+	*feed.Folder
+	zones zones.Set
+}
+
+func (v folderVersions) all(yield func(string, uint32) bool) {
+	for _, file := range v.Table().Files {
+		z := file.Zone()
+		if z == nil {
+			continue
+		}
+		var name wire.QName
+		name.SetString(z.Apex())
+		if v.zones.Contains(&name) && !yield(file.ZoneName(), z.Serial()) {
+			return
+		}
+	}
+}
+
+// notifiers are the block's: one for each zone or folder of zones, and secondary.
 func (b *block) notifiers(log *slog.Logger) []*notifier {
 	var all []*notifier
-	add := func(zone []byte, of versions) {
-		var name wire.QName
-		name.Set(zone)
-		for _, rule := range b.transfers {
-			for _, to := range rule.To {
-				if rule.zones.Contains(&name) {
-					all = append(all, &notifier{zone: wire.NameString(zone), of: of, secondary: to,
-						panics: &b.notifyPanics, log: log})
-				}
+	tell := func(of versions, to netip.AddrPort) {
+		all = append(all, &notifier{of: of, secondary: to, panics: &b.notifyPanics, log: log})
+	}
+	for _, rule := range b.transfers {
+		for _, to := range rule.To {
+			for _, of := range b.versions(rule.zones) {
+				tell(of, to)
 			}
 		}
+	}
+	return all
+}
+
+// versions are the zones of the block that are in a set.
+func (b *block) versions(in zones.Set) (all []versions) {
+	has := func(zone string) bool {
+		var name wire.QName
+		name.SetString(zone)
+		return in.Contains(&name)
 	}
 	for _, a := range slices.Concat(b.externals, b.authorities) {
 		for i := range a.infos {
-			add([]byte(a.infos[i].name), indexVersions{a.infos[i].index})
-		}
-	}
-	if b.generals != nil {
-		for _, set := range []*generalSet{&b.generals.files, &b.generals.secondaries} {
-			for i := range set.list {
-				name, _ := wire.ParseName(set.list[i].name) // it is a name: the set has it
-				add(name, placeVersions{set.list[i].Place})
+			if z := &a.infos[i]; has(z.name) {
+				all = append(all, indexVersions{z.index, wire.NameString([]byte(z.name))})
 			}
 		}
+	}
+	if b.generals == nil {
+		return all
+	}
+	for _, list := range [][]generalZone{b.generals.files.list, b.generals.secondaries.list} {
+		for i := range list {
+			name, _ := wire.ParseName(list[i].name) // it is a name: the set has it
+			if has(string(name)) {
+				all = append(all, placeVersions{list[i].Place, list[i].name})
+			}
+		}
+	}
+	for _, f := range b.generals.folders {
+		all = append(all, folderVersions{f.Folder, in})
 	}
 	return all
 }
@@ -88,12 +130,9 @@ func (b *block) notifiers(log *slog.Logger) []*notifier {
 // run notifies the secondary at the start and after each change, until ctx ends. After a secondary has not answered,
 // the next attempt is at the next change.
 func (n *notifier) run(ctx context.Context) {
-	notified, told := uint32(0), false
 	for ctx.Err() == nil {
 		changed := n.of.Changed()
-		if serial, ok := n.of.serial(); ok && (serial != notified || !told) {
-			notified, told = serial, true
-			n.notify(ctx)
+		if n.tell(ctx) {
 			sleep(ctx, notifyPause)
 			continue
 		}
@@ -104,11 +143,31 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
-// notify sends one NOTIFY, again if there is no reply.
-func (n *notifier) notify(ctx context.Context) {
+// tell sends a NOTIFY for each zone that has changed, one after the other, until the secondary does not answer. It reports
+// whether there was any and all have been answered.
+func (n *notifier) tell(ctx context.Context) (any bool) {
+	told, silent := map[string]uint32{}, false
+	for zone, serial := range n.of.all {
+		before, ok := n.told[zone]
+		switch {
+		case ok && before == serial:
+			told[zone] = serial
+		case silent && ok:
+			told[zone] = before
+		case !silent:
+			any, told[zone] = true, serial
+			silent = !n.notify(ctx, zone)
+		}
+	}
+	n.told = told
+	return any && !silent
+}
+
+// notify sends one NOTIFY, again if there is no reply. It reports whether there was one.
+func (n *notifier) notify(ctx context.Context, zone string) (answered bool) {
 	defer n.panics.Survive(n.log, "transfer")
 	message := new(dns.Msg)
-	message.SetNotify(n.zone)
+	message.SetNotify(zone)
 	client := dns.Client{Timeout: notifyTimeout}
 	var err error
 	for try := range notifyTries {
@@ -116,22 +175,23 @@ func (n *notifier) notify(ctx context.Context) {
 		reply, _, err = client.ExchangeContext(ctx, message, n.secondary.String())
 		switch {
 		case ctx.Err() != nil:
-			return
+			return false
 		case err == nil:
-			n.judge(reply.Rcode)
-			return
+			n.judge(zone, reply.Rcode)
+			return true
 		}
 		sleep(ctx, notifyPause<<try)
 	}
-	n.log.Warn("transfer: secondary does not answer NOTIFY", "zone", n.zone, "secondary", n.secondary, "error", err)
+	n.log.Warn("transfer: secondary does not answer NOTIFY", "zone", zone, "secondary", n.secondary, "error", err)
+	return false
 }
 
 // judge warns of a secondary that does not take NOTIFY, once until its rcode changes. It is not asked again until the
 // next change: it has replied.
-func (n *notifier) judge(rcode int) {
+func (n *notifier) judge(zone string, rcode int) {
 	if rcode != n.rcode && rcode != dns.RcodeSuccess {
 		n.log.Warn("transfer: secondary refuses NOTIFY, so that it takes the zone when it refreshes",
-			"zone", n.zone, "secondary", n.secondary, "rcode", dns.RcodeToString[rcode])
+			"zone", zone, "secondary", n.secondary, "rcode", dns.RcodeToString[rcode])
 	}
 	n.rcode = rcode
 }

@@ -37,8 +37,8 @@ func TestPanicsAreSurvived(t *testing.T) {
 		return reply
 	})
 	var panics observe.Panics
-	n := &notifier{zone: "test.", secondary: secondary.addr, panics: &panics, log: slog.New(alarmed{slog.DiscardHandler})}
-	n.notify(t.Context())
+	n := &notifier{secondary: secondary.addr, panics: &panics, log: slog.New(alarmed{slog.DiscardHandler})}
+	n.notify(t.Context(), "test.")
 	if f.panics.Total() != 4 || panics.Total() != 1 {
 		t.Errorf("%d and %d panics counted, want 4 and 1", f.panics.Total(), panics.Total())
 	}
