@@ -198,7 +198,8 @@ func (p *Program) openSocket(
 	}
 	l, err := listen.Open(listen.Options{
 		Address: address, Scheme: c.Scheme, Credentials: credentials, Siblings: siblings, Answerer: answerer,
-		Blocks: blocksOf(c), Log: p.queries, Logger: p.log,
+		Handshakes: p.handshakes,
+		Blocks:     blocksOf(c), Log: p.queries, Logger: p.log,
 		ReadTimeout: c.Limits.Read, WriteTimeout: c.Limits.Write, IdleTimeout: c.Limits.Idle, Queries: c.Limits.Queries,
 		Streams: c.Limits.Connections, Each: c.Limits.Streams, Requests: c.Limits.Requests, Readers: c.Limits.Sockets})
 	if err != nil {

@@ -25,16 +25,17 @@ import (
 // Program is the running server: everything that one Config needs, until a reload exchanges it for what another one
 // needs.
 type Program struct {
-	log     *slog.Logger
-	queries *logs.QueryLog
-	metrics *metrics.Collector
-	admin   *admin.Server
-	base    context.Context // of everything that runs except the listeners, which end first
-	end     context.CancelFunc
-	logging *task
-	serving *task // the admin endpoints
-	reloads reloadCounts
-	parts   resolver.Parts // what outlives the resolvers of a Config
+	log        *slog.Logger
+	queries    *logs.QueryLog
+	metrics    *metrics.Collector
+	admin      *admin.Server
+	base       context.Context // of everything that runs except the listeners, which end first
+	end        context.CancelFunc
+	logging    *task
+	serving    *task // the admin endpoints
+	reloads    reloadCounts
+	handshakes *listen.Handshakes
+	parts      resolver.Parts // what outlives the resolvers of a Config
 
 	leaving  sync.WaitGroup // of listeners that a reload has dropped
 	ending   sync.WaitGroup // of resolvers that a reload has replaced
@@ -127,7 +128,8 @@ func (a *answering) run(ctx context.Context) {
 func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := config.ProgramVersion()
 	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
-		listeners: map[socket]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1)}
+		listeners: map[socket]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1),
+		handshakes: listen.NewHandshakes()}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)

@@ -33,7 +33,8 @@ func TestReadmeBounds(t *testing.T) {
 		fmt.Sprintf("| QUIC connections | as TCP connections; %d streams at a time, %d KiB that a client may send ahead; %d s "+
 			"of silence in the handshake, %d s idle. From %d on", quicStreams, quicConnWindow>>10,
 			quicHandshake/time.Second, o.IdleTimeout/time.Second, o.Streams/8),
-		fmt.Sprintf("| TLS handshakes | one is computed at a time for two CPUs; %d s each; a connection below TLS takes %d KiB more",
+		fmt.Sprintf("| TLS handshakes | one is computed at a time for two CPUs, of all addresses and encrypted "+
+			"transports together; %d s each; a connection below TLS takes %d KiB more",
 			o.ReadTimeout/time.Second, 18),
 		fmt.Sprintf("| UDP receive buffer | %d MiB asked for each socket", o.Buffer>>20),
 		fmt.Sprintf("| zone transfers | %d under way, %d to one client, %d KiB each; %d s for a message, %d s for a zone |",

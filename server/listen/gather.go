@@ -114,6 +114,8 @@ func (l *Listener) gatherUDP(emit metrics.Emit) {
 }
 
 func (l *Listener) gatherTLS(emit metrics.Emit) {
+	emit.Gauge("clusterdns_tls_handshakes_waiting", "TLS handshakes that wait until others have been computed.",
+		float64(l.handshakes.waiting.Load()))
 	emit.Counter("clusterdns_tls_handshakes_failed_total",
 		"TLS handshakes that failed, or took too long.", l.handshakes.failed.Load())
 	if c := l.credentials.Load(); c != nil {

@@ -67,7 +67,7 @@ func (w *web) call(to http.ResponseWriter, r *http.Request) (body []byte, code i
 		return nil, code
 	}
 	w.requests.Keep(&place)
-	reply, foreign := w.l.ask(r.Context(), message, c.client, c.local)
+	reply, foreign := w.l.ask(r.Context(), message, c)
 	switch {
 	case foreign:
 		return nil, grpcInvalidArgument

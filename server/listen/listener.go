@@ -168,7 +168,7 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 // newListener has all but its sockets.
 func newListener(options Options, address netip.AddrPort) *Listener {
 	l := &Listener{options: options, address: address, engine: noEngine{}, shared: &tally{}, sharedLog: options.Log.Buffer(),
-		handshakes: newHandshakes()}
+		handshakes: &handshakes{Handshakes: options.Handshakes}}
 	l.pending, l.late.New, l.answers.New = newPending(options.Pending), l.newLate, l.newAnswers
 	l.credentials.Store(options.Credentials)
 	l.serving.Store(l.compile(options.Answerer, options.Blocks))

@@ -22,6 +22,8 @@ type Options struct {
 	// Credentials is the certificate, until SetCredentials; nil for none, where a proxy in front has it.
 	Credentials *Credentials
 
+	Handshakes *Handshakes // shared with other listeners; default one for this listener alone
+
 	Readers int // threads that read UDP, at most MaxReaders; default one for each CPU that this process may use
 	Buffer  int // octets of receive buffer asked for each UDP socket; default 4 MiB
 
@@ -77,6 +79,9 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.IdleTimeout, 10*time.Second)
 	orDefault(&o.WriteTimeout, 5*time.Second)
 	orDefault(&o.Drain, 5*time.Second)
+	if o.Handshakes == nil {
+		o.Handshakes = NewHandshakes()
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

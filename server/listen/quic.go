@@ -55,10 +55,12 @@ type quicServer struct {
 // quicConn is a connection from its first packet on.
 type quicConn struct {
 	caller
-	place   Place
-	mu      sync.Mutex
-	conn    *quic.Conn // nil during the handshake
-	evicted bool
+	place    Place
+	turn     turn        // of its handshake
+	unsigned *time.Timer // ends turn, unless the handshake signs before
+	mu       sync.Mutex
+	conn     *quic.Conn // nil during the handshake
+	evicted  bool
 }
 
 var errNoPlace = errors.New("no more connections are taken")
@@ -74,8 +76,9 @@ func newQUIC(l *Listener, packets *net.UDPConn) (*quicServer, error) {
 	var err error
 	s.listener, err = s.transport.Listen(&tls.Config{
 		NextProtos: offered[l.options.Scheme],
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			return l.credentials.Load().config.Load(), nil
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			_, err := begin(hello)
+			return l.credentials.Load().config.Load(), err
 		},
 	}, &quic.Config{
 		HandshakeIdleTimeout: quicHandshake, MaxIdleTimeout: l.options.IdleTimeout,
@@ -93,8 +96,9 @@ func (s *quicServer) doubts(net.Addr) bool { return s.held.Load() > int64(s.l.op
 // admit takes the place of a new connection, or refuses it. One that has lost its place in its handshake is there until
 // that ends, so that there may be some more than places.
 func (s *quicServer) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	c := &quicConn{}
+	c := &quicConn{turn: turn{handshakes: s.l.handshakes}}
 	c.client, c.local, c.close = addrPortOf(info.RemoteAddr), addrPortOf(s.packets.LocalAddr()).Addr(), c.evict
+	c.asks = s.open.asker(&c.place)
 	if s.held.Load() >= 2*int64(s.l.options.Streams) || !s.open.Take(&c.place, c.client.Addr(), c.evict) {
 		return nil, errNoPlace
 	}
@@ -102,6 +106,7 @@ func (s *quicServer) admit(ctx context.Context, info *quic.ClientInfo) (context.
 	context.AfterFunc(ctx, func() {
 		s.open.Leave(&c.place)
 		s.held.Add(-1)
+		c.turn.giveBack()
 	})
 	return context.WithValue(ctx, connKey{}, c), nil
 }
@@ -172,7 +177,6 @@ func (s *quicServer) runHTTP3(ctx, late context.Context) {
 		IdleTimeout:    s.l.options.IdleTimeout,
 		Handler: http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
 			c := r.Context().Value(connKey{}).(*quicConn)
-			s.open.Touch(&c.place)
 			s.statuses.count(s.l.serveDNS(to, r, &c.caller, s.requests))
 		}),
 		ConnContext: func(ctx context.Context, conn *quic.Conn) context.Context {
@@ -200,7 +204,6 @@ func (s *quicServer) serve(ctx, late context.Context, conn *quic.Conn) {
 		if err != nil {
 			break
 		}
-		s.open.Touch(&c.place)
 		streams.Go(func() { s.serveStream(late, c, conn, stream) })
 	}
 	streams.Wait()
@@ -228,7 +231,7 @@ func (s *quicServer) serveStream(ctx context.Context, c *quicConn, conn *quic.Co
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stream.Context(), cancel)() // the client wants no answer any more
-	reply, foreign := s.l.ask(ctx, message, c.client, c.local)
+	reply, foreign := s.l.ask(ctx, message, &c.caller)
 	switch {
 	case foreign:
 		s.statuses.count(doqProtocolError)

@@ -2,7 +2,6 @@ package listen
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -40,12 +39,11 @@ func (b *blocked) wait(ctx context.Context) {
 // ask answers a message of a request that has a goroutine of its own, which may wait for upstream. While it does, it
 // holds nothing but its message. The reply is nil for a query that a rule drops, and foreign says that the message is
 // none.
-func (l *Listener) ask(
-	ctx context.Context, message []byte, client netip.AddrPort, local netip.Addr,
-) (reply []byte, foreign bool) {
+func (l *Listener) ask(ctx context.Context, message []byte, c *caller) (reply []byte, foreign bool) {
 	defer l.survive()
+	defer c.asks()()
 	q := newBlocked()
-	reply, foreign, waits := l.begin(q, message, client, local)
+	reply, foreign, waits := l.begin(q, message, c)
 	for waits {
 		q.wait(ctx)
 		next := newBlocked()
@@ -56,9 +54,7 @@ func (l *Listener) ask(
 }
 
 // begin answers message from memory, or has q wait for upstream.
-func (l *Listener) begin(
-	q *blocked, message []byte, client netip.AddrPort, local netip.Addr,
-) (reply []byte, foreign, waits bool) {
+func (l *Listener) begin(q *blocked, message []byte, c *caller) (reply []byte, foreign, waits bool) {
 	a := l.answers.Get().(*answers)
 	defer l.answers.Put(a)
 	a.out = a.out[:0]
@@ -68,7 +64,7 @@ func (l *Listener) begin(
 	defer w.serving.users.Done()
 	defer func() { w.end(time.Now()) }()
 	buf := a.room()
-	got, result := w.serve(message, buf, client, local)
+	got, result := w.serve(message, buf, c.client, c.local)
 	if result == resolver.Pending {
 		got, result = w.await(&q.pendingQuery, q, buf)
 	}

@@ -20,22 +20,10 @@ const (
 	readAhead = 4 << 10
 )
 
-// handshakes bounds how many TLS handshakes are computed at a time. One costs as much CPU as hundreds of queries: a flood
-// of them must leave processors to those who ask. It holds back computing alone, not clients that are slow to send.
-type handshakes struct {
-	computing chan struct{}
-	failed    atomic.Uint64
-}
-
-func newHandshakes() *handshakes {
-	return &handshakes{computing: make(chan struct{}, max(1, readers()/2))}
-}
-
 // earlyConn is a connection below TLS. It reads much at a time, and can be told to give only what has arrived.
 type earlyConn struct {
 	*net.TCPConn
-	handshakes *handshakes
-	computing  bool // it holds one of handshakes
+	turn       turn
 	arrived    bool // Read does not wait
 	start, end int  // of what is not yet used in buf
 	buf        [readAhead]byte
@@ -53,7 +41,7 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 		if c.arrived {
 			return 0, nothingYet{}
 		}
-		c.rest()
+		c.turn.giveBack()
 		n, err := c.TCPConn.Read(c.buf[:])
 		if c.start, c.end = 0, n; n == 0 {
 			return 0, err
@@ -66,24 +54,17 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 
 // Write sends, which may wait for the client too.
 func (c *earlyConn) Write(p []byte) (int, error) {
-	c.rest()
+	c.turn.giveBack()
 	return c.TCPConn.Write(p)
 }
 
 // compute waits until the handshake may go on.
-func (c *earlyConn) compute() {
-	if !c.computing {
-		c.handshakes.computing <- struct{}{}
-		c.computing = true
-	}
-}
+func (c *earlyConn) compute(ctx context.Context) { c.turn.take(ctx) }
 
-// rest lets other handshakes compute.
-func (c *earlyConn) rest() {
-	if c.computing {
-		<-c.handshakes.computing
-		c.computing = false
-	}
+// Close gives back what is held.
+func (c *earlyConn) Close() error {
+	c.turn.giveBack()
+	return c.TCPConn.Close()
 }
 
 // secureConn is a TLS connection whose Close does not wait for the client.
@@ -98,7 +79,7 @@ func (l *Listener) secured(conn *net.TCPConn) net.Conn {
 	if credentials == nil {
 		return conn
 	}
-	early := &earlyConn{TCPConn: conn, handshakes: l.handshakes}
+	early := &earlyConn{TCPConn: conn, turn: turn{handshakes: l.handshakes}}
 	return &secureConn{tls.Server(early, credentials.config.Load()), early}
 }
 
@@ -109,10 +90,10 @@ func secureOf(conn net.Conn) *secureConn {
 
 // handshake does the handshake before any query, within limit, and reports whether it was good.
 func (c *secureConn) handshake(ctx context.Context, limit time.Duration) bool {
-	defer c.early.rest()
+	defer c.early.turn.giveBack()
 	c.SetDeadline(time.Now().Add(limit))
 	if err := c.HandshakeContext(ctx); err != nil {
-		c.early.handshakes.failed.Add(1)
+		c.early.turn.handshakes.failed.Add(1)
 		return false
 	}
 	c.SetDeadline(time.Time{})
@@ -212,10 +193,11 @@ func (c *Credentials) compile(f files) (*tls.Config, error) {
 		return nil, err
 	}
 	config := &tls.Config{
-		Certificates: []tls.Certificate{pair},
-		ClientAuth:   c.options.ClientAuth,
-		NextProtos:   c.protos,
-		MinVersion:   tls.VersionTLS12, // RFC 8310 section 9, RFC 9325 section 3.1
+		GetCertificate:     func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return signerFor(hello, &pair) },
+		GetConfigForClient: begin,
+		ClientAuth:         c.options.ClientAuth,
+		NextProtos:         c.protos,
+		MinVersion:         tls.VersionTLS12, // RFC 8310 section 9, RFC 9325 section 3.1
 		// One record for all that is written at a time: replies are small, and their clients wait for all of it.
 		DynamicRecordSizingDisabled: true,
 	}
@@ -223,12 +205,6 @@ func (c *Credentials) compile(f files) (*tls.Config, error) {
 		if config.ClientCAs, err = authorities(f.authorities); err != nil {
 			return nil, err
 		}
-	}
-	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if early, ok := hello.Conn.(*earlyConn); ok {
-			early.compute()
-		}
-		return nil, nil
 	}
 	return config, nil
 }

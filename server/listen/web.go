@@ -65,7 +65,18 @@ type connKey struct{}
 type caller struct {
 	client netip.AddrPort
 	local  netip.Addr
-	close  func() // must not block
+	close  func()              // must not block
+	asks   func() (end func()) // notes that its client waits for an answer, until end
+}
+
+// asker is the method asks of a connection with that place.
+func (s *Places) asker(p *Place) func() (end func()) {
+	return func() func() {
+		if end, ok := s.begin(p); ok {
+			return end
+		}
+		return func() {}
+	}
 }
 
 func newWeb(l *Listener, listener *net.TCPListener) *web {
@@ -100,7 +111,7 @@ func (w *web) callerOf(ctx context.Context, conn net.Conn) context.Context {
 	}
 	c := conn.(*webConn)
 	return context.WithValue(ctx, connKey{}, &caller{addrPortOf(c.RemoteAddr()), addrPortOf(c.LocalAddr()).Addr(),
-		func() { c.TCPConn.Close() }})
+		func() { c.TCPConn.Close() }, w.open.asker(&c.place)})
 }
 
 // run serves until ctx ends, then ends connections as their requests are answered, or when late ends.
@@ -132,7 +143,7 @@ func (w *web) Accept() (net.Conn, error) {
 		}
 		conn.SetWriteBuffer(sendBuffer)
 		conn.SetReadBuffer(sendBuffer / 4)
-		c := &webConn{earlyConn: earlyConn{TCPConn: conn, handshakes: w.l.handshakes}, web: w}
+		c := &webConn{earlyConn: earlyConn{TCPConn: conn, turn: turn{handshakes: w.l.handshakes}}, web: w}
 		if !w.open.Take(&c.place, addrPortOf(conn.RemoteAddr()).Addr(), func() { conn.Close() }) {
 			conn.Close()
 			continue
@@ -171,7 +182,7 @@ func (l *Listener) serveDNS(to http.ResponseWriter, r *http.Request, c *caller, 
 		return refuse(to, status)
 	}
 	requests.Keep(&place)
-	reply, foreign := l.ask(r.Context(), message, c.client, c.local)
+	reply, foreign := l.ask(r.Context(), message, c)
 	switch {
 	case foreign:
 		return refuse(to, http.StatusBadRequest)

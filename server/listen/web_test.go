@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -367,5 +368,98 @@ func TestStreamsOfAConnection(t *testing.T) {
 	_, second := conn.OpenStream()
 	if first != nil || !errors.As(second, new(*quic.StreamLimitReachedError)) {
 		t.Errorf("the first: %v, the second: %v", first, second)
+	}
+}
+
+// When a client has all the connections that it may have, that one makes room which has asked nothing for longest, and
+// none whose request waits for upstream.
+func TestRequestsKeepConnections(t *testing.T) {
+	for _, scheme := range []resolver.Scheme{resolver.DoH, resolver.DoH3, resolver.DoQ, resolver.DoGRPC} {
+		s := newScripted()
+		l, _ := serveSecure(t, scheme, Options{Answerer: s, Streams: 2 * streamsShare})
+		asks := func() func(name string) error { return connection(t, l, scheme) }
+		first, second := asks(), asks()
+		for i, ask := range []func(string) error{first, second, first} {
+			if err := ask("hit.example."); err != nil {
+				t.Fatalf("%s: %d: %v", scheme, i, err)
+			}
+		}
+		waiting := make(chan error)
+		go func() { waiting <- first("hold.example.") }()
+		until(t, func() bool { return s.holding.Load() == 1 })
+		for range 3 { // each takes the place of the one before
+			if err := asks()("hit.example."); err != nil {
+				t.Errorf("%s: another connection: %v", scheme, err)
+			}
+		}
+		close(s.release)
+		if err := <-waiting; err != nil {
+			t.Errorf("%s: the one that waits: %v", scheme, err)
+		}
+		if err := second("hit.example."); err == nil {
+			t.Errorf("%s: the one that has asked nothing for longest is still there", scheme)
+		}
+	}
+}
+
+// connection opens a connection of its own with the first query that it asks. It is not opened again.
+func connection(t *testing.T, l *Listener, scheme resolver.Scheme) (ask func(name string) error) {
+	if scheme == resolver.DoQ {
+		conn, err := dialQUIC(t, l, "doq")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(name string) error {
+			stream, err := conn.OpenStream()
+			if err != nil {
+				return err
+			}
+			stream.Write(framed(name))
+			stream.Close()
+			_, err = io.ReadAll(stream)
+			return err
+		}
+	}
+	opened := false
+	var transport http.RoundTripper
+	if scheme == resolver.DoH3 {
+		three := &http3.Transport{TLSClientConfig: insecure.Clone(),
+			Dial: func(ctx context.Context, address string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+				if opened {
+					return nil, io.EOF
+				}
+				opened = true
+				return quic.DialAddr(ctx, address, tc, qc)
+			}}
+		t.Cleanup(func() { three.Close() })
+		transport = three
+	} else {
+		two := new(http.Protocols)
+		two.SetHTTP2(true)
+		h2 := &http.Transport{TLSClientConfig: insecure.Clone(), Protocols: two,
+			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if opened {
+					return nil, io.EOF
+				}
+				opened = true
+				return tls.Dial(network, address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+			}}
+		t.Cleanup(h2.CloseIdleConnections)
+		transport = h2
+	}
+	return func(name string) error {
+		path, media, body := webPath, webType, framed(name)[lengthSize:]
+		if scheme == resolver.DoGRPC {
+			path, media, body = grpcPath, "application/grpc", frame(body)
+		}
+		r, _ := http.NewRequest("POST", "https://"+l.Address().String()+path, bytes.NewReader(body))
+		r.Header.Set("Content-Type", media)
+		reply, err := transport.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		defer reply.Body.Close()
+		_, err = io.ReadAll(reply.Body)
+		return err
 	}
 }
