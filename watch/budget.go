@@ -126,6 +126,8 @@ func kindName(o object.Object) string {
 		return "ingress"
 	case *object.KeptGateway:
 		return "gateway"
+	case *object.Records:
+		return "dnsendpoint"
 	case *object.Route:
 		return strings.ToLower(o.Kind)
 	}

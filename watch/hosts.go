@@ -2,6 +2,7 @@ package watch
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -40,9 +41,9 @@ func (s *state) compileHosts() *zones.Names {
 	o := &s.options.Hosts
 	nodes := map[string]*zones.NamesNode{}
 	for resource := range strings.FieldsSeq(o.Resources) {
-		for name, list := range s.hostsOf(resource) {
+		for name, node := range s.nodesOf(resource) {
 			if nodes[name] == nil {
-				nodes[name] = hostNode(list, o.TTL)
+				nodes[name] = node
 			}
 		}
 	}
@@ -50,6 +51,66 @@ func (s *state) compileHosts() *zones.Names {
 		s.nameServers(nodes, zone)
 	}
 	return zones.NewNames(nodes)
+}
+
+// nodesOf are the names and records of the objects of a resource.
+func (s *state) nodesOf(resource string) map[string]*zones.NamesNode {
+	nodes := map[string]*zones.NamesNode{}
+	if resource == "DNSEndpoint" {
+		for _, k := range s.shown(s.records) {
+			for _, set := range s.records.byKey[k].Sets {
+				addRecords(nodes, &set, s.options.Hosts.TTL)
+			}
+		}
+		for _, n := range nodes {
+			if len(n.RRsets) > 0 {
+				n.Alias = ""
+			}
+		}
+		return nodes
+	}
+	for name, list := range s.hostsOf(resource) {
+		nodes[name] = hostNode(list, s.options.Hosts.TTL)
+	}
+	return nodes
+}
+
+// mostRecords is how many records DNSEndpoints can give a name: more than a reply over UDP holds.
+const mostRecords = 256
+
+// addRecords adds the records of a set to those that its name has. An alias stands alone: with other records it is left
+// out (RFC 1034 section 3.6.2), and of two the first counts.
+func addRecords(nodes map[string]*zones.NamesNode, set *object.RecordSet, ttl uint32) {
+	name, err := wire.ParseName(set.DNSName)
+	if err != nil {
+		return
+	}
+	n := nodes[string(name)]
+	if n == nil {
+		n = &zones.NamesNode{}
+		nodes[string(name)] = n
+	}
+	if set.RecordTTL > 0 {
+		ttl = uint32(set.RecordTTL)
+	}
+	for _, text := range set.Targets {
+		if n.Count() >= mostRecords {
+			return
+		}
+		addr, _ := netip.ParseAddr(text)
+		switch set.RecordType {
+		case "A":
+			n.Add(wire.TypeA, ttl, addr.AsSlice())
+		case "AAAA":
+			n.Add(wire.TypeAAAA, ttl, addr.AsSlice())
+		case "TXT":
+			n.Add(wire.TypeTXT, ttl, zones.Text(text))
+		case "CNAME":
+			if target, err := wire.ParseName(text); err == nil && n.Alias == "" {
+				n.Alias, n.AliasTTL = string(target), ttl
+			}
+		}
+	}
 }
 
 // hostsOf are the names that objects of a resource have, in the order of the objects' names.

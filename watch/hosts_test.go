@@ -28,7 +28,7 @@ var (
 	lanHosts   = []string{"a.lan.test", "b.lan.test", "*.lan.test", "x.b.lan.test", "*.b.lan.test", "a.elsewhere.test", "*.test", "lan.test"}
 	lanClasses = []string{"one", "two"}
 	lanLabels  = []map[string]string{nil, nil, {"app": "a"}, {"app": "b"}, {"k8s-gateway.dns/ignore": "true", "app": "a"}}
-	lanKinds   = []string{"services", "ingresses", "gateways", "httproutes", "tlsroutes", "grpcroutes", "namespaces"}
+	lanKinds   = []string{"services", "ingresses", "gateways", "httproutes", "tlsroutes", "grpcroutes", "dnsendpoints", "namespaces"}
 )
 
 // lan is objects under random steps, and a source that follows them.
@@ -43,8 +43,7 @@ type lan struct {
 func drawLan(t *rapid.T) *lan {
 	o := Options{Selection: object.Selection{NoEndpoints: true, Namespaces: pick(t, []string{"", "", "prod"}, "namespaces"), Hosts: object.Hosts{
 		Zones: "lan.test.", TTL: 30, NameServer: "c.infra", Secondary: "b.prod",
-		Resources: strings.Join(rapid.Permutation([]string{"Ingress", "Service", "HTTPRoute", "TLSRoute", "GRPCRoute"}).Draw(t, "resources")[:rapid.
-			IntRange(1, 5).Draw(t, "count")], " "),
+		Resources:        drawResources(t),
 		IngressClasses:   pick(t, []string{"", "one"}, "ingressClasses"),
 		GatewayClasses:   pick(t, []string{"", "two three"}, "gatewayClasses"),
 		ServiceSelectors: pick(t, []string{"", "app=a", "app=a\napp in (b,c)"}, "serviceLabelSelectors"),
@@ -60,6 +59,12 @@ func drawLan(t *rapid.T) *lan {
 		}
 	}
 	return l
+}
+
+func drawResources(t *rapid.T) string {
+	all := []string{"Ingress", "Service", "HTTPRoute", "TLSRoute", "GRPCRoute", "DNSEndpoint"}
+	order := rapid.Permutation(all).Draw(t, "resources")
+	return strings.Join(order[:rapid.IntRange(1, len(all)).Draw(t, "count")], " ")
 }
 
 // TestHostsModel takes the names of k8s_gateway through random events, and compares them with those that the objects have
@@ -154,8 +159,30 @@ func (l *lan) draw(t *rapid.T, plural string, m metav1.ObjectMeta) metav1.Object
 		return o
 	case "gateways":
 		return l.drawGateway(t, m, address())
+	case "dnsendpoints":
+		o := &object.DNSEndpoint{ObjectMeta: m}
+		for _, host := range some(t, lanHosts[:6], "names") {
+			if text := address(); text != "" {
+				o.Spec.Endpoints = append(o.Spec.Endpoints, object.RecordSet{
+					DNSName: host, RecordType: recordType(text), Targets: []string{text},
+				})
+			}
+		}
+		return o
 	}
 	return l.drawRoute(t, plural, m)
+}
+
+// recordType is the type of a record whose data is text.
+func recordType(text string) string {
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case err != nil:
+		return "CNAME"
+	case addr.Is4():
+		return "A"
+	}
+	return "AAAA"
 }
 
 func (l *lan) drawGateway(t *rapid.T, m metav1.ObjectMeta, address string) *object.Gateway {
@@ -350,6 +377,12 @@ func (l *lan) texts(resource, name string) (texts []string) {
 					if rule.Host == name {
 						texts = append(texts, in.IP+in.Hostname)
 					}
+				}
+			}
+		case *object.DNSEndpoint:
+			for _, set := range o.Spec.Endpoints {
+				if set.DNSName == name {
+					texts = append(texts, set.Targets...)
 				}
 			}
 		case *object.HTTPRoute:

@@ -39,6 +39,7 @@ type state struct {
 	ingresses  *collection[*object.Ingress]
 	gateways   *collection[*object.KeptGateway]
 	routes     map[string]*collection[*object.Route] // by kind
+	records    *collection[*object.Records]
 	hostsDirty bool
 	kinds      map[zones.Kinds]objects // these collections
 	dirty      map[object.Key]struct{} // services to compile
@@ -100,6 +101,7 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	for _, kind := range object.RouteKinds {
 		s.routes[kind] = newCollection(s.routeChanged)
 	}
+	s.records = newCollection(s.recordsChanged)
 	s.hostsDirty = true
 	s.kinds = map[zones.Kinds]objects{
 		zones.Services:   s.services,
@@ -111,6 +113,8 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 		zones.HTTPRoutes: s.routes["HTTPRoute"],
 		zones.TLSRoutes:  s.routes["TLSRoute"],
 		zones.GRPCRoutes: s.routes["GRPCRoute"],
+
+		zones.DNSEndpoints: s.records,
 	}
 	if o.Namespaces != "" {
 		s.exposed = map[string]bool{}
@@ -187,6 +191,11 @@ func (s *state) ingressChanged(old, now *object.Ingress) {
 }
 
 func (s *state) gatewayChanged(old, now *object.KeptGateway) {
+	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
+	s.hostsDirty = true
+}
+
+func (s *state) recordsChanged(old, now *object.Records) {
 	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
 	s.hostsDirty = true
 }

@@ -53,6 +53,7 @@ const (
 	HTTPRoutes
 	TLSRoutes
 	GRPCRoutes
+	DNSEndpoints
 )
 
 // ServiceKinds are the kinds that must have synced before an answer may deny a name at or below svc.<zone>.

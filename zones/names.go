@@ -111,6 +111,21 @@ func (n *NamesNode) RRset(t wire.Type) *RRset {
 	return nil
 }
 
+// Count is how many records n has.
+func (n *NamesNode) Count() (count int) {
+	for i := range n.RRsets {
+		switch s := &n.RRsets[i]; s.Type {
+		case wire.TypeA:
+			count += len(s.Addr) / 4
+		case wire.TypeAAAA:
+			count += len(s.Addr) / 16
+		default:
+			count += len(s.Data)
+		}
+	}
+	return count
+}
+
 // Add adds records of a type. The TTL of an rrset is the least of its records (RFC 2181 section 5.2), and no record is
 // in it twice.
 func (n *NamesNode) Add(t wire.Type, ttl uint32, data []byte) {
@@ -135,6 +150,17 @@ func (n *NamesNode) Add(t wire.Type, ttl uint32, data []byte) {
 		}
 	}
 	set.Data = append(set.Data, data)
+}
+
+// Text is the data of a TXT record (RFC 1035 section 3.3.14). What is longer than 32 KiB is cut.
+func Text(s string) (data []byte) {
+	for {
+		size := min(len(s), 255)
+		data = append(append(data, byte(size)), s[:size]...)
+		if s = s[size:]; s == "" || len(data) > 32<<10 {
+			return data
+		}
+	}
 }
 
 // NamesPlace is where one goroutine publishes Names and many read them, without locks.

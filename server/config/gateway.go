@@ -16,7 +16,7 @@ const (
 )
 
 // gatewayResources are what a name may come from.
-var gatewayResources = []string{"Ingress", "Service", "HTTPRoute", "TLSRoute", "GRPCRoute"}
+var gatewayResources = []string{"Ingress", "Service", "HTTPRoute", "TLSRoute", "GRPCRoute", "DNSEndpoint"}
 
 // k8s_gateway [ZONES…] { resources …; ttl SECONDS; apex NAME; secondary NAME; kubeconfig FILE [CONTEXT]; … }
 func (b *blockReader) gateway(a *args) {
@@ -56,12 +56,8 @@ func (b *blockReader) gateway(a *args) {
 func gatewayNames(o *args) string {
 	names := o.atLeastOne("Ingress, Service or another resource")
 	for _, name := range names {
-		switch {
-		case name == "DNSEndpoint":
-			o.fail("DNSEndpoint belongs to external-dns, and no name is made of it: write its records with the directive file, " +
-				"or let external-dns write them into etcd")
-		case !slices.Contains(gatewayResources, name):
-			o.fail("got %q, wants Ingress, Service, HTTPRoute, TLSRoute or GRPCRoute", name)
+		if !slices.Contains(gatewayResources, name) {
+			o.fail("got %q, wants Ingress, Service, HTTPRoute, TLSRoute, GRPCRoute or DNSEndpoint", name)
 		}
 	}
 	return strings.Join(names, " ")

@@ -205,7 +205,10 @@ func (c *controlPlane) refuse(m manifest, kind string, o metav1.Object, list fie
 // reportUnread reports what of an object gives no names, though an API server takes it: a port that is none, a topology
 // zone, the id of a cluster.
 func (c *controlPlane) reportUnread(m manifest, o metav1.Object) {
-	selections := []object.Selection{{Zonal: c.selection.Zonal}, {ServiceImports: true}}
+	selections := []object.Selection{
+		{Zonal: c.selection.Zonal, External: c.selection.External, Hosts: c.selection.Hosts},
+		{ServiceImports: true},
+	}
 	var said []string
 	for _, r := range object.Resources {
 		for _, selection := range selections {

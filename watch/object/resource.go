@@ -105,6 +105,12 @@ var Resources = []Resource{
 		Strip: stripping(stripGRPCRoute),
 	},
 	{
+		Versions: endpointVersions, Plural: "dnsendpoints", Kind: zones.DNSEndpoints,
+		Example: &DNSEndpoint{}, List: &DNSEndpointList{}, Optional: true, Partial: true,
+		When:  func(s Selection) bool { return s.Hosts.Reads("DNSEndpoint") },
+		Strip: stripping(stripDNSEndpoint),
+	},
+	{
 		Versions: coreVersions, Plural: "pods", Kind: zones.PodObjects,
 		Example: &corev1.Pod{}, List: &corev1.PodList{}, Labelled: true,
 		Fields: "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown",

@@ -119,6 +119,7 @@ func TestCustomCopies(t *testing.T) {
 	}{
 		{&HTTPRouteList{}, route}, {&TLSRouteList{}, route}, {&GRPCRouteList{}, route},
 		{&GatewayList{}, `metadata: {name: a}, spec: {listeners: [{name: a}]}, status: {addresses: [{value: a}]}`},
+		{&DNSEndpointList{}, `metadata: {name: a}, spec: {endpoints: [{dnsName: a, targets: [a]}]}`},
 	} {
 		text := `{metadata: {resourceVersion: "7"}, items: [{` + test.item + `}]}`
 		if err := yaml.UnmarshalStrict([]byte(text), test.list); err != nil {
@@ -130,7 +131,7 @@ func TestCustomCopies(t *testing.T) {
 		}
 		c := test.list.DeepCopyObject()
 		if diff := cmp.Diff(test.list, c, cmp.AllowUnexported(HTTPRoute{}, TLSRoute{}, GRPCRoute{}, HTTPRouteList{},
-			TLSRouteList{}, GRPCRouteList{}, GatewayList{})); diff != "" {
+			TLSRouteList{}, GRPCRouteList{}, GatewayList{}, DNSEndpointList{})); diff != "" {
 			t.Errorf("%T (-object +copy):\n%s", c, diff)
 		}
 		switch c := c.(type) {
@@ -140,6 +141,8 @@ func TestCustomCopies(t *testing.T) {
 			spoil(&c.Items[0].route)
 		case *GRPCRouteList:
 			spoil(&c.Items[0].route)
+		case *DNSEndpointList:
+			c.Items[0].Spec.Endpoints[0].Targets[0] = "b"
 		case *GatewayList:
 			c.Items[0].Spec.Listeners[0].Name, c.Items[0].Status.Addresses[0].Value = "b", "b"
 		}

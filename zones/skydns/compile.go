@@ -194,7 +194,7 @@ func node(name string, list []*record, own *record) *zones.NamesNode {
 	}
 	for _, r := range list {
 		if r.Text != "" && !r.addr.IsValid() {
-			n.Add(wire.TypeTXT, r.ttl(), text(r.Text))
+			n.Add(wire.TypeTXT, r.ttl(), zones.Text(r.Text))
 			continue
 		}
 		if r.Host == "" {
@@ -243,17 +243,6 @@ func numbered(target string, numbers ...int) (data []byte) {
 		data = binary.BigEndian.AppendUint16(data, uint16(n))
 	}
 	return append(data, target...)
-}
-
-// text is the data of a TXT record (RFC 1035 section 3.3.14).
-func text(s string) (data []byte) {
-	for {
-		size := min(len(s), 255)
-		data = append(append(data, byte(size)), s[:size]...)
-		if s = s[size:]; s == "" || len(data) > 32<<10 {
-			return data
-		}
-	}
 }
 
 // apex gives a zone's own name the addresses that are kept at apex.dns.<zone>, and the name servers of ns.dns.<zone>.
