@@ -111,7 +111,7 @@ func TestCheckJSON(t *testing.T) {
     {
       "severity": "error",
       "at": "stdin:4",
-      "text": "health: unknown option \"lame\"",
+      "text": "health: unknown option \"lame\" (options: lameduck)",
       "directive": "health",
       "canBeLeftOut": true,
       "advice": "health can be left out: there is no /health: a liveness probe that asks it fails"

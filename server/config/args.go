@@ -303,14 +303,24 @@ func (a *args) option(directive string, table options, other func(*args) bool) {
 	read, known := table[a.name]
 	switch {
 	case known && read == nil:
-		a.err = a.at.errorf("%s: option %q is not supported yet", directive, a.name)
+		instead := adviceOn(directive).insteads[a.name]
+		a.err = a.at.errorf("%s: option %q is not served%s", directive, a.name, when(instead != "", "; instead: %s", instead))
 	case known:
 		read(a)
 	case other == nil || !other(a):
-		hint := DidYouMean(a.name, slices.Collect(maps.Keys(table))) + hintUnset(a.variables())
-		a.err = a.at.errorf("%s: unknown option %q%s", directive, a.name, hint)
+		a.err = a.at.errorf("%s: unknown option %q%s%s", directive, a.name, a.hintOption(table), hintUnset(a.variables()))
 	}
 	a.finish()
+}
+
+// hintOption says which option may be meant, or which are served.
+func (a *args) hintOption(table options) string {
+	names := slices.Sorted(maps.Keys(table))
+	if hint := DidYouMean(a.name, names); hint != "" {
+		return hint
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return table[name] == nil })
+	return when(len(names) > 0, " (options: %s)", strings.Join(names, ", "))
 }
 
 // finish ends an option, or a directive without options: it fails when a word or a block is left.

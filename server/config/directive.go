@@ -36,7 +36,9 @@ type directive struct {
 //     line in the Corefile of TestEnabled, and in the list there if CoreDNS counts it;
 //  7. explain it in Corefile.example, which TestExample holds to this table;
 //  8. tell in the README: its output of -plugins, the counters if there are any, and where we differ from CoreDNS;
-//  9. add a story to testdata/stories for what it answers.
+//  9. add a story to testdata/stories for what it answers;
+//  10. hold its line in guide.go to it, with a sample of each option, and write docs/directives.md anew
+//     (go test ./server/config -run TestDocument -update).
 func directives() []directive {
 	return append([]directive{
 		{name: "root", read: (*blockReader).root},

@@ -1,28 +1,11 @@
 package config
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/tools/txtar"
 )
-
-// TestGuide: each directive of the table has its advice.
-func TestGuide(t *testing.T) {
-	var names []string
-	for _, a := range guide() {
-		names = append(names, a.name)
-		if a.without == "" || !strings.HasPrefix(a.line, a.name) {
-			t.Errorf("%s: incomplete", a.name)
-		}
-	}
-	for _, name := range namesOf(directives()) {
-		if !slices.Contains(names, name) {
-			t.Errorf("%s has no line in guide.go", name)
-		}
-	}
-}
 
 // TestExternals: an external plugin is named as one, and is none of ours.
 func TestExternals(t *testing.T) {

@@ -28,7 +28,7 @@ func (b *blockReader) template(a *args) {
 		"rcode":       func(o *args) { t.Rcode = uint16(capitals(o, "an rcode such as NXDOMAIN", dns.StringToRcode)) },
 		"ederror":     func(o *args) { t.Error = o.extendedError() },
 		"fallthrough": func(o *args) { t.Fallthrough.Zones = o.zonesOr(".") },
-		"upstream":    func(o *args) { o.rest() }, // of old releases: aliases are followed without it
+		"upstream":    outdated, // aliases are followed without it
 	})
 	if a.err == nil && t.Rcode == dns.RcodeServerFailure && len(t.Answer)+len(t.Authority)+len(t.Additional) > 0 {
 		a.warnf("the answer has no records with rcode SERVFAIL, and what the lines say is not used")

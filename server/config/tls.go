@@ -18,8 +18,11 @@ var clientAuth = map[string]tls.ClientAuthType{
 // tls CERT KEY [CA] { client_auth MODE }
 func (b *blockReader) tls(a *args) {
 	const want = "CERT KEY [CA], files in PEM"
-	if !a.more() {
-		a.fail("certificates from an ACME server are not supported, wants %s", want)
+	known := options{"keylog": nil, "acme": nil, "email": nil, "ca": nil, "storage": nil, "ca_root": nil, "resolver": nil}
+	if a.has("acme") {
+		a.rest()
+		a.options(known)
+		return
 	}
 	t := &TLS{CertFile: a.word(want), KeyFile: a.word(want)}
 	a.checkKeyPair(t.CertFile, t.KeyFile)
@@ -27,10 +30,8 @@ func (b *blockReader) tls(a *args) {
 		t.CAFile = a.word("")
 		a.checkRoots(t.CAFile)
 	}
-	a.options(options{
-		"client_auth": func(o *args) { t.ClientAuth = choose(o, clientAuth) },
-		"keylog":      nil,
-	})
+	known["client_auth"] = func(o *args) { t.ClientAuth = choose(o, clientAuth) }
+	a.options(known)
 	b.TLS, b.tlsAt = t, a.at
 }
 
