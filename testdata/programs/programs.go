@@ -17,19 +17,33 @@ import (
 // Patience is how long anything may take that a test waits for: BIND and Knot DNS wait some seconds between transfers.
 const Patience = time.Minute
 
-// Build builds the server of this tree. The working directory is a folder of testdata.
-func Build(t testing.TB) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), "clusterdns")
-	build := exec.Command("go", "build", "-o", path, "../..")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
+// Build builds the server of this tree in a folder. The working directory is a folder of testdata.
+func Build(folder string) (path string, err error) {
+	path = filepath.Join(folder, "clusterdns")
+	output, err := exec.Command("go", "build", "-o", path, "../..").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, output)
 	}
-	return path
+	return path, err
 }
 
 // Run starts a command that ends with the test, or when stop is called. What it says is shown if the test fails.
 func Run(t testing.TB, name string, words []string) (stop func()) {
+	t.Helper()
+	return Start(t, name, words).Stop
+}
+
+// Program is a command that runs.
+type Program struct {
+	cmd  *exec.Cmd
+	Stop func()
+}
+
+// Signal sends it a signal.
+func (p *Program) Signal(s syscall.Signal) { p.cmd.Process.Signal(s) }
+
+// Start is Run for programs that get signals.
+func Start(t testing.TB, name string, words []string) *Program {
 	t.Helper()
 	var said bytes.Buffer
 	path, err := exec.LookPath(words[0])
@@ -41,7 +55,7 @@ func Run(t testing.TB, name string, words []string) (stop func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	stop = sync.OnceFunc(func() {
+	stop := sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		gone := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
 		cmd.Wait()
@@ -51,7 +65,7 @@ func Run(t testing.TB, name string, words []string) (stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return stop
+	return &Program{cmd, stop}
 }
 
 // Await waits until ok. what completes the sentence "waited for".

@@ -136,7 +136,11 @@ func server(t *testing.T) string {
 	if *clusterdnsFlag != "" {
 		return *clusterdnsFlag
 	}
-	return programs.Build(t)
+	path, err := programs.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // exchange asks a server at a port, or at an address with one.

@@ -14,6 +14,23 @@ import (
 	"github.com/clusterdns/clusterdns/testdata/programs"
 )
 
+// clusterdns is the server of this tree.
+var clusterdns string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "zonefiles")
+	if err == nil {
+		clusterdns, err = programs.Build(folder)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(status)
+}
+
 // seeds is how many zones are made.
 const seeds = 12
 
@@ -23,6 +40,7 @@ var asked = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeNS, dns.TypeSOA, dns.TypeC
 
 // TestAnswersAreKnots asks both servers about every name that matters in generated zones, with every type.
 func TestAnswersAreKnots(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ours, knots := programs.Free(t), programs.Free(t)
 	corefile := fmt.Sprintf(".:%s {\n\tbind 127.0.0.1\n", ours)
@@ -39,7 +57,7 @@ func TestAnswersAreKnots(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "Corefile"), corefile+"\ttransfer {\n\t\tto *\n\t}\n}\n")
 	write(t, filepath.Join(dir, "knot.conf"), conf)
-	programs.Run(t, "clusterdns", []string{programs.Build(t), "-quiet", "-conf", filepath.Join(dir, "Corefile")})
+	programs.Run(t, "clusterdns", []string{clusterdns, "-quiet", "-conf", filepath.Join(dir, "Corefile")})
 	programs.Run(t, "knot", []string{"knotd", "-c", filepath.Join(dir, "knot.conf")})
 	c := comparison{t: t, ours: connect(t, ours), knots: connect(t, knots), met: map[string]int{}, rcodes: map[string]int{}}
 	for _, z := range zones {
@@ -204,27 +222,30 @@ func (c *comparison) ask(conn *dns.Conn, queries []*dns.Msg) []answer {
 
 // contents compares the transfers of a zone.
 func (c *comparison) contents(zone, ours, knots string) {
-	read := func(port string) (all []string) {
-		transfer, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr(zone), "127.0.0.1:"+port)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		for envelope := range transfer {
-			if envelope.Error != nil {
-				c.t.Fatal(envelope.Error)
-			}
-			for _, rr := range envelope.RR {
-				all = append(all, text(rr, ""))
-			}
-		}
-		slices.Sort(all)
-		return all
-	}
-	a, b := read(ours), read(knots)
+	a, b := contents(c.t, ours, zone), contents(c.t, knots, zone)
 	c.records += len(a)
 	if !slices.Equal(a, b) {
 		c.t.Errorf("%s: the transfers differ:\n%s\nKnot DNS:\n%s", zone, strings.Join(a, "\n"), strings.Join(b, "\n"))
 	}
+}
+
+// contents is what a server transfers of a zone.
+func contents(t testing.TB, port, zone string) (all []string) {
+	t.Helper()
+	transfer, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr(zone), "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for envelope := range transfer {
+		if envelope.Error != nil {
+			t.Fatal(envelope.Error)
+		}
+		for _, rr := range envelope.RR {
+			all = append(all, text(rr, ""))
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // answer is what is compared of a reply.
