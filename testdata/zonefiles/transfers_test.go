@@ -163,7 +163,7 @@ func (s *secondaryServer) await(what string, ok func() bool) {
 
 func (s *secondaryServer) awaitSerial(serial uint32) {
 	s.t.Helper()
-	s.await(fmt.Sprint("serial ", serial), func() bool { return serialAt(s.port) == serial })
+	s.await(fmt.Sprint("serial ", serial), func() bool { return serialOf(s.port, "example.org.") == serial })
 }
 
 // says reports whether the answer for the zone has an rcode and an Extended DNS Error with words.
@@ -265,13 +265,4 @@ func (p *primaryServer) start(t *testing.T, name string) {
 		words = append(words, fill.Replace(word))
 	}
 	p.Program = programs.Start(t, name, words)
-}
-
-// serialAt is that of the zone, 0 without an answer.
-func serialAt(port string) uint32 {
-	reply, err := dns.Exchange(new(dns.Msg).SetQuestion("example.org.", dns.TypeSOA), "127.0.0.1:"+port)
-	if err != nil || len(reply.Answer) != 1 {
-		return 0
-	}
-	return reply.Answer[0].(*dns.SOA).Serial
 }
