@@ -10,6 +10,7 @@
 //
 //	go test -count=1 ./differ                          the whole run
 //	go test -count=1 ./differ -seeds 4 -shown 10       one seed, more examples
+//	go test -count=1 ./differ -run Caches              TTLs, refreshes and stale answers in time
 //	go test -count=1 ./differ -clusterdns FILE         another binary of ours
 //	go test ./differ -run Table -update                write the table of rules
 //

@@ -21,6 +21,8 @@ type question struct {
 	what  string // how its name was made, for people
 	under string // which options
 
+	moment int // of those of TestSameCaches
+
 	packet       []byte
 	ours, theirs *reply
 	listed       *reply // of CoreDNS with the options listed, where it is asked
