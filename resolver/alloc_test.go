@@ -10,6 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/observe/dnstap"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -154,7 +155,10 @@ func hitsAllocateNothing(t *testing.T, r *Resolver) {
 		request := &Request{Now: time.Now()}
 		var result Result
 		allocated := testing.AllocsPerRun(1000, func() {
-			_, result = r.Answer(request, packet, buf)
+			var reply []byte
+			if reply, result = r.Answer(request, packet, buf); result == Send {
+				request.Replied(reply)
+			}
 		})
 		if allocated != 0 {
 			t.Errorf("%s: %v allocations a query", hit.name, allocated)
@@ -163,6 +167,18 @@ func hitsAllocateNothing(t *testing.T, r *Resolver) {
 			t.Errorf("%s: result %v, rcode %v, %d answers", hit.name, result, request.Reply.Rcode,
 				request.Reply.Count(wire.Answer))
 		}
+	}
+}
+
+// TestTapsAllocateNothing: nor does dnstap, whether its queue has room or is full.
+func TestTapsAllocateNothing(t *testing.T) {
+	r := sample(t, func(b *Block) {
+		full := dnstap.Options{Network: "unix", Address: "nowhere", Queue: 1 << 20}
+		b.Dnstaps = []Dnstap{{Sink: full, Full: true, Identity: "a", Version: "b", Extra: "c"}}
+	})
+	hitsAllocateNothing(t, r)
+	if c := (*r.blocks[0].taps)[0].sink.Counts(); c.Dropped == 0 {
+		t.Errorf("%+v", c)
 	}
 }
 

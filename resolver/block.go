@@ -44,6 +44,7 @@ type block struct {
 	etcds       []*named
 	cache       *cache
 	forwarders  []*forwarder
+	taps        *taps
 	loop        *loop
 	transfers   []transferRule
 	notify      []*notifier
@@ -142,6 +143,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newLocal(b, server, log) },
 		func() error { return r.newUpstream(b, server, log) },
 		func() error { return r.newRewrites(b, server) },
+		func() error { return r.newTaps(b, log) },
 		b.newInside, // last: its scopes refer to all other directives
 	} {
 		if err := compile(); err != nil {

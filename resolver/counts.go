@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/observe/dnstap"
 	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -27,6 +28,7 @@ type BlockCounts struct {
 	Translated *uint64 // questions for which dns64 asked for A records; nil without it
 	Completed  *uint64 // questions that autopath has answered with a name of another domain; nil without it
 	Forwards   []ForwardCounts
+	Dnstaps    []dnstap.Counts
 	Panics     uint64 // recovered from, besides those of Forwards
 }
 
@@ -98,6 +100,13 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	if b.autopath != nil && first(b.autopath) {
 		n := b.autopath.completed.Load()
 		counts.Completed = &n
+	}
+	if b.taps != nil {
+		for _, t := range *b.taps {
+			if first(t.sink) {
+				counts.Dnstaps = append(counts.Dnstaps, t.sink.Counts())
+			}
+		}
 	}
 	for _, f := range b.forwarders {
 		if first(f) {

@@ -32,7 +32,7 @@ func (b *block) ask(r *Request, q *question, w *Wait) result {
 		return b.resume(r, q, w)
 	}
 	forwarders := q.forwarders()
-	hit, failed := forwarders[0].join(b.query(r, q), forwarders, b.cacheOf(q), r, w)
+	hit, failed := forwarders[0].join(b.query(r, q), forwarders, b.cacheOf(q), r, r.taps.tapping(r), w)
 	switch {
 	case hit != nil:
 		return b.cache.result(r, hit, fresh)
@@ -92,6 +92,7 @@ type flight struct {
 	query   query
 	through []*forwarder
 	place   *askedPlace // in the first of them
+	tapping *tapping    // of those who are told of it; nil for nobody
 	cache   *cache      // has the answer when the flight has landed; nil for none
 	first   *Wait       // of those that wait, guarded by the mutex of the first forwarder
 	last    *Wait
@@ -109,7 +110,9 @@ type flightKey struct {
 // whose answer c caches for the question of r. If an equal flight has just landed, join returns its cached answer
 // instead, as hit, and if there is to be no flight, the message that says why. c and r are nil if nothing is to be
 // cached.
-func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request, w *Wait) (hit *entry, failed *message) {
+func (f *forwarder) join(
+	q query, forwarders []*forwarder, c *cache, r *Request, t *tapping, w *Wait,
+) (hit *entry, failed *message) {
 	key := flightKey{query: q}
 	key.tcp = false
 	if len(forwarders) > 1 && f.mayPassOn() {
@@ -142,7 +145,7 @@ func (f *forwarder) join(q query, forwarders []*forwarder, c *cache, r *Request,
 		end(nil)
 		return nil, failed
 	}
-	under := &flight{key: key, query: q, through: forwarders, place: p, cache: c}
+	under := &flight{key: key, query: q, through: forwarders, place: p, tapping: t, cache: c}
 	under.add(w)
 	f.flights[key] = under
 	f.wg.Go(func() {
@@ -225,18 +228,18 @@ func (u *flight) exchange(ctx context.Context) (m *message) {
 			m = f.recovered(cause)
 		}
 	}()
-	m = f.exchange(ctx, u.query, u.place)
+	m = f.exchange(ctx, u.query, u.place, u.tapping)
 	for i, next := range u.through[1:] {
 		if !u.through[i].passesOn(m) {
 			break
 		}
-		m = next.exchangeNext(ctx, u.query, u.place.client)
+		m = next.exchangeNext(ctx, u.query, u.place.client, u.tapping)
 	}
 	return m
 }
 
 // exchangeNext is exchange with a place of f for a question that already has one of another forwarder.
-func (f *forwarder) exchangeNext(ctx context.Context, q query, client netip.Addr) *message {
+func (f *forwarder) exchangeNext(ctx context.Context, q query, client netip.Addr, t *tapping) *message {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	f.mu.Lock()
@@ -250,11 +253,11 @@ func (f *forwarder) exchangeNext(ctx context.Context, q query, client netip.Addr
 		f.places.leave(p)
 		f.mu.Unlock()
 	}()
-	return f.exchange(ctx, q, p)
+	return f.exchange(ctx, q, p, t)
 }
 
 // refetch asks the forwarders that take q's name, when the cache refreshes an entry.
-func refetch(ctx context.Context, forwarders []*forwarder, q query) *message {
+func refetch(ctx context.Context, forwarders []*forwarder, q query, t *tapping) *message {
 	var name wire.QName
 	name.SetString(q.name)
 	var takers []*forwarder
@@ -268,7 +271,7 @@ func refetch(ctx context.Context, forwarders []*forwarder, q query) *message {
 	}
 	woken := make(signal)
 	w := &Wait{waker: woken}
-	if _, failed := takers[0].join(q, takers, nil, nil, w); failed != nil {
+	if _, failed := takers[0].join(q, takers, nil, nil, t, w); failed != nil {
 		return failed
 	}
 	woken.await(ctx, w)

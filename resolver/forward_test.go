@@ -333,14 +333,14 @@ func padded(m *dns.Msg, size int) *dns.Msg {
 func TestReadReplyMakesRoomForWhatHasCome(t *testing.T) {
 	reply := []byte(strings.Repeat("0123456789abcdef", 65535/16) + "0123456789abcde")
 	from := &slowReader{data: reply}
-	got, err := readReply(from, len(reply), unbounded)
+	got, err := readReply(from, len(reply), unbounded.grow)
 	if err != nil || !bytes.Equal(got, reply) {
 		t.Fatalf("%d octets, %v", len(got), err)
 	}
 	if from.beyond > 0 {
 		t.Errorf("%d reads had room for more than had come before, and %d octets", from.beyond, firstRead)
 	}
-	if _, err := readReply(&slowReader{data: reply[:500]}, len(reply), unbounded); err == nil {
+	if _, err := readReply(&slowReader{data: reply[:500]}, len(reply), unbounded.grow); err == nil {
 		t.Error("a reply that was cut off is whole")
 	}
 }

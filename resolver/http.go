@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -94,7 +95,7 @@ func (u *upstream) closeWeb() {
 }
 
 // overHTTP asks once. Connecting and the reply have their own times, as over TCP.
-func (u *upstream) overHTTP(ctx context.Context, q query, edns bool, grow grow) (*message, bool, error) {
+func (u *upstream) overHTTP(ctx context.Context, q query, edns bool, terms terms) (*message, bool, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(2*connectTimeout, func() { cancel(os.ErrDeadlineExceeded) })
@@ -103,16 +104,22 @@ func (u *upstream) overHTTP(ctx context.Context, q query, edns bool, grow grow) 
 	if u.transport.overGRPC() {
 		via = viaGRPC
 	}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		timer.Reset(u.readTimeout)
-		u.counts.dialled(via, info.Reused)
-	}})
 	id := uint16(0) // RFC 8484 section 4.1
 	if u.transport.overGRPC() {
 		id = randomID()
 	}
 	packet := q.pack(make([]byte, 0, 512), id, edns)
-	reply, err := u.post(ctx, packet, grow)
+	var told atomic.Pointer[exchange] // a request may be sent again over another connection
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		timer.Reset(u.readTimeout)
+		u.counts.dialled(via, info.Reused)
+		if terms.tapping != nil {
+			e := terms.tapping.exchange(u, info.Conn.LocalAddr(), TCP)
+			e.sent(packet)
+			told.Store(&e)
+		}
+	}})
+	reply, err := u.post(ctx, packet, terms.grow)
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), os.ErrDeadlineExceeded):
 		return nil, false, os.ErrDeadlineExceeded
@@ -121,6 +128,9 @@ func (u *upstream) overHTTP(ctx context.Context, q query, edns bool, grow grow) 
 	case !wire.IsReply(reply, id, q.question(packet)):
 		u.counts.mismatches.Add(1)
 		return nil, false, errSpoofed
+	}
+	if e := told.Load(); e != nil {
+		e.received(reply)
 	}
 	return read(reply)
 }

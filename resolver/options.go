@@ -68,7 +68,8 @@ type Block struct {
 	Loop        bool // loop: probe for a forwarding loop
 	Forwards    []Forward
 	Erratic     *Erratic
-	Whoami      bool         // whoami: what nothing else takes is answered with the client's address and port
+	Whoami      bool // whoami: what nothing else takes is answered with the client's address and port
+	Dnstaps     []Dnstap
 	Errors      *slog.Logger // logs failed queries at level error; nil for no log
 }
 

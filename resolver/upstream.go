@@ -122,16 +122,16 @@ type upstream struct {
 }
 
 // ask asks the upstream, over UDP unless tcp is set. A truncated reply is fetched again over TCP. A server that does
-// not take EDNS is asked again without it (RFC 6891 section 7). grow is asked for room for more octets of a reply over
-// TCP.
-func (u *upstream) ask(ctx context.Context, q query, tcp bool, grow grow) (*message, error) {
+// not take EDNS is asked again without it (RFC 6891 section 7). terms are asked for room for more octets of a reply
+// over TCP.
+func (u *upstream) ask(ctx context.Context, q query, tcp bool, terms terms) (*message, error) {
 	begin := time.Now()
 	edns := u.edns.wanted(begin)
-	m, hasOPT, err := u.attempt(ctx, q, tcp, edns, grow)
+	m, hasOPT, err := u.attempt(ctx, q, tcp, edns, terms)
 	switch {
 	case err != nil || !edns:
 	case m.rejectsEDNS(hasOPT):
-		m, err = u.askWithout(ctx, q, tcp, m, grow)
+		m, err = u.askWithout(ctx, q, tcp, m, terms)
 	case hasOPT:
 		u.edns.confirm(time.Now())
 	}
@@ -145,9 +145,9 @@ func (u *upstream) ask(ctx context.Context, q query, tcp bool, grow grow) (*mess
 // askWithout asks without EDNS what was answered with, by a message that may be about EDNS. It learns from a better
 // answer; without one, the first stands.
 func (u *upstream) askWithout(
-	ctx context.Context, q query, tcp bool, with *message, grow grow,
+	ctx context.Context, q query, tcp bool, with *message, terms terms,
 ) (*message, error) {
-	m, _, err := u.attempt(ctx, q, tcp, false, grow)
+	m, _, err := u.attempt(ctx, q, tcp, false, terms)
 	switch {
 	case err != nil:
 		return with, nil
@@ -161,14 +161,14 @@ func (u *upstream) askWithout(
 }
 
 // attempt asks once, over UDP and then over TCP if the reply over UDP was truncated or unusable.
-func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, grow grow) (m *message, hasOPT bool, err error) {
+func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, terms terms) (m *message, hasOPT bool, err error) {
 	if u.transport.overWeb() {
-		return u.overHTTP(ctx, q, edns, grow)
+		return u.overHTTP(ctx, q, edns, terms)
 	}
 	if u.tls != nil || tcp {
-		return u.overTCP(ctx, q, edns, grow)
+		return u.overTCP(ctx, q, edns, terms)
 	}
-	m, hasOPT, err = u.overUDP(ctx, q, edns)
+	m, hasOPT, err = u.overUDP(ctx, q, edns, terms)
 	unusable := errors.Is(err, errMalformed) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized)
 	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !unusable {
 		return m, hasOPT, err
@@ -176,7 +176,7 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, grow gr
 	if err == nil && q.cutSuffices {
 		return m, hasOPT, nil
 	}
-	whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns, grow)
+	whole, wholeOPT, errTCP := u.overTCP(ctx, q, edns, terms)
 	switch {
 	case errors.Is(errTCP, errNoRoom):
 		return nil, false, errTCP
@@ -191,7 +191,7 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, grow gr
 // overUDP asks from a socket of its own, so that each query has a new random port besides its random ID, and the kernel
 // drops packets from other addresses (RFC 5452 section 9.2). A pool of sockets would save two system calls and leave an
 // attacker one port to find.
-func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, bool, error) {
+func (u *upstream) overUDP(ctx context.Context, q query, edns bool, terms terms) (*message, bool, error) {
 	var local *net.UDPAddr
 	if u.source.IsValid() {
 		local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(u.source, 0))
@@ -209,6 +209,8 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 	if _, err := conn.Write(packet); err != nil {
 		return nil, false, err
 	}
+	told := terms.tapping.exchange(u, conn.LocalAddr(), UDP)
+	told.sent(packet)
 	// An upstream that has sent no OPT lately may drop queries that have one. After half of the time it is asked without,
 	// and then either reply will do.
 	unsure, without := edns && !u.edns.sure(time.Now()), false
@@ -220,8 +222,9 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 		if unsure && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
 			unsure, without = false, true
 			u.halve(ctx, conn)
-			_, err = conn.Write(q.pack(make([]byte, 0, 512), again, false))
-			if err == nil {
+			packet := q.pack(make([]byte, 0, 512), again, false)
+			if _, err = conn.Write(packet); err == nil {
+				told.sent(packet)
 				continue
 			}
 		}
@@ -232,6 +235,7 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool) (*message, b
 		first := wire.IsReply(reply, id, q.question(packet))
 		if first || without && wire.IsReply(reply, again, q.question(packet)) {
 			defer u.buffers.Put(buffer)
+			told.received(reply)
 			if !first {
 				u.edns.doubt(time.Now())
 			}
@@ -302,13 +306,13 @@ func read(packet []byte) (*message, bool, error) {
 }
 
 // overTCP asks over an idle connection or a new one. If an idle connection turns out to be closed, it tries another.
-func (u *upstream) overTCP(ctx context.Context, q query, edns bool, grow grow) (*message, bool, error) {
+func (u *upstream) overTCP(ctx context.Context, q query, edns bool, terms terms) (*message, bool, error) {
 	for {
 		conn, reused, err := u.connect(ctx)
 		if err != nil {
 			return nil, false, err
 		}
-		m, hasOPT, err := u.roundTrip(ctx, conn, q, edns, grow)
+		m, hasOPT, err := u.roundTrip(ctx, conn, q, edns, terms)
 		if err == nil {
 			conn.since = time.Now()
 			u.idle.put(conn)
@@ -367,7 +371,7 @@ func (u *upstream) close() {
 
 // roundTrip sends the query over conn and reads the reply.
 func (u *upstream) roundTrip(
-	ctx context.Context, conn net.Conn, q query, edns bool, grow grow,
+	ctx context.Context, conn net.Conn, q query, edns bool, terms terms,
 ) (*message, bool, error) {
 	defer u.limit(ctx, conn)()
 	id := randomID()
@@ -376,16 +380,19 @@ func (u *upstream) roundTrip(
 	if _, err := conn.Write(packet); err != nil {
 		return nil, false, err
 	}
+	told := terms.tapping.exchange(u, conn.LocalAddr(), TCP)
+	told.sent(packet[lengthSize:])
 	for range maxMismatches {
 		var length [lengthSize]byte
 		if _, err := io.ReadFull(conn, length[:]); err != nil {
 			return nil, false, err
 		}
-		reply, err := readReply(conn, int(binary.BigEndian.Uint16(length[:])), grow)
+		reply, err := readReply(conn, int(binary.BigEndian.Uint16(length[:])), terms.grow)
 		if err != nil {
 			return nil, false, err
 		}
 		if wire.IsReply(reply, id, q.question(packet[lengthSize:])) {
+			told.received(reply)
 			return read(reply)
 		}
 		u.counts.mismatches.Add(1)
@@ -396,8 +403,14 @@ func (u *upstream) roundTrip(
 // grow reports whether there is room for more octets of a reply that is coming, and takes it.
 type grow func(octets int) bool
 
+// terms are what a question is asked on.
+type terms struct {
+	grow
+	tapping *tapping // of those who are told of it; nil for nobody
+}
+
 // unbounded is for what the server asks itself, one question for each upstream at a time.
-func unbounded(int) bool { return true }
+var unbounded = terms{grow: func(int) bool { return true }}
 
 // readReply reads a reply of size octets. It makes room for what has come and as much again, never for what a length
 // only says: that costs the sender nothing.

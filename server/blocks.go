@@ -45,6 +45,13 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 		if b.Cache != nil {
 			cacheSamples(b.Cache, ours.With("zones", b.Cache.Zones, "view", b.View))
 		}
+		for _, d := range b.Dnstaps {
+			of := emit.With("sink", d.Sink)
+			of.Counter("clusterdns_dnstap_messages_total", "Messages that a reader of dnstap has been sent.", d.Sent)
+			of.Counter("clusterdns_dnstap_dropped_total",
+				"Messages of dnstap that did not fit into the queue, or were lost with a connection.", d.Dropped)
+			of.Gauge("clusterdns_dnstap_readers", "Readers of dnstap that are connected.", float64(d.Readers))
+		}
 		emit.Panics(b.Panics)
 		for j := range b.Forwards {
 			forwardSamples(&b.Forwards[j], emit)

@@ -18,12 +18,13 @@ const module = "github.com/clusterdns/clusterdns"
 // rooms is what each room may import of the others. Imports point one way; resolver and watch never meet.
 var rooms = map[string][]string{
 	"observe":         {},
+	"observe/dnstap":  {},
 	"zones/wire":      {},
 	"zones":           {"zones/wire"},
 	"zones/general":   {"zones/wire"},
 	"zones/feed":      {"zones", "zones/general", "zones/wire"},
 	"zones/skydns":    {"observe", "zones", "zones/wire"},
-	"resolver":        {"observe", "zones", "zones/feed", "zones/general", "zones/skydns", "zones/wire"},
+	"resolver":        {"observe", "observe/dnstap", "zones", "zones/feed", "zones/general", "zones/skydns", "zones/wire"},
 	"watch/object":    {"zones"},
 	"watch/manifests": {"watch/object", "zones"},
 	"watch":           {"observe", "watch/manifests", "watch/object", "zones", "zones/wire"},
@@ -31,7 +32,7 @@ var rooms = map[string][]string{
 	"server/metrics":  {"observe"},
 	"server/listen":   {"observe", "resolver", "server/logs", "server/metrics", "zones/wire"},
 	"server/admin":    {"observe", "server/listen", "server/metrics"},
-	"server/config":   {"server/logs", "resolver", "watch", "zones", "zones/feed", "zones/skydns", "zones/wire"},
+	"server/config":   {"observe/dnstap", "server/logs", "resolver", "watch", "zones", "zones/feed", "zones/skydns", "zones/wire"},
 	"server": {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe",
 		"resolver", "watch", "zones", "zones/feed", "zones/wire", "testdata/cluster"},
 	".":                    {"server"},

@@ -86,6 +86,7 @@ func directives() []directive {
 		{name: "bufsize", read: (*blockReader).bufsize, enabled: usesBufsize, summary: summarizeBufsize},
 		{name: "errors", read: (*blockReader).errors, once: true, enabled: usesErrors, summary: summarizeErrors},
 		{name: "log", read: (*blockReader).log, enabled: usesLog, summary: summarizeLog},
+		{name: "dnstap", read: (*blockReader).dnstap, enabled: usesDnstap, summary: summarizeDnstaps},
 		{name: "health", read: (*blockReader).health, process: summarizeHealth},
 		{name: "ready", read: (*blockReader).ready, once: true, summary: summarizeReady, process: summarizeReadiness},
 		{name: "prometheus", read: (*blockReader).prometheus, once: true, enabled: usesPrometheus,
@@ -94,7 +95,7 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"azure", "clouddns", "dnssec", "dnstap", "dynupdate", "geoip",
+		"azure", "clouddns", "dnssec", "dynupdate", "geoip",
 		"metadata", "nomad", "on",
 		"proxyproto", "route53", "shed", "sign", "siit", "trace", "tsig",
 	)...)

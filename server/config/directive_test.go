@@ -25,6 +25,7 @@ const everything = `example.org {
     chaos
     debug
     dns64
+    dnstap /run/dnstap.sock
     erratic
     errors
     file db.example

@@ -297,6 +297,7 @@ func (c *stream) sendZone(a *answers, buf []byte, place *Place) bool {
 		framed = append(framed[:0], byte(len(message)>>8), byte(len(message)))
 		framed = append(framed, message...)
 		sent += len(message)
+		a.worker.request.Replied(message)
 		return c.write(framed)
 	})
 	a.worker.noteAll(framed[min(lengthSize, len(framed)):], sent, resolver.Send)

@@ -61,7 +61,12 @@ func (w *worker) serve(
 }
 
 // note records what became of the request, for end.
-func (w *worker) note(reply []byte, result resolver.Result) { w.noteAll(reply, len(reply), result) }
+func (w *worker) note(reply []byte, result resolver.Result) {
+	if result == resolver.Send {
+		w.request.Replied(reply)
+	}
+	w.noteAll(reply, len(reply), result)
+}
 
 // noteAll is note for a reply of several messages, of which reply is the last one and size all their octets.
 func (w *worker) noteAll(reply []byte, size int, result resolver.Result) {
