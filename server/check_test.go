@@ -78,6 +78,35 @@ func TestCheckConfigMaps(t *testing.T) {
 	}
 }
 
+// TestCheckCompactJSON: a ConfigMap may be JSON of one line.
+func TestCheckCompactJSON(t *testing.T) {
+	const corefile = `".:53 {\n    forward . /etc/resolv.conf\n    import custom/*.override\n}\n"`
+	for _, text := range []string{
+		`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"coredns"},"data":{"Corefile":` + corefile + "}}",
+		`{"apiVersion":"v1","data":{"Corefile":` + corefile + `},"kind":"ConfigMap"}` + "\n",
+		`{"apiVersion":"v1","items":[{"data":{"Corefile":` + corefile + `},"kind":"ConfigMap"},` +
+			`{"data":{"a.override":"errors"},"kind":"ConfigMap"}],"kind":"List"}`,
+	} {
+		if status, out := runCheck(t, text); status != 0 || !strings.Contains(out, "forward . to /etc/resolv.conf") {
+			t.Errorf("%s: status %d:\n%s", text, status, out)
+		}
+	}
+}
+
+// TestCheckOddForms: what CoreDNS 1.15.0 starts with is taken, with a warning that says what comes of it.
+func TestCheckOddForms(t *testing.T) {
+	for corefile, want := range map[string]string{
+		"# nothing\n":                              "stdin:1: the file has no server block",
+		". {\n whoami\n ready :8181/path\n}\n":     `stdin:3: ready: "/path" is passed over`,
+		". {\n whoami\n prometheus :9153/m\n}\n":   `stdin:3: prometheus: "/m" is passed over`,
+		". {\n kubernetes .svc cluster.local\n}\n": `stdin:2: kubernetes: ".svc" begins with a dot`,
+	} {
+		if status, out := runCheck(t, corefile); status != 0 || !strings.Contains(out, "warning: "+want) {
+			t.Errorf("%q: status %d, want %q in:\n%s", corefile, status, want, out)
+		}
+	}
+}
+
 // TestCheckVariable: an unset variable is named.
 func TestCheckVariable(t *testing.T) {
 	status, out := runCheck(t, configMaps)
@@ -151,7 +180,6 @@ func TestCheckDoubts(t *testing.T) {
 		". {\n errors\n}\n": "stdin:1: no directive of the block answers",
 		". {\n bind 127.0.0.1\n forward . 127.0.0.1\n}\n":          "stdin:3: forward: 127.0.0.1:53 is where",
 		". { kubernetes cluster.local }\n":                         "stdin:1: } stands behind other words",
-		". {\n kubernetes .svc cluster.local\n}\n":                 `stdin:2: kubernetes: ".svc" begins with a dot`,
 		". {\n hosts {\n  10.0.0.300 a.test\n }\n}\n":              `stdin:3: hosts: "10.0.0.300" is no address`,
 		". {\n kubernetes a\n kubernetes b\n}\n":                   "stdin:3: kubernetes: is the second of its block",
 		". {\n hosts {\n  fallthrough\n  10.0.0.1 a.test\n }\n}\n": "stdin:4: hosts: 10.0.0.1 stands behind",

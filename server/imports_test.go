@@ -38,6 +38,7 @@ var rooms = map[string][]string{
 	".":                    {"server"},
 	"testdata/attack":      {},
 	"testdata/cluster":     {},
+	"testdata/mutants":     {},
 	"testdata/programs":    {},
 	"testdata/scrape":      {},
 	"testdata/secondaries": {},
@@ -61,7 +62,7 @@ var doors = map[string][]string{
 	"golang.org/x/sys":                    {"server/listen"},
 	"github.com/miekg/dns": {"resolver", "server", "server/config", "server/listen", "server/logs",
 		"testdata/stories", "zones/feed"},
-	"golang.org/x/tools/txtar": {"testdata/stories"},
+	"golang.org/x/tools/txtar": {"testdata/mutants", "testdata/stories"},
 }
 
 // TestImports holds the rooms to the picture of the house in README.md.

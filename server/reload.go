@@ -82,7 +82,10 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 		p.reloads.settle()
 		return
 	}
-	if err == nil {
+	switch {
+	case err == nil && next.Empty != "":
+		err = errors.New(next.Empty)
+	case err == nil:
 		err = p.apply(ctx, next)
 	}
 	if err != nil && ctx.Err() != nil {

@@ -1,11 +1,19 @@
 package server
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/testdata/mutants"
 )
 
 // TestReloadKeepsWhatItDoesNotChange: a reload that puts another block, for another address, before the one that
@@ -42,5 +50,47 @@ func TestReloadKeepsWhatItDoesNotChange(t *testing.T) {
 	exchange(t, "udp", here(), "outside.test.", dns.TypeA)
 	if n := upstream.asked.Load(); n != 1 {
 		t.Errorf("the cache was lost: the upstream was asked %d times", n)
+	}
+}
+
+// TestMutantsReplaceNothing: none of a thousand bad Corefiles takes the place of the one that is served, whether a
+// signal or a look finds it.
+func TestMutantsReplaceNothing(t *testing.T) {
+	seeds, err := mutants.Read("../testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const good = ".:0 {\n bind 127.0.0.1\n whoami\n template IN A web.test {\n  answer \"{{ .Name }} 7 IN A 192.0.2.7\"\n }\n}\n"
+	parse := func(text string) (*config.Config, error) {
+		return config.Parse("Corefile", []byte(text), config.Settings{Port: 53})
+	}
+	first, err := parse(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lockedBuffer{}
+	p := NewProgram(log, slog.New(logs.NewHandler(log, slog.LevelInfo)))
+	defer p.Close()
+	if err := p.Apply(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	random := rand.New(rand.NewPCG(9, 9))
+	for bad := 0; bad < 1000; {
+		text := seeds.Mutate(random)
+		next, err := parse(text)
+		if err == nil && next.Empty == "" {
+			continue // it is no mistake, and would be served
+		}
+		p.reload(ctx, func() (*config.Config, error) { return parse(text) }, bad%2 == 0)
+		reply := exchange(t, "udp", p.Addresses()[0], "web.test.", dns.TypeA)
+		if got := firstRecord(reply); got != "7 A 192.0.2.7" || p.config != first || !p.reloads.behind.Load() {
+			t.Fatalf("after %d others the answer is %q with:\n%s", bad, got, text)
+		}
+		bad++
+	}
+	if n := p.reloads.failed.Load(); n < 500 {
+		t.Errorf("%d reloads failed", n)
 	}
 }

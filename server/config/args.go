@@ -278,6 +278,10 @@ func (a *args) endpoint(standard string) string {
 		return standard
 	}
 	w := a.word("")
+	if before, path, has := strings.Cut(w, "/"); has && (a.name == "ready" || a.name == "prometheus") {
+		a.warnf("%q is passed over: the path is that of the directive", "/"+path) // CoreDNS starts, and does not listen
+		w = before
+	}
 	_, port, err := net.SplitHostPort(w)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 		a.fail("got %q, wants an address with a port such as %s", w, standard)

@@ -29,6 +29,10 @@ type Config struct {
 
 	// Digest is the SHA-512 of the words of all files, in hexadecimal. Comments and spaces do not change it.
 	Digest string
+
+	// Empty says where there is a file without a server block; "" when it has one. A program starts with such a file,
+	// and does not give up a configuration for it: it may be half written.
+	Empty string
 }
 
 // Listener is a group of addresses that serve the same blocks, so that one resolver answers for all of them.

@@ -46,7 +46,7 @@ func Check(s Settings, stdin io.Reader) (*Report, error) {
 	return w.pod(files).examine(name, files[name[1:]].Data, s), nil
 }
 
-var hasConfigMap = regexp.MustCompile(`(?m)^[\s{]*"?kind"?:\s*"?(ConfigMap|ConfigMapList|List)"?\s*,?\s*$`)
+var hasConfigMap = regexp.MustCompile(`(?m)(^|[{,])\s*"?kind"?:\s*"?(ConfigMap|ConfigMapList|List)"?\s*([,}]|$)`)
 
 // configMap is what is read of a ConfigMap, or of a List of them.
 type configMap struct {

@@ -40,7 +40,7 @@ func (b *blockReader) kubernetes(a *args) {
 	}
 	c.Zones = a.zonesOr(b.zones...)
 	if a.err == nil && !slices.ContainsFunc(c.Zones, func(z string) bool { return !resolver.IsReverse(z) }) {
-		a.fail("needs a zone that is not a reverse zone")
+		a.fail("needs a zone for the names of services beside reverse zones: kubernetes cluster.local in-addr.arpa ip6.arpa")
 	}
 	a.options(c.options(b.folder))
 	c.check(a)

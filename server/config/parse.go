@@ -57,13 +57,20 @@ func (w *world) examine(name string, content []byte, s Settings) *Report {
 	written, err := imports.blocks(tokens)
 	r.note(err)
 	if len(written) == 0 && len(r.Errors) == 0 {
-		r.note(position{name, 1}.errorf("the file has no server block"))
+		written = r.withoutBlock(position{name, 1})
 	}
 	blocks := w.blocks(written, p, s.Port, r)
 	r.Config.Digest = digest(imports.out, blocks...)
 	r.Config.Listeners = listeners(blocks, r)
 	r.sign(digest(slices.Concat(tokens, imports.out)))
 	return r
+}
+
+// withoutBlock is what an empty file is served as, as in CoreDNS.
+func (r *Report) withoutBlock(at position) []serverBlock {
+	r.Config.Empty = at.String() + ": the file has no server block"
+	r.warn(at, "the file has no server block: what is asked is answered by whoami")
+	return []serverBlock{{keys: []token{{at: at, text: "."}}, directives: []statement{{at: at, name: "whoami"}}}}
 }
 
 // digest hashes words and line breaks, so that a change of comments does not cause a reload. The search lists of blocks are
