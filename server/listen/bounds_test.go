@@ -29,9 +29,9 @@ func TestReadmeBounds(t *testing.T) {
 			"reply; %d KiB for a query |", maxRequests, maxRequests/requestsShare, o.ReadTimeout/time.Second,
 			o.WriteTimeout/time.Second, longestQuery>>10),
 		fmt.Sprintf("| HTTP connections | as TCP connections; %d requests at a time, headers of %d KiB, idle for %d s |",
-			webStreams, maxHeaders>>10, o.IdleTimeout/time.Second),
+			maxStreams, maxHeaders>>10, o.IdleTimeout/time.Second),
 		fmt.Sprintf("| QUIC connections | as TCP connections; %d streams at a time, %d KiB that a client may send ahead; %d s "+
-			"of silence in the handshake, %d s idle. From %d on", quicStreams, quicConnWindow>>10,
+			"of silence in the handshake, %d s idle. From %d on", maxStreams, quicConnWindow>>10,
 			quicHandshake/time.Second, o.IdleTimeout/time.Second, o.Streams/8),
 		fmt.Sprintf("| TLS handshakes | one is computed at a time for two CPUs, of all addresses and encrypted "+
 			"transports together; %d s each; a connection below TLS takes %d KiB more",

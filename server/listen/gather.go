@@ -147,7 +147,7 @@ func gatherConns(emit metrics.Emit, open *Places) {
 
 func (w *web) gather(emit metrics.Emit) {
 	gatherConns(emit, w.open)
-	gatherRequests(emit, w.requests)
+	gatherRequests(emit, w.requests.all)
 	if w.l.options.Scheme == resolver.DoH {
 		for status, n := range w.statuses.counts() {
 			emit.Counter("coredns_dns_https_responses_total", "Counter of DoH responses per server and http status code.", n,
@@ -163,7 +163,7 @@ func (s *quicServer) gather(emit metrics.Emit) {
 	emit.Counter("clusterdns_quic_connections_evicted_total", "QUIC connections closed to make room.", c.Evicted)
 	emit.Counter("clusterdns_quic_connections_refused_total",
 		"QUIC connections refused because all places were busy.", c.Refused)
-	gatherRequests(emit, s.requests)
+	gatherRequests(emit, s.requests.all)
 	for status, n := range s.statuses.counts() {
 		if s.l.options.Scheme == resolver.DoH3 {
 			emit.Counter("coredns_dns_https3_responses_total",

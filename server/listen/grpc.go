@@ -35,46 +35,51 @@ func (w *web) serveGRPC(to http.ResponseWriter, r *http.Request) {
 		w.statuses.count(refuse(to, http.StatusUnsupportedMediaType))
 		return
 	}
-	body, code := w.call(to, r)
+	c := r.Context().Value(connKey{}).(*caller)
 	header := to.Header()
 	header.Set("Content-Type", "application/grpc")
 	header.Set("Trailer", "Grpc-Status")
-	http.NewResponseController(to).SetWriteDeadline(time.Now().Add(w.l.options.WriteTimeout))
-	to.WriteHeader(http.StatusOK)
-	to.Write(body)
+	code := w.call(to, r, c)
 	header.Set("Grpc-Status", strconv.Itoa(code))
 	w.statuses.count(http.StatusOK)
 }
 
-// call is the framed reply to one call, and its status.
-func (w *web) call(to http.ResponseWriter, r *http.Request) (body []byte, code int) {
-	if r.URL.Path != grpcPath {
-		return nil, grpcUnimplemented
-	}
-	c := r.Context().Value(connKey{}).(*caller)
+// call answers one call, and returns its status.
+func (w *web) call(to http.ResponseWriter, r *http.Request, c *caller) int {
 	var place Place
-	if !w.requests.Take(&place, c.client.Addr(), c.close) {
-		return nil, grpcResourceExhausted
+	if r.URL.Path != grpcPath {
+		return grpcUnimplemented
 	}
-	defer w.requests.Leave(&place)
-	http.NewResponseController(to).SetReadDeadline(time.Now().Add(w.l.options.ReadTimeout))
+	if !w.requests.take(&place, c) {
+		return grpcResourceExhausted
+	}
+	defer w.requests.all.Leave(&place)
+	rc := http.NewResponseController(to)
+	rc.SetReadDeadline(time.Now().Add(w.l.options.ReadTimeout))
 	framed, status := readBody(to, r, longestQuery+2*grpcPrefix)
 	if status != http.StatusOK {
-		return nil, statusOfGRPC(status)
+		return statusOfGRPC(status)
 	}
 	message, code := unframe(framed)
 	if code != grpcOK {
-		return nil, code
+		return code
 	}
-	w.requests.Keep(&place)
+	w.requests.all.Keep(&place)
 	reply, foreign := w.l.ask(r.Context(), message, c)
 	switch {
 	case foreign:
-		return nil, grpcInvalidArgument
+		return grpcInvalidArgument
 	case reply == nil:
-		return nil, grpcInternal
+		return grpcInternal
 	}
-	return frame(reply), grpcOK
+	leave, ok := w.requests.send(c, reply)
+	if !ok {
+		return grpcResourceExhausted
+	}
+	defer leave()
+	rc.SetWriteDeadline(time.Now().Add(w.l.options.WriteTimeout))
+	to.Write(frame(reply))
+	return grpcOK
 }
 
 // statusOfGRPC is the status of a call whose body could not be read, for which HTTP has that status.

@@ -31,7 +31,7 @@ type Options struct {
 	Pending int
 	// Streams is how many TCP connections there may be, 106 KiB each while they are answered and 8 KiB else; default 512.
 	Streams int
-	// Each is how many requests or streams of one connection of HTTP or QUIC may be under way; default as in CoreDNS.
+	// Each is how many requests or streams of one connection of HTTP or QUIC may be under way; default 100.
 	Each int
 	// Requests is how many requests of HTTP and streams of QUIC may be in work, each with a goroutine; default 2,048.
 	Requests int
@@ -73,7 +73,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.Buffer, 4<<20)
 	orDefault(&o.Pending, 16<<10)
 	orDefault(&o.Streams, 512)
-	orDefault(&o.Each, streamsOf(o.Scheme))
+	orDefault(&o.Each, maxStreams)
 	orDefault(&o.Requests, maxRequests)
 	orDefault(&o.ReadTimeout, 5*time.Second)
 	orDefault(&o.IdleTimeout, 10*time.Second)
@@ -90,14 +90,6 @@ func (o Options) withDefaults() Options {
 	}
 	o.Siblings = slices.DeleteFunc(slices.Clone(o.Siblings), apart)
 	return o
-}
-
-// streamsOf is how many requests or streams a connection of the scheme may have under way, as in CoreDNS.
-func streamsOf(scheme resolver.Scheme) int {
-	if scheme == resolver.DoH {
-		return webStreams
-	}
-	return quicStreams
 }
 
 func orDefault[T int | time.Duration](field *T, value T) {

@@ -86,6 +86,34 @@ func (s *Places) Take(p *Place, client netip.Addr, close func()) bool {
 	return ok
 }
 
+// TryTake is Take for the many requests of one connection, each with a goroutine: where Take waits before it closes yet
+// another one, it refuses at once.
+func (s *Places) TryTake(p *Place, client netip.Addr, close func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.Came++
+	now, evicted := time.Now(), s.counts.Evicted
+	next := later(s.next, now.Add(-evictionBurst)).Add(evictionInterval)
+	own := s.clients[resolver.Host(client)]
+	full := s.open >= s.limit || own != nil && len(own.places) >= s.each
+	if full && next.After(now) || !s.take(p, client, close) {
+		s.counts.Refused++
+		return false
+	}
+	if s.counts.Evicted > evicted {
+		s.next = next
+	}
+	return true
+}
+
+// Full reports whether client has all places that one client may have.
+func (s *Places) Full(client netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := s.clients[resolver.Host(client)]
+	return own != nil && len(own.places) >= s.each
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

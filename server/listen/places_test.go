@@ -121,3 +121,18 @@ func TestPlacesAwait(t *testing.T) {
 		}
 	})
 }
+
+// Requests that come faster than others may be closed for them are refused at once, and so are all beyond those that wait.
+func TestTryTake(t *testing.T) {
+	s, client := NewPlaces(8, 2), netip.MustParseAddr("192.0.2.1")
+	closed := 0
+	for range 100 {
+		s.TryTake(new(Place), client, func() { closed++ })
+	}
+	if c := s.Counts(); closed == 0 || closed > 60 || c.Open != 2 || int(c.Refused)+closed != 98 || !s.Full(client) {
+		t.Errorf("%d closed, %+v", closed, c)
+	}
+	if !s.TryTake(new(Place), netip.MustParseAddr("192.0.2.2"), nil) {
+		t.Error("another client is refused")
+	}
+}

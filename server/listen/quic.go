@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// quicStreams is how many queries of one connection of QUIC, HTTP/3 or gRPC may be under way, as in CoreDNS.
-	quicStreams = 256
 	// quicWindow is the octets that a client may send ahead on one stream: one query.
 	quicWindow = 16 << 10
 	// quicConnWindow is the same of one connection.
@@ -47,15 +45,15 @@ type quicServer struct {
 	listener  *quic.Listener
 	open      *Places // connections
 	held      atomic.Int64
-	requests  *Places
+	requests  *requests
 	statuses  statuses
+	http3     *http3.Server // nil for DNS over QUIC
 	conns     sync.WaitGroup
 }
 
 // quicConn is a connection from its first packet on.
 type quicConn struct {
 	caller
-	place    Place
 	turn     turn        // of its handshake
 	unsigned *time.Timer // ends turn, unless the handshake signs before
 	mu       sync.Mutex
@@ -72,6 +70,7 @@ func newQUIC(l *Listener, packets *net.UDPConn) (*quicServer, error) {
 	uni := int64(-1)
 	if l.options.Scheme == resolver.DoH3 {
 		uni = 8 // HTTP/3 needs three
+		s.http3 = s.newHTTP3()
 	}
 	var err error
 	s.listener, err = s.transport.Listen(&tls.Config{
@@ -99,7 +98,8 @@ func (s *quicServer) admit(ctx context.Context, info *quic.ClientInfo) (context.
 	c := &quicConn{turn: turn{handshakes: s.l.handshakes}}
 	c.client, c.local, c.close = addrPortOf(info.RemoteAddr), addrPortOf(s.packets.LocalAddr()).Addr(), c.evict
 	c.asks = s.open.asker(&c.place)
-	if s.held.Load() >= 2*int64(s.l.options.Streams) || !s.open.Take(&c.place, c.client.Addr(), c.evict) {
+	if s.requests.all.Full(c.client.Addr()) ||
+		s.held.Load() >= 2*int64(s.l.options.Streams) || !s.open.Take(&c.place, c.client.Addr(), c.evict) {
 		return nil, errNoPlace
 	}
 	s.held.Add(1)
@@ -143,9 +143,6 @@ func (s *quicServer) Accept(ctx context.Context) (*quic.Conn, error) {
 // Close takes no more connections.
 func (s *quicServer) Close() error { return s.listener.Close() }
 
-// Addr is where the socket is bound.
-func (s *quicServer) Addr() net.Addr { return s.packets.LocalAddr() }
-
 func (s *quicServer) close() {
 	s.transport.Close()
 	s.packets.Close()
@@ -154,10 +151,6 @@ func (s *quicServer) close() {
 // run serves until ctx ends, then ends connections as their queries are answered, or when late ends.
 func (s *quicServer) run(ctx, late context.Context) {
 	defer context.AfterFunc(late, func() { s.transport.Close() })()
-	if s.l.options.Scheme == resolver.DoH3 {
-		s.runHTTP3(ctx, late)
-		return
-	}
 	for {
 		conn, err := s.Accept(ctx)
 		if err != nil {
@@ -170,64 +163,87 @@ func (s *quicServer) run(ctx, late context.Context) {
 	s.conns.Wait()
 }
 
-// runHTTP3 is run for DNS over HTTP/3.
-func (s *quicServer) runHTTP3(ctx, late context.Context) {
-	server := &http3.Server{
+// newHTTP3 answers requests. Their places are those of their streams, which a handler does not know: a request that waits
+// for upstream may have to give its place to another one.
+func (s *quicServer) newHTTP3() *http3.Server {
+	return &http3.Server{
 		MaxHeaderBytes: maxHeaders,
 		IdleTimeout:    s.l.options.IdleTimeout,
 		Handler: http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
 			c := r.Context().Value(connKey{}).(*quicConn)
-			s.statuses.count(s.l.serveDNS(to, r, &c.caller, s.requests))
+			s.statuses.count(s.l.serveDNS(to, r, &c.caller, s.requests, new(Place)))
 		}),
-		ConnContext: func(ctx context.Context, conn *quic.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, conn.Context().Value(connKey{}))
-		},
 	}
-	shut := make(chan struct{})
-	context.AfterFunc(ctx, func() {
-		defer close(shut)
-		server.Shutdown(late)
-		server.Close()
-	})
-	server.ServeListener(s)
-	<-ctx.Done()
-	<-shut
 }
 
-// serve answers the queries of one connection, each on a stream of its own (RFC 9250 section 4.2).
+// codes are those that end a connection without an error, and refuse a stream (RFC 9250 section 8.4, RFC 9114 section 8.1).
+func (s *quicServer) codes() (done quic.ApplicationErrorCode, refused quic.StreamErrorCode) {
+	if s.http3 != nil {
+		return quic.ApplicationErrorCode(http3.ErrCodeNoError), quic.StreamErrorCode(http3.ErrCodeExcessiveLoad)
+	}
+	return doqNoError, doqExcessiveLoad
+}
+
+// serve answers the queries or requests of one connection, each on a stream of its own (RFC 9250 section 4.2).
 func (s *quicServer) serve(ctx, late context.Context, conn *quic.Conn) {
 	defer s.l.survive()
 	c := conn.Context().Value(connKey{}).(*quicConn)
+	answer := func(place *Place, stream *quic.Stream) { s.serveStream(late, c, conn, stream, place) }
+	done, refused := s.codes()
+	if s.http3 != nil {
+		raw, err := s.http3.NewRawServerConn(conn)
+		if err != nil {
+			return
+		}
+		s.conns.Go(func() { serveControl(conn, raw) })
+		answer = func(_ *Place, stream *quic.Stream) { raw.HandleRequestStream(stream) }
+	}
 	var streams sync.WaitGroup
 	for {
 		stream, err := conn.AcceptStream(ctx)
 		if err != nil {
 			break
 		}
-		streams.Go(func() { s.serveStream(late, c, conn, stream) })
+		var place Place
+		if !s.requests.take(&place, &c.caller) {
+			stream.CancelRead(refused)
+			stream.CancelWrite(refused)
+			s.statuses.count(int(refused))
+			continue
+		}
+		streams.Go(func() {
+			defer s.requests.all.Leave(&place)
+			stream.SetReadDeadline(time.Now().Add(s.l.options.ReadTimeout))
+			answer(&place, stream)
+		})
 	}
 	streams.Wait()
-	conn.CloseWithError(doqNoError, "")
+	conn.CloseWithError(done, "")
+}
+
+// serveControl reads what a client of HTTP/3 says besides its requests, until the connection ends.
+func serveControl(conn *quic.Conn, raw *http3.RawServerConn) {
+	for {
+		stream, err := conn.AcceptUniStream(context.Background())
+		if err != nil {
+			return
+		}
+		go raw.HandleUnidirectionalStream(stream)
+	}
 }
 
 // serveStream answers the query of one stream. What breaks the protocol ends the connection (RFC 9250 section 4.3.3).
-func (s *quicServer) serveStream(ctx context.Context, c *quicConn, conn *quic.Conn, stream *quic.Stream) {
+func (s *quicServer) serveStream(
+	ctx context.Context, c *quicConn, conn *quic.Conn, stream *quic.Stream, place *Place,
+) {
 	defer s.l.survive()
-	var place Place
-	if !s.requests.Take(&place, c.client.Addr(), c.evict) {
-		stream.CancelWrite(doqExcessiveLoad)
-		s.statuses.count(doqExcessiveLoad)
-		return
-	}
-	defer s.requests.Leave(&place)
-	stream.SetReadDeadline(time.Now().Add(s.l.options.ReadTimeout))
 	message, code := readDoQ(stream)
 	if code != doqNoError {
 		s.statuses.count(code)
 		conn.CloseWithError(quic.ApplicationErrorCode(code), "")
 		return
 	}
-	s.requests.Keep(&place)
+	s.requests.all.Keep(place)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stream.Context(), cancel)() // the client wants no answer any more
@@ -242,6 +258,13 @@ func (s *quicServer) serveStream(ctx context.Context, c *quicConn, conn *quic.Co
 		stream.CancelWrite(doqUnspecified)
 		return
 	}
+	leave, ok := s.requests.send(&c.caller, reply)
+	if !ok {
+		s.statuses.count(doqExcessiveLoad)
+		stream.CancelWrite(doqExcessiveLoad)
+		return
+	}
+	defer leave()
 	s.statuses.count(doqNoError)
 	s.send(conn, stream, reply)
 }

@@ -12,7 +12,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -29,8 +28,6 @@ const (
 	webType = "application/dns-message"
 	// maxHeaders is the octets of a request's headers. A query of GET is in them.
 	maxHeaders = 16 << 10
-	// webStreams is how many requests of one HTTP/2 connection may be under way, as in CoreDNS.
-	webStreams = 250
 )
 
 // web serves DNS over HTTPS (RFC 8484) and over gRPC, both over net/http. Its connections and requests are bounded.
@@ -39,7 +36,7 @@ type web struct {
 	listener *net.TCPListener
 	server   *http.Server
 	open     *Places // connections
-	requests *Places
+	requests *requests
 	statuses statuses
 	ending   context.Context
 }
@@ -47,9 +44,9 @@ type web struct {
 // webConn is a connection below HTTP, and below TLS where there is any.
 type webConn struct {
 	earlyConn
-	web   *web
-	place Place
-	gone  sync.Once
+	caller
+	web  *web
+	gone sync.Once
 }
 
 // Close gives the place of the connection back.
@@ -60,14 +57,6 @@ func (c *webConn) Close() error {
 
 // connKey is the key of a request's connection in its context: net/http has no other way to it.
 type connKey struct{}
-
-// caller is the connection that a request came by.
-type caller struct {
-	client netip.AddrPort
-	local  netip.Addr
-	close  func()              // must not block
-	asks   func() (end func()) // notes that its client waits for an answer, until end
-}
 
 // asker is the method asks of a connection with that place.
 func (s *Places) asker(p *Place) func() (end func()) {
@@ -101,17 +90,11 @@ func newWeb(l *Listener, listener *net.TCPListener) *web {
 	return w
 }
 
-func newRequests(l *Listener) *Places {
-	return NewPlaces(l.options.Requests, max(1, l.options.Requests/requestsShare))
-}
-
 func (w *web) callerOf(ctx context.Context, conn net.Conn) context.Context {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}
-	c := conn.(*webConn)
-	return context.WithValue(ctx, connKey{}, &caller{addrPortOf(c.RemoteAddr()), addrPortOf(c.LocalAddr()).Addr(),
-		func() { c.TCPConn.Close() }, w.open.asker(&c.place)})
+	return context.WithValue(ctx, connKey{}, &conn.(*webConn).caller)
 }
 
 // run serves until ctx ends, then ends connections as their requests are answered, or when late ends.
@@ -144,7 +127,9 @@ func (w *web) Accept() (net.Conn, error) {
 		conn.SetWriteBuffer(sendBuffer)
 		conn.SetReadBuffer(sendBuffer / 4)
 		c := &webConn{earlyConn: earlyConn{TCPConn: conn, turn: turn{handshakes: w.l.handshakes}}, web: w}
-		if !w.open.Take(&c.place, addrPortOf(conn.RemoteAddr()).Addr(), func() { conn.Close() }) {
+		c.client, c.local, c.close = addrPortOf(conn.RemoteAddr()), addrPortOf(conn.LocalAddr()).Addr(), func() { conn.Close() }
+		c.asks = w.open.asker(&c.place)
+		if w.requests.all.Full(c.client.Addr()) || !w.open.Take(&c.place, c.client.Addr(), c.close) {
 			conn.Close()
 			continue
 		}
@@ -164,24 +149,25 @@ func (w *web) Addr() net.Addr { return w.listener.Addr() }
 // serveDNS answers one request by RFC 8484.
 func (w *web) serveDNS(to http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*caller)
-	w.statuses.count(w.l.serveDNS(to, r, c, w.requests))
+	var place Place
+	if !w.requests.take(&place, c) {
+		w.statuses.count(refuse(to, http.StatusServiceUnavailable))
+		return
+	}
+	defer w.requests.all.Leave(&place)
+	w.statuses.count(w.l.serveDNS(to, r, c, w.requests, &place))
 }
 
-// serveDNS answers one request by RFC 8484, of HTTP/1.1, HTTP/2 or HTTP/3, and returns its status.
-func (l *Listener) serveDNS(to http.ResponseWriter, r *http.Request, c *caller, requests *Places) int {
+// serveDNS answers one request by RFC 8484, of HTTP/1.1, HTTP/2 or HTTP/3, which has a place, and returns its status.
+func (l *Listener) serveDNS(to http.ResponseWriter, r *http.Request, c *caller, all *requests, place *Place) int {
 	defer l.survive()
-	var place Place
-	if !requests.Take(&place, c.client.Addr(), c.close) {
-		return refuse(to, http.StatusServiceUnavailable)
-	}
-	defer requests.Leave(&place)
 	rc := http.NewResponseController(to)
 	rc.SetReadDeadline(time.Now().Add(l.options.ReadTimeout))
 	message, status := messageOf(to, r)
 	if status != http.StatusOK {
 		return refuse(to, status)
 	}
-	requests.Keep(&place)
+	all.all.Keep(place)
 	reply, foreign := l.ask(r.Context(), message, c)
 	switch {
 	case foreign:
@@ -189,6 +175,11 @@ func (l *Listener) serveDNS(to http.ResponseWriter, r *http.Request, c *caller, 
 	case reply == nil:
 		return refuse(to, http.StatusInternalServerError) // as CoreDNS says that there is no answer
 	}
+	leave, ok := all.send(c, reply)
+	if !ok {
+		return refuse(to, http.StatusServiceUnavailable)
+	}
+	defer leave()
 	rc.SetWriteDeadline(time.Now().Add(l.options.WriteTimeout))
 	header := to.Header()
 	header.Set("Content-Type", webType)

@@ -105,9 +105,9 @@ func TestWebHalfRequest(t *testing.T) {
 	l, _ := serveSecure(t, resolver.DoH, Options{Answerer: newScripted()})
 	conn := dialTLS(t, l, insecure.Clone())
 	fmt.Fprintf(conn, "POST /dns-query HTTP/1.1\r\nHost: a\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\nhalf", webType)
-	until(t, func() bool { return l.acceptor.(*web).requests.Counts().Open == 1 })
+	until(t, func() bool { return l.acceptor.(*web).requests.all.Counts().Open == 1 })
 	conn.CloseWrite()
-	until(t, func() bool { return l.acceptor.(*web).requests.Counts().Open == 0 })
+	until(t, func() bool { return l.acceptor.(*web).requests.all.Counts().Open == 0 })
 }
 
 // The freshness of a reply is the smallest TTL of its answer section, else the negative TTL (RFC 8484 section 5.1).

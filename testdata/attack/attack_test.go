@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/clusterdns/clusterdns/testdata/transports"
 )
 
 var (
@@ -64,9 +66,10 @@ func size(small, large int) int {
 // attack is one attack on a server.
 type attack struct {
 	name      string // for the table, with its size
-	corefile  string // $DNS, $HEALTH and $METRICS stand for free ports of 127.0.0.1
+	corefile  string // $DNS, $HEALTH, $METRICS and the like stand for free ports of 127.0.0.1
 	foreign   string // the Corefile of CoreDNS where it needs another; "-" to leave CoreDNS out
 	tolerated int    // of 1,000 honest queries this many may be lost
+	memory    int    // MB that the server may have at its highest; 0 for any
 	run       func(t *testing.T, s *server) *honest
 }
 
@@ -75,6 +78,9 @@ func (a attack) try(t *testing.T) {
 	h := a.against(t, "clusterdns", *clusterdns, a.corefile)
 	if h.lost*1000 > h.asked*a.tolerated {
 		t.Errorf("%d of %d honest queries are lost", h.lost, h.asked)
+	}
+	if a.memory > 0 && h.memory > a.memory {
+		t.Errorf("the server has had %d MB, wants %d at most", h.memory, a.memory)
 	}
 	if *coredns == "" || a.foreign == "-" {
 		return
@@ -91,8 +97,8 @@ func (a attack) against(t *testing.T, name, binary, corefile string) *honest {
 	s := start(t, binary, corefile)
 	defer s.stop()
 	h := a.run(t, s)
-	table = append(table,
-		fmt.Sprintf("| %s | %s | %d | %d | %d | %s |", a.name, name, h.asked, h.lost, s.memory()>>20, h.note))
+	h.memory = s.memory() >> 20
+	table = append(table, fmt.Sprintf("| %s | %s | %d | %d | %d | %s |", a.name, name, h.asked, h.lost, h.memory, h.note))
 	t.Log(table[len(table)-1])
 	if h.lost > 0 {
 		t.Logf("the first one was lost by: %v", h.first)
@@ -103,9 +109,13 @@ func (a attack) against(t *testing.T, name, binary, corefile string) *honest {
 	return h
 }
 
+// variables stand for ports in Corefiles; $DIR is the folder of crt.pem and key.pem.
+var variables = []string{"$DNS", "$HEALTH", "$METRICS", "$TLS", "$HTTPS", "$H3", "$QUIC", "$GRPC"}
+
 // server is a process under attack.
 type server struct {
-	dns, health, metrics string // addresses
+	dns, health, metrics string            // addresses
+	at                   map[string]string // all addresses, by variable
 	process              *exec.Cmd
 	output               *os.File
 }
@@ -113,12 +123,19 @@ type server struct {
 // start starts binary and returns when it listens.
 func start(t *testing.T, binary, corefile string) *server {
 	t.Helper()
-	s := &server{dns: free(t), health: free(t), metrics: free(t)}
-	for variable, address := range map[string]string{"$DNS": s.dns, "$HEALTH": s.health, "$METRICS": s.metrics} {
-		_, port, _ := net.SplitHostPort(address)
+	dir := t.TempDir()
+	if err := transports.Certificate(dir); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{at: map[string]string{}}
+	for _, variable := range variables {
+		s.at[variable] = free(t)
+		_, port, _ := net.SplitHostPort(s.at[variable])
 		corefile = strings.ReplaceAll(corefile, variable, port)
 	}
-	path := filepath.Join(t.TempDir(), "Corefile")
+	s.dns, s.health, s.metrics = s.at["$DNS"], s.at["$HEALTH"], s.at["$METRICS"]
+	corefile = strings.ReplaceAll(corefile, "$DIR", dir)
+	path := filepath.Join(dir, "Corefile")
 	if err := os.WriteFile(path, []byte(corefile), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -214,6 +231,7 @@ type honest struct {
 	asked, lost int
 	first       error  // of those that were lost
 	note        string // what else the attack has measured
+	memory      int    // MB of the server at its highest
 }
 
 // errWrong is the loss of a client that got an answer, and not the one that it needs.

@@ -218,17 +218,17 @@ func tooManyStreams(conn *quic.Conn) string {
 
 // refusedStreams is the same over HTTP/2, whose client sends requests without their end.
 func refusedStreams(conn *tls.Conn) string {
-	conn.Write(append([]byte(preface), frame(settings, 0, 0, nil)...))
+	conn.Write(append([]byte(Preface), Frame(Settings, 0, 0, "")...))
 	const most = 300
 	for i := range most {
-		conn.Write(frame(headers, endHeaders, 2*i+1, request2))
+		conn.Write(Frame(Headers, EndHeaders, 2*i+1, DoHHeaders))
 	}
 	for {
-		kind, stream, payload, err := readFrame(conn)
+		kind, stream, payload, err := ReadFrame(conn)
 		if err != nil {
 			return "closed"
 		}
-		if kind == reset {
+		if kind == Reset {
 			return fmt.Sprintf("%d streams, error %#x", stream/2, binary.BigEndian.Uint32(payload))
 		}
 	}
@@ -324,11 +324,11 @@ func TestBadInput(t *testing.T) {
 		{"slow, QUIC", overQUIC(s.quic, doq, streams(framed[:9], false)), "connection error 0x2"},
 		{"an identifier, QUIC", overQUIC(s.quic, doq, streams(numbered, true)), "connection error 0x2"},
 		{"oversized, QUIC", overQUIC(s.quic, doq, streams(large, true)), "connection error 0x4"},
-		{"too many streams, QUIC", overQUIC(s.quic, doq, tooManyStreams), "256 streams"},
+		{"too many streams, QUIC", overQUIC(s.quic, doq, tooManyStreams), "100 streams"},
 		{"early data, QUIC", early(s.quic, doq, func(c *quic.Conn) { streams(framed, true)(c) }), "resumed true, early data false"},
 		{"early data, HTTP/3", early(s.https3, h3, get), "resumed true, early data false"},
 
-		{"too many streams, HTTP/2", secure(s.https, h2, refusedStreams), "250 streams, error 0x7"},
+		{"too many streams, HTTP/2", secure(s.https, h2, refusedStreams), "100 streams, error 0x7"},
 		{"too many connections, TLS", tooMany(s.tls, dot, 160, 128), "128 are left"},
 		{"too many connections, HTTPS", tooMany(s.https, h2, 160, 128), "128 are left"},
 	} {
