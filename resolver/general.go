@@ -47,7 +47,7 @@ type folder struct {
 type generalScope struct {
 	zone    *generalZone
 	labels  int          // of zone
-	parent  *generalZone // the next shorter zone, which has the DS records of zone; nil for none
+	parent  *generalZone // the next shorter zone, which may have the DS records of zone; nil for none
 	above   int          // labels of parent
 	through bool
 	folder  *folder // in the place of all that
@@ -150,32 +150,73 @@ func (s *generalSet) scope(all []generalScope, zone *wire.QName) []generalScope 
 	if !ok {
 		return all
 	}
-	g := generalScope{zone: &s.list[i], labels: labels, through: s.list[i].through.Contains(zone)}
-	if labels > 0 && labels == zone.Labels() {
-		above := new(wire.QName)
-		above.Set(zone.Suffix(1))
-		if i, labels, ok := s.zones.Match(above); ok {
-			g.parent, g.above = &s.list[i], labels
-		}
-	}
-	return append(all, g)
+	return append(all, generalScope{zone: &s.list[i], labels: labels, through: s.list[i].through.Contains(zone)})
 }
 
-// place is where the zone that q is for is published; nil for none. A question for DS is for the zone above (RFC 4035
-// section 3.1.4.1).
-func (g *generalScope) place(q *question) (place *general.Place, labels int, source Source) {
-	apex := func(labels int) bool { return q.qtype == wire.TypeDS && labels == q.name.Labels() }
-	switch {
-	case g.folder != nil:
-		table := g.folder.Table()
-		if i, labels, ok := table.Match(q.name); ok {
-			return table.Files[i].Place, labels, FromAuto
+// adopt gives the general zones whose apex zone is the zones above them, which may be those of another block.
+func (o *owners) adopt(generals []generalScope, zone *wire.QName) {
+	if zone.Labels() == 0 {
+		return
+	}
+	above := new(wire.QName)
+	above.Set(zone.Suffix(1))
+	i, _, ok := o.zones.Match(above)
+	if !ok {
+		return
+	}
+	b := o.blocks[o.at[i][0].block]
+	if b.generals == nil || b.view != nil {
+		return
+	}
+	for _, parent := range b.generals.scope(above) {
+		for j := range generals {
+			if g := &generals[j]; g.zone != nil && g.labels == zone.Labels() && g.parent == nil && parent.zone != nil {
+				g.parent, g.above = parent.zone, parent.labels
+			}
 		}
-		return nil, 0, FromAuto
-	case g.parent != nil && apex(g.labels):
+	}
+}
+
+// place is where the zone that q is for is published; nil for none. A question for the DS records of a zone is for the one
+// above, if that delegates it (RFC 4035 section 3.1.4.1).
+func (g *generalScope) place(q *question) (place *general.Place, labels int, source Source) {
+	if g.folder != nil {
+		return g.folder.place(q)
+	}
+	if q.qtype == wire.TypeDS && g.parent != nil && g.labels == q.name.Labels() && delegates(g.parent.Place, q.name) {
 		return g.parent.Place, g.above, g.parent.source
 	}
 	return g.zone.Place, g.labels, g.zone.source
+}
+
+func (f *folder) place(q *question) (place *general.Place, labels int, source Source) {
+	table := f.Table()
+	i, labels, ok := table.Match(q.name)
+	if !ok {
+		return nil, 0, FromAuto
+	}
+	if q.qtype == wire.TypeDS && labels > 0 && labels == q.name.Labels() {
+		var above wire.QName
+		above.Set(q.name.Suffix(1))
+		if j, labels, ok := table.Match(&above); ok && delegates(table.Files[j].Place, q.name) {
+			return table.Files[j].Place, labels, FromAuto
+		}
+	}
+	return table.Files[i].Place, labels, FromAuto
+}
+
+// delegates reports whether the zone in place has name as a zone cut, or may have it: it has not been read yet.
+func delegates(place *general.Place, name *wire.QName) bool {
+	zone := place.Zone()
+	if zone == nil {
+		return true
+	}
+	m := zone.Lookup(name, wire.TypeDS)
+	if m.Outcome != general.Found && m.Outcome != general.NoData || m.Wild {
+		return false
+	}
+	_, cut := m.Node.RRset(wire.TypeNS)
+	return cut
 }
 
 // answerGeneral answers q from the first zone of file, auto or secondary that has an answer.

@@ -223,7 +223,8 @@ func TestOrderStaysWithoutLoadbalance(t *testing.T) {
 // TestZoneFilesAndTemplatesTakeTurns, which have addresses in an order of their own.
 func TestZoneFilesAndTemplatesTakeTurns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "zone")
-	write(t, file, "@ 60 IN SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.9\nwww A 192.0.2.1\nwww A 192.0.2.2\nwww A 192.0.2.3\n", 0)
+	write(t, file, "@ 60 IN SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.9\nwww A 192.0.2.1\nwww A 192.0.2.2\nwww A 192.0.2.3\n"+
+		"mail MX 10 a\nmail MX 10 b\nmail MX 20 www\nmail MX 30 ns\n", 0)
 	answers := []string{"{{ .Name }} 60 IN A 192.0.2.1", "{{ .Name }} 60 IN A 192.0.2.2", "{{ .Name }} 60 IN A 192.0.2.3"}
 	o := Block{Zones: []string{"."}, Bufsize: 1232, Rotate: true, Files: []ZoneFile{{Zones: []string{"file.test."}, File: file}},
 		Templates: []Template{{Zones: []string{"template.test."}, Class: 1, Type: dns.TypeA, Answer: answers}}}
@@ -247,4 +248,13 @@ func TestZoneFilesAndTemplatesTakeTurns(t *testing.T) {
 			}
 		}
 	}
+	o.Rotate = true
+	r, mail, address := running(t, nil, o), map[string]int{}, map[string]int{}
+	for range drawn {
+		first := firsts(answeredTo(t, r, request, "mail.file.test.", dns.TypeMX))
+		mail[first["0 mail.file.test. MX"]]++
+		address[first["2 www.file.test. A"]]++
+	}
+	even(t, "mail exchangers", mail, 4)
+	even(t, "their addresses", address, 3)
 }

@@ -123,6 +123,7 @@ func (o *owners) scope(zone, at *wire.QName) *scope {
 	last := &first
 	for _, at := range o.at[i] {
 		*last = o.blocks[at.block].scope(zone, at)
+		o.adopt((*last).generals, zone)
 		if (*last).view == nil {
 			return first
 		}
