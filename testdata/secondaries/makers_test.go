@@ -34,20 +34,7 @@ zone "in-addr.arpa" { type secondary; primaries port PRIMARY { 127.0.0.1; }; fil
 	},
 	"nsd": {
 		command: []string{"nsd", "-d", "-c", "DIR/conf"}, file: "conf",
-		text: `server:
-	ip-address: 127.0.0.1@PORT
-	server-count: 1
-	zonesdir: "DIR"
-	database: ""
-	pidfile: "DIR/pid"
-	xfrdfile: "DIR/xfrd"
-	xfrdir: "DIR"
-	zonelistfile: "DIR/zones"
-	username: ""
-	xfrd-reload-timeout: 0
-remote-control:
-	control-enable: no
-zone:
+		text: programs.NSD + `zone:
 	name: cluster.local
 	zonefile: cluster.local
 	allow-notify: 127.0.0.1 NOKEY
@@ -61,18 +48,7 @@ zone:
 	},
 	"knot": {
 		command: []string{"knotd", "-c", "DIR/conf"}, file: "conf",
-		text: `server:
-    rundir: "DIR"
-    listen: 127.0.0.1@PORT
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 2
-database:
-    storage: "DIR"
-    journal-db-max-size: 16M
-    kasp-db-max-size: 16M
-    timer-db-max-size: 16M
-remote:
+		text: programs.Knot + `remote:
   - id: primary
     address: 127.0.0.1@PRIMARY
 acl:

@@ -44,7 +44,7 @@ func TestAnswersAreKnots(t *testing.T) {
 	dir := t.TempDir()
 	ours, knots := programs.Free(t), programs.Free(t)
 	corefile := fmt.Sprintf(".:%s {\n\tbind 127.0.0.1\n", ours)
-	conf := knotServer(dir, knots)
+	conf := programs.Fill(programs.Knot, "DIR", dir, "PORT", knots)
 	conf += "acl:\n  - id: all\n    action: transfer\ntemplate:\n  - id: default\n    acl: all\n    storage: " + dir + "\n    zonefile-sync: -1\n    journal-content: none\nzone:\n"
 	var zones []zone
 	for seed := range uint64(seeds) {
@@ -79,22 +79,6 @@ func TestAnswersAreKnots(t *testing.T) {
 			t.Errorf("no answer is %s", rcode)
 		}
 	}
-}
-
-// knotServer is the part of Knot DNS's configuration that says where it listens and what it keeps where.
-func knotServer(dir, port string) string {
-	return fmt.Sprintf(`server:
-    rundir: %[1]q
-    listen: 127.0.0.1@%[2]s
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 2
-database:
-    storage: %[1]q
-    journal-db-max-size: 16M
-    kasp-db-max-size: 16M
-    timer-db-max-size: 16M
-`, dir, port)
 }
 
 func write(t testing.TB, name, text string) {

@@ -19,11 +19,11 @@ import (
 // followers are name servers of other makers as secondaries of ZONES. In the texts PORT is where one listens, and PRIMARY the
 // port of the primary.
 var followers = map[string]struct {
-	command []string
+	command string
 	text    string
 	zone    string // ZONE is its name
 }{
-	"knot": {[]string{"knotd", "-c", "DIR/conf"}, `remote:
+	"knot": {"knotd -c DIR/conf", programs.Knot + `remote:
   - id: primary
     address: 127.0.0.1@PRIMARY
 acl:
@@ -37,20 +37,7 @@ template:
     acl: all
 zone:
 `, "  - domain: ZONE\n"},
-	"nsd": {[]string{"nsd", "-d", "-c", "DIR/conf"}, `server:
-	ip-address: 127.0.0.1@PORT
-	server-count: 1
-	zonesdir: "DIR"
-	database: ""
-	pidfile: "DIR/pid"
-	xfrdfile: "DIR/xfrd"
-	xfrdir: "DIR"
-	zonelistfile: "DIR/zones"
-	username: ""
-	xfrd-reload-timeout: 0
-remote-control:
-	control-enable: no
-`, `zone:
+	"nsd": {"nsd -d -c DIR/conf", programs.NSD, `zone:
 	name: ZONE
 	zonefile: ZONE.zone
 	allow-notify: 127.0.0.1 NOKEY
@@ -119,15 +106,11 @@ again.example:%[3]s {
 			t.Fatal(err)
 		}
 		text := f.text
-		if name == "knot" {
-			text = knotServer(of, ports[name]) + text
-		}
 		for _, zone := range zones {
 			text += strings.ReplaceAll(f.zone, "ZONE", strings.TrimSuffix(zone, "."))
 		}
-		fill := strings.NewReplacer("DIR", of, "PORT", ports[name], "PRIMARY", port)
-		write(t, filepath.Join(of, "conf"), fill.Replace(text))
-		programs.Run(t, name, []string{f.command[0], f.command[1], strings.ReplaceAll(strings.Join(f.command[2:], ""), "DIR", of)})
+		write(t, filepath.Join(of, "conf"), programs.Fill(text, "DIR", of, "PORT", ports[name], "PRIMARY", port))
+		programs.Run(t, name, strings.Fields(programs.Fill(f.command, "DIR", of)))
 	}
 	follow := func(zone string, serial uint32) {
 		t.Helper()

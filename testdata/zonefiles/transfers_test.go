@@ -20,23 +20,12 @@ import (
 // primary is a name server of another maker that has example.org. In its texts PORT is where it listens, SECONDARY the port
 // of the secondary, and DIR is a folder of its own with the file of the zone.
 type primary struct {
-	command []string
+	command string
 	text    string
 }
 
 var primaries = map[string]primary{
-	"knot": {[]string{"knotd", "-c", "DIR/conf"}, `server:
-    rundir: "DIR"
-    listen: 127.0.0.1@PORT
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 2
-database:
-    storage: "DIR"
-    journal-db-max-size: 16M
-    kasp-db-max-size: 16M
-    timer-db-max-size: 16M
-remote:
+	"knot": {"knotd -c DIR/conf", programs.Knot + `remote:
   - id: secondary
     address: 127.0.0.1@SECONDARY
 acl:
@@ -51,20 +40,7 @@ zone:
     notify: secondary
     acl: transfer
 `},
-	"nsd": {[]string{"nsd", "-d", "-c", "DIR/conf"}, `server:
-	ip-address: 127.0.0.1@PORT
-	server-count: 1
-	zonesdir: "DIR"
-	database: ""
-	pidfile: "DIR/pid"
-	xfrdfile: "DIR/xfrd"
-	xfrdir: "DIR"
-	zonelistfile: "DIR/zones"
-	username: ""
-	xfrd-reload-timeout: 0
-remote-control:
-	control-enable: no
-zone:
+	"nsd": {"nsd -d -c DIR/conf", programs.NSD + `zone:
 	name: example.org
 	zonefile: zone
 	store-ixfr: yes
@@ -258,11 +234,6 @@ func (p *primaryServer) write(text string) {
 
 func (p *primaryServer) start(t *testing.T, name string) {
 	t.Helper()
-	fill := strings.NewReplacer("DIR", p.dir, "PORT", p.port, "SECONDARY", p.secondary)
-	write(t, filepath.Join(p.dir, "conf"), fill.Replace(p.maker.text))
-	var words []string
-	for _, word := range p.maker.command {
-		words = append(words, fill.Replace(word))
-	}
-	p.Program = programs.Start(t, name, words)
+	write(t, filepath.Join(p.dir, "conf"), programs.Fill(p.maker.text, "DIR", p.dir, "PORT", p.port, "SECONDARY", p.secondary))
+	p.Program = programs.Start(t, name, strings.Fields(programs.Fill(p.maker.command, "DIR", p.dir)))
 }
