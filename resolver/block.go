@@ -26,6 +26,7 @@ type block struct {
 	flags       uint16  // of every reply: RA, if the block forwards
 	view        *view   // nil without the directive
 	cancel      *cancel // nil without the directive; likewise below
+	dnssec      *dnssec
 	dns64       *dns64
 	balance     *balance
 	rewrites    *rewrites
@@ -65,6 +66,7 @@ func (b *block) compileSteps() {
 		{b.cancel != nil, b.cancel.limit},
 		{true, b.transfer}, // of the zone itself: its name is not rewritten
 		{b.loop != nil, b.loop.answer},
+		{b.dnssec != nil, b.dnssec.answer}, // what the steps behind it change is signed too
 		{b.local != nil, b.local.answer},
 		{b.dns64 != nil, b.dns64.wrap},
 		{b.balance != nil, b.balance.wrap},
@@ -139,7 +141,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 	for _, compile := range []func() error{
 		func() error { return r.newView(b, server) },
 		func() error { return r.newBalance(b, log) },
-		func() error { return r.newPolicies(b, server) },
+		func() error { return r.newPolicies(b, server, log) },
 		func() error { return r.newLocal(b, server, log) },
 		func() error { return r.newUpstream(b, server, log) },
 		func() error { return r.newRewrites(b, server) },
@@ -170,7 +172,7 @@ func (b *block) ownLimit() uint16 { return cmp.Or(b.options.Bufsize, MostBufsize
 func (b *block) payload() uint16 { return cmp.Or(b.options.Bufsize, DefaultBufsize) }
 
 // newPolicies compiles the directives that change answers or keep them from clients.
-func (r *Resolver) newPolicies(b *block, server string) (err error) {
+func (r *Resolver) newPolicies(b *block, server string, log *slog.Logger) (err error) {
 	o := b.options
 	if o.Cancel > 0 {
 		b.cancel, err = obtain(r, "cancel", []any{o.Cancel, server, o.Zones}, func() (*cancel, error) {
@@ -186,6 +188,14 @@ func (r *Resolver) newPolicies(b *block, server string) (err error) {
 		b.autopath, err = obtain(r, "autopath", []any{o.Autopath, server, o.Zones}, func() (*autopath, error) {
 			return newAutopath(o.Autopath)
 		})
+	}
+	if err == nil && o.Dnssec != nil {
+		b.dnssec, err = obtain(r, "dnssec", []any{o.Dnssec, server, o.Zones}, func() (*dnssec, error) {
+			return newDnssec(*o.Dnssec, log)
+		})
+		if err == nil {
+			b.dnssec.load() // a reload reads what has changed
+		}
 	}
 	if o.Header != nil {
 		b.header = newHeader(o.Header)

@@ -15,10 +15,11 @@ import (
 // BlockCounts are the counters of one server block. Parts that several blocks share are counted only in the first of
 // these blocks.
 type BlockCounts struct {
-	View       string       // its name; "" without view
-	ViewFailed *uint64      // expressions of the view that failed, or gave neither true nor false; nil without view
-	Cancelled  *uint64      // questions that had no answer within the time of cancel; nil without it
-	Hosts      *HostsCounts // nil without hosts
+	View       string        // its name; "" without view
+	ViewFailed *uint64       // expressions of the view that failed, or gave neither true nor false; nil without view
+	Cancelled  *uint64       // questions that had no answer within the time of cancel; nil without it
+	Dnssec     *DnssecCounts // nil without dnssec
+	Hosts      *HostsCounts  // nil without hosts
 	Etcd       []skydns.Counts
 	Cache      *CacheCounts // nil without a cache
 	ACL        *ACLCounts   // nil without acl
@@ -61,6 +62,10 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	if b.cancel != nil && first(b.cancel) {
 		n := b.cancel.cancelled.Load()
 		counts.Cancelled = &n
+	}
+	if b.dnssec != nil && first(b.dnssec) {
+		c := b.dnssec.count()
+		counts.Dnssec = &c
 	}
 	if b.hosts != nil && first(b.hosts) {
 		c := b.hosts.count()

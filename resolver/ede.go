@@ -56,6 +56,8 @@ const (
 	edeForwardLoop      = "forwarding loop: what is forwarded comes back to this server (see its log)"
 	edeLoopProbe        = "forwarding loop: this query was sent by this server itself"
 	edeCancelled        = "no answer within the time that the Corefile gives a query (directive cancel)"
+	edeNXNAME           = "NXNAME is no type of records (RFC 9824)"
+	edeManySigned       = "too many new answers have to be signed (directive dnssec)"
 	edeErratic          = "erratic: it has records of types A and AAAA alone"
 	edeShutdown         = "shutting down"
 )

@@ -267,6 +267,8 @@ func (w *generalWriter) answer(through bool) result {
 	case general.NoData:
 		w.deny()
 		res.outcome, res.words = nodata, edeZoneNoData
+		_, zone := m.Node.RRset(wire.TypeNS)
+		w.cut = zone && m.Labels > w.labels
 	case general.NoName:
 		if through {
 			return result{}

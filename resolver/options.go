@@ -39,8 +39,9 @@ type Options struct {
 type Block struct {
 	Zones       []string // the block serves queries at and below these names; the longest match over all blocks wins
 	View        *View
-	Bufsize     uint16         // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
-	Cancel      time.Duration  // cancel: how long a query may take in all; 0 for no bound
+	Bufsize     uint16        // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
+	Cancel      time.Duration // cancel: how long a query may take in all; 0 for no bound
+	Dnssec      *Dnssec
 	Rotate      bool           // loadbalance: A, AAAA and MX records start at another one in each reply, by chance
 	Prefer      []netip.Prefix // loadbalance: then those in the first of these come first, and so on
 	Weights     *Weights       // loadbalance: the address that comes first is drawn by its weight
@@ -97,6 +98,13 @@ func (b *Block) ViewName() string {
 		return ""
 	}
 	return b.View.Name
+}
+
+// Dnssec signs answers for clients that ask for signatures.
+type Dnssec struct {
+	Zones    []string // the names that are signed
+	Keys     []string // names of the files of each key, without .key and .private
+	Capacity int      // how many signatures are kept; at least 1 of each of two kinds in each of 16 parts
 }
 
 // Local answers for localhost and the reverse zones of addresses that mean the machine itself.

@@ -94,6 +94,7 @@ type Request struct {
 	links    int           // aliases followed so far
 	visited  [maxLinks]hop // those aliases
 	rotate   bool
+	cut      bool    // of a denial of DS records: the name is that of a zone below
 	limit    *cancel // how long the query may take; nil for no bound
 
 	// Scratch.
@@ -103,8 +104,9 @@ type Request struct {
 	fronts    []zones.Node  // names of the service that fronts this server
 	own       []netip.Addr  // addresses of this server
 	seen      map[string]struct{}
-	message   []byte // the old reply while Rework writes the new one
-	text      []byte // a name in presentation form
+	message   []byte   // the old reply while Rework writes the new one
+	text      []byte   // a name in presentation form
+	signing   *signing // nil until an answer is signed
 
 	environment *environment // of expressions; nil until one is asked
 }
@@ -142,6 +144,7 @@ const (
 	FromSecondary
 	FromExternal
 	FromGateway
+	FromDnssec
 )
 
 // String is the name of the CoreDNS plugin that does what the step does, for metrics; "" for None.
@@ -166,6 +169,7 @@ func (s Source) String() string {
 		FromSecondary:  "secondary",
 		FromExternal:   "k8s_external",
 		FromGateway:    "k8s_gateway",
+		FromDnssec:     "dnssec",
 	}[s]
 }
 

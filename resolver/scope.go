@@ -18,6 +18,7 @@ type scope struct {
 	view      *view  // the scope is for queries that it matches; nil for all
 	otherwise *scope // for other queries; nil if no block is for them
 
+	signed       bool // dnssec is for the name
 	autopath     bool // autopath is for the name
 	acls         []*aclRules
 	templates    []templateScope
@@ -145,6 +146,9 @@ func (b *block) names() (all []string) {
 		}
 	}
 	o := b.options
+	if o.Dnssec != nil {
+		add(o.Dnssec.Zones)
+	}
 	if o.Autopath != nil {
 		add(o.Autopath.Zones)
 	}
@@ -190,6 +194,9 @@ func (b *block) names() (all []string) {
 // scope is what the block's directives decide for zone and the names below it.
 func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 	s := &scope{block: b, at: at, depth: zone.Labels(), view: b.view}
+	if b.dnssec != nil {
+		s.signed = b.dnssec.zones.Contains(zone)
+	}
 	if b.autopath != nil {
 		s.autopath = b.autopath.zones.Contains(zone)
 	}

@@ -1,6 +1,10 @@
 package resolver
 
-import "github.com/clusterdns/clusterdns/zones/wire"
+import (
+	"slices"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
 
 // wrapped is a question that a wrapper has let through to the steps and whose answer it waits for.
 type wrapped struct {
@@ -34,6 +38,11 @@ func (r *Request) wrap(by wrapper, q *question) *wrapped {
 	asked.name = nil // it may be another request's by then
 	r.wrapped = append(r.wrapped, wrapped{by: by, mark: r.Reply.Mark(), asked: asked, links: r.links})
 	return &r.wrapped[len(r.wrapped)-1]
+}
+
+// wrappedBy reports whether by waits for the answer already, since an alias leads back to its block.
+func (r *Request) wrappedBy(by wrapper) bool {
+	return slices.ContainsFunc(r.wrapped, func(w wrapped) bool { return w.by == by })
 }
 
 // unwrap shows the answer to the wrappers, the innermost first. It reports whether one of them asks another question.

@@ -23,6 +23,9 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			ours.Counter("clusterdns_cancelled_total", "Questions without an answer within the time of cancel.",
 				*b.Cancelled, "view", b.View)
 		}
+		if b.Dnssec != nil {
+			dnssecSamples(b.Dnssec, ours)
+		}
 		if b.Translated != nil {
 			ours.Counter("coredns_dns64_requests_translated_total", "Counter of DNS requests translated by dns64.",
 				*b.Translated)
@@ -57,6 +60,17 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			forwardSamples(&b.Forwards[j], emit)
 		}
 	}
+}
+
+func dnssecSamples(c *resolver.DnssecCounts, emit metrics.Emit) {
+	emit.Gauge("coredns_dnssec_cache_entries", "The number of elements in the dnssec cache.", float64(c.Entries),
+		"type", "signature")
+	emit.Counter("coredns_dnssec_cache_hits_total", "The count of cache hits.", c.Hits)
+	emit.Counter("coredns_dnssec_cache_misses_total", "The count of cache misses.", c.Misses)
+	emit.Counter("clusterdns_dnssec_refused_total",
+		"Answers that were SERVFAIL because signing them takes more time than there is.", c.Refused)
+	emit.Counter("clusterdns_dnssec_keys_refused_total",
+		"Changed keys that could not be used; those from before go on.", c.Failed)
 }
 
 func aclSamples(c *resolver.ACLCounts, emit metrics.Emit) {

@@ -53,6 +53,7 @@ func directives() []directive {
 		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
 
 		{name: "cancel", read: (*blockReader).cancel, enabled: usesCancel, summary: summarizeCancel},
+		{name: "dnssec", read: (*blockReader).dnssec, once: true, enabled: usesDnssec, summary: summarizeDnssec},
 		{name: "local", read: (*blockReader).local, enabled: usesLocal, summary: summarizeLocal},
 		{name: "dns64", read: (*blockReader).dns64, enabled: usesDNS64, summary: summarizeDNS64},
 		{name: "any", read: (*blockReader).any, enabled: usesAny, summary: summarizeAny},
@@ -95,7 +96,7 @@ func directives() []directive {
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
-		"azure", "clouddns", "dnssec", "dynupdate", "geoip",
+		"azure", "clouddns", "dynupdate", "geoip",
 		"metadata", "nomad", "on",
 		"proxyproto", "route53", "shed", "sign", "siit", "trace", "tsig",
 	)...)

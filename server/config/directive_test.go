@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,9 @@ const everything = `example.org {
     chaos
     debug
     dns64
+    dnssec {
+        key file zone
+    }
     dnstap /run/dnstap.sock
     erratic
     errors
@@ -99,6 +103,7 @@ func enabled(t *testing.T, corefile string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files.Files = append(files.Files, keyFiles(t, "zones/zone")...)
 	c, err := island(t, files).parse("Corefile", []byte(corefile), Settings{Port: 53})
 	if err != nil {
 		t.Fatal(err)
@@ -106,6 +111,22 @@ func enabled(t *testing.T, corefile string) []string {
 	names := c.Listeners[0].Blocks[0].Enabled()
 	slices.Sort(names)
 	return names
+}
+
+// keyFiles is a key of example.org under a name.
+func keyFiles(t *testing.T, name string) (files []txtar.File) {
+	t.Helper()
+	keys, err := txtar.ParseFile(corefiles + "dnssec.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range keys.Files {
+		if half, is := strings.CutPrefix(f.Name, "zsk."); is { // of example.test there
+			data := bytes.Replace(f.Data, []byte("example.test."), []byte("example.org."), 1)
+			files = append(files, txtar.File{Name: name + "." + half, Data: data})
+		}
+	}
+	return files
 }
 
 // TestTable: each directive has one row.

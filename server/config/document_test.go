@@ -148,11 +148,11 @@ func documentFiles(t *testing.T) []txtar.File {
 	zone := []byte("@ 60 IN SOA ns h 1 60 60 60 60\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n")
 	kubeconfig := "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\n" +
 		"clusters: [{name: c, cluster: {server: 'https://192.0.2.1'}}]\n"
-	return []txtar.File{
+	return append(keyFiles(t, "Kexample.org.+013+45330"), []txtar.File{
 		{Name: "etc/resolv.conf", Data: []byte("nameserver 192.0.2.53\nsearch a.test\n")}, {Name: "etc/hosts"},
 		{Name: "db.example.org", Data: zone}, {Name: "folder/db.example.org", Data: zone}, {Name: "weights"},
 		{Name: "kubeconfig", Data: []byte(kubeconfig)},
-	}
+	}...)
 }
 
 // outcome is what becomes of a sample, and why.

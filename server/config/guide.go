@@ -132,7 +132,7 @@ func guide() []advice {
 			options: []string{"credentials file", "endpoint http://localhost:8080", "fallthrough", "refresh 1m",
 				"upstream"}},
 		{name: "dnssec", without: "answers are not signed: take the DS record out of the parent zone first",
-			line: "dnssec",
+			line: "dnssec example.org", needs: []string{"key file Kexample.org.+013+45330"},
 			options: []string{"key file Kexample.org.+013+45330", "key aws_secretsmanager name",
 				"cache_capacity 10000"}},
 		{name: "dnstap", spare: true, without: "queries are not sent to a collector",

@@ -114,6 +114,9 @@ func parseRecord(text string) (string, error) {
 	if _, _, ok := parseCount(text); ok {
 		return text, nil
 	}
+	if isSignature(text) {
+		return text, nil
+	}
 	rr, err := dns.NewRR(strings.NewReplacer(anySerial, "0", anyPort, " 0 ").Replace(text))
 	if err != nil {
 		return "", err
@@ -133,6 +136,12 @@ func cutOwnSOA(text string) (owner, data string, own bool) {
 	return "", "", false
 }
 
+// isSignature reports whether text is an RRSIG record without its times and the signature.
+func isSignature(text string) bool {
+	f := strings.Fields(text)
+	return len(f) == 11 && f[3] == "RRSIG" && f[10] == ownData
+}
+
 // recordString is a record in zone-file form, with single spaces and what may differ from run to run left out.
 func recordString(rr dns.RR) string {
 	if soa, ok := rr.(*dns.SOA); ok {
@@ -147,6 +156,10 @@ func recordString(rr dns.RR) string {
 			return head + ownData
 		}
 		return head + fmt.Sprintf("%s %s %s %d %d %d %d", soa.Ns, soa.Mbox, anySerial, soa.Refresh, soa.Retry, soa.Expire, soa.Minttl)
+	}
+	if s, ok := rr.(*dns.RRSIG); ok {
+		return fmt.Sprintf("%s %d IN RRSIG %s %d %d %d %d %s ...", s.Hdr.Name, s.Hdr.Ttl, dns.TypeToString[s.TypeCovered], s.Algorithm,
+			s.Labels, s.OrigTtl, s.KeyTag, s.SignerName)
 	}
 	if srv, ok := rr.(*dns.SRV); ok && srv.Target == "." && srv.Priority == 0 && srv.Weight == 0 { // of whoami
 		return fmt.Sprintf("%s %d IN SRV 0 0%s.", srv.Hdr.Name, srv.Hdr.Ttl, anyPort)
@@ -363,6 +376,9 @@ func (q *Question) keepsRecords(m *dns.Msg) error {
 	for _, rr := range m.Answer {
 		if q.apart {
 			break
+		}
+		if rr.Header().Rrtype == dns.TypeRRSIG && q.msg.Question[0].Qtype != dns.TypeRRSIG {
+			continue // of the records above it
 		}
 		if rr.Header().Rrtype == dns.TypeDNAME && dns.IsSubDomain(rr.Header().Name, next) {
 			continue // the alias that is made of it follows (RFC 6672 section 3.1)

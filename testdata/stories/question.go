@@ -39,6 +39,7 @@ type request struct {
 	size    uint16
 	version uint8
 	do      bool
+	co      bool   // RFC 9824
 	data    []byte // of the OPT
 	more    []byte
 	spoiled bool // no well-formed OPT
@@ -133,6 +134,8 @@ func (q *Question) option(r *request, text string) (err error) {
 		r.size = uint16(number(16))
 	case "do":
 		r.do = true
+	case "co":
+		r.co = true
 	case "edns":
 		r.version = uint8(number(8))
 	case "ednsopt":
@@ -181,6 +184,9 @@ func (r *request) pack(m *dns.Msg) ([]byte, error) {
 	flags := uint32(r.version) << 16
 	if r.do {
 		flags |= 1 << 15
+	}
+	if r.co {
+		flags |= 1 << 14
 	}
 	for range r.opts {
 		packet = append(packet, name[:size]...)

@@ -43,7 +43,7 @@
 //
 //	+tcp +udp          over this transport alone; else over both, but for an answer with tc, which is asked for over UDP
 //	+noedns            without OPT; else it has one of version 0 that offers 1232 octets
-//	+bufsize=N +do     what the OPT offers and asks for
+//	+bufsize=N +do +co what the OPT offers and asks for
 //	+edns=N            another version
 //	+ednsopt=CODE:HEX  an option in the OPT
 //	+optdata=HEX       octets in the place of its options
@@ -61,7 +61,7 @@
 // The first line of the answer is the rcode and the flags that are set: aa tc rd ra ad cd. "silence" says that there is no answer. Then
 // come "error" with the code and text of an Extended DNS Error, "bufsize" with the UDP size of the reply's OPT when it is not 1232, and
 // the records, each behind its section. The order of the records of a section means nothing. In an SOA the serial reads SERIAL, in an SRV of whoami the client's port PORT; "..." stands
-// for the record data of the SOA of a zone of ours: ns.dns.ZONE hostmaster.ZONE SERIAL 7200 1800 86400 TTL;
+// for the times and the signature of an RRSIG and for the record data of the SOA of a zone of ours: ns.dns.ZONE hostmaster.ZONE SERIAL 7200 1800 86400 TTL;
 // ns.dns of a reverse zone is that of cluster.local.
 //
 // What holds of every answer is not in the stories but in Question.Read: ID, question and opcode come back as they were, the OPT comes back

@@ -74,14 +74,14 @@ func (f *Followed) read() error {
 		return err
 	case !now.Mode().IsRegular():
 		return errors.New("not a regular file")
-	case f.last == nil || !sameContent(f.last, now):
+	case f.last == nil || !SameContent(f.last, now):
 		f.last, f.refused = now, f.take(file, now.ModTime())
 	}
 	return f.refused
 }
 
-// sameContent reports whether before and now are of the same, unchanged file.
-func sameContent(before, now fs.FileInfo) bool {
+// SameContent reports whether before and now are of the same, unchanged file.
+func SameContent(before, now fs.FileInfo) bool {
 	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
 }
 

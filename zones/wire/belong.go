@@ -153,7 +153,7 @@ func (m *Message) keepSignatures(packet []byte, t Type, keep keeper) {
 
 // covers is the type that r is a signature of, 0 if it is none.
 func (r *Record) covers() Type {
-	if r.Type != typeRRSIG || len(r.Data) < 2 {
+	if r.Type != TypeRRSIG || len(r.Data) < 2 {
 		return 0
 	}
 	return Type(binary.BigEndian.Uint16(r.Data))
@@ -163,7 +163,7 @@ func (r *Record) covers() Type {
 func (m *Message) authority(packet []byte, keep keeper) (soa, referral bool) {
 	for c := m.section(packet, Authority); c.next(); {
 		t := c.Type
-		if t == typeRRSIG {
+		if t == TypeRRSIG {
 			t = c.covers()
 		}
 		switch t {
@@ -171,7 +171,7 @@ func (m *Message) authority(packet []byte, keep keeper) (soa, referral bool) {
 			if !m.above(packet, c.at) {
 				continue
 			}
-		case typeNSEC, typeNSEC3: // they prove, or not, by what they say and who has signed it
+		case TypeNSEC, TypeNSEC3: // they prove, or not, by what they say and who has signed it
 		default:
 			continue
 		}

@@ -38,9 +38,6 @@ const (
 	typeRT    Type = 21
 	typePX    Type = 26
 	typeKX    Type = 36
-	typeRRSIG Type = 46
-	typeNSEC  Type = 47
-	typeNSEC3 Type = 50
 	typeSVCB  Type = 64
 	typeHTTPS Type = 65
 )
@@ -142,7 +139,7 @@ func (m *Message) record(packet []byte, at, section int) (next int, ok bool) {
 	if r.Type == TypeOPT {
 		return next, section == Additional && owner == at+1 && m.option(&r)
 	}
-	m.proofs = m.proofs || section == Answer && (r.Type == typeRRSIG || r.Type == TypeDNAME)
+	m.proofs = m.proofs || section == Answer && (r.Type == TypeRRSIG || r.Type == TypeDNAME)
 	return next, r.check(packet, owner+10, next)
 }
 

@@ -46,6 +46,7 @@ type Query struct {
 	Class   Class
 	EDNS    bool
 	DO      bool
+	CO      bool   // the client takes NXDOMAIN with a compact denial (RFC 9824)
 	UDPSize uint16 // as offered, at least 512; 512 without EDNS
 	Options []byte // of the OPT, well-formed
 	QName
@@ -74,7 +75,7 @@ func (q *Query) IsNotify(v Verdict) bool {
 // After BadVersion, the question and the EDNS fields are valid. After Malformed and UnknownOpcode, only ID and Flags
 // are; the other fields hold what could be read.
 func (q *Query) Parse(packet []byte) Verdict {
-	q.Packet, q.EDNS, q.DO, q.UDPSize, q.question = packet, false, false, MinUDPSize, 0
+	q.Packet, q.EDNS, q.DO, q.CO, q.UDPSize, q.question = packet, false, false, false, MinUDPSize, 0
 	q.authority, q.Options = nil, nil
 	q.clear()
 	q.Type, q.Class = 0, 0
@@ -151,7 +152,7 @@ func (q *Query) readOPT(opt *Record, atRoot bool) Verdict {
 	}
 	q.EDNS = true
 	q.UDPSize = max(uint16(opt.Class), MinUDPSize)
-	q.DO = opt.TTL&(1<<15) != 0
+	q.DO, q.CO = opt.TTL&(1<<15) != 0, opt.TTL&(1<<14) != 0
 	switch {
 	case !validOptions(opt.Data):
 		return Malformed

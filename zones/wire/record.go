@@ -7,22 +7,27 @@ type Type uint16
 
 // The types that the server itself handles; others pass through by number (RFC 3597).
 const (
-	TypeA     Type = 1
-	TypeNS    Type = 2
-	TypeCNAME Type = 5
-	TypeSOA   Type = 6
-	TypePTR   Type = 12
-	TypeHINFO Type = 13
-	TypeMX    Type = 15
-	TypeTXT   Type = 16
-	TypeAAAA  Type = 28
-	TypeSRV   Type = 33
-	TypeDNAME Type = 39
-	TypeOPT   Type = 41
-	TypeDS    Type = 43
-	TypeIXFR  Type = 251
-	TypeAXFR  Type = 252
-	TypeANY   Type = 255
+	TypeA      Type = 1
+	TypeNS     Type = 2
+	TypeCNAME  Type = 5
+	TypeSOA    Type = 6
+	TypePTR    Type = 12
+	TypeHINFO  Type = 13
+	TypeMX     Type = 15
+	TypeTXT    Type = 16
+	TypeAAAA   Type = 28
+	TypeSRV    Type = 33
+	TypeDNAME  Type = 39
+	TypeOPT    Type = 41
+	TypeDS     Type = 43
+	TypeRRSIG  Type = 46
+	TypeNSEC   Type = 47
+	TypeDNSKEY Type = 48
+	TypeNSEC3  Type = 50
+	TypeNXNAME Type = 128 // RFC 9824: a bit of NSEC records alone
+	TypeIXFR   Type = 251
+	TypeAXFR   Type = 252
+	TypeANY    Type = 255
 )
 
 // Class is a record class or qclass.

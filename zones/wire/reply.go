@@ -20,6 +20,7 @@ const (
 	NoReachableAuthority InfoCode = 22
 	NetworkError         InfoCode = 23
 	InvalidData          InfoCode = 24
+	InvalidQueryType     InfoCode = 30 // RFC 9824
 )
 
 // Reply builds one response. Sections are written in order: the question is copied, then come answers, authority and
@@ -42,6 +43,7 @@ type Reply struct {
 	full    bool      // something was left out: nothing more is added to this section or a later one
 	ednsUDP uint16    // the UDP payload size that we advertise
 	nsid    string    // the identifier of the server, "" for none
+	compact bool      // CO goes with the reply
 	recent  recentNames
 
 	visited visited // the record that each is at
@@ -60,7 +62,7 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.query, r.limit, r.whole, r.ednsUDP = q, limit, limit, udpSize
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
 	r.counts, r.section, r.full = [3]uint16{}, Answer, false
-	r.recent.at, r.nsid = [2]Offset{}, ""
+	r.recent.at, r.nsid, r.compact = [2]Offset{}, "", false
 	r.flags = FlagQR | q.Flags&(maskOpcode|FlagRD|FlagCD)
 	if q.EDNS {
 		r.limit -= optSize
@@ -79,6 +81,9 @@ func (r *Reply) Identify(server string) {
 		r.limit -= 4 + len(server)
 	}
 }
+
+// Compact says CO in the OPT, if the query does (RFC 9824).
+func (r *Reply) Compact() { r.compact = r.query.CO }
 
 // Limit lowers the limit of the message.
 func (r *Reply) Limit(limit int) {
@@ -324,6 +329,9 @@ func (r *Reply) appendOPT() {
 	do := byte(0)
 	if r.query.DO {
 		do = 0x80
+	}
+	if r.compact {
+		do |= 0x40
 	}
 	size := 0
 	if withError {

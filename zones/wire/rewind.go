@@ -132,6 +132,14 @@ func (r *Reply) Has(m Mark, section int, t Type) bool {
 	return false
 }
 
+// TakeBack takes back the records since m. Unlike with Rewind, flags, rcode, Extended DNS Error and the limit of the
+// message stay.
+func (r *Reply) TakeBack(m Mark) {
+	lowered := m.whole - r.whole
+	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit-lowered, m.counts, m.section
+	r.full, r.recent.at = m.full, m.recent
+}
+
 // Rework writes the records since m again, each after change has changed it; change may replace owner and data by other
 // memory. A name of placed octets that PlaceName has written at m is removed. Flags, rcode, Extended DNS Error and the
 // limit of the message stay.
@@ -139,9 +147,7 @@ func (r *Reply) Has(m Mark, section int, t Type) bool {
 func (r *Reply) Rework(m Mark, placed int, scratch []byte, change func(*Written)) []byte {
 	scratch = append(scratch[:0], r.buf...)
 	counts := r.counts
-	lowered := m.whole - r.whole
-	r.buf, r.limit, r.counts, r.section = r.buf[:m.size], m.limit-lowered, m.counts, m.section
-	r.full, r.recent.at = m.full, m.recent
+	r.TakeBack(m)
 	r.each(scratch, m, placed, counts, func(w *Written) bool {
 		change(w)
 		r.Begin(w.Section)
@@ -255,6 +261,18 @@ func (w *Written) SetTarget(change func(name []byte) []byte) {
 	data := append(append(make([]byte, 0, len(w.Data)+len(name)), w.Data[:at]...), name...)
 	w.Data = append(data, w.Data[at+size:]...)
 }
+
+// Canonical makes the names in the data of w lower case that are so in what a signature is made over (RFC 4034 section
+// 6.2) and that Each leaves as they are.
+func (w *Written) Canonical() {
+	if at, ok := w.target(); ok && w.Type == typeNAPTR && at <= len(w.Data) {
+		size := nameSize(w.Data[at:])
+		fold(w.Data[at:at+size], w.Data[at:at+size])
+	}
+}
+
+// Full reports whether a record was left out of the current section or one before it.
+func (r *Reply) Full() bool { return r.full }
 
 // typeNAPTR is defined in RFC 3403.
 const typeNAPTR Type = 35
