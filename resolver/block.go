@@ -45,6 +45,7 @@ type block struct {
 	etcds       []*named
 	cache       *cache
 	forwarders  []*forwarder
+	onward      *onward
 	taps        *taps
 	loop        *loop
 	transfers   []transferRule
@@ -86,6 +87,7 @@ func (b *block) compileSteps() {
 		{len(b.authorities) > 0, answerServed},
 		{b.generals != nil, answerGeneral},
 		{len(b.etcds) > 0, answerEtcd},
+		{b.onward != nil, b.onward.wrap},
 		{b.cache != nil, b.cache.answer},
 		{true, b.forward},
 		{b.erratic != nil, b.erratic.answer},
@@ -94,6 +96,14 @@ func (b *block) compileSteps() {
 	} {
 		if s.used {
 			b.steps = append(b.steps, s.step)
+		}
+	}
+	if b.onward != nil {
+		b.onward.next = len(b.steps) - 1 // refuseAll, and before it
+		for _, used := range []bool{b.erratic != nil, b.options.Whoami} {
+			if used {
+				b.onward.next--
+			}
 		}
 	}
 }
@@ -298,6 +308,9 @@ func (r *Resolver) newUpstream(b *block, server string, log *slog.Logger) error 
 		}
 		b.forwarders = append(b.forwarders, f)
 		keys = append(keys, r.used[len(r.used)-1].key)
+	}
+	if err := b.newOnward(); err != nil {
+		return err
 	}
 	var err error
 	if o.Cache != nil {

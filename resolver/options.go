@@ -68,6 +68,7 @@ type Block struct {
 	Cache       *Cache
 	Loop        bool // loop: probe for a forwarding loop
 	Forwards    []Forward
+	Onward      Fallthrough // of grpc, the last of Forwards: from upstreams that deny a name or do not answer
 	Erratic     *Erratic
 	Whoami      bool // whoami: what nothing else takes is answered with the client's address and port
 	Dnstaps     []Dnstap

@@ -16,7 +16,7 @@ type wrapped struct {
 	placed int    // octets of the name that PlaceName has written at the mark
 	undo   []undo // of rewrite: the rules that have something to do with the answer, in order
 	ttl    uint32 // of dns64: the largest TTL of a synthesized record
-	again  bool   // of rewrite: the target of an alias was changed; of dns64: A has been asked for; of autopath: the first name is asked for again
+	again  bool   // of rewrite: the target of an alias was changed; of dns64: A has been asked for; of autopath: the first name is asked for again; of grpc: the steps behind it have been asked
 	domain int    // of autopath: labels of the first search domain
 	step   int    // of autopath: the index in the search list
 

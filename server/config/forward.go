@@ -243,11 +243,14 @@ func usesForward(b *Block) bool { return len(b.Steps.Forwards) > 0 && !isGRPC(b.
 
 func summarizeForwards(b *Block, s *summary) {
 	for i := range b.Steps.Forwards {
-		summarizeForward(&b.Steps.Forwards[i], s)
+		l := summarizeForward(&b.Steps.Forwards[i], s)
+		if isGRPC(b.Steps.Forwards[i]) {
+			l.passes(b.Steps.Onward)
+		}
 	}
 }
 
-func summarizeForward(f *resolver.Forward, s *summary) {
+func summarizeForward(f *resolver.Forward, s *summary) *line {
 	directive := "forward"
 	if isGRPC(*f) {
 		directive = "grpc"
@@ -281,6 +284,7 @@ func summarizeForward(f *resolver.Forward, s *summary) {
 	l.add(len(f.Next) > 0, "next on %s", rcodeNames(f.Next))
 	l.add(f.NextOnNoData, "next on NODATA")
 	l.add(len(f.Failover) > 0, "failover on %s", rcodeNames(f.Failover))
+	return l
 }
 
 // schemes are those of upstreams, by resolver.Transport.

@@ -19,8 +19,7 @@ func (b *blockReader) grpc(a *args) {
 		"tls":            func(o *args) { secure = true; forwardTLS(o, f) },
 		"tls_servername": func(o *args) { secure = true; f.ServerName = o.word("a name") },
 		"fallthrough": func(o *args) {
-			o.zonesOr(".")
-			o.warnf("has no effect: nothing that is served here comes after grpc")
+			b.Steps.Onward.Zones, b.onwardAt = o.zonesOr("."), o
 		},
 	})
 	for i := range f.To {
@@ -34,6 +33,13 @@ func (b *blockReader) grpc(a *args) {
 	}
 	f.MaxAttempts = len(f.To)
 	b.grpcs = append(b.grpcs, *f)
+}
+
+// checkOnward warns of a fallthrough behind which there is nothing.
+func (b *blockReader) checkOnward() {
+	if b.onwardAt != nil && !b.Steps.Whoami && b.Steps.Erratic == nil {
+		b.onwardAt.warnf("has no effect: of what comes after grpc, erratic and whoami, the block has none")
+	}
 }
 
 // isGRPC reports whether f is of the directive grpc.
