@@ -243,6 +243,9 @@ func (h *hosts) answer(r *Request, q *question) result {
 		}
 		return failure(FromHosts, wire.ServerFailure, wire.Other, edeHostsNoName)
 	}
+	if h.options.OtherTypes && q.scope.hostsThrough && !hasType(q.qtype) {
+		return result{}
+	}
 	if q.wants(&r.Reply, wire.TypeA) {
 		r.rotated(q.owner, wire.TypeA, h.ttl, entry.a, 4)
 	}
@@ -253,6 +256,11 @@ func (h *hosts) answer(r *Request, q *question) result {
 		return result{outcome: nodata, source: FromHosts, authoritative: true, words: edeHostsNoData}
 	}
 	return result{outcome: answered, source: FromHosts, authoritative: true}
+}
+
+// hasType reports whether hosts have records of a type.
+func hasType(qtype wire.Type) bool {
+	return qtype == wire.TypeA || qtype == wire.TypeAAAA || qtype == wire.TypeANY
 }
 
 // answerPTR answers a reverse name.

@@ -278,6 +278,7 @@ type Hosts struct {
 	Reload      time.Duration // how often the file is checked for changes; default 5 s, 0 never
 	NoReverse   bool          // makes no PTR records
 	Fallthrough Fallthrough
+	OtherTypes  bool // of its names fall through as well
 }
 
 // Kubernetes serves the names of a cluster: its fields are what may differ between server blocks that share an index.

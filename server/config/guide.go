@@ -53,9 +53,7 @@ func guide() []advice {
 				`additional "a.test. 60 IN A 192.0.2.1"`, "rcode NXDOMAIN", "ederror 15 text", "fallthrough", "upstream"}},
 		{name: "hosts", without: "its names are looked up further on", line: "hosts /etc/hosts",
 			options: []string{"10.0.0.1 a.test", "ttl 60", "no_reverse", "reload 5s", "fallthrough",
-				"fallthrough_unsupported"},
-			insteads: map[string]string{
-				"fallthrough_unsupported": "template for the zone, with rcode NOTIMP behind the hosts, or nothing: other types are NODATA"}},
+				"fallthrough\nfallthrough_unsupported"}},
 		{name: "k8s_external", without: "services have no names for clients outside", line: "k8s_external ext.test",
 			beside:  "kubernetes cluster.local",
 			options: []string{"apex dns", "ttl 5", "headless", "fallthrough"}},

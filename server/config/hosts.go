@@ -18,7 +18,8 @@ const (
 	defaultHostsReload = 5 * time.Second
 )
 
-// hosts [FILE [ZONES…]] { [INLINE]; ttl SECONDS; no_reverse; reload DURATION; fallthrough [ZONES…] }
+// hosts [FILE [ZONES…]] { [INLINE]; ttl SECONDS; no_reverse; reload DURATION; fallthrough [ZONES…];
+// fallthrough_unsupported }
 func (b *blockReader) hosts(a *args) {
 	h := &resolver.Hosts{File: defaultHostsFile, TTL: defaultHostsTTL, Reload: defaultHostsReload}
 	b.Steps.Hosts = h
@@ -37,11 +38,14 @@ func (b *blockReader) hosts(a *args) {
 		"no_reverse":              func(o *args) { h.NoReverse = true; o.skipAbsent() },
 		"reload":                  func(o *args) { h.Reload = o.duration(0, forever) },
 		"fallthrough":             func(o *args) { h.Fallthrough.Zones = o.zonesOr(".") },
-		"fallthrough_unsupported": nil,
+		"fallthrough_unsupported": set(&h.OtherTypes),
 	}
 	a.optionsOr(known, func(o *args) bool {
 		return inlineHosts(o, h) || o.passOver(slices.Collect(maps.Keys(known)))
 	})
+	if h.OtherTypes && len(h.Fallthrough.Zones) == 0 {
+		a.fail("fallthrough_unsupported needs fallthrough")
+	}
 }
 
 // warnAfterFallthrough warns of lines that CoreDNS reads as options.
@@ -110,4 +114,5 @@ func summarizeHosts(b *Block, s *summary) {
 	l.add(h.Reload != defaultHostsReload, "reload %v", h.Reload)
 	l.add(h.NoReverse, "no reverse")
 	l.passes(h.Fallthrough)
+	l.add(h.OtherTypes, "and so do other types of its names")
 }
