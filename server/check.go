@@ -59,6 +59,9 @@ func (c *console) printReport(r *config.Report) {
 		if advice := mistake.Advice(); advice != "" {
 			fmt.Fprintln(c.out, "  "+advice)
 		}
+		if mistake.Example != "" {
+			fmt.Fprintln(c.out, "  for example:\n    "+strings.ReplaceAll(mistake.Example, "\n", "\n    "))
+		}
 	}
 	if len(r.Errors) == 0 {
 		fmt.Fprint(c.out, r.Config.Summary())
@@ -82,13 +85,15 @@ type problem struct {
 	Directive string `json:"directive,omitempty"`
 	LeaveOut  *bool  `json:"canBeLeftOut,omitempty"` // of the directive
 	Advice    string `json:"advice,omitempty"`
+	Example   string `json:"example,omitempty"` // of what to write instead: lines of a server block
 }
 
 func (c *console) printJSON(r *config.Report) error {
 	out := checked{Served: r.Served, WithoutEffect: r.WithoutEffect, Refused: len(r.Errors), Problems: []problem{},
 		Summary: []string{}}
 	for _, mistake := range r.Errors {
-		p := problem{Severity: "error", Directive: mistake.Directive, Advice: mistake.Advice()}
+		p := problem{Severity: "error", Directive: mistake.Directive, Advice: mistake.Advice(),
+			Example: mistake.Example}
 		p.At, p.Text, _ = strings.Cut(mistake.Error(), ": ")
 		if p.Advice != "" {
 			spare := mistake.Spare()

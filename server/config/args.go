@@ -307,8 +307,7 @@ func (a *args) option(directive string, table options, other func(*args) bool) {
 	read, known := table[a.name]
 	switch {
 	case known && read == nil:
-		instead := adviceOn(directive).insteads[a.name]
-		a.err = a.at.errorf("%s: option %q is not served%s", directive, a.name, when(instead != "", "; instead: %s", instead))
+		a.err = adviceOn(directive).insteads[a.name].errorf(a.at, "%s: option %q is not served", directive, a.name)
 	case known:
 		read(a)
 	case other == nil || !other(a):

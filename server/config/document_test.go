@@ -1,14 +1,16 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 )
 
@@ -36,7 +38,7 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
+	if diff := gocmp.Diff(string(want), got); diff != "" {
 		t.Errorf("write it anew with go test ./server/config -run TestDocument -update (-there +now):\n%s", diff)
 	}
 }
@@ -176,7 +178,7 @@ func (a advice) outcome(t *testing.T, line string, option ...string) (status, wh
 }
 
 var (
-	notServed    = regexp.MustCompile(` is not (?:served|supported yet)(?:; instead: (.*))?$`) // as a reader refuses what it knows
+	notServed    = regexp.MustCompile(` is not served(?:; instead: (.*))?$`) // as a reader refuses what it knows
 	warningTitle = regexp.MustCompile(`^Corefile:[0-9]+: ([a-z0-9_-]+: )*`)
 )
 
@@ -223,7 +225,8 @@ func makeDocument(t *testing.T) string {
 		fmt.Fprintf(&overview, "| [%s](#%s) | %s | %s | %s |\n", a.name, a.name, status,
 			strings.Join(slices.Compact(byStatus[isIdle]), ", "), strings.Join(slices.Compact(byStatus[isRefused]), ", "))
 	}
-	return preface + overview.String() + sections.String()
+	overview.WriteString("\nWhat to write for [plugins that are not CoreDNS's](#plugins-that-are-not-corednss) stands at the end.\n")
+	return preface + overview.String() + sections.String() + external()
 }
 
 // isOwn reports whether a word is an option and not a line of hosts.
@@ -235,11 +238,27 @@ func (a advice) introduce(status, why string, words map[string][]string) string 
 		b.WriteString("Not a directive of CoreDNS 1.15. ")
 	}
 	if status == isRefused {
-		fmt.Fprintf(&b, "**Refused**%s. ", when(why != "", "; instead: %s", why))
+		fmt.Fprintf(&b, "**Refused**%s%s. ", when(why != "", "; instead: %s", why),
+			when(a.instead.example != "", ", as in %s", example(a.instead)))
 	}
 	fmt.Fprintf(&b, "Without it: %s.%s\n", a.without, when(a.spare, " It can be left out."))
 	return b.String()
 }
+
+// external is the section of plugins that are not CoreDNS's.
+func external() string {
+	var b strings.Builder
+	b.WriteString("\n## Plugins that are not CoreDNS's\n\n| Plugin | Instead | As in |\n|---|---|---|\n")
+	all := externals()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s := all[name]
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, cmp.Or(s.words, "nothing serves its purpose"), example(s))
+	}
+	return b.String()
+}
+
+// example is that of a substitute, in a line.
+func example(s substitute) string { return when(s.example != "", "%s", code(s.example)) }
 
 func refusedSamples(a advice) string {
 	all := []string{code(a.line)}

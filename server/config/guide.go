@@ -1,11 +1,13 @@
 package config
 
+import "strings"
+
 // advice is what people are told of a directive when it is refused, and in docs/directives.md.
 type advice struct {
 	name    string
-	spare   bool   // a Corefile without it answers the same questions with the same records
-	without string // what is lost without it
-	instead string // what to write in its place, where we do not serve it
+	spare   bool       // a Corefile without it answers the same questions with the same records
+	without string     // what is lost without it
+	instead substitute // where we do not serve it
 
 	// Samples, which docs/directives.md shows and the tests read. Together they have each word that CoreDNS 1.15 knows
 	// for the directive, and each option of ours.
@@ -16,10 +18,41 @@ type advice struct {
 	beside  string   // the directive that it is not read without
 
 	// insteads is what to write in the place of options that are known and not served, by their names.
-	insteads map[string]string
+	insteads map[string]substitute
 }
 
-const acmeInstead = "tls CERT KEY, with files that cert-manager or an ACME client renews: they are read again when they change"
+// substitute is what to write in the place of what is not served.
+type substitute struct {
+	words   string // for an error
+	example string // lines of a server block; "" where it is not for the Corefile to do
+}
+
+// errorf is the mistake of what it is the substitute for.
+func (s substitute) errorf(at position, format string, values ...any) error {
+	mistake := at.mistake(format, values...)
+	mistake.Text += when(s.words != "", "; instead: %s", s.words)
+	mistake.Example = indent(s.example)
+	return mistake
+}
+
+// indent is lines of a server block as people write them.
+func indent(lines string) string {
+	depth := 0
+	var b strings.Builder
+	for line := range strings.Lines(lines) {
+		if line[0] == '}' {
+			depth--
+		}
+		b.WriteString(strings.Repeat("    ", depth) + line)
+		if strings.HasSuffix(line, "{\n") {
+			depth++
+		}
+	}
+	return b.String()
+}
+
+var acmeInstead = substitute{"tls CERT KEY, with files that cert-manager or an ACME client renews: they are read again when they change",
+	"tls cert key"}
 
 // guide has a line for each directive of the table.
 func guide() []advice {
@@ -72,7 +105,8 @@ func guide() []advice {
 				"serviceLabelSelectors a=b", "configFile file", "nodeAddressType InternalIP", "clientFiltering"}},
 		{name: "transfer", without: "secondaries get no zone", line: "transfer",
 			needs: []string{"to *"}, options: []string{"to *", "source 127.0.0.1"},
-			insteads: map[string]string{"source": "nothing, on a host with one address: NOTIFY comes from that of the route"}},
+			insteads: map[string]substitute{"source": {"nothing, on a host with one address: NOTIFY comes from that of the route",
+				"transfer {\nto *\n}"}}},
 		{name: "cache", spare: true, without: "each question goes upstream", line: "cache 30", options: []string{
 			"success 9984 30 5", "denial 9984 30 5", "prefetch 10 1m 10%", "serve_stale 1h immediate",
 			"serve_stale 1h verify 100ms", "serve_stale\nserve_stale_policy prefer_positive", "servfail 5s",
@@ -86,7 +120,7 @@ func guide() []advice {
 				"health_check 1s no_rec domain example.org", "max_concurrent 100",
 				"next NXDOMAIN", "next_on_nodata", "failover SERVFAIL", "failfast_all_unhealthy_upstreams",
 				"resolver 192.0.2.1", "source_address 127.0.0.1", "doh_method GET"}},
-		{name: "proxy", without: "as without forward", instead: "forward", line: "proxy . 192.0.2.1", options: []string{
+		{name: "proxy", without: "as without forward", line: "proxy . 192.0.2.1", options: []string{
 			"except example.org", "max_fails 1", "policy random", "policy least_conn", "policy first",
 			"protocol dns force_tcp", "fail_timeout 5s", "health_check /",
 			"spray"}},
@@ -105,8 +139,9 @@ func guide() []advice {
 		{name: "ready", spare: true, without: "there is no /ready: a readiness probe that asks it fails", line: "ready",
 			options: []string{"monitor until-ready", "monitor continuously"}},
 		{name: "prometheus", spare: true, without: "there is no /metrics", line: "prometheus",
-			options:  []string{"runtime_metrics", "tls webconfig"},
-			insteads: map[string]string{"tls": "a proxy beside it that ends TLS: prometheus 127.0.0.1:9153 listens for that alone"}},
+			options: []string{"runtime_metrics", "tls webconfig"},
+			insteads: map[string]substitute{"tls": {"a proxy beside it that ends TLS: prometheus 127.0.0.1:9153 listens for that alone",
+				"prometheus 127.0.0.1:9153"}}},
 		{name: "pprof", spare: true, without: "there is no /debug/pprof", line: "pprof", options: []string{"block 1"}},
 		{name: "reload", spare: true, without: "changes of the files need SIGUSR1 or a restart",
 			line: "reload 30s 15s"},
@@ -117,7 +152,8 @@ func guide() []advice {
 			needs:   []string{"directory folder db[.](.*) {1}"},
 			options: []string{"directory folder db[.](.*) {1}", "reload 30s", "upstream"}},
 		{name: "azure", without: "its zones have no answer", line: "azure group:example.org",
-			instead: "secondary or forward for the zone: the provider's name servers have it",
+			instead: substitute{"secondary or forward for the zone: the provider's name servers have it",
+				"secondary example.org {\ntransfer from 192.0.2.1\n}"},
 			options: []string{"tenant id",
 				"client id", "secret a", "subscription id", "environment AzurePublicCloud", "fallthrough",
 				"access public",
@@ -126,7 +162,8 @@ func guide() []advice {
 		{name: "chaos", spare: true, without: "version.bind and hostname.bind have no answer",
 			line: "chaos version author"},
 		{name: "clouddns", without: "its zones have no answer", line: "clouddns example.org:project:zone",
-			instead: "secondary or forward for the zone: the provider's name servers have it",
+			instead: substitute{"secondary or forward for the zone: the provider's name servers have it",
+				"secondary example.org {\ntransfer from 192.0.2.1\n}"},
 			options: []string{"credentials file", "endpoint http://localhost:8080", "fallthrough", "refresh 1m",
 				"upstream"}},
 		{name: "dnssec", without: "answers are not signed: take the DS record out of the parent zone first",
@@ -138,7 +175,8 @@ func guide() []advice {
 			forms:   []string{"dnstap /run/dnstap.sock", "dnstap listen tcp://127.0.0.1:6000 {\ntls cert key\n}"},
 			options: []string{"identity a", "version b", "extra c", "skipverify"}},
 		{name: "dynupdate", without: "UPDATE is not taken", line: "dynupdate example.org",
-			instead: "secondary of a name server that takes updates, such as Knot or BIND", options: []string{"file db",
+			instead: substitute{"secondary of a name server that takes updates, such as Knot or BIND",
+				"secondary example.org {\ntransfer from 192.0.2.1\n}"}, options: []string{"file db",
 				"database db", "allow key name A", "max_records 10000", "max_bytes 8388608",
 				"max_update_records 1024"}},
 		{name: "erratic", spare: true, without: "nothing is dropped or delayed on purpose", line: "erratic",
@@ -150,7 +188,8 @@ func guide() []advice {
 		{name: "file", without: "its zones have no answer", line: "file db.example.org",
 			options: []string{"reload 30s", "reload_by_mtime", "fallthrough", "upstream"}},
 		{name: "geoip", spare: true, without: "there is no metadata of a client's place", line: "geoip db.mmdb",
-			instead: "view with networks: expr incidr(client_ip(), '192.0.2.0/24')", options: []string{"edns-subnet"}},
+			instead: substitute{"view with networks: expr incidr(client_ip(), '192.0.2.0/24')",
+				"view near {\nexpr incidr(client_ip(), '192.0.2.0/24')\n}"}, options: []string{"edns-subnet"}},
 		{name: "grpc", without: "its upstreams are not asked", line: "grpc . 192.0.2.1:443",
 			options: []string{"except example.org", "tls", "tls_servername a.test", "policy random",
 				"policy round_robin",
@@ -171,35 +210,43 @@ func guide() []advice {
 		{name: "multisocket", spare: true, without: "the number of sockets follows the processors",
 			line: "multisocket 2"},
 		{name: "nomad", without: "services of Nomad have no names", line: "nomad service.nomad",
-			instead: "forward of the zone to Consul, or hosts with a file that Nomad's template writes",
+			instead: substitute{"forward of the zone to Consul, or hosts with a file that Nomad's template writes",
+				"hosts /etc/coredns/nomad.hosts {\nfallthrough\n}"},
 			options: []string{"address http://127.0.0.1:4646", "filter a", "token a", "ttl 30"}},
 		{name: "nsid", spare: true, without: "replies do not say which server has made them", line: "nsid name"},
 		{name: "on", spare: true, without: "no command runs at start and end", line: "on startup echo",
-			instead: "a hook of the container or of systemd: a name server runs no commands"},
+			instead: substitute{"a hook of the container or of systemd: a name server runs no commands",
+				""}},
 		{name: "proxyproto", without: "clients have the balancer's address in logs, acl and view", line: "proxyproto",
-			instead: "externalTrafficPolicy: Local, which keeps the clients' addresses",
+			instead: substitute{"externalTrafficPolicy: Local, which keeps the clients' addresses",
+				""},
 			options: []string{"allow 192.0.2.0/24", "default use", "default ignore", "default reject", "default skip",
 				"udp_session_tracking 1m", "tlv_metadata"}},
 		{name: "quic", spare: true, without: "the standard bounds hold", line: "quic",
 			options: []string{"max_streams 256", "max_connections 200", "worker_pool_size 1024"}},
 		{name: "root", without: "relative paths begin in the working directory", line: "root folder"},
 		{name: "route53", without: "its zones have no answer", line: "route53 example.org.:Z1",
-			instead: "forward of the zone to the VPC's resolver (169.254.169.253), which knows its private zones",
+			instead: substitute{"forward of the zone to the VPC's resolver (169.254.169.253), which knows its private zones",
+				"forward example.org 169.254.169.253"},
 			options: []string{"aws_access_key id key", "aws_endpoint https://192.0.2.1", "credentials profile",
 				"fallthrough",
 				"refresh 1m", "upstream"}},
 		{name: "secondary", without: "its zones have no answer", line: "secondary example.org",
-			needs:    []string{"transfer from 192.0.2.1"},
-			options:  []string{"transfer from 192.0.2.1", "catalog", "fallthrough", "upstream"},
-			insteads: map[string]string{"catalog": "the zones of the catalog, each by name"}},
+			needs:   []string{"transfer from 192.0.2.1"},
+			options: []string{"transfer from 192.0.2.1", "catalog", "fallthrough", "upstream"},
+			insteads: map[string]substitute{"catalog": {"the zones of the catalog, each by name",
+				"secondary a.example b.example {\ntransfer from 192.0.2.1\n}"}}},
 		{name: "shed", spare: true, without: "nothing: queries that wait have bounds here without it", line: "shed",
-			instead: "nothing: see the bounds in the README"},
+			instead: substitute{"nothing: see the bounds in the README",
+				""}},
 		{name: "sign", without: "zone files are not signed: take the DS record out of the parent zone first",
-			line:    "sign db.example.org",
-			instead: "ldns-signzone or dnssec-signzone before, and file for what they write",
+			line: "sign db.example.org",
+			instead: substitute{"ldns-signzone or dnssec-signzone before, and file for what they write",
+				"file db.example.org.signed example.org"},
 			options: []string{"key file Kexample.org.+013+45330", "key directory folder", "directory folder"}},
 		{name: "siit", without: "addresses are not translated for SIIT", line: "siit",
-			instead: "dns64, where the translation is NAT64", options: []string{"ipv6_prefix 64:ff9b::/96",
+			instead: substitute{"dns64, where the translation is NAT64",
+				"dns64 64:ff9b::/96"}, options: []string{"ipv6_prefix 64:ff9b::/96",
 				"eam 192.0.2.1 2001:db8::1"}},
 		{name: "timeouts", spare: true, without: "the standard timeouts of connections hold", line: "timeouts",
 			needs: []string{"read 5s"}, options: []string{"read 5s", "write 5s", "idle 10s", "maxtcpqueries 100"}},
@@ -209,14 +256,15 @@ func guide() []advice {
 				"client_auth require_and_verify", "keylog file", "acme example.org", "email a@example.org",
 				"ca https://192.0.2.1",
 				"storage folder", "ca_root cert", "resolver 192.0.2.1:53"},
-			insteads: map[string]string{"keylog": "nothing: secrets of connections are not written down",
+			insteads: map[string]substitute{"keylog": {"nothing: secrets of connections are not written down", ""},
 				"acme": acmeInstead, "email": acmeInstead, "ca": acmeInstead, "storage": acmeInstead, "ca_root": acmeInstead,
 				"resolver": acmeInstead}},
 		{name: "trace", spare: true, without: "queries are not traced", line: "trace zipkin localhost:9411",
 			options: []string{"every 100", "service coredns", "client_server", "datadog_analytics_rate 0.5",
 				"zipkin_max_backlog_size 1000", "zipkin_max_batch_size 100", "zipkin_max_batch_interval 1s"}},
 		{name: "tsig", without: "nobody has to sign what he asks", line: "tsig example.org",
-			instead: "acl for who may ask, transfer with the addresses of the secondaries",
+			instead: substitute{"acl for who may ask, transfer with the addresses of the secondaries",
+				"acl {\nallow net 10.0.0.0/8\nblock\n}"},
 			options: []string{"secret a b", "secrets file", "require all", "require none", "require_opcode UPDATE"}},
 		{name: "whoami", spare: true, without: "there is no answer with the client's address", line: "whoami"},
 	}
@@ -235,16 +283,12 @@ func adviceOn(name string) advice {
 // unknown is what is wrong with a directive that is none of CoreDNS's.
 func (a *args) unknown(known []string) error {
 	if instead, is := externals()[a.name]; is {
-		return a.at.errorf("%q is an external plugin, which is not part of CoreDNS and not served here%s", a.name,
-			when(instead != "", "; instead: %s", instead))
+		return instead.errorf(a.at, "%q is an external plugin, which is not part of CoreDNS and not served here", a.name)
 	}
 	return a.at.errorf("unknown directive %q%s%s", a.name, DidYouMean(a.name, known), hintUnset(a.variables()))
 }
 
 // unserved is what is wrong with a directive that only CoreDNS has.
 func (a *args) unserved() error {
-	if instead := adviceOn(a.name).instead; instead != "" {
-		return a.at.errorf("directive %q is not served; instead: %s", a.name, instead)
-	}
-	return a.at.errorf("directive %q is not supported yet", a.name)
+	return adviceOn(a.name).instead.errorf(a.at, "directive %q is not served", a.name)
 }

@@ -31,6 +31,7 @@ type Error struct {
 	Line      int    // from 1
 	Text      string
 	Directive string // that it is in; "" outside of one
+	Example   string // lines of a server block, of what to write instead; "" when there are none
 
 	Digest string // of the words that were read, in hexadecimal, as in Config
 
