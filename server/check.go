@@ -54,9 +54,10 @@ func (c *console) printReport(r *config.Report) {
 	for _, warning := range r.Config.Warnings {
 		fmt.Fprintln(c.out, "warning: "+warning)
 	}
-	for _, mistake := range r.Errors {
+	for i, mistake := range r.Errors {
 		fmt.Fprintln(c.out, mistake)
-		if advice := mistake.Advice(); advice != "" {
+		last := i+1 == len(r.Errors) || r.Errors[i+1].Directive != mistake.Directive
+		if advice := mistake.Advice(); advice != "" && last {
 			fmt.Fprintln(c.out, "  "+advice)
 		}
 		if mistake.Example != "" {

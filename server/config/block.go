@@ -47,7 +47,7 @@ func newBlockReader(s serverBlock, p *process, port uint16, r *Report) *blockRea
 			b.unplaced = true
 			continue
 		}
-		for _, text := range doubts(t.text) {
+		for _, text := range keyDoubts(t.text) {
 			r.warn(t.at, "%s", text)
 		}
 		b.keys = append(b.keys, located{k, t.at})

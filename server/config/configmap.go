@@ -10,6 +10,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 	"testing/fstest" // a folder in memory
 
 	"go.yaml.in/yaml/v3"
@@ -31,6 +32,7 @@ func Check(s Settings, stdin io.Reader) (*Report, error) {
 		return nil, err
 	}
 	w.lenient = true
+	w.addresses = addressesElsewhere(w.addresses)
 	if !hasConfigMap.Match(content) {
 		return w.examine(s.Conf, content, s), nil
 	}
@@ -46,7 +48,8 @@ func Check(s Settings, stdin io.Reader) (*Report, error) {
 	return w.pod(files).examine(name, files[name[1:]].Data, s), nil
 }
 
-var hasConfigMap = regexp.MustCompile(`(?m)(^|[{,])\s*"?kind"?:\s*"?(ConfigMap|ConfigMapList|List)"?\s*([,}]|$)`)
+// hasConfigMap is what no Corefile has, and what is read as YAML has.
+var hasConfigMap = regexp.MustCompile(`(?m)(^|[{,])\s*"?(kind"?:\s*"?[A-Z][A-Za-z]*"?\s*([,}]|$)|apiVersion"?:|Corefile"?:\s*([|>"]|$))`)
 
 // configMap is what is read of a ConfigMap, or of a List of them.
 type configMap struct {
@@ -67,7 +70,7 @@ func configMaps(content []byte) (all []configMap, err error) {
 			return nil, err
 		}
 		for _, m := range append([]configMap{m}, m.Items...) {
-			if m.Kind == "ConfigMap" {
+			if m.Kind == "ConfigMap" || m.Kind == "" && m.Data != nil {
 				all = append(all, m)
 			}
 		}
@@ -105,11 +108,25 @@ func mount(maps []configMap) (fstest.MapFS, error) {
 // pod is the world of a pod with these files. What else it has is not known here.
 func (w *world) pod(files fs.FS) *world {
 	return &world{files: files, dir: "/", getenv: w.getenv, lenient: true,
-		addresses: func(string) ([]netip.Addr, error) { return nil, interfaceElsewhere{} }}
+		addresses: addressesElsewhere(func(string) ([]netip.Addr, error) { return nil, interfaceElsewhere{} })}
+}
+
+// addressesElsewhere takes what may be the name of a network interface, and is none here, for one where the server
+// runs. What looks like an address is a mistake in one.
+func addressesElsewhere(here func(string) ([]netip.Addr, error)) func(string) ([]netip.Addr, error) {
+	return func(name string) ([]netip.Addr, error) {
+		found, err := here(name)
+		if err != nil && name != "" && !strings.Contains(name, ":") && (name[0] < '0' || name[0] > '9') {
+			err = interfaceElsewhere{}
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("no network interface")
+		}
+		return found, err
+	}
 }
 
 // interfaceElsewhere is the error of a network interface that is looked for where the server does not run.
 type interfaceElsewhere struct{}
 
-func (interfaceElsewhere) Error() string        { return "only the pod has this network interface" }
+func (interfaceElsewhere) Error() string        { return "no network interface of this name is here" }
 func (interfaceElsewhere) Is(target error) bool { return target == fs.ErrNotExist }

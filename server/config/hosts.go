@@ -64,8 +64,8 @@ func (a *args) passOver(known []string) bool {
 	if !a.more() || DidYouMean(a.name, known) != "" {
 		return false
 	}
-	a.rest()
-	a.warnf("%q is no address, and the line is passed over", a.name)
+	behind := slices.ContainsFunc(a.rest(), func(w string) bool { _, err := netip.ParseAddr(w); return err == nil })
+	a.warnf("%q is no address, and the line is passed over%s", a.name, when(behind, ": the address stands first"))
 	return true
 }
 

@@ -141,7 +141,8 @@ func (m *importer) expandNamed(what token) error {
 	for _, name := range names {
 		content, err := m.read(name)
 		if err != nil {
-			mistake := what.at.mistake("import: %q: %v", name, err)
+			bare := when(!strings.ContainsAny(what.text, "/."), "no snippet of this name; as a file: ")
+			mistake := what.at.mistake("import: %q: %s%v", name, bare, err)
 			mistake.missing = isMissing(err)
 			m.note(mistake)
 			continue

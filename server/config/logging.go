@@ -58,6 +58,9 @@ func (b *blockReader) log(a *args) {
 	if last := len(a.words) - 1; last >= 0 && strings.Contains(a.words[last], "{") {
 		rule.Format, a.words = logFormat(a.words[last]), a.words[:last]
 	}
+	if a.peek() == "stdout" {
+		a.warnf("stdout is read as a name, and no other names are logged: queries are logged to standard output without it")
+	}
 	zones := a.zonesOr(".")
 	if a.err != nil {
 		return

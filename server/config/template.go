@@ -89,7 +89,7 @@ func usesTemplate(b *Block) bool { return len(b.Steps.Templates) > 0 }
 func summarizeTemplates(b *Block, s *summary) {
 	for i := range b.Steps.Templates {
 		t := &b.Steps.Templates[i]
-		l := s.step("template %s %s for %s", dns.Class(t.Class), dns.Type(t.Type), names(t.Zones))
+		l := s.step("template %s %s for %s", dns.ClassToString[t.Class], dns.Type(t.Type), names(t.Zones))
 		for _, pattern := range t.Match {
 			l.add(true, "match %#q", pattern)
 		}

@@ -102,7 +102,8 @@ func (a *args) upstream(word string) (u resolver.Upstream, n int, err error) {
 		return resolver.Upstream{Transport: of.transport, File: host, Port: of.port, ServerName: u.ServerName}, n, err
 	}
 	if u.Host, u.Port = upstreamHost(host, of.port); u.Host == "" {
-		a.fail("%q is neither an IP address, nor a file with nameservers, nor the name of a host", word)
+		hint := when(strings.HasSuffix(word, ",") || strings.HasSuffix(word, ";"), " (spaces separate upstreams, and a line has no end mark)")
+		a.fail("%q is neither an IP address, nor a file with nameservers, nor the name of a host%s", word, hint)
 		return resolver.Upstream{}, 0, nil
 	}
 	return u, 1, nil

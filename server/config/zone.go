@@ -36,6 +36,9 @@ func parseKey(text string, port uint16) (key, error) {
 		return key{}, err
 	}
 	zones, err := parseZone(zone)
+	if digits := strings.TrimPrefix(rest, "."); err != nil && strings.Trim(digits, "0123456789:") == "" && digits != "" {
+		err = fmt.Errorf("%w (did you mean \".:%s\"?)", err, strings.TrimPrefix(digits, ":"))
+	}
 	return key{zones, scheme, port}, err
 }
 
@@ -89,6 +92,17 @@ func doubts(zone string) (all []string) {
 		all = append(all, fmt.Sprintf("%q is not ASCII: clients ask for such a name in its form xn--…", zone))
 	}
 	return all
+}
+
+// keyDoubts is doubts of what stands before the block.
+func keyDoubts(text string) (all []string) {
+	switch {
+	case strings.Trim(text, "0123456789") == "":
+		all = append(all, fmt.Sprintf("%q is read as a zone: a port stands behind a zone and a colon, as in .:%s", text, text))
+	case text == "*" || strings.HasPrefix(text, "*:"):
+		all = append(all, fmt.Sprintf("%q is no wildcard: \".\" is the zone of all names", text))
+	}
+	return append(all, doubts(text)...)
 }
 
 // reverseZones is the zones below in-addr.arpa (RFC 1035 section 3.5) or ip6.arpa (RFC 3596 section 2.5) that cover a
