@@ -232,7 +232,7 @@ type Latencies struct {
 
 // ConnCounts counts the connections that were reused and those that were new.
 type ConnCounts struct {
-	Proto     string // "udp", "tcp", "tcp-tls", "https" or "grpc"
+	Proto     string // "udp", "tcp", "tcp-tls", "quic", "https" or "grpc"
 	Reused    uint64
 	Connected uint64
 }
@@ -254,7 +254,7 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 			sum.Latencies = append(sum.Latencies, Latencies{names[i], latencies[i]})
 		}
 	}
-	for i, proto := range [upstreamTransports]string{"udp", "tcp", "tcp-tls", "https", "grpc"} {
+	for i, proto := range [upstreamTransports]string{"udp", "tcp", "tcp-tls", "quic", "https", "grpc"} {
 		if conns := (ConnCounts{proto, c.reused[i].Load(), c.connected[i].Load()}); conns.Reused+conns.Connected > 0 {
 			sum.Conns = append(sum.Conns, conns)
 		}
@@ -286,6 +286,7 @@ const (
 	viaUDP transport = iota
 	viaTCP
 	viaTLS
+	viaQUIC
 	viaHTTPS
 	viaGRPC
 	upstreamTransports

@@ -102,6 +102,9 @@ func (f *forwarder) newUpstream(o *origin, address netip.AddrPort) *upstream {
 		u.tls = f.secure.Clone()
 		u.tls.ServerName = u.serverName
 	}
+	if o.Transport == OverQUIC {
+		u.tls.NextProtos, u.quic.dialing = []string{doqProtocol}, make(chan struct{}, 1)
+	}
 	return u
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -141,6 +142,28 @@ func TestBadWebUpstreams(t *testing.T) {
 		"too long": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", dohType)
 			w.Write(bytes.Repeat([]byte{0}, 1<<20))
+		}, "24 (Invalid Data)"},
+		"without end": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", dohType)
+			for err := error(nil); err == nil && r.Context().Err() == nil; {
+				_, err = w.Write(make([]byte, 16<<10))
+			}
+		}, "24 (Invalid Data)"},
+		"a header without end": {func(w http.ResponseWriter, r *http.Request) {
+			for i := range 100 {
+				w.Header().Set(fmt.Sprint("X-", i), strings.Repeat("x", 1000))
+			}
+		}, "23 (Network Error)"},
+		"another identifier": {func(w http.ResponseWriter, r *http.Request) {
+			packet, _ := io.ReadAll(r.Body)
+			packet[0]++
+			w.Header().Set("Content-Type", dohType)
+			w.Write(replyTo(packet))
+		}, "24 (Invalid Data)"},
+		"half a message": {func(w http.ResponseWriter, r *http.Request) {
+			packet, _ := io.ReadAll(r.Body)
+			w.Header().Set("Content-Type", dohType)
+			w.Write(replyTo(packet)[:20])
 		}, "24 (Invalid Data)"},
 		"another question": {func(w http.ResponseWriter, r *http.Request) {
 			packet, _ := io.ReadAll(r.Body)

@@ -449,6 +449,7 @@ type Transport uint8
 const (
 	OverDNS     Transport = iota // UDP and TCP
 	OverTLS                      // RFC 7858
+	OverQUIC                     // RFC 9250
 	OverHTTPS                    // RFC 8484, HTTP/2 or HTTP/1.1
 	OverGRPC                     // CoreDNS's service, without TLS
 	OverGRPCTLS                  // the same with TLS

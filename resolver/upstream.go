@@ -110,6 +110,7 @@ type upstream struct {
 	readTimeout time.Duration
 	dohGET      bool
 	web         webTransport
+	quic        quicTransport
 	idle        idleConns
 	buffers     sync.Pool // of *datagram
 	edns        ednsSupport
@@ -164,6 +165,9 @@ func (u *upstream) askWithout(
 func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, terms terms) (m *message, hasOPT bool, err error) {
 	if u.transport.overWeb() {
 		return u.overHTTP(ctx, q, edns, terms)
+	}
+	if u.transport == OverQUIC {
+		return u.overQUIC(ctx, q, edns, terms)
 	}
 	if u.tls != nil || tcp {
 		return u.overTCP(ctx, q, edns, terms)
@@ -367,6 +371,7 @@ func (u *upstream) dial(ctx context.Context) (net.Conn, error) {
 func (u *upstream) close() {
 	u.idle.stop()
 	u.closeWeb()
+	u.closeQUIC()
 }
 
 // roundTrip sends the query over conn and reads the reply.

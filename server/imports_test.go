@@ -58,7 +58,7 @@ var doors = map[string][]string{
 	"github.com/coredns/caddy/":           {"server/config"},
 	"github.com/prometheus/client_golang": {"server/metrics", "testdata/scrape"},
 	"github.com/expr-lang/expr":           {"resolver"},
-	"github.com/quic-go/quic-go":          {"server/listen"},
+	"github.com/quic-go/quic-go":          {"resolver", "server/listen"},
 	"golang.org/x/sys":                    {"server/listen"},
 	"github.com/miekg/dns": {"resolver", "server", "server/config", "server/listen", "server/logs",
 		"testdata/stories", "zones/feed"},

@@ -288,7 +288,7 @@ func summarizeForward(f *resolver.Forward, s *summary) *line {
 }
 
 // schemes are those of upstreams, by resolver.Transport.
-var schemes = [...]string{resolver.OverDNS: "", resolver.OverTLS: "tls://", resolver.OverHTTPS: "https://",
+var schemes = [...]string{resolver.OverDNS: "", resolver.OverTLS: "tls://", resolver.OverQUIC: "quic://", resolver.OverHTTPS: "https://",
 	resolver.OverGRPC: "grpc://", resolver.OverGRPCTLS: "grpc://"}
 
 func upstreamName(u resolver.Upstream) string {

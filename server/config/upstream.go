@@ -21,6 +21,7 @@ const (
 	dnsPort   = 53
 	tlsPort   = 853
 	httpsPort = 443
+	quicPort  = 853
 )
 
 // transports are the schemes of upstreams, with the port of each.
@@ -31,6 +32,7 @@ var transports = map[string]struct {
 	"dns":   {resolver.OverDNS, dnsPort},
 	"tls":   {resolver.OverTLS, tlsPort},
 	"https": {resolver.OverHTTPS, httpsPort},
+	"quic":  {resolver.OverQUIC, quicPort},
 }
 
 // upstreams reads TO…, each an address, a name, or a file like /etc/resolv.conf. A file without nameservers is an error
@@ -72,11 +74,8 @@ func (a *args) upstream(word string) (u resolver.Upstream, n int, err error) {
 	case scheme == "grpc":
 		a.fail("%q: upstreams of gRPC are those of the directive grpc", word)
 		return u, 0, nil
-	case scheme == "quic":
-		a.fail("%q: quic:// is not supported yet, only dns://, tls:// and https://", word)
-		return u, 0, nil
 	default:
-		a.fail("%q: unknown scheme %s://, wants dns://, tls:// or https://", word, scheme)
+		a.fail("%q: unknown scheme %s://, wants dns://, tls://, https:// or quic://", word, scheme)
 		return u, 0, nil
 	}
 	if scheme == "https" && strings.Contains(host, "/") {
