@@ -147,6 +147,11 @@ func TestHitsAllocateNothing(t *testing.T) { hitsAllocateNothing(t, sample(t)) }
 // TestRulesAllocateNothing: nor do 20 rules of rewrite, 5 templates and an acl, which the hits are not for.
 func TestRulesAllocateNothing(t *testing.T) { hitsAllocateNothing(t, sample(t, ruled)) }
 
+// TestMetadataAllocatesNothing: nothing is worked out before a label is asked for.
+func TestMetadataAllocatesNothing(t *testing.T) {
+	hitsAllocateNothing(t, sample(t, ruled, func(b *Block) { b.Metadata = &Metadata{Zones: []string{"."}} }))
+}
+
 func hitsAllocateNothing(t *testing.T, r *Resolver) {
 	t.Helper()
 	buf := make([]byte, 4096)

@@ -23,8 +23,9 @@ import (
 type block struct {
 	options     *Block
 	steps       []step
-	flags       uint16  // of every reply: RA, if the block forwards
-	view        *view   // nil without the directive
+	flags       uint16 // of every reply: RA, if the block forwards
+	view        *view  // nil without the directive
+	metadata    *metadata
 	cancel      *cancel // nil without the directive; likewise below
 	dnssec      *dnssec
 	dns64       *dns64
@@ -156,6 +157,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newUpstream(b, server, log) },
 		func() error { return r.newRewrites(b, server) },
 		func() error { return r.newTaps(b, log) },
+		func() error { return newMetadata(b) },
 		b.newInside, // last: its scopes refer to all other directives
 	} {
 		if err := compile(); err != nil {

@@ -21,6 +21,7 @@ import (
 // they are called, so that an evaluation makes no map of them.
 type environment struct {
 	request   *Request
+	metadata  *metadata // of the block
 	functions map[string]any
 	machine   vm.VM // its stack is used again
 }
@@ -41,9 +42,15 @@ func newEnvironment(r *Request) *environment {
 		"port":        func() string { return strconv.Itoa(int(e.request.Client.Port())) },
 		"server_ip":   func() string { return text(e.request.Local) },
 		"server_port": func() string { return strconv.Itoa(int(e.request.LocalPort)) },
-		"metadata":    func(string) string { return "" }, // nothing provides any
+		"metadata":    e.label,
 	}
 	return e
+}
+
+// label is the value of a label of the directive metadata; "" for none.
+func (e *environment) label(label string) string {
+	value, _ := e.metadata.value(e.request, label)
+	return value
 }
 
 // text is an address as clients and people write it.
@@ -83,12 +90,12 @@ func inCIDR(params ...any) (any, error) {
 	return network.Contains(address.Unmap()), err
 }
 
-// evaluate is what program gives for the request and its question. It does not panic.
-func (r *Request) evaluate(program *vm.Program) (any, error) {
+// evaluate is what program gives for the request and its question, with what m tells of it. It does not panic.
+func (r *Request) evaluate(program *vm.Program, m *metadata) (any, error) {
 	if r.environment == nil {
 		r.environment = newEnvironment(r)
 	}
 	e := r.environment
-	e.request = r
+	e.request, e.metadata = r, m
 	return e.machine.Run(program, e.functions)
 }

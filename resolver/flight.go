@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,9 @@ func (b *block) resume(r *Request, q *question, w *Wait) result {
 	if q.treated.late && m != cancelled {
 		q.treated.late = false
 		return b.erratic.write(r, q)
+	}
+	if r.noted.by != nil && !m.received.IsZero() && w.flight.place.asked.IsValid() { // the flight has landed
+		r.noted.upstream = w.flight.place.asked.String()
 	}
 	if old := r.fallback; old != nil && !b.cache.supersedes(m, old, r.Now) {
 		if m == tooLate || m == cancelled {
@@ -233,22 +237,23 @@ func (u *flight) exchange(ctx context.Context) (m *message) {
 		if !u.through[i].passesOn(m) {
 			break
 		}
-		m = next.exchangeNext(ctx, u.query, u.place.client, u.tapping)
+		m = next.exchangeNext(ctx, u.query, u.place, u.tapping)
 	}
 	return m
 }
 
-// exchangeNext is exchange with a place of f for a question that already has one of another forwarder.
-func (f *forwarder) exchangeNext(ctx context.Context, q query, client netip.Addr, t *tapping) *message {
+// exchangeNext is exchange with a place of f for a question that already has the place first of another forwarder.
+func (f *forwarder) exchangeNext(ctx context.Context, q query, first *askedPlace, t *tapping) *message {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	f.mu.Lock()
-	p, failed := f.enter(&q, client, end)
+	p, failed := f.enter(&q, first.client, end)
 	f.mu.Unlock()
 	if failed != nil {
 		return failed
 	}
 	defer func() {
+		first.asked = cmp.Or(p.asked, first.asked)
 		f.mu.Lock()
 		f.places.leave(p)
 		f.mu.Unlock()

@@ -287,6 +287,7 @@ func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace, t *tapp
 			u = order[rand.IntN(len(order))]
 		}
 		tries++
+		p.asked = u.address
 		m, err := u.ask(ctx, q, q.tcp, terms)
 		if lost := (overtaken{}); errors.As(context.Cause(ctx), &lost) {
 			f.learn(&q, p, nil)

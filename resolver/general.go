@@ -251,6 +251,9 @@ type generalWriter struct {
 // answer follows RFC 1034 section 4.3.2.
 func (w *generalWriter) answer(through bool) result {
 	m := w.zone.Lookup(w.question.name, w.qtype)
+	if m.Wild && w.noted.by != nil && w.noted.wildcard == "" {
+		w.noted.wildcard = wire.NameString(m.Node.Owner())
+	}
 	res := result{outcome: answered, source: w.source, authoritative: true}
 	switch m.Outcome {
 	case general.Found:

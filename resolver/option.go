@@ -60,7 +60,8 @@ func (o *RewriteEDNS) value(rw *rewrites, r *Request, q *question) (value []byte
 	case "server_port":
 		return binary.BigEndian.AppendUint16(nil, rw.port), true
 	}
-	return nil, false
+	text, _ := r.Metadata(o.Variable)
+	return []byte(text), text != "" // without it the rule does nothing, as in CoreDNS
 }
 
 // subnet is the data of the option client subnet for a client: family, bits, no scope, and the octets that the bits are

@@ -39,6 +39,7 @@ type Options struct {
 type Block struct {
 	Zones       []string // the block serves queries at and below these names; the longest match over all blocks wins
 	View        *View
+	Metadata    *Metadata
 	Bufsize     uint16        // largest UDP message in octets, 512-4096; 0 for MostBufsize, and DefaultBufsize for what is forwarded
 	Cancel      time.Duration // cancel: how long a query may take in all; 0 for no bound
 	Dnssec      *Dnssec
@@ -85,6 +86,11 @@ type Fallthrough struct {
 type View struct {
 	Name        string   // in metrics
 	Expressions []string // all of them are true (see expression.go); none match every query
+}
+
+// Metadata lets log, template, view and rewrite refer to what other directives know of a query.
+type Metadata struct {
+	Zones []string // names that labels are for, but those of forward/upstream and zone/wildcard, which are for all
 }
 
 // Weights is a file of the weights of addresses.
@@ -144,11 +150,12 @@ type Rewrite struct {
 	Field    RewriteField
 
 	// Of names, TTLs, rcodes and targets of aliases.
-	Match   RewriteMatch // how From matches the name, which is in lower case with its final dot
-	From    string       // text or, for MatchRegexp, a pattern of Go's package regexp
-	To      string       // the replacement of a name; {1} in it is the first group of a pattern
-	Auto    bool         // answer auto: the rule is undone in the names of the answer
-	Answers []RewriteAnswer
+	Match    RewriteMatch // how From matches the name, which is in lower case with its final dot
+	From     string       // text or, for MatchRegexp, a pattern of Go's package regexp
+	To       string       // the replacement of a name; {1} in it is the first group of a pattern
+	Metadata bool         // {kubernetes/client-namespace} in To is the value of that label; for MatchRegexp
+	Auto     bool         // answer auto: the rule is undone in the names of the answer
+	Answers  []RewriteAnswer
 
 	Old, New          uint16 // of types, classes and rcodes
 	LeastTTL, MostTTL uint32 // of TTLs: lower and higher ones become these
@@ -287,6 +294,7 @@ type Kubernetes struct {
 	Index        *zones.Index
 	TTL          time.Duration // default 5 s, 0-3600 s
 	Pods         zones.Pods
+	Zonal        bool         // names have topology zones, which metadata tells
 	MultiCluster []string     // those of Zones that are clusterset zones
 	MultiIndex   *zones.Index // the index of the ServiceImports; nil without MultiCluster
 	Fallthrough  Fallthrough

@@ -66,6 +66,7 @@ type askedPlace struct {
 	since  time.Time
 	octets int               // of a reply that is coming
 	end    func(cause error) // stops the question
+	asked  netip.AddrPort    // the upstream that was asked last; zero for none
 
 	taken          bool
 	shares         [sharesEach]*share

@@ -96,6 +96,7 @@ type Request struct {
 	rotate   bool
 	cut      bool    // of a denial of DS records: the name is that of a zone below
 	limit    *cancel // how long the query may take; nil for no bound
+	noted    noted   // for metadata
 
 	// Scratch.
 	match     zones.Match

@@ -71,7 +71,8 @@ func (r *Resolver) release() {
 // Answer answers packet from memory into buf, without blocking. With Send, the returned slice is the reply. After
 // Pending, Wait has upstream asked.
 func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
-	request.Block, request.Zone, request.Source, request.taps = -1, -1, None, nil
+	request.Block, request.Zone, request.Source = -1, -1, None
+	request.taps, request.noted = nil, noted{}
 	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
 		if request.Query.IsNotify(verdict) && r.hasSecondaries() {
 			return r.notified(request, buf)
@@ -172,6 +173,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 		request.Block, request.Zone = s.at.block, s.at.zone
 		limit, payload = s.block.ownLimit(), s.block.payload()
 		request.rotate, flags, request.taps = s.block.options.Rotate, s.block.flags, s.block.taps
+		request.noted.by = s.block.metadata
 		request.taps.asked(request)
 	}
 	request.Reply.Start(query, buf, request.Proto.Limit(query, limit), payload)

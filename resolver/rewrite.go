@@ -33,6 +33,7 @@ type rewriteRule struct {
 	Rewrite
 	pattern *pattern // compiled From; nil unless Match is MatchRegexp
 	answers []*pattern
+	parts   []replacementPart // of To, with Metadata
 }
 
 // undo is a rule that has something to do with the answer. A rule for names has put name to in the place of from.
@@ -63,6 +64,11 @@ func newRewriteRule(o Rewrite) (rule rewriteRule, err error) {
 	rule.Rewrite = o
 	if o.Match == MatchRegexp {
 		if rule.pattern, err = newPattern(o.From); err != nil {
+			return rule, err
+		}
+	}
+	if o.Metadata {
+		if rule.parts, err = parseReplacement(o.To, rule.pattern.NumSubexp()); err != nil {
 			return rule, err
 		}
 	}
@@ -182,7 +188,12 @@ func (rule *rewriteRule) apply(rw *rewrites, r *Request, q *question) (u undo, a
 		}
 		return undo{rule: rule}, true
 	}
-	to, ok := rule.replace(r.text)
+	to, ok := "", false
+	if rule.Metadata {
+		to, ok = rule.expand(r)
+	} else {
+		to, ok = rule.replace(r.text)
+	}
 	if !ok {
 		return undo{}, false
 	}

@@ -97,6 +97,9 @@ func (l *loader) line(text string) error {
 	}
 	if comment, found := strings.CutPrefix(text, "; "); found {
 		owner, words, _ := strings.Cut(comment, " ")
+		if pod, isPod := strings.CutPrefix(words, "is of pod "); isPod {
+			return l.details(owner, strings.Fields(pod))
+		}
 		return l.comment(owner, words)
 	}
 	rr, err := dns.NewRR(text)
@@ -115,6 +118,25 @@ func (l *loader) unread(words string) error {
 		}
 		l.missing |= kinds[i]
 	}
+	return nil
+}
+
+// details takes in the name and the labels of the pod whose record stands in the line before.
+func (l *loader) details(owner string, words []string) error {
+	label, space, _ := strings.Cut(strings.TrimSuffix(owner, ".pod."+l.zone), ".")
+	addr, err := netip.ParseAddr(strings.ReplaceAll(label, "-", "."))
+	if err != nil {
+		return err
+	}
+	labels := map[string]string{}
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		labels[key] = value
+	}
+	plain := zones.LivePod{Namespace: space, Addr: addr}
+	pod := plain
+	pod.Details, _ = zones.NewPodDetails(words[0], labels, 1<<20)
+	l.changes = append(l.changes, func(tx *zones.Tx) { tx.DropPod(plain); tx.AddPod(pod) })
 	return nil
 }
 

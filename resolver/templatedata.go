@@ -101,8 +101,11 @@ func (d *templateData) Question() (*dns.Question, error) {
 	return &m.Question[0], nil
 }
 
-// Meta is a value of the directive metadata, "" for one that there is not.
-func (d *templateData) Meta(string) string { return "" }
+// Meta is the value of a label of the directive metadata, "" for one that there is not.
+func (d *templateData) Meta(label string) string {
+	value, _ := d.request.Metadata(label)
+	return value
+}
 
 // Pass counts a pass of a loop. It prints nothing.
 func (d *templateData) Pass() (string, error) {

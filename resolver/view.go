@@ -34,10 +34,10 @@ func (r *Resolver) newView(b *block, server string) (err error) {
 	return err
 }
 
-// matches reports whether all expressions are true for the question of r.
-func (v *view) matches(r *Request) bool {
+// matches reports whether all expressions are true for the question of r, with what m tells of it.
+func (v *view) matches(r *Request, m *metadata) bool {
 	for _, program := range v.programs {
-		value, err := r.evaluate(program)
+		value, err := r.evaluate(program, m)
 		yes, ok := value.(bool)
 		if err != nil || !ok {
 			v.failures.Add(1)
@@ -54,7 +54,7 @@ func (v *view) matches(r *Request) bool {
 // that matches, and of such blocks the first in the file. It is nil without such a block.
 func (s *scopes) choose(r *Request) *scope {
 	found := s.of(r.question.name)
-	for found != nil && found.view != nil && !found.view.matches(r) {
+	for found != nil && found.view != nil && !found.view.matches(r, found.block.metadata) {
 		found = found.otherwise
 	}
 	return found

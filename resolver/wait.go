@@ -39,10 +39,11 @@ type Wait struct {
 	unusual  *unusual // nil for most
 }
 
-// unusual is what only questions behind an alias or in a wrapper have.
+// unusual is what only questions behind an alias, in a wrapper or of a block with metadata have.
 type unusual struct {
 	wrapped []wrapped
 	visited []hop
+	noted   noted
 }
 
 // A Waker is told when a Wait has ended. Wake may be called by any goroutine, and does not block it.
@@ -65,8 +66,8 @@ func (w *Wait) keep(r *Request) {
 	reply := r.Reply.Bytes()
 	w.data = make([]byte, 0, len(r.Query.Packet)+len(reply)+len(name))
 	w.data = append(append(append(w.data, r.Query.Packet...), reply...), name...)
-	if len(r.wrapped) > 0 || r.links > 0 {
-		w.unusual = &unusual{slices.Clone(r.wrapped), slices.Clone(r.visited[:r.links])}
+	if len(r.wrapped) > 0 || r.links > 0 || r.noted.by != nil {
+		w.unusual = &unusual{slices.Clone(r.wrapped), slices.Clone(r.visited[:r.links]), r.noted}
 	}
 }
 
@@ -85,8 +86,9 @@ func (w *Wait) restore(r *Request, buf []byte) {
 		r.name.Set(rest[w.written:])
 		r.question.name = &r.name
 	}
-	r.wrapped, r.links = r.wrapped[:0], 0
+	r.wrapped, r.links, r.noted = r.wrapped[:0], 0, noted{}
 	if w.unusual != nil {
+		r.noted = w.unusual.noted
 		r.wrapped, r.links = append(r.wrapped, w.unusual.wrapped...), copy(r.visited[:], w.unusual.visited)
 	}
 }

@@ -216,3 +216,28 @@ func TestCheckNewcomers(t *testing.T) {
 		t.Errorf("the advice on a directive stands once:\n%s", out)
 	}
 }
+
+// TestCheckMetadata: a block that asks for labels and has no metadata is warned of, whatever directive asks.
+func TestCheckMetadata(t *testing.T) {
+	for directive, line := range map[string]string{
+		"log":      "log . \"{name} {/a/b}\"",
+		"view":     "view v {\n expr metadata('a/b') == ''\n }",
+		"rewrite":  "rewrite edns0 local set 0xfff1 {a/b}",
+		"template": "template IN A {\n additional \"{{ .Name }} IN TXT {{ .Meta \\\"a/b\\\" }}\"\n }",
+	} {
+		want := "warning: stdin:2: " + directive + ": its labels have no values: the block lacks metadata"
+		if _, out := runCheck(t, ". {\n"+line+"\n whoami\n}\n"); !strings.Contains(out, want) {
+			t.Errorf("missing %q in:\n%s", want, out)
+		}
+		if _, out := runCheck(t, ". {\n metadata\n"+line+"\n whoami\n}\n"); strings.Contains(out, "metadata,") {
+			t.Errorf("got:\n%s", out)
+		}
+	}
+	const named = ". {\n rewrite name regex a {a/b} metadata\n whoami\n}\n"
+	if _, out := runCheck(t, named); !strings.Contains(out, "rewrite: its labels have no values") {
+		t.Errorf("got:\n%s", out)
+	}
+	if _, out := runCheck(t, ". {\n log . \"{name} {a/b} {/}\"\n whoami\n}\n"); strings.Contains(out, "labels") {
+		t.Errorf("got:\n%s", out)
+	}
+}

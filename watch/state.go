@@ -322,7 +322,8 @@ func (s *state) publishServices(tx *zones.Tx) {
 func (s *state) publishPods(tx *zones.Tx) {
 	for _, c := range s.dirtyPods {
 		for _, addr := range c.pod.Addrs {
-			p := zones.LivePod{Namespace: c.pod.Namespace, Addr: addr, Host: c.pod.Host, Started: c.pod.Started}
+			p := zones.LivePod{Namespace: c.pod.Namespace, Addr: addr, Host: c.pod.Host, Started: c.pod.Started,
+				Details: c.pod.Details}
 			if c.gone {
 				tx.DropPod(p)
 			} else {

@@ -1,8 +1,11 @@
 package zones
 
 import (
+	"maps"
+	"math"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -108,6 +111,50 @@ type LivePod struct {
 	Addr      netip.Addr
 	Host      bool  // on the network of its node, whose address others have too
 	Started   int64 // in seconds since 1970; 0 when it has not
+	Details   *PodDetails
+}
+
+// PodDetails is what the directive metadata tells of a pod. It never changes.
+type PodDetails struct {
+	Name   string
+	labels string // keys and values, each behind a zero octet: one string is smaller than a map
+}
+
+// NewPodDetails keeps the labels of a pod, in the order of their keys, up to that many octets. It returns how many it has
+// left out.
+func NewPodDetails(name string, labels map[string]string, octets int) (d *PodDetails, omitted int) {
+	var text strings.Builder
+	for i, key := range slices.Sorted(maps.Keys(labels)) {
+		if text.Len()+len(key)+len(labels[key])+2 > octets {
+			omitted = len(labels) - i
+			break
+		}
+		text.WriteString("\x00" + key + "\x00" + labels[key])
+	}
+	return &PodDetails{name, text.String()}, omitted
+}
+
+// String is the name of the pod, and its labels as KEY=VALUE.
+func (d *PodDetails) String() string {
+	text := d.Name
+	for i, field := range strings.Split(d.labels, "\x00")[1:] {
+		text += [2]string{" ", "="}[i%2] + field
+	}
+	return text
+}
+
+// Label is the value of a label.
+func (d *PodDetails) Label(key string) (value string, ok bool) {
+	fields := strings.SplitSeq(d.labels, "\x00")
+	found, at := false, 0
+	for field := range fields {
+		if found {
+			return field, true
+		}
+		found = at%2 == 1 && field == key
+		at++
+	}
+	return "", false
 }
 
 // podAddress is an address with the live pods that have it.
@@ -119,8 +166,9 @@ type podAddress struct {
 // podThere is a pod at an address.
 type podThere struct {
 	label   string // of its namespace, in wire form
+	details *PodDetails
+	started uint32
 	host    bool
-	started int64
 }
 
 func (p *podAddress) is(addr []byte) bool         { return p.addr == string(addr) }
@@ -138,23 +186,35 @@ func (s *Snapshot) hasPod(m *Match, addr netip.Addr) bool {
 // one address, the youngest has it: the address of one that is gone may be given to another before the cluster knows.
 // Nobody has it while not all pods have been read, or if two of different namespaces are the youngest. m is scratch.
 func (s *Snapshot) PodNamespace(m *Match, addr netip.Addr) string {
+	label, _ := s.PodAt(m, addr)
+	return label
+}
+
+// PodAt is the namespace that PodNamespace says, with what is known of the pod: nil without details, or if two of the
+// namespace are the youngest.
+func (s *Snapshot) PodAt(m *Match, addr netip.Addr) (label string, details *PodDetails) {
 	p := s.podsAt(m, addr)
 	if p == nil || !s.Synced(PodObjects) {
-		return ""
+		return "", nil
 	}
-	youngest, label := p.pods[0].started, p.pods[0].label
+	first := &p.pods[0]
+	label, details = first.label, first.details
+	youngest := first.started
 	for i := range p.pods {
 		pod := &p.pods[i]
 		switch {
 		case pod.host:
-			return ""
+			return "", nil
 		case pod.started > youngest:
-			youngest, label = pod.started, pod.label
-		case pod.started == youngest && pod.label != label:
-			label = ""
+			youngest, label, details = pod.started, pod.label, pod.details
+		case pod.started < youngest || pod == first:
+		case pod.label != label:
+			label, details = "", nil
+		default:
+			details = nil
 		}
 	}
-	return label
+	return label, details
 }
 
 func (s *Snapshot) podsAt(m *Match, addr netip.Addr) *podAddress {
@@ -191,7 +251,8 @@ func (tx *Tx) podThere(p LivePod) (podThere, bool) {
 	if err != nil {
 		return podThere{}, false
 	}
-	return podThere{tx.sharedLabel(label[:len(label)-1]), p.Host, p.Started}, true
+	started := uint32(min(max(p.Started, 0), math.MaxUint32))
+	return podThere{tx.sharedLabel(label[:len(label)-1]), p.Details, started, p.Host}, true
 }
 
 // podsAt is the pods at an address, for a change: those of the snapshot stay as they are.

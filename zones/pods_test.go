@@ -67,3 +67,65 @@ func TestPodNamespace(t *testing.T) {
 		t.Errorf("%d addresses are left", n)
 	}
 }
+
+// TestPodAt: what metadata tells of a pod is that of the one that PodNamespace means, if it is one.
+func TestPodAt(t *testing.T) {
+	x := NewIndex()
+	addr := netip.MustParseAddr("10.244.0.1")
+	pod := func(name string, started int64) LivePod {
+		details, omitted := NewPodDetails(name, map[string]string{"app": name, "b": "", "a/app": "app"}, 100)
+		if omitted > 0 {
+			t.Fatalf("%d labels are left out", omitted)
+		}
+		return LivePod{Namespace: "prod", Addr: addr, Started: started, Details: details}
+	}
+	one, two, twin := pod("one", 1), pod("two", 2), pod("twin", 2)
+	plain := LivePod{Namespace: "prod", Addr: addr, Started: 3}
+	for _, step := range []struct {
+		words  string
+		change func(*Tx)
+		want   string
+	}{
+		{"one", func(tx *Tx) { tx.AddPod(one); tx.SetSynced(PodObjects) }, "one"},
+		{"a younger one", func(tx *Tx) { tx.AddPod(two) }, "two"},
+		{"two youngest", func(tx *Tx) { tx.AddPod(twin) }, ""},
+		{"the first of them is gone", func(tx *Tx) { tx.DropPod(two) }, "twin"},
+		{"without details", func(tx *Tx) { tx.AddPod(plain) }, ""},
+	} {
+		x.Update(time.Unix(1, 0), step.change)
+		space, details := x.Snapshot().PodAt(new(Match), addr)
+		if space != "\x04prod" {
+			t.Errorf("%s: in namespace %q", step.words, space)
+		}
+		switch {
+		case step.want == "":
+			if details != nil {
+				t.Errorf("%s: got %q", step.words, details.Name)
+			}
+		case details == nil || details.Name != step.want:
+			t.Errorf("%s: got %v, want %s", step.words, details, step.want)
+		default:
+			for key, want := range map[string]string{"app": step.want, "b": "", "a/app": "app"} {
+				if got, ok := details.Label(key); got != want || !ok {
+					t.Errorf("%s: label %s: got %q, %v", step.words, key, got, ok)
+				}
+			}
+			for _, key := range []string{"", step.want, "a", "c"} {
+				if got, ok := details.Label(key); ok {
+					t.Errorf("%s: label %s: got %q", step.words, key, got)
+				}
+			}
+		}
+	}
+}
+
+// TestPodDetailsBound: labels that do not fit are left out from the first one on.
+func TestPodDetailsBound(t *testing.T) {
+	details, omitted := NewPodDetails("p", map[string]string{"a": "1", "b": "12345", "c": "1"}, 9)
+	if _, ok := details.Label("a"); omitted != 2 || !ok {
+		t.Errorf("%d labels are left out, the first is there: %v", omitted, ok)
+	}
+	if details, omitted = NewPodDetails("p", nil, 9); omitted != 0 || *details != (PodDetails{Name: "p"}) {
+		t.Errorf("got %+v, %d left out", details, omitted)
+	}
+}

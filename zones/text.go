@@ -128,7 +128,11 @@ func (w *text) pod(p LivePod) {
 	if strings.HasSuffix(label, "-") {
 		label += "0" // a label must not end in a dash
 	}
-	w.record(label+"."+p.Namespace+".pod."+w.zone, typ, addr.String())
+	owner := label + "." + p.Namespace + ".pod." + w.zone
+	w.record(owner, typ, addr.String())
+	if p.Details != nil {
+		fmt.Fprintf(w, "%s; %s is of pod %s\n", w.begin, owner, p.Details)
+	}
 }
 
 func (w *text) ptrs(p *PTR) {
@@ -178,7 +182,7 @@ func (s *Snapshot) sortedPods() (list []LivePod) {
 	s.pods.each(func(p *podAddress) bool {
 		addr, _ := netip.AddrFromSlice([]byte(p.addr))
 		for _, pod := range p.pods {
-			list = append(list, LivePod{Namespace: pod.label[1:], Addr: addr.Unmap()})
+			list = append(list, LivePod{Namespace: pod.label[1:], Addr: addr.Unmap(), Details: pod.details})
 		}
 		return true
 	})

@@ -83,6 +83,7 @@ func (b *blockReader) directives(w *world, all []statement, r *Report) {
 	if err := b.checkExternals(); err != nil && !b.refused {
 		r.noteAll("k8s_external", []error{err})
 	}
+	b.keepDetails()
 	b.warnDoubts(r)
 	if err := b.checkTLS(r.warn); err != nil {
 		r.noteAll("tls", []error{err})

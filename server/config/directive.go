@@ -51,6 +51,7 @@ func directives() []directive {
 		{name: "grpc_server", read: (*blockReader).grpcServer, once: true, summary: summarizeBounds(resolver.DoGRPC)},
 		{name: "multisocket", read: (*blockReader).multisocket, once: true, summary: summarizeSockets},
 		{name: "view", read: (*blockReader).view, once: true, enabled: usesView, summary: summarizeView},
+		{name: "metadata", read: (*blockReader).metadata, once: true, enabled: usesMetadata, summary: summarizeMetadata},
 
 		{name: "cancel", read: (*blockReader).cancel, enabled: usesCancel, summary: summarizeCancel},
 		{name: "dnssec", read: (*blockReader).dnssec, once: true, enabled: usesDnssec, summary: summarizeDnssec},
@@ -97,7 +98,7 @@ func directives() []directive {
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(
 		"azure", "clouddns", "dynupdate", "geoip",
-		"metadata", "nomad", "on",
+		"nomad", "on",
 		"proxyproto", "route53", "shed", "sign", "siit", "trace", "tsig",
 	)...)
 }

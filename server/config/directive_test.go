@@ -48,6 +48,7 @@ const everything = `example.org {
     local
     log
     loop
+    metadata
     minimal
     nsid
     pprof
@@ -138,11 +139,14 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestSharedExternals: blocks that differ in what k8s_external needs of their cluster share one watch.
-func TestSharedExternals(t *testing.T) {
+// TestSharedSources: blocks that differ in what k8s_external and metadata need of their cluster share one watch.
+func TestSharedSources(t *testing.T) {
 	const corefile = "a.example {\n kubernetes a.example\n}\n" +
 		"b.example {\n kubernetes b.example\n k8s_external x.b.example {\n headless\n }\n}\n" +
-		"c.example {\n kubernetes c.example {\n noendpoints\n }\n}\n"
+		"c.example {\n kubernetes c.example {\n noendpoints\n }\n}\n" +
+		"d.example {\n kubernetes d.example {\n pods verified\n }\n}\n" +
+		"e.example {\n kubernetes e.example {\n pods verified\n }\n metadata\n}\n" +
+		"f.example {\n kubernetes f.example\n metadata\n}\n"
 	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(corefile), Settings{Port: 53})
 	if err != nil {
 		t.Fatal(err)
@@ -153,5 +157,8 @@ func TestSharedExternals(t *testing.T) {
 	}
 	if got[0] != got[1] || !got[0].External || !got[0].ExternalHeadless || got[2].External {
 		t.Errorf("got %+v", got)
+	}
+	if got[3] != got[4] || !got[3].PodDetails || got[0] != got[5] || got[5].PodDetails {
+		t.Errorf("got %+v", got[3:])
 	}
 }

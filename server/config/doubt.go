@@ -21,6 +21,7 @@ func (b *blockReader) warnDoubts(r *Report) {
 	if len(b.seen) > 0 && !slices.ContainsFunc(answering, answers) {
 		r.warn(b.at, "no directive of the block answers: all that it is asked is REFUSED")
 	}
+	b.warnMetadata(r)
 	for i := range b.Steps.Kubernetes {
 		for _, zone := range b.Steps.Kubernetes[i].Zones {
 			b.warnCluster(zone, r)

@@ -45,10 +45,10 @@ func (b *blockReader) checkExternals() error {
 	return nil
 }
 
-// shareExternals has sources that differ in nothing but what k8s_external needs of them share one watch.
-func shareExternals(blocks []*blockReader) {
+// shareSources has sources that differ in nothing but what k8s_external and metadata need of them share one watch.
+func shareSources(blocks []*blockReader) {
 	plain := func(o watch.Options) watch.Options {
-		o.External, o.ExternalHeadless = false, false
+		o.External, o.ExternalHeadless, o.PodDetails = false, false, false
 		return o
 	}
 	kept := map[watch.Options]watch.Options{}
@@ -62,11 +62,12 @@ func shareExternals(blocks []*blockReader) {
 	each(func(o *watch.Options) {
 		all := kept[plain(*o)]
 		all.External, all.ExternalHeadless = all.External || o.External, all.ExternalHeadless || o.ExternalHeadless
+		all.PodDetails = all.PodDetails || o.PodDetails
 		kept[plain(*o)] = all
 	})
 	each(func(o *watch.Options) {
 		all := kept[plain(*o)]
-		o.External, o.ExternalHeadless = all.External, all.ExternalHeadless
+		o.External, o.ExternalHeadless, o.PodDetails = all.External, all.ExternalHeadless, all.PodDetails
 	})
 }
 

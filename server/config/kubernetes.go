@@ -223,6 +223,7 @@ func (c *kubernetesOptions) derive() {
 	if c.selected && len(c.namespaces) == 0 {
 		c.Objects.Namespaces = noNamespace
 	}
+	c.Zonal = c.Objects.Zonal
 	c.Objects.VerifyPods = c.Pods == zones.PodsVerified
 	if len(c.MultiCluster) > 0 {
 		c.Imports = c.Objects

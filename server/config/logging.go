@@ -115,21 +115,8 @@ func usesLog(b *Block) bool { return len(b.Log) > 0 }
 
 func summarizeLog(b *Block, s *summary) {
 	for _, l := range b.Log {
-		s.logged("log %s, %s, %s", l.Zone, classNames(l.Classes), formatName(l.Format))
+		s.logged("log %s, %s, %s", l.Zone, l.Classes, formatName(l.Format))
 	}
-}
-
-func classNames(set logs.Classes) string {
-	if set == logs.AllClasses {
-		return "all"
-	}
-	var all []string
-	for i, name := range []string{"success", "denial", "error"} {
-		if set&(1<<i) != 0 {
-			all = append(all, name)
-		}
-	}
-	return strings.Join(all, " ")
 }
 
 func formatName(format string) string {

@@ -127,10 +127,20 @@ func (a *args) rewriteName(r *resolver.Rewrite) {
 	} else if _, kind := rewriteMatches()[strings.ToLower(a.peek())]; kind {
 		a.warnf("%s is read as a name, since FROM TO do not follow it", a.peek())
 	}
-	if r.Match == resolver.MatchRegexp {
+	switch after := a.used + 2; {
+	case r.Match == resolver.MatchRegexp && len(a.words) > after && a.words[after] == "metadata":
+		re := a.rewritePattern()
+		to := a.word(wantTo)
+		a.checkReplacement(re, to)
+		a.word("")
+		r.From, r.To, r.Metadata = patternText(re), dns.Fqdn(to), true
+	case r.Match == resolver.MatchRegexp:
 		re := a.rewritePattern()
 		r.From, r.To = patternText(re), a.replacement(re)
-	} else {
+		if label := labelInBraces.FindString(r.To); label != "" {
+			a.warnf("%s is part of the name: labels have values behind the word metadata alone, as in TO metadata", label)
+		}
+	default:
 		r.From = dns.CanonicalName(a.word("FROM TO, such as a.example b.example"))
 		r.To = dns.CanonicalName(a.word(wantTo))
 		if group := placeholder.FindString(r.To); group != "" {
@@ -139,13 +149,23 @@ func (a *args) rewriteName(r *resolver.Rewrite) {
 			a.warnf("%q is not a domain name: each query that the rule matches fails", r.To)
 		}
 	}
-	if a.peek() == "metadata" {
-		a.fail("metadata is not supported yet")
+	if !r.Metadata && a.peek() == "metadata" {
+		a.fail("metadata is for regex alone: name regex PATTERN TO metadata")
 	}
 	if a.more() {
 		a.rewriteAnswers(r)
 	}
 	r.Auto = r.Auto || r.Match == resolver.MatchExact
+}
+
+// checkReplacement fails when the pattern has no such groups, or what is in braces is no label.
+func (a *args) checkReplacement(re *regexp.Regexp, to string) {
+	if a.err != nil {
+		return
+	}
+	if err := resolver.CheckReplacement(to, re.NumSubexp()); err != nil {
+		a.fail("%v", err)
+	}
 }
 
 // rewritePattern reads a pattern for whole names.

@@ -207,6 +207,7 @@ func summarizeRewrites(b *Block, s *summary) {
 	for i := range b.Steps.Rewrites {
 		r := &b.Steps.Rewrites[i]
 		l := s.step("rewrite %s", rewriteText(r))
+		l.add(r.Metadata, "metadata")
 		l.add(r.Auto, "answer auto")
 		for _, answer := range r.Answers {
 			l.add(!answer.Value, "answer name %#q to %#q", answer.From, answer.To)

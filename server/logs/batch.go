@@ -25,7 +25,7 @@ func (b *Batch) Add(rules Rules, request *resolver.Request, reply []byte, size i
 		b.records = append(b.records, record{})
 		r := &b.records[len(b.records)-1]
 		r.fill(request, reply, size)
-		r.format, r.dropped = format, dropped
+		r.format, r.dropped, r.metadata = format, dropped, format.metadata(request, reply)
 	}
 }
 
@@ -44,6 +44,7 @@ func (b *Batch) End(elapsed time.Duration) {
 // record is what a line can say about one query.
 type record struct {
 	format    format
+	metadata  []string // the values of the format's labels, in order; noValue for none
 	client    netip.AddrPort
 	local     netip.Addr
 	elapsed   time.Duration

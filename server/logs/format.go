@@ -7,23 +7,26 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // format is a format of the directive log, split into its parts.
 type format []part
 
-// part is literal text, or a value of the record when value is set.
+// part is literal text, or a value of the record when value is set, or what metadata says of the label
+// in text when isLabel is set.
 type part struct {
-	text  string
-	value func(text []byte, r *record) []byte
+	text    string
+	value   func(text []byte, r *record) []byte
+	isLabel bool
 }
 
 // noValue stands in a line for a value that is missing.
 const noValue = "-"
 
-// parseFormat splits a format at its placeholders. Braces around other words are literal text. Metadata, {/…}, is what
-// plugins of CoreDNS tell each other; there is none here.
+// parseFormat splits a format at its placeholders. Braces around other words are literal text, but for {/…}, a label of
+// the directive metadata.
 func parseFormat(written string) format {
 	var parts format
 	text := func(s string) {
@@ -48,7 +51,8 @@ func parseFormat(written string) format {
 			text(rest[:start])
 			parts = append(parts, part{value: value})
 		case strings.HasPrefix(word, "/"):
-			text(rest[:start] + noValue)
+			text(rest[:start])
+			parts = append(parts, part{text: word[1:], isLabel: true})
 		default:
 			text(rest[:end+1])
 		}
@@ -60,14 +64,46 @@ func parseFormat(written string) format {
 
 // append appends the line of r to text.
 func (f format) append(text []byte, r *record) []byte {
+	labels := 0
 	for _, part := range f {
-		if part.value != nil {
+		switch {
+		case part.value != nil:
 			text = part.value(text, r)
-		} else {
+		case part.isLabel:
+			text = append(text, r.metadata[labels]...)
+			labels++
+		default:
 			text = append(text, part.text...)
 		}
 	}
 	return text
+}
+
+// metadata is the values of the labels in f for a request and its reply; nil if f has none.
+func (f format) metadata(request *resolver.Request, reply []byte) (values []string) {
+	for _, part := range f {
+		if part.isLabel {
+			values = append(values, metadata(request, reply, part.text))
+		}
+	}
+	return values
+}
+
+// metadata is the value of a label. Those of log say what kind of reply it is.
+func metadata(request *resolver.Request, reply []byte, label string) string {
+	if request.HasMetadata() {
+		switch label {
+		case "log/type":
+			return typeOf(request, reply)
+		case "log/class":
+			return classOf(request, reply).String()
+		}
+	}
+	value, ok := request.Metadata(label)
+	if !ok {
+		return noValue
+	}
+	return value
 }
 
 // valueOf is what the placeholder {word} stands for, nil when it is none.

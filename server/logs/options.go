@@ -3,6 +3,7 @@ package logs
 import (
 	"log/slog"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -31,6 +32,20 @@ const (
 
 	AllClasses = Success | Denial | Failure
 )
+
+// String is the names of the classes.
+func (c Classes) String() string {
+	if c == AllClasses {
+		return "all"
+	}
+	var all []string
+	for i, name := range []string{"success", "denial", "error"} {
+		if c&(1<<i) != 0 {
+			all = append(all, name)
+		}
+	}
+	return strings.Join(all, " ")
+}
 
 // Errors says how the failures of a server block are logged (directive errors).
 type Errors struct {

@@ -63,14 +63,37 @@ func classOf(request *resolver.Request, reply []byte) Classes {
 		return Denial
 	case request.Reply.Rcode != wire.NoError:
 		return Failure
-	case answers == 0 && hasSOA(reply):
+	case answers == 0 && hasAuthority(reply, wire.TypeSOA):
 		return Denial
 	}
 	return Success
 }
 
-// hasSOA reports whether the authority section of a reply without answers has an SOA record.
-func hasSOA(reply []byte) bool {
+// typeOf is the type of a reply, which the label log/type names in CoreDNS's words.
+func typeOf(request *resolver.Request, reply []byte) string {
+	rcode, q := request.Reply.Rcode, &request.Query
+	answered := len(reply) >= wire.HeaderSize && (reply[6] > 0 || reply[7] > 0)
+	switch {
+	case len(reply) < wire.HeaderSize:
+		return "OTHERERROR"
+	case q.Opcode() != 0 || q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR:
+		return "META"
+	case rcode == wire.NameError && !answered:
+		return "NXDOMAIN"
+	case rcode == wire.ServerFailure || rcode == wire.NotImp:
+		return "SERVERERROR"
+	case rcode != wire.NoError:
+		return "OTHERERROR"
+	case !answered && hasAuthority(reply, wire.TypeSOA):
+		return "NODATA"
+	case !answered && hasAuthority(reply, wire.TypeNS):
+		return "DELEGATION"
+	}
+	return "NOERROR"
+}
+
+// hasAuthority reports whether the authority section of a reply without answers has a record of type t.
+func hasAuthority(reply []byte, t wire.Type) bool {
 	at, ok := wire.SkipName(reply, wire.HeaderSize)
 	if !ok {
 		return false
@@ -81,7 +104,7 @@ func hasSOA(reply []byte) bool {
 		if at, ok = record.Read(reply, at); !ok {
 			return false
 		}
-		if record.Type == wire.TypeSOA {
+		if record.Type == t {
 			return true
 		}
 	}

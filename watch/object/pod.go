@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // Pod is what is read of a Pod, for `pods verified` and autopath: a pod that runs or will run, with its addresses.
@@ -12,13 +14,18 @@ type Pod struct {
 	Key
 	Version string
 	Addrs   []netip.Addr
-	Host    bool  // hostNetwork: it has the addresses of its node
-	Started int64 // in seconds since 1970; 0 before a kubelet has seen it
+	Host    bool              // hostNetwork: it has the addresses of its node
+	Started int64             // in seconds since 1970; 0 before a kubelet has seen it
+	Details *zones.PodDetails // nil unless Selection has PodDetails
 }
+
+// labelOctets bounds the labels that are kept of a pod: a few hundred octets are usual, and any tenant can write a
+// megabyte.
+const labelOctets = 8 << 10
 
 // stripPod keeps what is read of a Pod; nil when it has no address, has ended, was lost or is being deleted: its
 // address may be another pod's already.
-func stripPod(o *corev1.Pod) (*Pod, []Problem) {
+func stripPod(o *corev1.Pod, s Selection) (*Pod, []Problem) {
 	wrong := Problems{kind: "pod", Key: KeyOf(o)}
 	if slices.Contains([]corev1.PodPhase{corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown}, o.Status.Phase) ||
 		o.DeletionTimestamp != nil {
@@ -37,6 +44,12 @@ func stripPod(o *corev1.Pod) (*Pod, []Problem) {
 	}
 	if len(p.Addrs) == 0 {
 		return nil, wrong.List
+	}
+	if s.PodDetails {
+		var omitted int
+		if p.Details, omitted = zones.NewPodDetails(p.Name, o.Labels, labelOctets); omitted > 0 {
+			wrong.Add(omitted, "%d of its labels are left out: those of a pod may take 8 KiB")
+		}
 	}
 	return p, wrong.List
 }

@@ -115,7 +115,7 @@ var Resources = []Resource{
 		Example: &corev1.Pod{}, List: &corev1.PodList{}, Labelled: true,
 		Fields: "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown",
 		When:   func(s Selection) bool { return s.VerifyPods },
-		Strip:  stripping(always(stripPod)),
+		Strip:  stripping(stripPod),
 	},
 }
 

@@ -10,6 +10,7 @@ type Selection struct {
 	NoEndpoints    bool // slices are not watched
 	Zonal          bool // zonal: headless services have names for the topology zones of their endpoints
 	VerifyPods     bool // pods are watched, for `pods verified`
+	PodDetails     bool // with VerifyPods: their names and labels are kept, for metadata
 	External       bool // of services, what clients outside the cluster reach them by is kept (k8s_external)
 	ServiceImports bool // the objects are ServiceImports and their slices, for `multicluster`
 

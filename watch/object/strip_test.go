@@ -344,7 +344,7 @@ func TestStripPod(t *testing.T) {
 				&corev1.Pod{
 					ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "p", ResourceVersion: "7", DeletionTimestamp: test.deleted},
 					Status:     test.status,
-				},
+				}, Selection{},
 			)
 			var want *Pod
 			if test.want != nil {
@@ -357,5 +357,25 @@ func TestStripPod(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestPodDetails: name and labels of a pod are kept for metadata alone, and no more than 8 KiB of labels.
+func TestPodDetails(t *testing.T) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "p", Labels: map[string]string{"app": "web"}},
+		Status:     corev1.PodStatus{PodIP: "10.244.0.1"},
+	}
+	if got, _ := stripPod(pod, Selection{VerifyPods: true}); got.Details != nil {
+		t.Errorf("got %+v without metadata", got.Details)
+	}
+	got, wrong := stripPod(pod, Selection{VerifyPods: true, PodDetails: true})
+	if value, ok := got.Details.Label("app"); value != "web" || !ok || got.Details.Name != "p" || len(wrong) > 0 {
+		t.Errorf("got %+v, %v", got.Details, wrong)
+	}
+	pod.Labels["long"] = strings.Repeat("x", labelOctets)
+	_, wrong = stripPod(pod, Selection{PodDetails: true})
+	if want := "pod prod/p: 1 of its labels are left out: those of a pod may take 8 KiB\n"; words(wrong) != want {
+		t.Errorf("got %q, want %q", words(wrong), want)
 	}
 }
