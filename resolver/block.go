@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/miekg/dns"
+
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -140,6 +142,13 @@ func onlyIN(r *Request, q *question) result {
 		return r.refuse(wire.Other, edeClass)
 	}
 	return result{}
+}
+
+// logFailure tells the directive errors why q has no answer, in the form of CoreDNS's lines.
+func (b *block) logFailure(q *question, rcode wire.Rcode, why string) {
+	if b.options.Errors != nil {
+		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", rcode, wire.NameString(q.name.Name()), dns.Type(q.qtype), why))
+	}
 }
 
 // newBlock compiles the options of one block. server is the label of its listening address.

@@ -33,6 +33,7 @@ const (
 	edeRewriteQuestion  = "rewrite: the new name is not a domain name"
 	edeRewriteAnswer    = "rewrite: a name in the answer is no domain name any more"
 	edeTemplateNoMatch  = "template: no pattern matches this name, and without fallthrough nothing else is asked"
+	edeTemplateValue    = "template: an expression has failed"
 	edeTemplateFailure  = "template: the Corefile answers SERVFAIL"
 	edeTemplateEmpty    = "template: the Corefile answers without records"
 	edeTemplateRecord   = "template: the text of a record cannot be made, or is no record"

@@ -22,8 +22,9 @@ import (
 type environment struct {
 	request   *Request
 	metadata  *metadata // of the block
-	functions map[string]any
-	machine   vm.VM // its stack is used again
+	template  *templateData
+	functions map[string]any // and the variables of template
+	machine   vm.VM          // its stack is used again
 }
 
 func newEnvironment(r *Request) *environment {
@@ -43,6 +44,7 @@ func newEnvironment(r *Request) *environment {
 		"server_ip":   func() string { return text(e.request.Local) },
 		"server_port": func() string { return strconv.Itoa(int(e.request.LocalPort)) },
 		"metadata":    e.label,
+		"group":       e.group, // of template alone
 	}
 	return e
 }
@@ -53,22 +55,45 @@ func (e *environment) label(label string) string {
 	return value
 }
 
+// group is what a group of template's pattern has matched, by its number or name; "" for none.
+func (e *environment) group(which any) string {
+	switch which := which.(type) {
+	case int:
+		return e.template.Group[strconv.Itoa(which)]
+	case string:
+		return e.template.Group[which]
+	}
+	return ""
+}
+
 // text is an address as clients and people write it.
 func text(a netip.Addr) string { return a.Unmap().WithZone("").String() }
 
 // compileExpression compiles an expression. The type that it gives may be any.
 func compileExpression(source string, options ...expr.Option) (*vm.Program, error) {
+	environment := newEnvironment(nil).functions
+	delete(environment, "group")
+	return compileIn(environment, source, options...)
+}
+
+// compileIn compiles an expression that may refer to what environment has.
+func compileIn(environment map[string]any, source string, options ...expr.Option) (*vm.Program, error) {
 	options = append(options,
-		expr.Env(newEnvironment(nil).functions),
+		expr.Env(environment),
 		expr.Function("incidr", inCIDR, new(func(string, string) bool)),
 		expr.DisableBuiltin("type"), // it tells the type of a value, and ours that of a question
 	)
 	program, err := expr.Compile(source, options...)
-	if err != nil { // the lines after the first draw the expression again
-		first, _, _ := strings.Cut(err.Error(), "\n")
-		return nil, errors.New(first)
+	return program, firstLine(err)
+}
+
+// firstLine is err without the lines after the first, which draw the expression again.
+func firstLine(err error) error {
+	if err == nil {
+		return nil
 	}
-	return program, nil
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return errors.New(first)
 }
 
 // CheckExpression says why source is no expression, and whether what it gives may be true.
@@ -92,10 +117,18 @@ func inCIDR(params ...any) (any, error) {
 
 // evaluate is what program gives for the request and its question, with what m tells of it. It does not panic.
 func (r *Request) evaluate(program *vm.Program, m *metadata) (any, error) {
+	return r.environmentWith(m).run(program)
+}
+
+// environmentWith is the request's environment.
+func (r *Request) environmentWith(m *metadata) *environment {
 	if r.environment == nil {
 		r.environment = newEnvironment(r)
 	}
-	e := r.environment
-	e.request, e.metadata = r, m
+	r.environment.request, r.environment.metadata = r, m
+	return r.environment
+}
+
+func (e *environment) run(program *vm.Program) (any, error) {
 	return e.machine.Run(program, e.functions)
 }

@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -81,9 +78,8 @@ func (b *block) resume(r *Request, q *question, w *Wait) result {
 	if m == cancelled {
 		r.limit.cancelled.Add(1)
 	}
-	if m.outcome == wire.Failed && m.packet == nil && b.options.Errors != nil {
-		name := wire.NameString(q.name.Name())
-		b.options.Errors.Error(fmt.Sprintf("%d %s %s: %s", m.rcode, name, dns.Type(q.qtype), m.text+cause(m.text)))
+	if m.outcome == wire.Failed && m.packet == nil {
+		b.logFailure(q, m.rcode, m.text+cause(m.text))
 	}
 	return m.result(FromForward, b.store(w.flight, b.query(r, q), q.scope.caching, m, r.Now))
 }

@@ -262,12 +262,20 @@ type Template struct {
 	Class       uint16   // 255 for any
 	Type        uint16   // 255 for any
 	Match       []string // patterns of Go's package regexp for the name in lower case with its final dot; empty: every name
+	Vars        []TemplateVar
+	Conditions  []string // expressions that have to be true besides
 	Answer      []string // texts of Go's package text/template, each of one record in presentation format
 	Authority   []string
 	Additional  []string
 	Rcode       uint16 // with SERVFAIL no text is used
 	Error       *TemplateError
 	Fallthrough Fallthrough // for names in Zones that no pattern matches
+}
+
+// TemplateVar is a value that texts, and the expressions after it, may refer to.
+type TemplateVar struct {
+	Name       string
+	Expression string // see expression.go
 }
 
 // TemplateError is an Extended DNS Error that goes with the answer.

@@ -42,16 +42,17 @@ type recordFor struct {
 
 // CheckTemplate says what is wrong with the text of a record that a directive template makes.
 func CheckTemplate(text string) error {
-	_, err := parseRecordText(text)
+	_, err := parseRecordText("answer", text)
 	return err
 }
 
 // parseRecordText compiles a text. A text that calls another is refused, since calls may go round in a circle, and
 // loops are counted: each pass begins with a call of Pass.
-func parseRecordText(text string) (*recordText, error) {
-	parsed, err := template.New("record").Funcs(templateFunctions()).Parse(text)
+// The name of the section is what messages begin with, as in CoreDNS.
+func parseRecordText(section, text string) (*recordText, error) {
+	parsed, err := template.New(section).Funcs(templateFunctions()).Parse(text)
 	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: record:1: "))
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: "+section+":1: "))
 	}
 	t := &recordText{text: text, parsed: parsed}
 	if parsed.Tree == nil || parsed.Root == nil {

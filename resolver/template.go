@@ -21,7 +21,8 @@ type templateRule struct {
 	options      Template
 	zones        zones.Set
 	fallthroughs zones.Set
-	patterns     []*pattern     // empty: every name matches
+	patterns     []*pattern // empty: every name matches
+	conditions   conditions
 	zone         []templateZone // by index in zones
 }
 
@@ -69,10 +70,13 @@ func newTemplateRule(o Template) (*templateRule, error) {
 		}
 		t.patterns = append(t.patterns, pattern)
 	}
+	if t.conditions, err = newConditions(&t.options); err != nil {
+		return nil, err
+	}
 	var texts [wire.Additional + 1][]*recordText
 	for section, lines := range [...][]string{o.Answer, o.Authority, o.Additional} {
 		for _, line := range lines {
-			text, err := parseRecordText(line)
+			text, err := parseRecordText(sectionNames[section], line)
 			if err != nil {
 				return nil, err
 			}
@@ -143,7 +147,13 @@ func (t *templates) answer(r *Request, q *question) result {
 				r.text, named = wire.AppendName(r.text[:0], name), true
 			}
 			if pattern, ok := s.rule.match(r.text); ok {
-				return r.fromTemplate(q, s, pattern)
+				data, yes, err := r.conditionsHold(q, s, pattern)
+				switch {
+				case err != nil:
+					return failure(FromTemplate, wire.ServerFailure, wire.Other, edeTemplateValue)
+				case yes:
+					return r.fromTemplate(q, s, pattern, data)
+				}
 			}
 		}
 		if !s.through {
@@ -153,8 +163,25 @@ func (t *templates) answer(r *Request, q *question) result {
 	return result{}
 }
 
-// fromTemplate answers q, whose name is r.text and which pattern matches.
-func (r *Request) fromTemplate(q *question, s *templateScope, pattern *pattern) result {
+// conditionsHold reports whether what the directive wants besides is true of q, whose name is r.text. data has its
+// variables; nil if there are no expressions.
+func (r *Request) conditionsHold(q *question, s *templateScope, p *pattern) (data *templateData, yes bool, err error) {
+	c := &s.rule.conditions
+	if c.none() {
+		return nil, true, nil
+	}
+	data = newTemplateData(r, q, s, p)
+	yes, failed, err := c.hold(r, r.noted.by, data)
+	if err != nil {
+		err = fmt.Errorf("template: %s: %w", failed, firstLine(err))
+		s.zone.counts.failed(s.rule, q, "expression", failed, textFailed)
+		q.scope.block.logFailure(q, wire.ServerFailure, err.Error())
+	}
+	return data, yes, err
+}
+
+// fromTemplate answers q, whose name is r.text and which pattern matches. data is nil until a text needs it.
+func (r *Request) fromTemplate(q *question, s *templateScope, pattern *pattern, data *templateData) result {
 	o := &s.rule.options
 	s.zone.counts.matched(s.rule, q)
 	res := result{outcome: answered, source: FromTemplate, authoritative: true, rcode: wire.Rcode(o.Rcode)}
@@ -178,7 +205,7 @@ func (r *Request) fromTemplate(q *question, s *templateScope, pattern *pattern) 
 		return res
 	}
 	mark := r.Reply.Mark()
-	w := templateWriter{request: r, question: q, scope: s, pattern: pattern}
+	w := templateWriter{request: r, question: q, scope: s, pattern: pattern, data: data}
 	w.write(wire.Answer)
 	switch {
 	case w.circle:
@@ -254,7 +281,8 @@ func (w *templateWriter) record(f *recordFor) (record wire.Written, ok bool) {
 	record, why, err := f.text.record(w.data)
 	if err != nil {
 		w.err = err
-		w.scope.zone.counts.failed(w.scope.rule, w.question, f, why)
+		w.scope.zone.counts.failed(w.scope.rule, w.question, sectionNames[f.section], f.text.text, why)
+		w.question.scope.block.logFailure(w.question, wire.ServerFailure, err.Error())
 	}
 	return record, err == nil
 }
@@ -283,7 +311,11 @@ func (w *templateWriter) leadsOn(record *wire.Written) bool {
 func (w *templateWriter) follow() result {
 	r := w.request
 	if s := w.scope.zone; len(s.records[wire.Authority])+len(s.records[wire.Additional]) > 0 {
-		r.wrap(w.scope, w.question).pattern = w.pattern
+		wrapped := r.wrap(w.scope, w.question)
+		wrapped.pattern = w.pattern
+		if w.data != nil {
+			wrapped.vars = w.data.Var
+		}
 	}
 	return r.chase(w.question, FromTemplate, w.target, w.at)
 }
@@ -299,6 +331,10 @@ func (s *templateScope) after(r *Request, w *wrapped, _ result) (again bool) {
 	q.name = &name
 	r.text = wire.AppendName(r.text[:0], name.Name())
 	writer := templateWriter{request: r, question: &q, scope: s, pattern: w.pattern}
+	if w.vars != nil {
+		writer.data = newTemplateData(r, &q, s, w.pattern)
+		writer.data.Var = w.vars
+	}
 	if r.Reply.Count(wire.Additional) == 0 { // sections are written in order
 		writer.write(wire.Authority)
 	}

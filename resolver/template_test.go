@@ -152,3 +152,24 @@ func FuzzTemplateRecord(f *testing.F) {
 		}
 	})
 }
+
+// TestTemplateExpressionFails: an expression that fails is counted with its text, and nothing else is asked.
+func TestTemplateExpressionFails(t *testing.T) {
+	for _, o := range []Template{
+		{Vars: []TemplateVar{{"x", "int(name())"}}}, {Vars: []TemplateVar{{"x", "'no number'"}}, Conditions: []string{"int(x) > 1"}},
+	} {
+		o.Zones, o.Class, o.Type, o.Fallthrough.Zones = []string{"test."}, dns.ClassINET, dns.TypeA, []string{"."}
+		r := templated(t, o, inA("{{ .Name }} IN A 192.0.2.1"))
+		if m := askA(t, r, "a.test."); m.Rcode != dns.RcodeServerFailure {
+			t.Error(m)
+		}
+		want := []TemplateFailures{{Class: "IN", Type: "A", Section: "expression", Text: "int(name())", Count: 1}}
+		if len(o.Conditions) > 0 {
+			want[0].Text = o.Conditions[0]
+		}
+		counts := r.blocks[0].templates.count()
+		if len(counts) != 1 || !cmp.Equal(counts[0].Failures, want) || len(counts[0].Matches) > 0 {
+			t.Errorf("got %+v, want %+v", counts, want)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // TemplateCounts are the counters of one zone of a directive template, for coredns_template_* metrics.
@@ -39,12 +41,14 @@ func (c *templateCounts) matched(rule *templateRule, q *question) {
 	c.matches[classLabel(rule.class(q))][TypeLabel(rule.qtype(q))].Add(1)
 }
 
-// failed counts a text that gave no record for q.
-func (c *templateCounts) failed(rule *templateRule, q *question, f *recordFor, why string) {
+// sectionNames are the labels of the sections.
+var sectionNames = [...]string{wire.Answer: "answer", wire.Authority: "authority", wire.Additional: "additional"}
+
+// failed counts a text of a section that gave no record for q, or an expression.
+func (c *templateCounts) failed(rule *templateRule, q *question, section, text, why string) {
 	key := TemplateFailures{
 		Class: classLabels[classLabel(rule.class(q))], Type: TypeLabels[TypeLabel(rule.qtype(q))],
-		Section: [...]string{"answer", "authority", "additional"}[f.section], RR: why == recordFailed,
-		Text: strings.ToValidUTF8(f.text.text, "?"),
+		Section: section, RR: why == recordFailed, Text: strings.ToValidUTF8(text, "?"),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

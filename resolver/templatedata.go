@@ -21,6 +21,7 @@ type templateData struct {
 	Class  string
 	Type   string
 	Remote string // the client's address
+	Var    map[string]any
 
 	request  *Request
 	question *question
@@ -30,7 +31,7 @@ type templateData struct {
 
 // templateFields are the names that a text may print alone.
 var templateFields = []string{"Zone", "Name", "Regex", "Match", "Group", "Class", "Type", "Remote", "Message",
-	"Question", "Pass"}
+	"Question", "Var", "Pass"}
 
 func isTemplateField(name string) bool { return slices.Contains(templateFields, name) }
 

@@ -22,7 +22,8 @@ type wrapped struct {
 
 	authoritative bool // of rewrite: the answer with the old target was
 
-	pattern *pattern // of template: the one that matched; nil for none
+	pattern *pattern       // of template: the one that matched; nil for none
+	vars    map[string]any // of template: its variables
 }
 
 // wrapper is a step that changes the question before the steps behind it or the answer after them, such as rewrite and

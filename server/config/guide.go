@@ -82,7 +82,7 @@ func guide() []advice {
 			options: []string{"allow net 10.0.0.0/8", "block type ANY", "filter net *", "drop net 10.1.0.0/16"}},
 		{name: "template", without: "its names are looked up further on", line: "template ANY ANY test",
 			options: []string{
-				"match ^a[.]test[.]$", `answer "{{ .Name }} 60 IN A 192.0.2.1"`, `authority "test. 60 IN NS a.test."`,
+				"match ^a[.]test[.]$", "var found group(1)", "expr incidr(client_ip(), '10.0.0.0/8')", `answer "{{ .Name }} 60 IN A 192.0.2.1"`, `authority "test. 60 IN NS a.test."`,
 				`additional "a.test. 60 IN A 192.0.2.1"`, "rcode NXDOMAIN", "ederror 15 text", "fallthrough", "upstream"}},
 		{name: "hosts", without: "its names are looked up further on", line: "hosts /etc/hosts",
 			options: []string{"10.0.0.1 a.test", "ttl 60", "no_reverse", "reload 5s", "fallthrough",

@@ -45,7 +45,8 @@ func (b *blockReader) asksMetadata() string {
 	}):
 		return "rewrite"
 	case slices.ContainsFunc(s.Templates, func(t resolver.Template) bool {
-		return has(slices.Concat(t.Answer, t.Authority, t.Additional), ".Meta")
+		called := slices.ContainsFunc(t.Vars, func(v resolver.TemplateVar) bool { return strings.Contains(v.Expression, "metadata(") })
+		return called || has(t.Conditions, "metadata(") || has(slices.Concat(t.Answer, t.Authority, t.Additional), ".Meta")
 	}):
 		return "template"
 	}

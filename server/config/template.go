@@ -12,7 +12,7 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
-// template CLASS TYPE [ZONES…] { match PATTERNS…; answer TEXTS…; authority TEXTS…; additional TEXTS…; rcode RCODE;
+// template CLASS TYPE [ZONES…] { match PATTERNS…; var NAME EXPRESSION; expr EXPRESSION; answer TEXTS…; authority TEXTS…; additional TEXTS…; rcode RCODE;
 // ederror CODE [TEXT]; fallthrough [ZONES…]; upstream }
 func (b *blockReader) template(a *args) {
 	t := resolver.Template{
@@ -22,6 +22,8 @@ func (b *blockReader) template(a *args) {
 	t.Zones = a.zonesOr(b.zones...)
 	a.options(options{
 		"match":       func(o *args) { t.Match = append(t.Match, o.namePatterns()...) },
+		"var":         func(o *args) { o.templateVar(&t) },
+		"expr":        func(o *args) { o.templateCondition(&t) },
 		"answer":      func(o *args) { t.Answer = append(t.Answer, o.recordTexts()...) },
 		"authority":   func(o *args) { t.Authority = append(t.Authority, o.recordTexts()...) },
 		"additional":  func(o *args) { t.Additional = append(t.Additional, o.recordTexts()...) },
@@ -45,6 +47,37 @@ func capitals[T any](a *args, want string, table map[string]T) T {
 		a.fail("got %q, wants %s%s", w, want, DidYouMean(strings.ToUpper(w), names))
 	}
 	return value
+}
+
+// templateVar reads NAME EXPRESSION.
+func (a *args) templateVar(t *resolver.Template) {
+	v := resolver.TemplateVar{Name: a.word("NAME EXPRESSION")}
+	v.Expression = strings.Join(a.atLeastOne("an expression such as group('name')"), " ")
+	if a.err != nil {
+		return
+	}
+	if _, err := resolver.CheckTemplateExpressions(&resolver.Template{Vars: append(t.Vars, v)}); err != nil {
+		a.fail("%v", err)
+		return
+	}
+	t.Vars = append(t.Vars, v)
+}
+
+// templateCondition reads EXPRESSION, which may refer to the variables before it.
+func (a *args) templateCondition(t *resolver.Template) {
+	source := strings.Join(a.atLeastOne("an expression such as incidr(client_ip(), '10.0.0.0/8')"), " ")
+	if a.err != nil {
+		return
+	}
+	mayBeTrue, err := resolver.CheckTemplateExpressions(&resolver.Template{Vars: t.Vars, Conditions: []string{source}})
+	if err != nil {
+		a.fail("%v", err)
+		return
+	}
+	if !mayBeTrue {
+		a.warnf("%s is neither true nor false, and counts as false", source)
+	}
+	t.Conditions = append(t.Conditions, source)
 }
 
 // namePatterns reads patterns for whole names.
@@ -92,6 +125,12 @@ func summarizeTemplates(b *Block, s *summary) {
 		l := s.step("template %s %s for %s", dns.ClassToString[t.Class], dns.Type(t.Type), names(t.Zones))
 		for _, pattern := range t.Match {
 			l.add(true, "match %#q", pattern)
+		}
+		for _, v := range t.Vars {
+			l.add(true, "var %s %s", v.Name, v.Expression)
+		}
+		for _, source := range t.Conditions {
+			l.add(true, "expr %s", source)
 		}
 		for _, section := range []struct {
 			name  string
