@@ -24,6 +24,24 @@ func (p *Panics) Count(log *slog.Logger, where string, cause any) {
 	}
 }
 
+// CountServer counts a panic of what listens on an address, and logs it in CoreDNS's words. traced has the stack below
+// the line.
+func (p *Panics) CountServer(log *slog.Logger, address string, cause any, traced bool) {
+	p.total.Add(1)
+	omitted, ok := p.logged.Allow(time.Now(), time.Second)
+	if !ok {
+		return
+	}
+	text := fmt.Sprintf("Recovered from panic in server: %q %v", address, cause)
+	if omitted > 0 {
+		text += fmt.Sprintf(" (and %d more)", omitted)
+	}
+	if traced {
+		text += "\n" + string(debug.Stack())
+	}
+	log.Error(text)
+}
+
 // Survive recovers from a panic of the function that defers it, and counts that.
 func (p *Panics) Survive(log *slog.Logger, where string) {
 	if cause := recover(); cause != nil {

@@ -32,3 +32,29 @@ func TestPanics(t *testing.T) {
 		}
 	})
 }
+
+// TestPanicsOfServer: CoreDNS's line, and the stack below it for those who ask for it.
+func TestPanicsOfServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p Panics
+		for _, traced := range []bool{false, true} {
+			var out bytes.Buffer
+			log := slog.New(slog.NewTextHandler(&out, nil))
+			for range 2 {
+				func() {
+					defer func() { p.CountServer(log, "dns://:53", recover(), traced) }()
+					panic("scripted")
+				}()
+			}
+			time.Sleep(time.Second)
+			text := out.String()
+			if strings.Count(text, "Recovered from panic in server: \\\"dns://:53\\\" scripted") != 1 ||
+				strings.Contains(text, "panics_test.go") != traced || strings.Contains(text, " (and 1 more)") != traced {
+				t.Errorf("traced %v: logged %q", traced, text)
+			}
+		}
+		if n := p.Total(); n != 4 {
+			t.Errorf("%d panics counted, want 4", n)
+		}
+	})
+}

@@ -245,6 +245,7 @@ func blocksOf(c *config.Listener) []listen.Block {
 		b := &c.Blocks[i]
 		blocks = append(blocks, listen.Block{
 			Zones: b.Steps.Zones, View: b.Steps.ViewName(), Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug,
+			Traced: b.Errors != nil && b.Errors.Stacktrace,
 		})
 	}
 	return blocks

@@ -562,3 +562,18 @@ func BenchmarkServe(b *testing.B) {
 		w.end(time.Now())
 	}
 }
+
+// TestStacktrace: a panic is logged in CoreDNS's words, and with its stack where a block wants that.
+func TestStacktrace(t *testing.T) {
+	for _, traced := range []bool{false, true} {
+		out := &lines{}
+		logger := slog.New(logs.NewHandler(out, slog.LevelError))
+		l := serve(t, Options{Answerer: newScripted(), Logger: logger, Blocks: []Block{{Zones: []string{"."}}, {Traced: traced}}})
+		exchange(t, "udp", l.Address(), "panic.example.", dns.TypeA)
+		text := strings.Join(out.all(), "")
+		if want := fmt.Sprintf("[ERROR] Recovered from panic in server: %q scripted\n", l.Label()); !strings.HasPrefix(text, want) ||
+			strings.Contains(text, "listener_test.go") != traced {
+			t.Errorf("traced %v: got %q, want %q first", traced, text, want)
+		}
+	}
+}

@@ -119,6 +119,7 @@ type Block struct {
 	Metrics bool       // its queries are counted (directive prometheus)
 	Log     []logs.Log // the first that matches a query writes its line (directive log)
 	Crash   bool       // a panic ends the process instead of one query (directive debug)
+	Traced  bool       // the stack of a panic is logged (option stacktrace of errors)
 }
 
 // sameCarrier reports whether the sockets of two schemes are of the same protocol, so that they cannot have one port.

@@ -15,6 +15,7 @@ type serving struct {
 	answerer Answerer
 	blocks   []servedBlock
 	crash    bool // a block wants panics to end the process
+	traced   bool // a block wants their stacks in the log; nobody knows which one a panic is of
 	zones    int  // slots that a tally needs
 
 	users sync.WaitGroup // queries that wait for upstream, and batches of TCP
@@ -85,7 +86,7 @@ func (l *Listener) compile(answerer Answerer, blocks []Block) *serving {
 			}
 			served.slots = append(served.slots, slot)
 		}
-		s.crash = s.crash || block.Crash
+		s.crash, s.traced = s.crash || block.Crash, s.traced || block.Traced
 		s.blocks = append(s.blocks, served)
 	}
 	return s

@@ -105,7 +105,7 @@ func (w *worker) recovered(cause any, buf []byte) ([]byte, resolver.Result) {
 	if w.serving.crash {
 		panic(cause)
 	}
-	w.listener.panics.Count(w.listener.options.Logger, "listen", cause)
+	w.listener.panics.CountServer(w.listener.options.Logger, w.listener.Label(), cause, w.serving.traced)
 	if len(w.request.Query.Packet) < wire.HeaderSize {
 		return nil, resolver.Drop
 	}
@@ -130,9 +130,10 @@ func servfail(request *resolver.Request, buf []byte, why string) []byte {
 // panics end in recovered. What was under way is lost, and its goroutine goes on.
 func (l *Listener) survive() {
 	if cause := recover(); cause != nil {
-		if l.serving.Load().crash {
+		s := l.serving.Load()
+		if s.crash {
 			panic(cause)
 		}
-		l.panics.Count(l.options.Logger, "listen", cause)
+		l.panics.CountServer(l.options.Logger, l.Label(), cause, s.traced)
 	}
 }

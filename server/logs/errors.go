@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -60,10 +61,12 @@ func (h *ErrorLog) Run(ctx context.Context) {
 	summing.Wait()
 }
 
-// Handle implements slog.Handler: the first rule that matches takes the message.
+// Handle implements slog.Handler: the first rule that matches takes the message. Patterns see what is behind "RCODE NAME
+// TYPE: ", as in CoreDNS, where an anchored one would match nothing else.
 func (h *ErrorLog) Handle(_ context.Context, r slog.Record) error {
+	_, failure, _ := strings.Cut(r.Message, ": ")
 	for _, rule := range h.rules {
-		if rule.Pattern == nil || rule.Pattern.MatchString(r.Message) {
+		if rule.Pattern == nil || rule.Pattern.MatchString(failure) {
 			if rule.take() {
 				h.write(rule.Level, r.Message)
 			}
