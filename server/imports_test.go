@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 	"testdata/secondaries": {},
 	"testdata/stories":     {},
 	"testdata/transports":  {},
+	"testdata/validators":  {},
 	"testdata/zonefiles":   {},
 }
 
