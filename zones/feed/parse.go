@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,8 @@ func Parse(content io.Reader, file, origin string, include fs.FS) (z *general.Zo
 		return nil, 0, err
 	}
 	bounded := &io.LimitedReader{R: content, N: MostFile + 1}
-	parser := dns.NewZoneParser(bounded, dns.Fqdn(origin), file)
+	lines := &lineReader{content: bufio.NewReader(bounded)}
+	parser := dns.NewZoneParser(lines, dns.Fqdn(origin), file)
 	parser.SetIncludeAllowed(true)
 	if include != nil {
 		parser.SetIncludeFS(include)
@@ -36,13 +38,13 @@ func Parse(content io.Reader, file, origin string, include fs.FS) (z *general.Zo
 		record, err := Pack(rr)
 		switch {
 		case err != nil:
-			return nil, 0, fmt.Errorf("%s: %s: %w", file, rr.Header().Name, err)
+			return nil, 0, fmt.Errorf("%s:%d: %s: %w", file, lines.number, rr.Header().Name, err)
 		case !wire.Within(record.Owner, apex) && record.Type != wire.TypeSOA:
 			outside++
 			continue
 		}
 		if err := b.Add(&record); err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", file, err)
+			return nil, 0, fmt.Errorf("%s:%d: %w", file, lines.number, err)
 		}
 	}
 	if err := parser.Err(); err != nil {
@@ -55,6 +57,34 @@ func Parse(content io.Reader, file, origin string, include fs.FS) (z *general.Zo
 		return nil, 0, fmt.Errorf("%s: %w", file, err)
 	}
 	return z, outside, nil
+}
+
+// lineReader reads a line at a time, so that the parser, which reads no further than it must, is where the number says. In a
+// file of $INCLUDE that is the line of the $INCLUDE.
+type lineReader struct {
+	content *bufio.Reader
+	number  int    // of the last line
+	rest    []byte // of that line
+	err     error  // behind it
+	within  bool   // it has not come to its end
+}
+
+func (l *lineReader) Read(p []byte) (n int, err error) {
+	if len(l.rest) == 0 {
+		if l.err != nil {
+			return 0, l.err
+		}
+		if !l.within {
+			l.number++
+		}
+		l.rest, l.err = l.content.ReadSlice('\n')
+		if l.within = errors.Is(l.err, bufio.ErrBufferFull); l.within {
+			l.err = nil
+		}
+	}
+	n = copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
 }
 
 // atLine is where the errors of miekg/dns say their line.

@@ -85,3 +85,26 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestErrorsHaveLines: what is wrong with a file is told with its line, where it is about one record.
+func TestErrorsHaveLines(t *testing.T) {
+	soa := "$TTL 60\n@ IN SOA ns h (\n 1 ; serial\n 2 3 4 5 )\n"
+	long := "long IN TXT \"" + strings.Repeat("x", 200) + "\" " + strings.Repeat(`"`+strings.Repeat("y", 250)+`" `, 40) + "\n"
+	for content, want := range map[string]string{
+		soa + "a IN A 192.0.2\n":             "zone:5: bad A",
+		soa + "\n\na CNAME \\# 0\n":          "zone:7: a.example.org.: ",
+		soa + long + "a CNAME \\# 0\nb A x":  "zone:6: a.example.org.: ",
+		soa + "b IN SOA ns h 1 2 3 4 5\n":    "zone:5: the SOA record is of b.example.org.",
+		soa + "; a comment\nc CH TXT x\n":    "zone:6: the record has another class",
+		soa + "c 60 IN OPT \\# 0":            "zone:5: ",
+		"a 60 IN A 192.0.2.1\n":              "zone: the zone has 0 SOA records",
+		soa + "a CNAME b\na CNAME c\n":       "zone: a.example.org. has two CNAME records",
+		soa + "$INCLUDE missing\n":           "zone:5: failed to open",
+		soa + "d A 192.0.2.1\n$TTL what\n":   "zone:6: ",
+		soa + "e IN TXT ( \"x\"\n\"y\"\nf A": "zone:",
+	} {
+		if _, _, err := Parse(strings.NewReader(content), "zone", "example.org.", nil); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q:\ngot  %v\nwant %s", content, err, want)
+		}
+	}
+}
