@@ -45,6 +45,9 @@ var protos = [Protos]struct {
 // Carrier is what the transport is carried by, UDP or TCP.
 func (p Proto) Carrier() Proto { return protos[p].carrier }
 
+// Encrypted reports whether nobody on the way reads what is sent.
+func (p Proto) Encrypted() bool { return p >= Carriers }
+
 // String is the transport's name in metrics and logs: that of its carrier, as in CoreDNS. The label of the server says
 // the rest.
 func (p Proto) String() string {

@@ -178,6 +178,9 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	}
 	request.Reply.Start(query, buf, request.Proto.Limit(query, limit), payload)
 	request.Reply.SetFlags(flags)
+	if request.Proto.Encrypted() {
+		request.Reply.Pad()
+	}
 	if s := request.question.scope; s != nil {
 		request.Reply.Identify(s.block.options.NSID)
 	}

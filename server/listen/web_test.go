@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -329,6 +331,26 @@ func FuzzReadDoQ(f *testing.F) {
 		message, code := readDoQ(bytes.NewReader(data))
 		if code == doqNoError && !bytes.HasPrefix(data[lengthSize:], message) {
 			t.Errorf("%x is read of %x", message, data)
+		}
+	})
+}
+
+func FuzzMessageOf(f *testing.F) {
+	f.Add("GET", "/dns-query?dns=AAABAAABAAAAAAAAAWEAAAEAAQ", "", []byte(nil))
+	f.Add("POST", "/dns-query", webType+"; a=b", framed("a.example.")[lengthSize:])
+	f.Fuzz(func(t *testing.T, method, path, media string, body []byte) {
+		at, err := url.ParseRequestURI(path)
+		if err != nil {
+			return
+		}
+		r := &http.Request{Method: method, URL: at, Header: http.Header{"Content-Type": {media}},
+			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: -1}
+		message, status := messageOf(httptest.NewRecorder(), r)
+		if status != http.StatusOK && message != nil || len(message) > longestQuery {
+			t.Errorf("status %d, %d octets", status, len(message))
+		}
+		if method == http.MethodPost && status == http.StatusOK && !bytes.Equal(message, body) {
+			t.Errorf("%x of %x", message, body)
 		}
 	})
 }

@@ -44,6 +44,7 @@ type Reply struct {
 	ednsUDP uint16    // the UDP payload size that we advertise
 	nsid    string    // the identifier of the server, "" for none
 	compact bool      // CO goes with the reply
+	padded  bool      // its size becomes a multiple of paddedTo
 	recent  recentNames
 
 	visited visited // the record that each is at
@@ -62,7 +63,7 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.query, r.limit, r.whole, r.ednsUDP = q, limit, limit, udpSize
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
 	r.counts, r.section, r.full = [3]uint16{}, Answer, false
-	r.recent.at, r.nsid, r.compact = [2]Offset{}, "", false
+	r.recent.at, r.nsid, r.compact, r.padded = [2]Offset{}, "", false, false
 	r.flags = FlagQR | q.Flags&(maskOpcode|FlagRD|FlagCD)
 	if q.EDNS {
 		r.limit -= optSize
@@ -299,7 +300,11 @@ func (r *Reply) CopySections(body []byte, counts [3]uint16) (at int) {
 // Error, or all of it, is left out if it does not fit.
 func (r *Reply) Finish() []byte {
 	if r.query.EDNS {
+		opt := len(r.buf)
 		r.appendOPT()
+		if r.padded {
+			r.pad(opt)
+		}
 	}
 	header := r.buf[:HeaderSize]
 	binary.BigEndian.PutUint16(header[2:], r.flags|uint16(r.Rcode)&maskRcode)
