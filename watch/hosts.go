@@ -15,12 +15,26 @@ import (
 // The names of the directive k8s_gateway: hosts of Ingresses, of routes, and load balancers. They are few, and names of
 // several objects meet in one, so all of them are made anew when an object changes.
 
+// hostsShare is how much of the time may go into making these names, one part of so many: a tenant that changes an object
+// without pause would otherwise take a processor where there are thousands of them. What takes less than hostsAtOnce is
+// made at once, which is for some hundred objects.
+const (
+	hostsShare  = 10
+	hostsAtOnce = 5 * time.Millisecond
+)
+
 // publishHosts publishes the names of all objects, if they have changed.
 func (s *state) publishHosts(now time.Time) {
 	kinds := s.options.hostsKinds()
-	if kinds == 0 || !s.hostsDirty || s.synced&kinds != kinds {
+	if kinds == 0 || !s.hostsDirty || s.synced&kinds != kinds || now.Before(s.hostsNext) {
 		return
 	}
+	began := time.Now()
+	defer func() {
+		if took := time.Since(began); took > hostsAtOnce {
+			s.hostsNext = now.Add(hostsShare * took)
+		}
+	}()
 	s.hostsDirty = false
 	n, old := s.compileHosts(), s.index.Hosts.Names()
 	n.Wildcards = true
@@ -32,6 +46,16 @@ func (s *state) publishHosts(now time.Time) {
 		n.Serial = max(n.Serial, old.Serial+1)
 	}
 	s.index.Hosts.Publish(n)
+}
+
+// hostsWait is how long names that have changed have to wait; 0 when none do.
+func (s *state) hostsWait(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hostsDirty {
+		return 0
+	}
+	return max(0, s.hostsNext.Sub(now))
 }
 
 // hosts are names in wire form with what their objects of one resource are reached by.

@@ -90,6 +90,7 @@ func TestHostsModel(t *testing.T) {
 				l.relist(t, plural)
 			}
 			before := l.state.index.Hosts.Names()
+			l.state.hostsNext = time.Time{}
 			l.state.publish(time.Unix(1, 0))
 			now := l.state.index.Hosts.Names()
 			if before != nil && now != before && now.Equal(before) {
@@ -100,6 +101,66 @@ func TestHostsModel(t *testing.T) {
 	})
 	if found == 0 {
 		t.Error("no name had an address")
+	}
+}
+
+// TestHostsBudget: what a namespace has over its budget gives no names, and takes none from another namespace.
+func TestHostsBudget(t *testing.T) {
+	o := Options{Selection: object.Selection{NoEndpoints: true, Hosts: object.Hosts{
+		Zones: "lan.test.", Resources: "Ingress HTTPRoute DNSEndpoint", NameServer: "ns.infra"}}}
+	s, err := newState(o, zones.NewIndex(), slog.New(slog.DiscardHandler))
+	must(t, err)
+	s.budget = 8 << 10
+	out := object.Outside{Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	for i := range 100 {
+		k := object.Key{Namespace: "greedy", Name: "o" + strconv.Itoa(i)}
+		s.set(zones.Ingresses, &object.Ingress{Key: k, Names: []string{"i" + strconv.Itoa(i) + ".lan.test"}, Outside: out})
+		s.set(zones.Gateways, &object.KeptGateway{Key: k, Outside: out, Listeners: make([]object.Listener, 64)})
+		s.set(zones.HTTPRoutes, &object.Route{Key: k, Kind: "HTTPRoute", Names: []string{"r.lan.test"}})
+		s.set(zones.DNSEndpoints, &object.Records{Key: k, Sets: make([]object.RecordSet, 10)})
+	}
+	honest := object.Key{Namespace: "honest", Name: "one"}
+	s.set(zones.Ingresses, &object.Ingress{Key: honest, Names: []string{"honest.lan.test"}, Outside: out})
+	if size := s.space("greedy").objects; size > s.budget/2 {
+		t.Errorf("a namespace takes %d octets of %d", size, s.budget/2)
+	}
+	if n := len(s.ingresses.byKey) + len(s.gateways.byKey) + len(s.routes["HTTPRoute"].byKey) + len(s.records.byKey); n > 40 {
+		t.Errorf("%d objects are held", n)
+	}
+	s.synced = o.hostsKinds()
+	s.publish(time.Unix(1, 0))
+	name, _ := wire.ParseName("honest.lan.test")
+	if s.index.Hosts.Names().Node(name) == nil {
+		t.Error("another namespace has lost its name")
+	}
+	for _, k := range []zones.Kinds{zones.Ingresses, zones.Gateways, zones.HTTPRoutes, zones.DNSEndpoints} {
+		for key := range s.kinds[k].keys() {
+			s.kinds[k].drop(key)
+		}
+	}
+	if size := s.space("greedy").objects + s.space("honest").objects; size != 0 {
+		t.Errorf("%d octets are counted of nothing", size)
+	}
+}
+
+// TestHostsTakeAShareOfTheTime: where making the names takes long, what changes then waits, but not for ever.
+func TestHostsTakeAShareOfTheTime(t *testing.T) {
+	o := Options{Selection: object.Selection{NoEndpoints: true, Hosts: object.Hosts{Zones: "lan.test.", Resources: "Ingress"}}}
+	s, err := newState(o, zones.NewIndex(), slog.New(slog.DiscardHandler))
+	must(t, err)
+	s.synced = o.hostsKinds()
+	now := time.Unix(1, 0)
+	s.publish(now)
+	s.hostsNext = now.Add(time.Second) // as after one that took 100 ms
+	s.set(zones.Ingresses, &object.Ingress{Key: object.Key{Namespace: "a", Name: "a"}, Names: []string{"a.lan.test"}})
+	s.publish(now)
+	name, _ := wire.ParseName("a.lan.test")
+	if wait := s.hostsWait(now); s.index.Hosts.Names().Node(name) != nil || wait != time.Second {
+		t.Errorf("the name is there at once, or waits for %v", wait)
+	}
+	s.publish(now.Add(time.Second))
+	if wait := s.hostsWait(now.Add(time.Second)); s.index.Hosts.Names().Node(name) == nil || wait != 0 {
+		t.Errorf("the name is not there, and waits for %v", wait)
 	}
 }
 

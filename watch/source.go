@@ -38,15 +38,21 @@ func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error)
 func (s *Source) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.run(ctx) })
-	var second <-chan time.Time
+	var second, hosts <-chan time.Time
 	budget := time.NewTicker(retryBudget)
 	defer budget.Stop()
 	for {
 		select {
 		case <-budget.C:
 			s.state.retry()
+		case <-hosts:
+			hosts = nil
+			s.state.publish(time.Now())
 		case <-s.state.wake:
 			s.state.publish(time.Now())
+			if wait := s.state.hostsWait(time.Now()); wait > 0 {
+				hosts = time.After(wait)
+			}
 			s.state.observe(time.Now())
 			if second == nil && s.state.index.Snapshot().Changed() {
 				now := time.Now()

@@ -41,6 +41,7 @@ type state struct {
 	routes     map[string]*collection[*object.Route] // by kind
 	records    *collection[*object.Records]
 	hostsDirty bool
+	hostsNext  time.Time               // the names of hosts are not made anew before
 	kinds      map[zones.Kinds]objects // these collections
 	dirty      map[object.Key]struct{} // services to compile
 	dirtySpace map[string]struct{}     // namespaces to look at again

@@ -81,22 +81,35 @@ func (n *Names) Find(name *wire.QName, zone int) *NamesNode {
 	for skip < name.Labels()-zone && (string(name.Label(skip)) == "*" || string(name.Label(skip)) == "any") {
 		skip++
 	}
-	if node := n.Node(name.Suffix(skip)); skip > 0 && node != nil && node.above {
-		return node
+	node := n.Node(name.Suffix(skip))
+	switch {
+	case skip == 0 || node == nil || !node.above:
+		return nil
+	case skip == name.Labels()-zone:
+		return n.below(name.Suffix(skip))
 	}
-	return nil
+	return node
+}
+
+// LabelAny is the label * in wire form. The node <LabelAny><zone> has what * and any stand for directly below a zone.
+const LabelAny = "\x01*"
+
+// below is the node *.<name>.
+func (n *Names) below(name []byte) *NamesNode {
+	var key [wire.MaxName + len(LabelAny)]byte
+	size := copy(key[:], LabelAny)
+	size += copy(key[size:], name)
+	return n.Node(key[:size])
 }
 
 // wildcard is the node *.<closest encloser> (RFC 4592 section 3.3.1).
 func (n *Names) wildcard(name *wire.QName, zone int) *NamesNode {
-	var key [wire.MaxName + 2]byte
 	for skip := 1; skip <= name.Labels()-zone; skip++ {
 		encloser := name.Suffix(skip)
 		if skip < name.Labels()-zone && n.Node(encloser) == nil {
 			continue
 		}
-		key[0], key[1] = 1, '*'
-		return n.Node(key[:2+copy(key[2:], encloser)])
+		return n.below(encloser)
 	}
 	return nil
 }

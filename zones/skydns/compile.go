@@ -143,6 +143,11 @@ func compile(records map[string]*record, served []string, noApexFallback bool) *
 		nodes[name] = node(name, of(name), own[name])
 	}
 	for _, zone := range served {
+		if n := nodes[zone]; n != nil && nodes[zones.LabelAny+zone] == nil {
+			any := *n // what any label below the zone stands for is not what the apex has
+			any.RRsets = slices.Clone(n.RRsets)
+			nodes[zones.LabelAny+zone] = &any
+		}
 		apex(nodes, zone, of, noApexFallback)
 	}
 	return zones.NewNames(nodes)

@@ -116,6 +116,13 @@ func TestNames(t *testing.T) {
 		!strings.Contains(got, `2/300 "\x02n1\x02ns\x03dns\x04test\x00"`) {
 		t.Errorf("apex: got %s", got)
 	}
+	// Any label below a zone stands for all records there, and not for the apex.
+	for _, name := range []string{"*.test", "any.test", "any.*.test"} {
+		got := describe(find(t, n, name))
+		if !strings.Contains(got, "1/60 .44 .") || !strings.Contains(got, " .80") || strings.Contains(got, "2/300") {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
 }
 
 // TestApexFallback: without apex.dns the zone's own name has all addresses, unless no_apex_fallback forbids it.

@@ -289,8 +289,8 @@ func TestGatewayNames(t *testing.T) {
 	s.comes(t, "web.lan.example", "")
 	remove(t, c, gatewayPath+"grpcroutes/grpc")
 	s.comes(t, "grpc.lan.example", "")
-	if n := s.metric(t, `clusterdns_kubernetes_objects{kind="httproutes"`); n != 3 && n != 2 {
-		t.Errorf("%v HTTPRoutes are held, want those that may have names", n)
+	if n := s.metric(t, `clusterdns_kubernetes_objects{kind="httproutes"`); n != 3 {
+		t.Errorf("%v HTTPRoutes are held, want 3", n)
 	}
 	if n := refused(t, c); n != 0 {
 		t.Errorf("%v requests were refused", n)
