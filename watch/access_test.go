@@ -53,7 +53,10 @@ func TestAbsentResourceIsAwaited(t *testing.T) {
 			t.Helper()
 			time.Sleep(at - time.Since(p.began))
 			synctest.Wait()
-			if got, read := s.names(), s.synced&zones.Namespaces != 0; !slices.Equal(got, names) || read != synced {
+			s.mu.Lock()
+			read := s.synced&zones.Namespaces != 0
+			s.mu.Unlock()
+			if got := s.names(); !slices.Equal(got, names) || read != synced {
 				t.Errorf("after %v: %v, read %v; want %v, %v", at, got, read, names, synced)
 			}
 			if idle := s.alive[0].idle(); idle > time.Minute {
