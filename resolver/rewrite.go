@@ -127,6 +127,7 @@ func (rw *rewrites) change(r *Request, q *question) result {
 		}
 		if u.to != "" {
 			if to, err = wire.ParseName(u.to); err != nil {
+				q.scope.block.logFailure(q, wire.ServerFailure, "invalid name after rewrite: "+u.to)
 				return failure(FromRewrite, wire.ServerFailure, wire.Other, edeRewriteQuestion)
 			}
 			r.text, name = append(r.text[:0], u.to...), to

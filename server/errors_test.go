@@ -67,15 +67,16 @@ func TestPatternsOfCoreDNS(t *testing.T) {
 	}
 }
 
-// TestFailuresOfTemplates: a text and an expression that fail are logged as CoreDNS's lines are, and patterns take them.
+// TestFailuresOfTemplates: a text, an expression and a rewritten name that fail are logged as CoreDNS's lines are, and patterns take them.
 // stacktrace is for the listener.
 func TestFailuresOfTemplates(t *testing.T) {
 	r := launch(t, ".:0 {\n bind 127.0.0.1\n errors {\n  stacktrace\n  consolidate 5m \"^template: .*out of range\" warning\n }\n"+
 		" template IN A a.test {\n  answer \"{{ .Name }} 60 IN A {{ index .Match 5 }}\"\n }\n"+
 		" template IN A b.test {\n  answer \"{{ .Name }} 60 IN A 300.0.0.1\"\n }\n"+
 		" template IN A c.test {\n  var x int(name())\n  answer \"{{ .Name }} 60 IN A 192.0.2.1\"\n }\n"+
+		" rewrite name regex ^x\\.e\\.test\\.$ a..b\n"+
 		" template IN A d.test {\n  additional \"{{ .Name.None }}\"\n }\n}\n")
-	for _, name := range []string{"x.a.test.", "y.a.test.", "x.b.test.", "x.c.test.", "x.d.test."} {
+	for _, name := range []string{"x.a.test.", "y.a.test.", "x.b.test.", "x.c.test.", "x.d.test.", "x.e.test."} {
 		if reply := exchange(t, "udp", r.Addresses()[0], name, dns.TypeA); reply.Rcode != dns.RcodeServerFailure {
 			t.Errorf("%s: %v", name, reply)
 		}
@@ -85,6 +86,7 @@ func TestFailuresOfTemplates(t *testing.T) {
 		"[WARNING] plugin/errors: 2 errors like '^template: .*out of range' occurred in last 5m0s\n",
 		"[ERROR] plugin/errors: 2 x.b.test. A: dns: bad A A: \"300.0.0.1\" at line: 1:27\n",
 		"[ERROR] plugin/errors: 2 x.c.test. A: template: int(name()): ",
+		"[ERROR] plugin/errors: 2 x.e.test. A: invalid name after rewrite: a..b.\n",
 		"[ERROR] plugin/errors: 2 x.d.test. A: template: additional:1:8: executing \"additional\" at <.Name.None>: ",
 	} {
 		if r.said(line) != 1 {
