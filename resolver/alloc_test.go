@@ -163,6 +163,7 @@ func hitsAllocateNothing(t *testing.T, r *Resolver) {
 			var reply []byte
 			if reply, result = r.Answer(request, packet, buf); result == Send {
 				request.Replied(reply)
+				request.Ended()
 			}
 		})
 		if allocated != 0 {
@@ -185,6 +186,11 @@ func TestTapsAllocateNothing(t *testing.T) {
 	if c := (*r.blocks[0].taps)[0].sink.Counts(); c.Dropped == 0 {
 		t.Errorf("%+v", c)
 	}
+}
+
+// TestUntracedAllocatesNothing: nor does a query that trace passes over.
+func TestUntracedAllocatesNothing(t *testing.T) {
+	hitsAllocateNothing(t, sample(t, func(b *Block) { b.Trace = &Trace{Every: 1 << 40} }))
 }
 
 // TestWrappersAllocateNothing: what acl allows, dns64 finds well and no rule of rewrite names allocates nothing either.

@@ -50,6 +50,7 @@ type block struct {
 	forwarders  []*forwarder
 	onward      *onward
 	taps        *taps
+	tracer      *tracer
 	loop        *loop
 	transfers   []transferRule
 	notify      []*notifier
@@ -65,38 +66,42 @@ type step func(*Request, *question) result
 func (b *block) compileSteps() {
 	for _, s := range []struct {
 		used bool
+		name string // of the directive, in traces
 		step step
 	}{
-		{b.cancel != nil, b.cancel.limit},
-		{true, b.transfer}, // of the zone itself: its name is not rewritten
-		{b.loop != nil, b.loop.answer},
-		{b.dnssec != nil, b.dnssec.answer}, // what the steps behind it change is signed too
-		{b.local != nil, b.local.answer},
-		{b.dns64 != nil, b.dns64.wrap},
-		{b.balance != nil, b.balance.wrap},
-		{b.options.Any, answerAny},
-		{b.chaos != nil, b.chaos.answer},
-		{b.rewrites != nil, b.rewrites.change},
-		{true, b.knownClass},
-		{b.autopath != nil, b.autopath.walk},
-		{b.acls != nil, b.acls.check},
-		{b.header != nil, b.header.change},
-		{b.options.Minimal, minimal{}.wrap},
-		{b.templates != nil, turning(b.templates.answer)},
-		{b.templates != nil && b.templates.others, onlyIN},
-		{b.hosts != nil, b.hosts.answer},
-		{len(b.externals) > 0, answerExternal},
-		{len(b.gateways) > 0, answerGateway},
-		{len(b.authorities) > 0, answerServed},
-		{b.generals != nil, answerGeneral},
-		{len(b.etcds) > 0, answerEtcd},
-		{b.onward != nil, b.onward.wrap},
-		{b.cache != nil, b.cache.answer},
-		{true, b.forward},
-		{b.erratic != nil, b.erratic.answer},
-		{b.options.Whoami, answerWhoami},
-		{true, refuseAll},
+		{b.cancel != nil, "cancel", b.cancel.limit},
+		{true, "transfer", b.transfer}, // of the zone itself: its name is not rewritten
+		{b.loop != nil, "loop", b.loop.answer},
+		{b.dnssec != nil, "dnssec", b.dnssec.answer}, // what the steps behind it change is signed too
+		{b.local != nil, "local", b.local.answer},
+		{b.dns64 != nil, "dns64", b.dns64.wrap},
+		{b.balance != nil, "loadbalance", b.balance.wrap},
+		{b.options.Any, "any", answerAny},
+		{b.chaos != nil, "chaos", b.chaos.answer},
+		{b.rewrites != nil, "rewrite", b.rewrites.change},
+		{true, "", b.knownClass},
+		{b.autopath != nil, "autopath", b.autopath.walk},
+		{b.acls != nil, "acl", b.acls.check},
+		{b.header != nil, "header", b.header.change},
+		{b.options.Minimal, "minimal", minimal{}.wrap},
+		{b.templates != nil, "template", turning(b.templates.answer)},
+		{b.templates != nil && b.templates.others, "", onlyIN},
+		{b.hosts != nil, "hosts", b.hosts.answer},
+		{len(b.externals) > 0, "k8s_external", answerExternal},
+		{len(b.gateways) > 0, "k8s_gateway", answerGateway},
+		{len(b.authorities) > 0, "kubernetes", answerServed},
+		{b.generals != nil, b.generalName(), answerGeneral},
+		{len(b.etcds) > 0, "etcd", answerEtcd},
+		{b.onward != nil, "", b.onward.wrap},
+		{b.cache != nil, "cache", b.cache.answer},
+		{true, "forward", b.forward},
+		{b.erratic != nil, "erratic", b.erratic.answer},
+		{b.options.Whoami, "whoami", answerWhoami},
+		{true, "", refuseAll},
 	} {
+		if s.used && b.tracer != nil && b.writes(s.name) {
+			s.step = spanned(s.name, s.step)
+		}
 		if s.used {
 			b.steps = append(b.steps, s.step)
 		}
@@ -167,6 +172,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newRewrites(b, server) },
 		func() error { return r.newTaps(b, log) },
 		func() error { return newMetadata(b) },
+		func() error { return r.newTracer(b, log) },
 		b.newInside, // last: its scopes refer to all other directives
 	} {
 		if err := compile(); err != nil {

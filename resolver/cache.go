@@ -39,7 +39,7 @@ type cache struct {
 	shards         []shard
 	refreshes      chan refresh
 	servedStale    atomic.Uint64
-	fetch          func(context.Context, query, *tapping) *message // asks upstream again when an entry is refreshed
+	fetch          func(context.Context, query, *observer) *message // asks upstream again when an entry is refreshed
 }
 
 // cachePolicy is which answers a cache keeps for a name.
@@ -60,7 +60,7 @@ func (c *cache) scope(zone *wire.QName) cachePolicy {
 // newCache makes an empty cache, which refreshes its entries by asking forwarders.
 func newCache(options Cache, forwarders []*forwarder) (*cache, error) {
 	c := &cache{options: options, seed: maphash.MakeSeed(), refreshes: make(chan refresh, refreshQueue)}
-	c.fetch = func(ctx context.Context, q query, t *tapping) *message { return refetch(ctx, forwarders, q, t) }
+	c.fetch = func(ctx context.Context, q query, o *observer) *message { return refetch(ctx, forwarders, q, o) }
 	for _, set := range []struct {
 		to    *zones.Set
 		names []string
@@ -161,7 +161,7 @@ func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 	s.counts.Hits[min(e.kind, denial)]++
 	e.uses = min(e.uses+1, maxUses)
 	if c.wanted(e, found, r.Now) {
-		c.refresh(s, refresh{e, !r.Proto.Datagram(), r.taps.tapping(r)})
+		c.refresh(s, refresh{e, !r.Proto.Datagram(), r.observer()})
 	}
 	return e, found
 }

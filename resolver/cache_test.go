@@ -486,7 +486,7 @@ func TestPrefetch(t *testing.T) {
 		c := newTestCache(t, Cache{Prefetch: 2, PrefetchFor: time.Minute, PrefetchAt: 10})
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
-		c.fetch = func(_ context.Context, q query, _ *tapping) *message {
+		c.fetch = func(_ context.Context, q query, _ *observer) *message {
 			asked++
 			return upstreamReply(t, "www.example.org. A", "NOERROR", address)
 		}
@@ -519,7 +519,7 @@ func TestPopularityOutlivesARefresh(t *testing.T) {
 		c := newTestCache(t, Cache{Prefetch: 3, PrefetchFor: time.Minute, PrefetchAt: 50})
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
-		c.fetch = func(_ context.Context, q query, _ *tapping) *message {
+		c.fetch = func(_ context.Context, q query, _ *observer) *message {
 			asked++
 			return upstreamReply(t, "www.example.org. A", "NOERROR", "www.example.org. 40 IN A 192.0.2.1")
 		}
@@ -544,7 +544,7 @@ func TestStaleIsRefreshedOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
 		answer := unanswered(wire.ServerFailure, wire.NoReachableAuthority, "down")
-		c.fetch = func(_ context.Context, q query, _ *tapping) *message {
+		c.fetch = func(_ context.Context, q query, _ *observer) *message {
 			asked++
 			time.Sleep(time.Second)
 			return answer
@@ -739,7 +739,7 @@ func TestRefreshGoesByTransport(t *testing.T) {
 		c := newTestCache(t, Cache{ServeStale: time.Hour, StaleRecheck: NoRecheck})
 		ctx, cancel := context.WithCancel(t.Context())
 		var over []bool
-		c.fetch = func(_ context.Context, q query, _ *tapping) *message {
+		c.fetch = func(_ context.Context, q query, _ *observer) *message {
 			over = append(over, q.tcp)
 			return unanswered(wire.ServerFailure, wire.Other, "down")
 		}

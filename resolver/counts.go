@@ -8,6 +8,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/observe/dnstap"
+	"github.com/clusterdns/clusterdns/observe/tracing"
 	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -30,7 +31,8 @@ type BlockCounts struct {
 	Completed  *uint64 // questions that autopath has answered with a name of another domain; nil without it
 	Forwards   []ForwardCounts
 	Dnstaps    []dnstap.Counts
-	Panics     uint64 // recovered from, besides those of Forwards
+	Trace      *tracing.Counts // nil without trace
+	Panics     uint64          // recovered from, besides those of Forwards
 }
 
 // Counts are the counters of resolvers' server blocks, in the order of their Options.Blocks. Any goroutine may call it.
@@ -112,6 +114,10 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 				counts.Dnstaps = append(counts.Dnstaps, t.sink.Counts())
 			}
 		}
+	}
+	if b.tracer != nil && first(b.tracer.exporter) {
+		c := b.tracer.exporter.Counts()
+		counts.Trace = &c
 	}
 	for _, f := range b.forwarders {
 		if first(f) {

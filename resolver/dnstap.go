@@ -93,37 +93,18 @@ func (t *tap) extra(text []byte, r *Request) []byte {
 	return append(text, t.options.Extra...)
 }
 
-// tapping is the taps that are told of what upstreams are asked for one question. Option extra is about the client who
-// asked first.
-type tapping struct {
-	taps  *taps
-	extra [][]byte // by index in taps
-}
-
-// tapping is nil where nobody wants to be told.
-func (t *taps) tapping(r *Request) *tapping {
-	if t == nil {
-		return nil
-	}
-	tapping := &tapping{taps: t}
-	for i := range *t {
-		tapping.extra = append(tapping.extra, (*t)[i].extra(nil, r))
-	}
-	return tapping
-}
-
 // exchange is one query to an upstream with its reply, as taps are told of it.
 type exchange struct {
-	tapping *tapping // nil for nobody
-	message dnstap.Message
+	observer *observer // nil for nobody
+	message  dnstap.Message
 }
 
 // exchange begins with a connection or socket, whose own address is local.
-func (t *tapping) exchange(u *upstream, local net.Addr, carrier Proto) exchange {
-	if t == nil {
+func (o *observer) exchange(u *upstream, local net.Addr, carrier Proto) exchange {
+	if o == nil || o.taps == nil {
 		return exchange{}
 	}
-	e := exchange{t, dnstap.Message{TCP: carrier == TCP, Responder: u.address}}
+	e := exchange{o, dnstap.Message{TCP: carrier == TCP, Responder: u.address}}
 	if local != nil {
 		e.message.Initiator, _ = netip.ParseAddrPort(local.String())
 	}
@@ -132,7 +113,7 @@ func (t *tapping) exchange(u *upstream, local net.Addr, carrier Proto) exchange 
 
 // sent tells of the query that has been sent.
 func (e *exchange) sent(query []byte) {
-	if e.tapping == nil {
+	if e.observer == nil {
 		return
 	}
 	e.message.Type, e.message.Asked, e.message.Query = dnstap.ForwarderQuery, time.Now(), query
@@ -141,7 +122,7 @@ func (e *exchange) sent(query []byte) {
 
 // received tells of the reply to it.
 func (e *exchange) received(reply []byte) {
-	if e.tapping == nil {
+	if e.observer == nil {
 		return
 	}
 	e.message.Type, e.message.Answered = dnstap.ForwarderResponse, time.Now()
@@ -150,7 +131,7 @@ func (e *exchange) received(reply []byte) {
 }
 
 func (e *exchange) tell() {
-	for i := range *e.tapping.taps {
-		(*e.tapping.taps)[i].tell(e.message, e.tapping.extra[i])
+	for i := range *e.observer.taps {
+		(*e.observer.taps)[i].tell(e.message, e.observer.extra[i])
 	}
 }

@@ -30,7 +30,7 @@ func (b *block) ask(r *Request, q *question, w *Wait) result {
 		return b.resume(r, q, w)
 	}
 	forwarders := q.forwarders()
-	hit, failed := forwarders[0].join(b.query(r, q), forwarders, b.cacheOf(q), r, r.taps.tapping(r), w)
+	hit, failed := forwarders[0].join(b.query(r, q), forwarders, b.cacheOf(q), r, r.observer(), w)
 	switch {
 	case hit != nil:
 		return b.cache.result(r, hit, fresh)
@@ -62,6 +62,9 @@ func (b *block) query(r *Request, q *question) query {
 // resume is the result of q after w has ended.
 func (b *block) resume(r *Request, q *question, w *Wait) result {
 	m := w.message
+	if r.trace != nil && w.flight != nil && w.flight.observer != nil {
+		r.trace.connects(w.flight.observer.attempts)
+	}
 	if q.treated.late && m != cancelled {
 		q.treated.late = false
 		return b.erratic.write(r, q)
@@ -88,15 +91,15 @@ func (b *block) resume(r *Request, q *question, w *Wait) result {
 // share a flight, which also denies an attacker the gain from many outstanding queries (RFC 5452 section 5). The answer
 // is in the cache before an equal question can start another flight.
 type flight struct {
-	key     flightKey
-	query   query
-	through []*forwarder
-	place   *askedPlace // in the first of them
-	tapping *tapping    // of those who are told of it; nil for nobody
-	cache   *cache      // has the answer when the flight has landed; nil for none
-	first   *Wait       // of those that wait, guarded by the mutex of the first forwarder
-	last    *Wait
-	message *message // set before any of them is woken
+	key      flightKey
+	query    query
+	through  []*forwarder
+	place    *askedPlace // in the first of them
+	observer *observer   // of those who are told of it; nil for nobody
+	cache    *cache      // has the answer when the flight has landed; nil for none
+	first    *Wait       // of those that wait, guarded by the mutex of the first forwarder
+	last     *Wait
+	message  *message // set before any of them is woken
 }
 
 // flightKey tells flights apart. The transport of the first client makes no difference: an answer truncated over UDP is
@@ -111,7 +114,7 @@ type flightKey struct {
 // instead, as hit, and if there is to be no flight, the message that says why. c and r are nil if nothing is to be
 // cached.
 func (f *forwarder) join(
-	q query, forwarders []*forwarder, c *cache, r *Request, t *tapping, w *Wait,
+	q query, forwarders []*forwarder, c *cache, r *Request, o *observer, w *Wait,
 ) (hit *entry, failed *message) {
 	key := flightKey{query: q}
 	key.tcp = false
@@ -145,7 +148,7 @@ func (f *forwarder) join(
 		end(nil)
 		return nil, failed
 	}
-	under := &flight{key: key, query: q, through: forwarders, place: p, tapping: t, cache: c}
+	under := &flight{key: key, query: q, through: forwarders, place: p, observer: o, cache: c}
 	under.add(w)
 	f.flights[key] = under
 	f.wg.Go(func() {
@@ -228,18 +231,18 @@ func (u *flight) exchange(ctx context.Context) (m *message) {
 			m = f.recovered(cause)
 		}
 	}()
-	m = f.exchange(ctx, u.query, u.place, u.tapping)
+	m = f.exchange(ctx, u.query, u.place, u.observer)
 	for i, next := range u.through[1:] {
 		if !u.through[i].passesOn(m) {
 			break
 		}
-		m = next.exchangeNext(ctx, u.query, u.place, u.tapping)
+		m = next.exchangeNext(ctx, u.query, u.place, u.observer)
 	}
 	return m
 }
 
 // exchangeNext is exchange with a place of f for a question that already has the place first of another forwarder.
-func (f *forwarder) exchangeNext(ctx context.Context, q query, first *askedPlace, t *tapping) *message {
+func (f *forwarder) exchangeNext(ctx context.Context, q query, first *askedPlace, o *observer) *message {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	f.mu.Lock()
@@ -254,11 +257,11 @@ func (f *forwarder) exchangeNext(ctx context.Context, q query, first *askedPlace
 		f.places.leave(p)
 		f.mu.Unlock()
 	}()
-	return f.exchange(ctx, q, p, t)
+	return f.exchange(ctx, q, p, o)
 }
 
 // refetch asks the forwarders that take q's name, when the cache refreshes an entry.
-func refetch(ctx context.Context, forwarders []*forwarder, q query, t *tapping) *message {
+func refetch(ctx context.Context, forwarders []*forwarder, q query, o *observer) *message {
 	var name wire.QName
 	name.SetString(q.name)
 	var takers []*forwarder
@@ -272,7 +275,7 @@ func refetch(ctx context.Context, forwarders []*forwarder, q query, t *tapping) 
 	}
 	woken := make(signal)
 	w := &Wait{waker: woken}
-	if _, failed := takers[0].join(q, takers, nil, nil, t, w); failed != nil {
+	if _, failed := takers[0].join(q, takers, nil, nil, o, w); failed != nil {
 		return failed
 	}
 	woken.await(ctx, w)

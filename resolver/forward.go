@@ -231,13 +231,13 @@ func rejection() *message {
 
 // exchange returns upstream's answer to q, which has place p. It always returns a message: one made here if no upstream
 // answered.
-func (f *forwarder) exchange(ctx context.Context, q query, p *askedPlace, t *tapping) *message {
+func (f *forwarder) exchange(ctx context.Context, q query, p *askedPlace, o *observer) *message {
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
 	if f.options.PreferUDP || f.options.ForceTCP {
 		q.tcp = f.options.ForceTCP
 	}
-	return f.resolve(ctx, q, p, t)
+	return f.resolve(ctx, q, p, o)
 }
 
 // passesOn reports whether option next or next_on_nodata hands a question that was answered with m to the next
@@ -252,8 +252,8 @@ func (f *forwarder) mayPassOn() bool { return len(f.options.Next) > 0 || f.optio
 
 // resolve asks one upstream after another until one answers. It skips those that are down. If all are, it assumes that
 // the health checks are wrong and tries one at random.
-func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace, t *tapping) *message {
-	terms := terms{grow: func(octets int) bool { return f.grow(p, octets) }, tapping: t}
+func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace, o *observer) *message {
+	terms := terms{grow: func(octets int) bool { return f.grow(p, octets) }, observer: o}
 	f.await(ctx, q.name)
 	all := f.upstreams()
 	order := f.order(all)
@@ -288,7 +288,9 @@ func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace, t *tapp
 		}
 		tries++
 		p.asked = u.address
+		began := time.Now()
 		m, err := u.ask(ctx, q, q.tcp, terms)
+		o.attempted(u.address, began)
 		if lost := (overtaken{}); errors.As(context.Cause(ctx), &lost) {
 			f.learn(&q, p, nil)
 			own := *lost.message // another question may have lost its place for the same reason

@@ -113,8 +113,8 @@ func (u *upstream) overHTTP(ctx context.Context, q query, edns bool, terms terms
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		timer.Reset(u.readTimeout)
 		u.counts.dialled(via, info.Reused)
-		if terms.tapping != nil {
-			e := terms.tapping.exchange(u, info.Conn.LocalAddr(), TCP)
+		if terms.observer != nil {
+			e := terms.observer.exchange(u, info.Conn.LocalAddr(), TCP)
 			e.sent(packet)
 			told.Store(&e)
 		}

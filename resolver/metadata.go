@@ -52,6 +52,8 @@ func (r *Request) Metadata(label string) (value string, ok bool) {
 	switch label {
 	case "forward/upstream":
 		return r.noted.upstream, r.noted.upstream != ""
+	case "trace/traceid":
+		return r.traceID()
 	case "zone/wildcard":
 		return r.noted.wildcard, r.noted.wildcard != ""
 	}

@@ -73,6 +73,7 @@ type Block struct {
 	Erratic     *Erratic
 	Whoami      bool // whoami: what nothing else takes is answered with the client's address and port
 	Dnstaps     []Dnstap
+	Trace       *Trace
 	Errors      *slog.Logger // logs failed queries at level error; nil for no log
 }
 

@@ -196,7 +196,7 @@ func (u *upstream) exchange(ctx context.Context, conn *quicConn, q query, edns b
 	defer context.AfterFunc(ctx, abandon)()
 	packet := q.pack(make([]byte, lengthSize, 512), 0, edns) // RFC 9250 section 4.2.1
 	binary.BigEndian.PutUint16(packet, uint16(len(packet)-lengthSize))
-	told := terms.tapping.exchange(u, conn.LocalAddr(), UDP)
+	told := terms.observer.exchange(u, conn.LocalAddr(), UDP)
 	told.sent(packet[lengthSize:])
 	if _, err = stream.Write(packet); err == nil {
 		err = stream.Close()

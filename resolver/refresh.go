@@ -32,8 +32,8 @@ func (c *cache) wanted(e *entry, found freshness, now time.Time) bool {
 // alone, and so nothing where an upstream takes UDP only.
 type refresh struct {
 	*entry
-	tcp     bool
-	tapping *tapping
+	tcp      bool
+	observer *observer
 }
 
 // refresh hands e to run. If too many entries wait already, a later hit tries again.
@@ -59,7 +59,7 @@ func (c *cache) run(ctx context.Context) {
 			slots <- struct{}{}
 			workers.Go(func() {
 				defer func() { <-slots }()
-				if m := c.fetch(ctx, e.again(), e.tapping); ctx.Err() == nil {
+				if m := c.fetch(ctx, e.again(), e.observer); ctx.Err() == nil {
 					c.add(e.again(), e.policy, m, time.Now())
 				}
 				k := e.query.cacheKey()

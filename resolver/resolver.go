@@ -72,7 +72,7 @@ func (r *Resolver) release() {
 // Pending, Wait has upstream asked.
 func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
 	request.Block, request.Zone, request.Source = -1, -1, None
-	request.taps, request.noted = nil, noted{}
+	request.taps, request.trace, request.noted = nil, nil, noted{}
 	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
 		if request.Query.IsNotify(verdict) && r.hasSecondaries() {
 			return r.notified(request, buf)
@@ -174,6 +174,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 		limit, payload = s.block.ownLimit(), s.block.payload()
 		request.rotate, flags, request.taps = s.block.options.Rotate, s.block.flags, s.block.taps
 		request.noted.by = s.block.metadata
+		request.trace = s.block.tracer.begin(request)
 		request.taps.asked(request)
 	}
 	request.Reply.Start(query, buf, request.Proto.Limit(query, limit), payload)
@@ -212,6 +213,7 @@ func (r *Resolver) conclude(request *Request, res result) ([]byte, Result) {
 			q.scope = r.scopes.choose(request)
 		default:
 			request.finish(q, &res)
+			request.failed(&res)
 			if len(request.wrapped) == 0 || !request.unwrap(res) {
 				return request.Reply.Finish(), Send
 			}

@@ -213,7 +213,7 @@ func (u *upstream) overUDP(ctx context.Context, q query, edns bool, terms terms)
 	if _, err := conn.Write(packet); err != nil {
 		return nil, false, err
 	}
-	told := terms.tapping.exchange(u, conn.LocalAddr(), UDP)
+	told := terms.observer.exchange(u, conn.LocalAddr(), UDP)
 	told.sent(packet)
 	// An upstream that has sent no OPT lately may drop queries that have one. After half of the time it is asked without,
 	// and then either reply will do.
@@ -385,7 +385,7 @@ func (u *upstream) roundTrip(
 	if _, err := conn.Write(packet); err != nil {
 		return nil, false, err
 	}
-	told := terms.tapping.exchange(u, conn.LocalAddr(), TCP)
+	told := terms.observer.exchange(u, conn.LocalAddr(), TCP)
 	told.sent(packet[lengthSize:])
 	for range maxMismatches {
 		var length [lengthSize]byte
@@ -411,7 +411,7 @@ type grow func(octets int) bool
 // terms are what a question is asked on.
 type terms struct {
 	grow
-	tapping *tapping // of those who are told of it; nil for nobody
+	observer *observer // of those who are told of it; nil for nobody
 }
 
 // unbounded is for what the server asks itself, one question for each upstream at a time.

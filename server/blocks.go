@@ -55,6 +55,13 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 				"Messages of dnstap that did not fit into the queue, or were lost with a connection.", d.Dropped)
 			of.Gauge("clusterdns_dnstap_readers", "Readers of dnstap that are connected.", float64(d.Readers))
 		}
+		if t := b.Trace; t != nil {
+			of := emit.With("collector", t.Collector)
+			of.Counter("clusterdns_trace_spans_total", "Spans that the collector of trace has taken.", t.Sent)
+			of.Counter("clusterdns_trace_dropped_total",
+				"Spans that did not fit into the backlog, or whose request has failed.", t.Dropped)
+			of.Counter("clusterdns_trace_failures_total", "Requests to the collector of trace that have failed.", t.Failed)
+		}
 		emit.Panics(b.Panics)
 		for j := range b.Forwards {
 			forwardSamples(&b.Forwards[j], emit)

@@ -72,6 +72,7 @@ func (p *Program) openResolver(g *generation, c *config.Listener) error {
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
 		steps := b.Steps
+		steps.Trace = traceAt(steps.Trace, c.Addresses[0])
 		steps.Kubernetes = slices.Clone(steps.Kubernetes)
 		for j := range steps.Kubernetes {
 			if err := p.openSource(g, b, j, &steps.Kubernetes[j], c.Addresses); err != nil {
@@ -101,6 +102,16 @@ func (p *Program) openResolver(g *generation, c *config.Listener) error {
 	g.fresh = append(g.fresh, r.stop)
 	g.resolvers = append(g.resolvers, r)
 	return nil
+}
+
+// traceAt is t with the address that the server listens on, where that is one.
+func traceAt(t *resolver.Trace, address netip.AddrPort) *resolver.Trace {
+	if t == nil || address.Addr().IsUnspecified() {
+		return t
+	}
+	at := *t
+	at.Collector.Local = address
+	return &at
 }
 
 // openSource finds or starts the source of one kubernetes directive and joins its index to the directive's view.

@@ -88,6 +88,7 @@ func directives() []directive {
 		{name: "bufsize", read: (*blockReader).bufsize, enabled: usesBufsize, summary: summarizeBufsize},
 		{name: "errors", read: (*blockReader).errors, once: true, enabled: usesErrors, summary: summarizeErrors},
 		{name: "log", read: (*blockReader).log, enabled: usesLog, summary: summarizeLog},
+		{name: "trace", read: (*blockReader).trace, enabled: usesTrace, summary: summarizeTrace},
 		{name: "dnstap", read: (*blockReader).dnstap, enabled: usesDnstap, summary: summarizeDnstaps},
 		{name: "health", read: (*blockReader).health, process: summarizeHealth},
 		{name: "ready", read: (*blockReader).ready, once: true, summary: summarizeReady, process: summarizeReadiness},
@@ -99,7 +100,7 @@ func directives() []directive {
 	}, unserved(
 		"azure", "clouddns", "dynupdate", "geoip",
 		"nomad", "on",
-		"proxyproto", "route53", "shed", "sign", "siit", "trace", "tsig",
+		"proxyproto", "route53", "shed", "sign", "siit", "tsig",
 	)...)
 }
 

@@ -67,6 +67,7 @@ const everything = `example.org {
         to *
     }
     tls crt.pem key.pem
+    trace
     timeouts {
         read 3s
     }

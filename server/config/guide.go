@@ -260,6 +260,7 @@ func guide() []advice {
 				"acme": acmeInstead, "email": acmeInstead, "ca": acmeInstead, "storage": acmeInstead, "ca_root": acmeInstead,
 				"resolver": acmeInstead}},
 		{name: "trace", spare: true, without: "queries are not traced", line: "trace zipkin localhost:9411",
+			forms: []string{"trace", "trace datadog localhost:8126", "trace otlp localhost:4318"},
 			options: []string{"every 100", "service coredns", "client_server", "datadog_analytics_rate 0.5",
 				"zipkin_max_backlog_size 1000", "zipkin_max_batch_size 100", "zipkin_max_batch_interval 1s"}},
 		{name: "tsig", without: "nobody has to sign what he asks", line: "tsig example.org",

@@ -70,6 +70,7 @@ func (w *worker) note(reply []byte, result resolver.Result) {
 
 // noteAll is note for a reply of several messages, of which reply is the last one and size all their octets.
 func (w *worker) noteAll(reply []byte, size int, result resolver.Result) {
+	defer w.request.Ended()
 	block := w.serving.block(&w.request)
 	if result == resolver.Drop {
 		w.silent++

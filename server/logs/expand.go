@@ -13,12 +13,13 @@ func Expander(text string) func(to []byte, r *resolver.Request) []byte {
 		text = strings.ReplaceAll(text, word, noValue)
 	}
 	f := parseFormat(text)
-	if len(f) == 0 || len(f) == 1 && f[0].value == nil {
+	if len(f) == 0 || len(f) == 1 && f[0].value == nil && !f[0].isLabel {
 		return nil
 	}
 	return func(to []byte, r *resolver.Request) []byte {
 		var rec record
 		rec.fill(r, nil, 0)
+		rec.metadata = f.metadata(r, nil)
 		return f.append(to, &rec)
 	}
 }
