@@ -310,3 +310,28 @@ func BenchmarkAnswer(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTold measures a hit of a block with dnstap, whose queue is full, and with trace, for queries that it traces and
+// for others.
+func BenchmarkTold(b *testing.B) {
+	buf := make([]byte, 4096)
+	for name, change := range map[string]func(*Block){
+		"plain": func(*Block) {},
+		"dnstap": func(b *Block) {
+			b.Dnstaps = []Dnstap{{Sink: dnstap.Options{Network: "unix", Address: "nowhere"}, Full: true, Identity: "a", Version: "b"}}
+		},
+		"traced":   func(b *Block) { b.Trace = &Trace{Every: 1} },
+		"untraced": func(b *Block) { b.Trace = &Trace{Every: 1 << 40} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			r, packet := sample(b, change), pack(b, "web.prod.svc.cluster.local.", dns.TypeA)
+			request := &Request{Now: time.Now()}
+			b.ReportAllocs()
+			for b.Loop() {
+				reply, _ := r.Answer(request, packet, buf)
+				request.Replied(reply)
+				request.Ended()
+			}
+		})
+	}
+}
