@@ -93,6 +93,10 @@ func clusterDomain(r *Request, q *question) int {
 // the first answer is given again: it denies the name that the client asked for.
 func (a *autopath) after(r *Request, w *wrapped, res result) (again bool) {
 	refused := res.source == None && res.rcode == wire.Refused
+	if w.step == 0 && !w.again && res.message != nil && r.question.scope.block.asksAnew() {
+		first := res
+		w.first = &first
+	}
 	switch {
 	case w.again || r.Reply.Rcode != wire.NameError && !refused:
 		if w.step > 0 {
@@ -102,10 +106,18 @@ func (a *autopath) after(r *Request, w *wrapped, res result) (again bool) {
 	case a.next(r, w):
 		return true
 	}
-	r.repeat(w)
+	q := r.repeat(w)
+	if w.first != nil {
+		r.finish(q, w.first)
+		return false
+	}
 	w.again, w.step, w.placed = true, 0, 0
 	return true
 }
+
+// asksAnew reports whether upstream is asked again for a name that it has been asked for, and nothing else of the block
+// has changed what it said.
+func (b *block) asksAnew() bool { return b.cache == nil && b.header == nil && !b.options.Minimal }
 
 // next has the name in the next domain of the search list asked for; it reports false behind the last one.
 func (a *autopath) next(r *Request, w *wrapped) bool {

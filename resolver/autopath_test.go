@@ -109,3 +109,37 @@ func TestAutopathBeforeTheClusterIsRead(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstNameIsAskedOnce: where no cache keeps the answer for the first name, which denies all of them at the end,
+// upstream is asked for it once all the same.
+func TestFirstNameIsAskedOnce(t *testing.T) {
+	var mu sync.Mutex
+	var asked []string
+	upstream := serve(t, func(q, reply *dns.Msg, _ bool) *dns.Msg {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, q.Question[0].Name)
+		reply.Rcode = dns.RcodeNameError
+		soa, err := dns.NewRR(q.Question[0].Name + " 60 IN SOA ns.a.test. h.a.test. 1 60 60 60 60")
+		if err != nil {
+			t.Error(err)
+		}
+		reply.Ns = []dns.RR{soa}
+		return reply
+	})
+	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
+		Autopath: &Autopath{Zones: []string{"."}, Search: []string{"a.test.", "b.test."}},
+		Forwards: []Forward{{From: ".", To: []Upstream{{Address: upstream.addr}}, ReadTimeout: time.Second}}})
+	request := &Request{Now: time.Now()}
+	packet, _ := r.Respond(t.Context(), request, pack(t, "www.a.test.", dns.TypeA), make([]byte, 4096))
+	reply := new(dns.Msg)
+	if err := reply.Unpack(packet); err != nil {
+		t.Fatal(err)
+	}
+	if got := said(reply); got != "NXDOMAIN" || len(reply.Ns) != 1 || reply.Ns[0].Header().Name != "www.a.test." {
+		t.Errorf("%v", reply)
+	}
+	if want := []string{"www.a.test.", "www.b.test.", "www."}; !slices.Equal(asked, want) {
+		t.Errorf("upstream was asked for %q", asked)
+	}
+}

@@ -63,7 +63,7 @@ type block struct {
 type step func(*Request, *question) result
 
 // compileSteps puts the steps of the directives that the block has in their order, whatever the order in the Corefile.
-func (b *block) compileSteps() {
+func (b *block) compileSteps(r *Resolver) {
 	for _, s := range []struct {
 		used bool
 		name string // of the directive, in traces
@@ -71,7 +71,8 @@ func (b *block) compileSteps() {
 	}{
 		{b.cancel != nil, "cancel", b.cancel.limit},
 		{true, "transfer", b.transfer}, // of the zone itself: its name is not rewritten
-		{b.loop != nil, "loop", b.loop.answer},
+		{b.loop != nil, "loop", r.answerProbe},
+		{b.loop == nil && r.probes, "", r.answerProbe}, // of other blocks
 		{b.dnssec != nil, "dnssec", b.dnssec.answer}, // what the steps behind it change is signed too
 		{b.local != nil, "local", b.local.answer},
 		{b.dns64 != nil, "dns64", b.dns64.wrap},
@@ -179,7 +180,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 			return nil, err
 		}
 	}
-	b.compileSteps()
+	b.compileSteps(r)
 	return b, nil
 }
 

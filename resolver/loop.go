@@ -98,16 +98,20 @@ func (l *loop) gather() (added bool) {
 	return added
 }
 
-// answer ends the way of a probe that came back.
-func (l *loop) answer(_ *Request, q *question) result {
-	if l.caught(q) {
-		return loopAnswer
+// answerProbe ends the way of a probe that came back, whichever block has sent it: a view may lead it to another one.
+func (r *Resolver) answerProbe(_ *Request, q *question) result {
+	if q.qtype != typeHINFO {
+		return result{}
+	}
+	for _, b := range r.blocks {
+		if b.loop != nil && b.loop.caught(q) {
+			return loopAnswer
+		}
 	}
 	return result{}
 }
 
-// caught reports whether q is a probe that came back, and records that. It runs for every query; those of other types
-// cost one comparison.
+// caught reports whether q is a probe that came back, and records that.
 func (l *loop) caught(q *question) bool {
 	if q.qtype != typeHINFO {
 		return false

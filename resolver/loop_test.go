@@ -208,3 +208,23 @@ func TestLoopsShareUpstreams(t *testing.T) {
 		t.Error("the upstream is not asked again")
 	}
 }
+
+// TestProbeOfAnotherView: a probe that comes back where the view of its block does not match is caught by the block
+// that takes it.
+func TestProbeOfAnotherView(t *testing.T) {
+	up := serve(t, answering("192.0.2.1"))
+	forwards := []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Second}}
+	r := running(t, nil,
+		Block{Zones: []string{"."}, Bufsize: 1232, View: &View{Expressions: []string{"false"}}, Loop: true, Forwards: forwards},
+		Block{Zones: []string{"."}, Bufsize: 1232, Forwards: forwards})
+	p := (*r.blocks[0].loop.probes.Load())[0]
+	name := "\x03www\x07example\x03org\x00"
+	p.name.Store(&name)
+	request := &Request{Now: time.Now()}
+	packet, result := r.Answer(request, pack(t, "www.example.org.", dns.TypeHINFO), make([]byte, 4096))
+	if result != Send || rcodeOf(packet) != dns.RcodeServerFailure || !p.back.Load() {
+		t.Errorf("result %v, back %v", result, p.back.Load())
+	}
+}
+
+func rcodeOf(packet []byte) int { return int(packet[3] & 15) }

@@ -15,6 +15,7 @@ type Resolver struct {
 	blocks []*block
 	parts  *Parts
 	used   []*part
+	probes bool // a block has loop
 }
 
 // New checks options and compiles them. Nothing runs until Run. Parts that were made from equal options are taken over
@@ -33,6 +34,7 @@ func New(options Options, parts *Parts, log *slog.Logger) (*Resolver, error) {
 
 // compile makes the blocks, and the scopes of all their zones.
 func (r *Resolver) compile(options Options, log *slog.Logger) (err error) {
+	r.probes = slices.ContainsFunc(options.Blocks, func(b Block) bool { return b.Loop })
 	for i := range options.Blocks {
 		b, err := r.newBlock(&options.Blocks[i], options.Server, log)
 		if err != nil {

@@ -20,6 +20,8 @@ type wrapped struct {
 	domain int    // of autopath: labels of the first search domain
 	step   int    // of autopath: the index in the search list
 
+	first *result // of autopath: the upstream's answer for the first name, if no cache keeps it
+
 	authoritative bool // of rewrite: the answer with the old target was
 
 	pattern *pattern       // of template: the one that matched; nil for none
