@@ -73,7 +73,7 @@ func (b *block) compileSteps(r *Resolver) {
 		{true, "transfer", b.transfer}, // of the zone itself: its name is not rewritten
 		{b.loop != nil, "loop", r.answerProbe},
 		{b.loop == nil && r.probes, "", r.answerProbe}, // of other blocks
-		{b.dnssec != nil, "dnssec", b.dnssec.answer}, // what the steps behind it change is signed too
+		{b.dnssec != nil, "dnssec", b.dnssec.answer},   // what the steps behind it change is signed too
 		{b.local != nil, "local", b.local.answer},
 		{b.dns64 != nil, "dns64", b.dns64.wrap},
 		{b.balance != nil, "loadbalance", b.balance.wrap},

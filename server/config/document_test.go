@@ -168,6 +168,9 @@ func (a advice) outcome(t *testing.T, line string, option ...string) (status, wh
 			t.Errorf("%s: %v", text, mistake)
 			continue
 		}
+		if refusal[1] == "" {
+			t.Errorf("%s: guide.go does not say what to write instead", text)
+		}
 		return isRefused, refusal[1]
 	}
 	if r.WithoutEffect > 0 && (len(option) == 0 || r.WithoutEffect > plain.WithoutEffect) {
@@ -203,7 +206,7 @@ func makeDocument(t *testing.T) string {
 		status, why := a.outcome(t, a.line)
 		fmt.Fprintf(&sections, "\n## %s\n\n%s", a.name, a.introduce(status, why, words))
 		if status == isRefused {
-			fmt.Fprintf(&overview, "| [%s](#%s) | refused | | |\n", a.name, a.name)
+			fmt.Fprintf(&overview, "| [%s](#%s) | refused; instead: %s | | |\n", a.name, a.name, why)
 			sections.WriteString(refusedSamples(a))
 			continue
 		}
