@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -239,5 +240,27 @@ func TestCheckMetadata(t *testing.T) {
 	}
 	if _, out := runCheck(t, ". {\n log . \"{name} {a/b} {/}\"\n whoami\n}\n"); strings.Contains(out, "labels") {
 		t.Errorf("got:\n%s", out)
+	}
+}
+
+// TestCheckDistributions: of the Corefile of each distribution everything is served, and what is warned of is files that
+// are not here.
+func TestCheckDistributions(t *testing.T) {
+	names, err := filepath.Glob("../testdata/peers/differ/distributions/*/Corefile")
+	if err != nil || len(names) < 14 {
+		t.Fatalf("%d Corefiles: %v", len(names), err)
+	}
+	for _, name := range names {
+		var out bytes.Buffer
+		status := Main([]string{"clusterdns", "check", "-conf", name}, nil, &out, &out)
+		if status != 0 || !strings.HasSuffix(out.String(), "accepted without effect: 0; refused: 0\n") {
+			t.Errorf("%s: status %d:\n%s", name, status, &out)
+		}
+		for line := range strings.Lines(out.String()) {
+			if strings.HasPrefix(line, "warning: ") && !strings.Contains(line, "import: no file matches") &&
+				!strings.Contains(line, "cannot be read yet") {
+				t.Errorf("%s", line)
+			}
+		}
 	}
 }

@@ -80,7 +80,6 @@ var separators = regexp.MustCompile(`[\s:/]+`)
 // oddWords is what CoreDNS compares words to that is none of a Corefile.
 var oddWords = []string{
 	"tls http", "tls https", "tsig algorithm", "tsig key",
-	"rewrite metadata", "template expr", "template var",
 }
 
 // readVocabulary is the words of each directive.
