@@ -70,6 +70,7 @@ func guide() []advice {
 				"rewrite name suffix .a.example. .b.example.",
 				"rewrite name substring a b",
 				"rewrite name regex (.*)[.]a[.]example {1}.b.example answer name (.*)[.]b[.]example {1}.a.example",
+				"rewrite name regex ^www[.](.*)$ {kubernetes/client-namespace}.{1} metadata",
 				"rewrite class CH IN", "rewrite type ANY HINFO", "rewrite ttl a.example 60-300",
 				"rewrite rcode a.example SERVFAIL NOERROR",
 				"rewrite cname exact a.example. b.example.", "rewrite edns0 local set 0xffee {client_ip} revert",
