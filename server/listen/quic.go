@@ -272,6 +272,7 @@ func (s *quicServer) serveStream(
 // send sends the reply, and expects the end of the client's side, which must follow its only query.
 func (s *quicServer) send(conn *quic.Conn, stream *quic.Stream, reply []byte) {
 	stream.SetWriteDeadline(time.Now().Add(s.l.options.WriteTimeout))
+	stream.SetReadDeadline(time.Now().Add(s.l.options.ReadTimeout)) // that of the query may be over, if it has waited
 	framed := append([]byte{byte(len(reply) >> 8), byte(len(reply))}, reply...)
 	if _, err := stream.Write(framed); err != nil {
 		stream.CancelWrite(doqUnspecified)

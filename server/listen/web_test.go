@@ -203,6 +203,36 @@ func dialQUIC(t *testing.T, l *Listener, protocol string) (*quic.Conn, error) {
 	return conn, err
 }
 
+// The client's end of a stream may come in a frame of its own, and the reply behind the time that the query had: that is
+// no error.
+func TestLateReplyOverQUIC(t *testing.T) {
+	s := newScripted()
+	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: s, ReadTimeout: 200 * time.Millisecond})
+	conn, err := dialQUIC(t, l, "doq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := conn.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream.Write(framed("hold.example."))
+	time.AfterFunc(20*time.Millisecond, func() { stream.Close() })
+	time.AfterFunc(400*time.Millisecond, func() { close(s.release) })
+	if reply, err := io.ReadAll(stream); err != nil || len(reply) <= lengthSize {
+		t.Errorf("%d octets, %v", len(reply), err)
+	}
+	next, err := conn.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Write(framed("a.example."))
+	next.Close()
+	if reply, err := io.ReadAll(next); err != nil || len(reply) <= lengthSize {
+		t.Errorf("on the next stream: %d octets, %v", len(reply), err)
+	}
+}
+
 // Streams of DNS over QUIC, and what ends the connection (RFC 9250 section 4.3.3).
 func TestQUICStreams(t *testing.T) {
 	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: newScripted()})
