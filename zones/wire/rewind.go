@@ -49,15 +49,18 @@ type Kept struct {
 	mark    Mark
 	ednsUDP uint16
 	nsid    string
+	compact bool
+	padded  bool
 }
 
 // Keep is the reply as it is now. An Extended DNS Error is not kept.
-func (r *Reply) Keep() Kept { return Kept{r.Mark(), r.ednsUDP, r.nsid} }
+func (r *Reply) Keep() Kept { return Kept{r.Mark(), r.ednsUDP, r.nsid, r.compact, r.padded} }
 
 // Restore makes r the reply to q that was kept when it had these octets. It goes on in buf, whose capacity must be as
 // for Start.
 func (r *Reply) Restore(kept Kept, octets []byte, q *Query, buf []byte) {
 	r.query, r.ednsUDP, r.nsid, r.buf = q, kept.ednsUDP, kept.nsid, append(buf[:0], octets...)
+	r.compact, r.padded = kept.compact, kept.padded
 	r.Rewind(kept.mark)
 }
 
