@@ -26,7 +26,10 @@ const (
 // publishHosts publishes the names of all objects, if they have changed.
 func (s *state) publishHosts(now time.Time) {
 	kinds := s.options.hostsKinds()
-	if kinds == 0 || !s.hostsDirty || s.synced&kinds != kinds || now.Before(s.hostsNext) {
+	if kinds == 0 || !s.hostsDirty || s.synced&kinds != kinds {
+		return
+	}
+	if s.hostsPutOff = now.Before(s.hostsNext); s.hostsPutOff {
 		return
 	}
 	began := time.Now()
@@ -48,14 +51,14 @@ func (s *state) publishHosts(now time.Time) {
 	s.index.Hosts.Publish(n)
 }
 
-// hostsWait is how long names that have changed have to wait; 0 when none do.
+// hostsWait is how long names that were put off have to wait, 0 when none were: the time may be over by now.
 func (s *state) hostsWait(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.hostsDirty {
+	if !s.hostsPutOff {
 		return 0
 	}
-	return max(0, s.hostsNext.Sub(now))
+	return max(1, s.hostsNext.Sub(now))
 }
 
 // hosts are names in wire form with what their objects of one resource are reached by.

@@ -158,6 +158,9 @@ func TestHostsTakeAShareOfTheTime(t *testing.T) {
 	if wait := s.hostsWait(now); s.index.Hosts.Names().Node(name) != nil || wait != time.Second {
 		t.Errorf("the name is there at once, or waits for %v", wait)
 	}
+	if wait := s.hostsWait(now.Add(2 * time.Second)); wait <= 0 {
+		t.Error("the time is over, and nothing publishes the name")
+	}
 	s.publish(now.Add(time.Second))
 	if wait := s.hostsWait(now.Add(time.Second)); s.index.Hosts.Names().Node(name) == nil || wait != 0 {
 		t.Errorf("the name is not there, and waits for %v", wait)

@@ -39,6 +39,12 @@ func (s *Source) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.run(ctx) })
 	var second, hosts <-chan time.Time
+	publish := func() {
+		s.state.publish(time.Now())
+		if wait := s.state.hostsWait(time.Now()); wait > 0 {
+			hosts = time.After(wait)
+		}
+	}
 	budget := time.NewTicker(retryBudget)
 	defer budget.Stop()
 	for {
@@ -47,12 +53,9 @@ func (s *Source) Run(ctx context.Context) {
 			s.state.retry()
 		case <-hosts:
 			hosts = nil
-			s.state.publish(time.Now())
+			publish()
 		case <-s.state.wake:
-			s.state.publish(time.Now())
-			if wait := s.state.hostsWait(time.Now()); wait > 0 {
-				hosts = time.After(wait)
-			}
+			publish()
 			s.state.observe(time.Now())
 			if second == nil && s.state.index.Snapshot().Changed() {
 				now := time.Now()

@@ -30,24 +30,25 @@ type state struct {
 	listed   chan struct{}   // holds one token after a whole list has been taken
 	started  time.Time
 
-	mu         sync.Mutex
-	services   *collection[*object.Service]
-	slices     *collection[*object.Slice]
-	byService  map[object.Key][]*object.Slice // in the order of their names
-	namespaces *collection[*object.Namespace]
-	pods       *collection[*object.Pod]
-	ingresses  *collection[*object.Ingress]
-	gateways   *collection[*object.KeptGateway]
-	routes     map[string]*collection[*object.Route] // by kind
-	records    *collection[*object.Records]
-	hostsDirty bool
-	hostsNext  time.Time               // the names of hosts are not made anew before
-	kinds      map[zones.Kinds]objects // these collections
-	dirty      map[object.Key]struct{} // services to compile
-	dirtySpace map[string]struct{}     // namespaces to look at again
-	dirtyPods  []podChange
-	synced     zones.Kinds
-	complaints complaints
+	mu          sync.Mutex
+	services    *collection[*object.Service]
+	slices      *collection[*object.Slice]
+	byService   map[object.Key][]*object.Slice // in the order of their names
+	namespaces  *collection[*object.Namespace]
+	pods        *collection[*object.Pod]
+	ingresses   *collection[*object.Ingress]
+	gateways    *collection[*object.KeptGateway]
+	routes      map[string]*collection[*object.Route] // by kind
+	records     *collection[*object.Records]
+	hostsDirty  bool
+	hostsNext   time.Time               // the names of hosts are not made anew before
+	hostsPutOff bool                    // they were to be, and wait for it
+	kinds       map[zones.Kinds]objects // these collections
+	dirty       map[object.Key]struct{} // services to compile
+	dirtySpace  map[string]struct{}     // namespaces to look at again
+	dirtyPods   []podChange
+	synced      zones.Kinds
+	complaints  complaints
 
 	budget      int // octets that a namespace may take
 	spaces      map[string]*space

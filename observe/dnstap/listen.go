@@ -75,7 +75,8 @@ func (s *Sink) accept(ctx context.Context, socket net.Listener) error {
 // serve sends to one reader, who gets what comes from now on.
 func (s *Sink) serve(ctx context.Context, conn net.Conn) error {
 	s.buffer(conn)
-	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now().Add(farewellTime)) })()
+	below := conn
+	defer context.AfterFunc(ctx, func() { below.SetReadDeadline(time.Now().Add(farewellTime)) })()
 	if s.options.Network == "tls" {
 		config, err := s.options.serverTLS()
 		if err != nil {
@@ -83,7 +84,7 @@ func (s *Sink) serve(ctx context.Context, conn net.Conn) error {
 		}
 		conn = tls.Server(conn, config)
 	}
-	if err := handshake(conn); err != nil {
+	if err := handshake(ctx, conn); err != nil {
 		return err
 	}
 	q := newQueue(s.options.Queue / MostReaders)

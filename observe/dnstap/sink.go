@@ -129,7 +129,7 @@ func (s *Sink) connect(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if err := handshake(conn); err != nil {
+	if err := handshake(ctx, conn); err != nil {
 		return err
 	}
 	s.note(nil)
@@ -168,8 +168,9 @@ func (s *Sink) buffer(conn net.Conn) {
 	}
 }
 
-// handshake begins the stream.
-func handshake(conn net.Conn) error {
+// handshake begins the stream, unless ctx ends: then it closes the connection.
+func handshake(ctx context.Context, conn net.Conn) error {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	conn.SetDeadline(time.Now().Add(handshakeTime))
 	defer conn.SetDeadline(time.Time{})
 	if _, err := conn.Write(control(controlReady)); err != nil {
