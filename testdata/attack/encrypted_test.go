@@ -197,8 +197,9 @@ func collectInitials(ctx context.Context, count int) (all [][]byte) {
 }
 
 // most is the MB that the server may have in these attacks: 9,600 requests that have begun, of 160 connections, are 12 KiB
-// each, with as much again until the garbage collector runs, and the program with the connections 50 MB.
-const most = 320
+// each, with as much again until the garbage collector runs, and the program with the connections 50 MB. At full size 640
+// connections have had 811 MB, with replies that nobody reads.
+const most, mostFull = 320, 900
 
 // TestEncrypted: while 8 clients attack a transport with all the connections that it has room for, others are answered
 // over UDP and TCP, and memory is bounded.
@@ -263,7 +264,8 @@ func TestEncrypted(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			count := size(min(test.count, 160), test.count)
 			attack{
-				name: fmt.Sprintf("%d: %s", count, test.name), corefile: encrypted(), memory: most,
+				name: fmt.Sprintf("%d: %s", count, test.name), corefile: encrypted(), memory: size(most, mostFull),
+				tolerated: size(100, 10), // at the small size attackers, clients and other tests share the processors
 				run: func(t *testing.T, s *server) *honest {
 					ctx, end := context.WithCancel(t.Context())
 					wait := swarm(ctx, s, count, test.each)
