@@ -181,6 +181,7 @@ func collectInitials(ctx context.Context, count int) (all [][]byte) {
 	if err != nil {
 		return nil
 	}
+	defer context.AfterFunc(ctx, func() { sink.Close() })() // the last client may send nothing
 	defer sink.Close()
 	for len(all) < count && ctx.Err() == nil {
 		ctx, cancel := context.WithCancel(ctx)
