@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/clusterdns/clusterdns/resolver"
 )
@@ -57,6 +56,9 @@ func (l *layout) place(b *blockReader, warn warner) error {
 		by := map[socket]int{} // index in its parts
 		for _, k := range b.keys {
 			at := socket{k.scheme, netip.AddrPortFrom(bound.Addr, k.port)}
+			if err := l.vacant(at, k.at); err != nil {
+				return err
+			}
 			for _, zone := range k.zones {
 				s, bound := site{zone, k.scheme, k.port}, binding{bound.Addr, k.at}
 				if b.Steps.View != nil {
@@ -116,6 +118,37 @@ func (l *layout) claim(s site, by binding) error {
 	return nil
 }
 
+// vacant fails where a socket of another scheme has the port: the kernel would deal connections out between the two, and
+// a client could not know which of them it meets. On Linux one that is bound to its address goes before one that is bound
+// to all, so that those get on with each other.
+func (l *layout) vacant(at socket, by position) error {
+	for _, other := range l.order {
+		protocol := sharedPort(other, at)
+		if other.scheme != at.scheme && other.Addr() == at.Addr() && protocol != "" {
+			return by.errorf("%s:// and %s:// both take %s port %d of %s: give one of them another port",
+				other.scheme, at.scheme, protocol, at.Port(), words(at.Addr()))
+		}
+	}
+	return nil
+}
+
+// sharedPort is the protocol in which two sockets have one port, whatever their addresses; "" if there is none. Port 0
+// is another one for each.
+func sharedPort(x, y socket) string {
+	quicX, quicY := overQUIC(x.scheme), overQUIC(y.scheme)
+	switch {
+	case x.Port() != y.Port() || x.Port() == 0:
+		return ""
+	case !quicX && !quicY:
+		return "TCP"
+	case quicX && quicY || x.scheme == resolver.Do53 || y.scheme == resolver.Do53:
+		return "UDP"
+	}
+	return ""
+}
+
+func overQUIC(s resolver.Scheme) bool { return s == resolver.DoQ || s == resolver.DoH3 }
+
 func overlap(a, b netip.Addr) bool { return includes(a, b) || includes(b, a) }
 
 // includes reports whether a socket on a gets what is sent to b.
@@ -136,7 +169,7 @@ func (l *layout) open(at socket, b *blockReader) int {
 func (l *layout) warnOverlaps(warn warner) {
 	for i, x := range l.order {
 		for _, y := range l.order[:i] {
-			if x.scheme == y.scheme && x.Port() == y.Port() && overlap(x.Addr(), y.Addr()) {
+			if sharedPort(x, y) != "" && overlap(x.Addr(), y.Addr()) {
 				at := l.parts[x][0].block.at
 				warn(at, "listens on %s while the block at %s listens on %s: each query reaches one of them only",
 					x, l.parts[y][0].block.At, y)
@@ -181,12 +214,22 @@ func blocksOf(parts []part) []Block {
 func (s socket) String() string { return describe(s.scheme, s.AddrPort) }
 
 func describe(scheme resolver.Scheme, a netip.AddrPort) string {
-	text := strings.Replace(a.String(), "0.0.0.0:", "all IPv4 addresses, port ", 1)
-	if a.Addr() == everywhere {
-		text = fmt.Sprintf("all addresses, port %d", a.Port())
+	text := a.String()
+	if a.Addr().IsUnspecified() {
+		text = fmt.Sprintf("%s, port %d", words(a.Addr()), a.Port())
 	}
 	if scheme != resolver.Do53 {
 		text = fmt.Sprintf("%s:// %s", scheme, text)
 	}
 	return text
+}
+
+func words(a netip.Addr) string {
+	switch a {
+	case everywhere:
+		return "all addresses"
+	case netip.IPv4Unspecified():
+		return "all IPv4 addresses"
+	}
+	return a.String()
 }
