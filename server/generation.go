@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -83,7 +84,7 @@ func (p *Program) openResolver(g *generation, c *config.Listener) error {
 		for j := range steps.Gateways {
 			s, err := p.share(g, &b.Gateways[j], b.Gateways[j].Objects)
 			if err != nil {
-				return fmt.Errorf("%s: k8s_gateway: %w", b.Gateways[j].At, err)
+				return fmt.Errorf("%s: %w", b.Gateways[j].At, sourceError("k8s_gateway", "kubeconfig, manifests", err))
 			}
 			steps.Gateways[j].Index = s.index
 			g.await(b, s)
@@ -122,7 +123,7 @@ func (p *Program) openSource(
 	view.Local = localAddresses(addresses)
 	s, err := p.share(g, c, c.Objects)
 	if err != nil {
-		return fmt.Errorf("kubernetes: %w", err)
+		return sourceError("kubernetes", "kubeconfig, endpoint, manifests", err)
 	}
 	view.Index = s.index
 	g.await(b, s)
@@ -134,6 +135,14 @@ func (p *Program) openSource(
 		g.await(b, s)
 	}
 	return nil
+}
+
+// sourceError is why a directive has no source. Options are those that name one.
+func sourceError(directive, options string, err error) error {
+	if errors.As(err, new(watch.NoClusterError)) {
+		err = fmt.Errorf("%w; outside a cluster give %s one of the options %s", err, directive, options)
+	}
+	return fmt.Errorf("%s: %w", directive, err)
 }
 
 // await makes s count for the ready endpoint when the block says so.

@@ -22,6 +22,11 @@ func TestMistakes(t *testing.T) {
 			want: "stdin:3: kubernetes: unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and " +
 				"KUBERNETES_SERVICE_PORT must be defined; " +
 				"outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests\n"},
+		{name: "k8s_gateway not in a cluster", arguments: "-conf stdin",
+			corefile: ". {\n kubernetes cluster.local {\n  manifests .\n }\n k8s_gateway lan.example\n}\n",
+			want: "stdin:5: k8s_gateway: unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and " +
+				"KUBERNETES_SERVICE_PORT must be defined; " +
+				"outside a cluster give k8s_gateway one of the options kubeconfig, manifests\n"},
 		{name: "a missing file", arguments: "-conf stdin", corefile: ". {\n forward . tls://9.9.9.9 {\n  tls " +
 			"nothere\n }\n}\n",
 			want: "stdin:3: forward: tls: \"nothere\" cannot be read: no such file or directory\n"},

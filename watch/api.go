@@ -174,6 +174,9 @@ var dialer = net.Dialer{
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
 }
 
+// NoClusterError is that Options say nothing of where the objects are, and the process runs in no cluster.
+type NoClusterError struct{ error }
+
 func locate(o Options) (*rest.Config, error) {
 	switch {
 	case o.Kubeconfig != "":
@@ -194,10 +197,7 @@ func locate(o Options) (*rest.Config, error) {
 	}
 	config, err := rest.InClusterConfig()
 	if err != nil {
-		return nil, fmt.Errorf(
-			"%w; outside a cluster give kubernetes one of the options kubeconfig, endpoint, manifests",
-			err,
-		)
+		return nil, NoClusterError{err}
 	}
 	return config, nil
 }

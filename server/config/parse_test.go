@@ -14,40 +14,6 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// TestExample loads the file that people learn from. It must show every directive that is served.
-func TestExample(t *testing.T) {
-	const name = "../../Corefile.example"
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	zone, err := os.ReadFile("../../testdata/zones/example.org")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := island(t, &txtar.Archive{Files: []txtar.File{
-		{Name: "testdata/zones/example.org", Data: zone},
-		{Name: "etc/resolv.conf", Data: []byte("nameserver 10.0.0.2\n")},
-		{Name: "testdata/cluster/web.yaml"},
-		{Name: "etc/hosts"},
-	}})
-	c, err := w.parse(name, content, Settings{Port: 53})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(c.Warnings) > 0 {
-		t.Errorf("warnings: %q", c.Warnings)
-	}
-	if got, want := c.Listeners[0].Blocks[0].Sources[0].Objects.Manifests, "../../testdata/cluster"; got != want {
-		t.Errorf("manifests are looked for in %s, want %s", got, want)
-	}
-	for _, d := range Directives() {
-		if d != "proxy" && !regexp.MustCompile(`(?m)^\s*(# )?`+d+`\b`).Match(content) {
-			t.Errorf("%s is not in the example", d)
-		}
-	}
-}
-
 // TestDemoOffline: the Corefile of the demo needs no nameserver, as on a machine without a network.
 func TestDemoOffline(t *testing.T) {
 	content, err := os.ReadFile("../../testdata/cluster/Corefile")
