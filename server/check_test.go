@@ -178,6 +178,8 @@ func TestCheckDoubts(t *testing.T) {
 	for corefile, want := range map[string]string{
 		". {\n hosts {\n  10.0.0.1 a.test\n }\n kubernetes cluster.local\n}\n": "stdin:2: hosts: stands before kubernetes",
 		"a.test {\n kubernetes cluster.local\n}\n":                             "stdin:2: kubernetes: cluster.local. is never asked for",
+		"a.test {\n forward a.test 9.9.9.9\n forward b.test 9.9.9.9\n forward c.a.test 9.9.9.9\n}\n": "stdin:3: forward: b.test. " +
+			"is never asked for: it is outside of the block's zones a.test.\n",
 		". {\n errors\n}\n": "stdin:1: no directive of the block answers",
 		". {\n bind 127.0.0.1\n forward . 127.0.0.1\n}\n":          "stdin:3: forward: 127.0.0.1:53 is where",
 		". { kubernetes cluster.local }\n":                         "stdin:1: } stands behind other words",
@@ -187,6 +189,27 @@ func TestCheckDoubts(t *testing.T) {
 	} {
 		if status, out := runCheck(t, corefile); status != 0 || !strings.Contains(out, "warning: "+want) {
 			t.Errorf("%q: status %d, want %q in:\n%s", corefile, status, want, out)
+		}
+	}
+}
+
+// TestCheckOutside: each directive with zones is warned of one that is outside of its block, unless the block itself may
+// ask for it.
+func TestCheckOutside(t *testing.T) {
+	for _, directive := range []string{
+		"acl b.test {\n allow\n }", "template ANY ANY b.test {\n rcode NXDOMAIN\n }", "hosts hosts b.test", "k8s_gateway b.test",
+		"file db b.test", "auto b.test {\n directory .\n }", "secondary b.test {\n transfer from 192.0.2.1\n }",
+		"etcd b.test", "cache 30 b.test", "forward b.test 192.0.2.1", "grpc b.test 192.0.2.1", "kubernetes b.test",
+		"kubernetes a.test\n k8s_external b.test",
+	} {
+		const warning = ": b.test. is never asked for: it is outside of the block's zones a.test."
+		if _, out := runCheck(t, "a.test {\n whoami\n "+directive+"\n}\n"); strings.Count(out, warning) != 1 {
+			t.Errorf("%s:\n%s", directive, out)
+		}
+		for _, block := range []string{"b.test a.test {\n", "c.b.test {\n", "test {\n", "a.test {\n rewrite name x.a.test x.b.test\n"} {
+			if _, out := runCheck(t, block+directive+"\n}\n"); strings.Contains(out, "b.test. is never asked") {
+				t.Errorf("%s%s:\n%s", block, directive, out)
+			}
 		}
 	}
 }

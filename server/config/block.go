@@ -15,7 +15,8 @@ type blockReader struct {
 	grpcs     []resolver.Forward // of the directive grpc, which come after those of forward
 	transfers []position         // of Steps.Transfers
 	seen      map[string]position
-	base      string // of relative names of files (directive root); "" for the working directory
+	named     []namedZone // by the directives
+	base      string      // of relative names of files (directive root); "" for the working directory
 
 	refused    bool       // a directive is, so that what the block lacks may be in it
 	unplaced   bool       // a zone or an address to listen on is
@@ -103,8 +104,12 @@ func (b *blockReader) directive(a *args, table []directive) error {
 		return a.at.errorf("%s: may be given once in a server block, and is at %s", a.name, before)
 	}
 	b.seen[a.name] = a.at
+	earlier := len(b.zonesOf(a.name))
 	d.read(b, a)
 	a.end()
+	for _, zone := range b.zonesOf(a.name)[earlier:] {
+		b.named = append(b.named, namedZone{a.at, a.name, zone})
+	}
 	return a.err
 }
 

@@ -22,6 +22,7 @@ func (b *blockReader) warnDoubts(r *Report) {
 		r.warn(b.at, "no directive of the block answers: all that it is asked is REFUSED")
 	}
 	b.warnMetadata(r)
+	b.warnOutside(r)
 	for i := range b.Steps.Kubernetes {
 		for _, zone := range b.Steps.Kubernetes[i].Zones {
 			b.warnCluster(zone, r)
@@ -29,15 +30,84 @@ func (b *blockReader) warnDoubts(r *Report) {
 	}
 }
 
-// warnCluster warns of a zone of a cluster that is not asked, or that hosts takes.
+// warnOutside warns of zones of directives that are not asked for, unless the block itself may ask for other names than
+// its clients. Reverse zones pass: they often stand beside the cluster's, in a block without them.
+func (b *blockReader) warnOutside(r *Report) {
+	renames := func(rule resolver.Rewrite) bool { return rule.Field == resolver.RewriteName }
+	if b.Steps.Autopath != nil || slices.ContainsFunc(b.Steps.Rewrites, renames) {
+		return
+	}
+	for _, n := range b.named {
+		overlaps := func(other string) bool { return dns.IsSubDomain(other, n.zone) || dns.IsSubDomain(n.zone, other) }
+		if !resolver.IsReverse(n.zone) && !slices.ContainsFunc(b.zones, overlaps) {
+			r.warn(n.at, "%s: %s is never asked for: it is outside of the block's zones %s", n.directive, n.zone,
+				names(b.zones))
+		}
+	}
+}
+
+// namedZone is a zone of a directive.
+type namedZone struct {
+	at              position
+	directive, zone string
+}
+
+// zonesOf is the zones of all directives of a name so far.
+func (b *blockReader) zonesOf(directive string) []string {
+	o := &b.Steps
+	switch directive {
+	case "dnssec":
+		return of(pointed(o.Dnssec), func(d resolver.Dnssec) []string { return d.Zones })
+	case "acl":
+		return of(o.ACLs, func(a resolver.ACL) []string { return a.Zones })
+	case "template":
+		return of(o.Templates, func(t resolver.Template) []string { return t.Zones })
+	case "hosts":
+		return of(pointed(o.Hosts), func(h resolver.Hosts) []string { return h.Zones })
+	case "k8s_external":
+		return of(o.Externals, func(e resolver.External) []string { return e.Zones })
+	case "k8s_gateway":
+		return of(o.Gateways, func(g resolver.Gateway) []string { return g.Zones })
+	case "kubernetes":
+		return of(o.Kubernetes, func(k resolver.Kubernetes) []string { return k.Zones })
+	case "file":
+		return of(o.Files, func(f resolver.ZoneFile) []string { return f.Zones })
+	case "auto":
+		return of(o.Folders, func(f resolver.ZoneFolder) []string { return f.Zones })
+	case "secondary":
+		return of(o.Secondaries, func(s resolver.Secondary) []string { return s.Zones })
+	case "etcd":
+		return of(o.Etcd, func(e resolver.Etcd) []string { return e.Zones })
+	case "cache":
+		return of(pointed(o.Cache), func(c resolver.Cache) []string { return c.Zones })
+	case "forward", "proxy":
+		return of(o.Forwards, func(f resolver.Forward) []string { return []string{f.From} })
+	case "grpc":
+		return of(b.grpcs, func(f resolver.Forward) []string { return []string{f.From} })
+	}
+	return nil
+}
+
+// of is the zones of each of a list, in order.
+func of[T any](list []T, zones func(T) []string) (all []string) {
+	for i := range list {
+		all = append(all, zones(list[i])...)
+	}
+	return all
+}
+
+// pointed is a list of what p points to, if it does.
+func pointed[T any](p *T) []T {
+	if p == nil {
+		return nil
+	}
+	return []T{*p}
+}
+
+// warnCluster warns of a zone of a cluster that hosts takes.
 func (b *blockReader) warnCluster(zone string, r *Report) {
 	if resolver.IsReverse(zone) {
 		return
-	}
-	overlaps := func(other string) bool { return dns.IsSubDomain(other, zone) || dns.IsSubDomain(zone, other) }
-	if !slices.ContainsFunc(b.zones, overlaps) {
-		r.warn(b.seen["kubernetes"], "kubernetes: %s is never asked for: it is outside of the block's zones %s", zone,
-			names(b.zones))
 	}
 	h := b.Steps.Hosts
 	within := func(other string) bool { return dns.IsSubDomain(other, zone) }
