@@ -16,6 +16,7 @@ import (
 const (
 	edeClass            = "only class IN is served"
 	edeNoBlock          = "no server block has a zone for this name"
+	edeNoView           = "server blocks have a zone for this name, but no view of theirs matches the query"
 	edeNoForward        = "no zone here has this name, and the server block does not forward it"
 	edeBlocked          = "this client may not ask for this name (directive acl)"
 	edeFiltered         = "records of this name are kept from this client (directive acl)"

@@ -194,6 +194,9 @@ func (r *Resolver) runSteps(request *Request) result {
 	q := &request.question
 	q.before = request.Reply.Count(wire.Answer)
 	if q.scope == nil {
+		if r.scopes.of(q.name) != nil {
+			return request.refuse(wire.NotAuthoritative, edeNoView)
+		}
 		return request.refuse(wire.NotAuthoritative, edeNoBlock)
 	}
 	return q.scope.block.answer(request, q)

@@ -217,19 +217,20 @@ func TestCheckOutside(t *testing.T) {
 // TestCheckNewcomers: what people write at first is answered with what they have to write.
 func TestCheckNewcomers(t *testing.T) {
 	for text, want := range map[string]string{
-		"kind: Deployment\napiVersion: apps/v1\n":              "no ConfigMap here has a key Corefile",
-		".53 {\n whoami\n}\n":                                  `stdin:1: ".53" is not a domain name or CIDR block (did you mean ".:53"?)`,
-		":53 {\n whoami\n}\n":                                  `(did you mean ".:53"?)`,
-		"53 {\n whoami\n}\n":                                   `warning: stdin:1: "53" is read as a zone: a port stands behind`,
-		"*:53 {\n whoami\n}\n":                                 `warning: stdin:1: "*:53" is no wildcard: "." is the zone of all`,
-		". {\n forward . 9.9.9.9; 1.1.1.1\n}\n":                "(spaces separate upstreams, and a line has no end mark)",
-		". {\n whoami\n log stdout\n}\n":                       "warning: stdin:3: log: stdout is read as a name",
-		". {\n hosts {\n  a.test 10.0.0.1\n }\n}\n":            "passed over: the address stands first",
-		". {\n whoami\n import headers\n}\n":                   `import: "headers": no snippet of this name; as a file: no such file`,
-		". {\n whoami\n bind eth9\n}\n":                        `warning: stdin:3: bind: "eth9": no network interface`,
-		". {\n whoami\n bind 10.0.0.300\n}\n":                  `stdin:3: bind: got "10.0.0.300", wants an address`,
-		". {\n cache {\n  a\n  b\n }\n}\n":                     "keepttl, prefetch",
-		"data:\n  Corefile: |\n    .:53 {\n      any\n    }\n": "\n    any\n",
+		"kind: Deployment\napiVersion: apps/v1\n":                 "no ConfigMap here has a key Corefile",
+		".53 {\n whoami\n}\n":                                     `stdin:1: ".53" is not a domain name or CIDR block (did you mean ".:53"?)`,
+		":53 {\n whoami\n}\n":                                     `(did you mean ".:53"?)`,
+		"53 {\n whoami\n}\n":                                      `warning: stdin:1: "53" is read as a zone: a port stands behind`,
+		"*:53 {\n whoami\n}\n":                                    `warning: stdin:1: "*:53" is no wildcard: "." is the zone of all`,
+		". {\n forward . 9.9.9.9; 1.1.1.1\n}\n":                   "(spaces separate upstreams, and a line has no end mark)",
+		". {\n whoami\n log stdout\n}\n":                          "warning: stdin:3: log: stdout is read as a name",
+		". {\n hosts {\n  a.test 10.0.0.1\n }\n}\n":               "passed over: the address stands first",
+		". {\n forward a.test 127.0.0.1\n forward . 9.9.9.9\n}\n": "stdin:2: forward: 127.0.0.1:53 is where this block listens: it asks itself",
+		". {\n whoami\n import headers\n}\n":                      `import: "headers": no snippet of this name; as a file: no such file`,
+		". {\n whoami\n bind eth9\n}\n":                           `warning: stdin:3: bind: "eth9": no network interface`,
+		". {\n whoami\n bind 10.0.0.300\n}\n":                     `stdin:3: bind: got "10.0.0.300", wants an address`,
+		". {\n cache {\n  a\n  b\n }\n}\n":                        "keepttl, prefetch",
+		"data:\n  Corefile: |\n    .:53 {\n      any\n    }\n":    "\n    any\n",
 	} {
 		if _, out := runCheck(t, text); !strings.Contains(out, want) {
 			t.Errorf("%q: want %q in:\n%s", text, want, out)

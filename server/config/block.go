@@ -13,6 +13,7 @@ type blockReader struct {
 	zones     []string // of all keys: what directives mean when they name none
 	bind      []binding
 	grpcs     []resolver.Forward // of the directive grpc, which come after those of forward
+	forwards  []position         // of Steps.Forwards, without those of grpc
 	transfers []position         // of Steps.Transfers
 	seen      map[string]position
 	named     []namedZone // by the directives

@@ -133,7 +133,7 @@ func (b *blockReader) warnItself(r *Report) {
 					})
 				}
 				if u.Address.IsValid() && u.Transport == resolver.OverDNS && here && slices.ContainsFunc(b.keys, sent) {
-					r.warn(b.seen["forward"], "forward: %s is where this block listens: it asks itself", u.Address)
+					r.warn(b.forwards[i], "forward: %s is where this block listens: it asks itself", u.Address)
 				}
 			}
 		}

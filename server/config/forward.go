@@ -53,6 +53,7 @@ func (b *blockReader) addForward(a *args, f *resolver.Forward) {
 		}
 	}
 	b.Steps.Forwards = append(b.Steps.Forwards, *f)
+	b.forwards = append(b.forwards, a.at)
 }
 
 func newForward() *resolver.Forward {

@@ -19,6 +19,8 @@ func (b *blockReader) header(a *args) {
 			h.Query = append(h.Query, o.headerChanges()...)
 		case "response":
 			h.Response = append(h.Response, o.headerChanges()...)
+		case "set", "clear":
+			o.fail("wants query or response before it, as in response %s", strings.Join(append([]string{o.name}, o.rest()...), " "))
 		default:
 			return false
 		}

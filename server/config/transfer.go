@@ -30,7 +30,7 @@ func warnTransfers(blocks []*blockReader, warn warner) {
 		for i, t := range b.Steps.Transfers {
 			for _, zone := range t.Zones {
 				if !b.transferable(zone) {
-					warn(b.transfers[i], "transfer: no kubernetes of this block serves %s%s",
+					warn(b.transfers[i], "transfer: no directive of this block serves %s%s",
 						zone, elsewhere(blocks, zone))
 				}
 			}
