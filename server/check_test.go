@@ -218,6 +218,9 @@ func TestCheckOutside(t *testing.T) {
 func TestCheckNewcomers(t *testing.T) {
 	for text, want := range map[string]string{
 		"kind: Deployment\napiVersion: apps/v1\n":                 "no ConfigMap here has a key Corefile",
+		". {\n federation cluster.local {\n }\n}\n":               `stdin:2: directive "federation" was removed in CoreDNS 1.7 and can be left out`,
+		"https://example.com:5353/dns-query {\n whoami\n}\n":      "takes no path, write https://example.com:5353 (the path is /dns-query)",
+		". {\n whoami\n cache 3o\n}\n":                            `warning: stdin:3: cache: "3o" is read as a zone`,
 		".53 {\n whoami\n}\n":                                     `stdin:1: ".53" is not a domain name or CIDR block (did you mean ".:53"?)`,
 		":53 {\n whoami\n}\n":                                     `(did you mean ".:53"?)`,
 		"53 {\n whoami\n}\n":                                      `warning: stdin:1: "53" is read as a zone: a port stands behind`,

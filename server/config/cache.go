@@ -2,9 +2,12 @@ package config
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
 )
@@ -39,7 +42,13 @@ func (b *blockReader) cache(a *args) {
 		ttl := a.seconds(1, math.MaxInt32)
 		c.Success.MaxTTL, c.Denial.MaxTTL = ttl, ttl
 	}
+	first := a.peek()
 	c.Zones = a.zonesOr(b.zones...)
+	if _, err := time.ParseDuration(first); err != nil && first != "" && first[0] >= '0' && first[0] <= '9' &&
+		len(c.Zones) > 0 && !slices.ContainsFunc(b.zones, func(z string) bool { return z != "." && dns.IsSubDomain(z, c.Zones[0]) }) &&
+		!resolver.IsReverse(c.Zones[0]) {
+		a.warnf("%q is read as a zone: a TTL is a number of seconds, as in cache 30", first)
+	}
 	a.options(options{
 		"success":            func(o *args) { cacheLimit(o, &c.Success) },
 		"denial":             func(o *args) { cacheLimit(o, &c.Denial) },

@@ -291,6 +291,9 @@ func (a *args) unknown(known []string) error {
 	if instead, is := externals()[a.name]; is {
 		return instead.errorf(a.at, "%q is an external plugin, which is not part of CoreDNS and not served here", a.name)
 	}
+	if a.name == "federation" {
+		return a.at.errorf("directive %q was removed in CoreDNS 1.7 and can be left out", a.name)
+	}
 	return a.at.errorf("unknown directive %q%s%s", a.name, DidYouMean(a.name, known), hintUnset(a.variables()))
 }
 

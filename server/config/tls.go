@@ -48,7 +48,7 @@ func (b *blockReader) checkTLS(warn warner) error {
 			warn(k.at, "without `tls CERT KEY` in the block, tls:// is DNS over TCP that is not encrypted")
 		}
 	}
-	if b.TLS != nil && !secure {
+	if b.TLS != nil && !secure && !b.unplaced {
 		warn(b.tlsAt, "tls: has no effect: no zone of the block has a scheme such as tls://")
 	}
 	return nil

@@ -36,6 +36,9 @@ func parseKey(text string, port uint16) (key, error) {
 		return key{}, err
 	}
 	zones, err := parseZone(zone)
+	if host, path, has := strings.Cut(rest, "/"); found && has && (err != nil || path == "dns-query") {
+		return key{}, fmt.Errorf("%q: takes no path, write %s://%s (the path is /dns-query)", text, word, host)
+	}
 	if digits := strings.TrimPrefix(rest, "."); err != nil && strings.Trim(digits, "0123456789:") == "" && digits != "" {
 		err = fmt.Errorf("%w (did you mean \".:%s\"?)", err, strings.TrimPrefix(digits, ":"))
 	}
