@@ -239,6 +239,9 @@ func TestCheckNewcomers(t *testing.T) {
 			t.Errorf("%q: want %q in:\n%s", text, want, out)
 		}
 	}
+	if _, out := runCheck(t, ". {\n cache 163.com\n forward . 192.0.2.1\n}\n"); strings.Contains(out, "read as a zone") {
+		t.Errorf("a zone whose name begins with a digit is doubted:\n%s", out)
+	}
 	const twice = ". {\n cache {\n  a\n  b\n }\n}\n"
 	if _, out := runCheck(t, twice); strings.Count(out, "cache can be left out") != 1 {
 		t.Errorf("the advice on a directive stands once:\n%s", out)

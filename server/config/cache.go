@@ -44,9 +44,7 @@ func (b *blockReader) cache(a *args) {
 	}
 	first := a.peek()
 	c.Zones = a.zonesOr(b.zones...)
-	if _, err := time.ParseDuration(first); err != nil && first != "" && first[0] >= '0' && first[0] <= '9' &&
-		len(c.Zones) > 0 && !slices.ContainsFunc(b.zones, func(z string) bool { return z != "." && dns.IsSubDomain(z, c.Zones[0]) }) &&
-		!resolver.IsReverse(c.Zones[0]) {
+	if len(c.Zones) > 0 && b.meansTTL(first, c.Zones[0]) {
 		a.warnf("%q is read as a zone: a TTL is a number of seconds, as in cache 30", first)
 	}
 	a.options(options{
@@ -151,4 +149,15 @@ func summarizeCache(b *Block, s *summary) {
 
 func (l *line) limit(half string, c *resolver.CacheLimit) {
 	l.add(true, "%s %d for %s-%s", half, c.Capacity, seconds(c.MinTTL), seconds(c.MaxTTL))
+}
+
+// meansTTL reports whether an argument that was read as a zone looks like a TTL: it begins with a digit, and is neither a
+// duration, which has a warning of its own, nor in a zone of the block. In the root zone, a name of one label is meant.
+func (b *blockReader) meansTTL(first, zone string) bool {
+	if _, err := time.ParseDuration(first); err == nil || first == "" || first[0] < '0' || first[0] > '9' || resolver.IsReverse(zone) {
+		return false
+	}
+	return !slices.ContainsFunc(b.zones, func(z string) bool {
+		return dns.IsSubDomain(z, zone) && (z != "." || dns.CountLabel(zone) > 1)
+	})
 }
