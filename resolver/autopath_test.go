@@ -139,6 +139,8 @@ func TestFirstNameIsAskedOnce(t *testing.T) {
 	if got := said(reply); got != "NXDOMAIN" || len(reply.Ns) != 1 || reply.Ns[0].Header().Name != "www.a.test." {
 		t.Errorf("%v", reply)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if want := []string{"www.a.test.", "www.b.test.", "www."}; !slices.Equal(asked, want) {
 		t.Errorf("upstream was asked for %q", asked)
 	}
