@@ -39,7 +39,7 @@ type hop struct {
 func (r *Request) lead(q *question, source Source, by hop, at wire.Offset) result {
 	r.visited[r.links] = by
 	r.links++
-	r.Source, r.cut = source, false
+	r.Source = source
 	r.Reply.SetFlags(wire.FlagAA) // AA is about the first owner (RFC 1035 section 4.1.1), which is ours
 	q.name, q.owner, q.asked, q.options, q.next = &r.name, at, false, "", 0
 	return result{outcome: alias}

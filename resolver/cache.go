@@ -161,7 +161,7 @@ func (c *cache) get(r *Request, q *question) (*entry, freshness) {
 	s.counts.Hits[min(e.kind, denial)]++
 	e.uses = min(e.uses+1, maxUses)
 	if c.wanted(e, found, r.Now) {
-		c.refresh(s, refresh{e, !r.Proto.Datagram(), r.observer()})
+		c.refresh(s, refresh{e, !r.Proto.Datagram(), r.taps.observer(r)})
 	}
 	return e, found
 }

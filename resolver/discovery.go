@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -138,7 +139,7 @@ func (f *forwarder) follow(o *origin) {
 func (f *forwarder) followFile(o *origin) {
 	var last string
 	for {
-		sleep(f.ctx, filePause)
+		observe.Pause(f.ctx, filePause)
 		if f.ctx.Err() != nil {
 			return
 		}
@@ -180,7 +181,7 @@ func (f *forwarder) followName(o *origin) {
 		o.asked = true
 		f.open()
 		f.mu.Unlock()
-		sleep(f.ctx, pause)
+		observe.Pause(f.ctx, pause)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/feed"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -62,18 +63,7 @@ func newDnssec(o Dnssec, log *slog.Logger) (d *dnssec, err error) {
 }
 
 // run reads the keys again when their files change, until ctx ends.
-func (d *dnssec) run(ctx context.Context) {
-	ticker := time.NewTicker(keysReload)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			d.load()
-		}
-	}
-}
+func (d *dnssec) run(ctx context.Context) { feed.Every(ctx, keysReload, d.load) }
 
 // load takes the keys if their files have changed. If they cannot be used, those from before go on.
 func (d *dnssec) load() {
@@ -130,7 +120,7 @@ func (d *dnssec) after(r *Request, w *wrapped, res result) (again bool) {
 	s := r.signing
 	s.reset(d, r)
 	s.collect(w)
-	s.deny(w, res.outcome)
+	s.deny(w, res)
 	r.Reply.TakeBack(w.mark)
 	if s.sign() {
 		s.write()

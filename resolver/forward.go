@@ -272,7 +272,7 @@ func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace, o *obse
 		if i%len(order) == 0 {
 			down = 0
 			if i > 0 && most == NoAttemptLimit {
-				sleep(ctx, roundPause)
+				observe.Pause(ctx, roundPause)
 			}
 		}
 		u := order[i%len(order)]
@@ -403,7 +403,7 @@ func (f *forwarder) suspect(u *upstream) {
 	f.wg.Go(func() {
 		defer u.checking.Store(false)
 		for f.ctx.Err() == nil && !f.alive(u) {
-			sleep(f.ctx, f.options.HealthCheck)
+			observe.Pause(f.ctx, f.options.HealthCheck)
 		}
 	})
 }
@@ -431,14 +431,4 @@ func (f *forwarder) healthQuery() query {
 		name = string(parsed)
 	}
 	return query{name: name, typ: wire.TypeNS, rd: !f.options.HealthNoRec}
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

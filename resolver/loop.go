@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -138,7 +139,7 @@ func (l *loop) run(ctx context.Context) {
 	}()
 	begin := time.Now()
 	for _, at := range probeFirst {
-		sleep(ctx, time.Until(begin.Add(at)))
+		observe.Pause(ctx, time.Until(begin.Add(at)))
 		l.gather()
 		l.round(ctx)
 	}
@@ -148,7 +149,7 @@ func (l *loop) run(ctx context.Context) {
 			pause = probeWhileLooping
 		}
 		for end := time.Now().Add(pause); time.Now().Before(end) && ctx.Err() == nil; {
-			sleep(ctx, probeWhileLooping)
+			observe.Pause(ctx, probeWhileLooping)
 			if l.gather() {
 				break // an upstream whose address was found meanwhile
 			}

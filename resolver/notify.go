@@ -133,7 +133,7 @@ func (n *notifier) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := n.of.Changed()
 		if n.tell(ctx) {
-			sleep(ctx, notifyPause)
+			observe.Pause(ctx, notifyPause)
 			continue
 		}
 		select {
@@ -180,7 +180,7 @@ func (n *notifier) notify(ctx context.Context, zone string) (answered bool) {
 			n.judge(zone, reply.Rcode)
 			return true
 		}
-		sleep(ctx, notifyPause<<try)
+		observe.Pause(ctx, notifyPause<<try)
 	}
 	n.log.Warn("transfer: secondary does not answer NOTIFY", "zone", zone, "secondary", n.secondary, "error", err)
 	return false
@@ -194,4 +194,43 @@ func (n *notifier) judge(zone string, rcode int) {
 			"zone", zone, "secondary", n.secondary, "rcode", dns.RcodeToString[rcode])
 	}
 	n.rcode = rcode
+}
+
+// notified answers a NOTIFY (RFC 1996): those of a secondary's primaries are taken, and make it ask for the serial.
+func (r *Resolver) notified(request *Request, buf []byte) ([]byte, Result) {
+	r.begin(request, buf)
+	request.Reply.Rcode = r.notify(request)
+	if request.Reply.Rcode == wire.NoError {
+		request.Reply.SetFlags(wire.FlagAA)
+	}
+	return request.Reply.Finish(), Send
+}
+
+func (r *Resolver) notify(request *Request) wire.Rcode {
+	q := &request.question
+	if q.scope == nil || q.qtype != wire.TypeSOA {
+		return wire.NotAuth
+	}
+	rcode := wire.Rcode(wire.NotAuth)
+	for i := range q.scope.generals {
+		g := &q.scope.generals[i]
+		if g.zone == nil || g.zone.primary == nil || g.labels != q.name.Labels() {
+			continue
+		}
+		request.Source, rcode = FromSecondary, wire.Refused
+		if g.zone.primary.Notify(request.Client.Addr()) {
+			return wire.NoError
+		}
+	}
+	return rcode
+}
+
+// hasSecondaries reports whether a block transfers zones from others, so that NOTIFY means something.
+func (r *Resolver) hasSecondaries() bool {
+	for _, b := range r.blocks {
+		if len(b.options.Secondaries) > 0 {
+			return true
+		}
+	}
+	return false
 }

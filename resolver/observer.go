@@ -12,19 +12,27 @@ type observer struct {
 	attempts *attempts // nil where the query is not traced
 }
 
-// observer is nil where nobody wants to be told.
+// observer is nil where nobody wants to be told of what is asked for r.
 func (r *Request) observer() *observer {
-	if r.taps == nil && r.trace == nil {
+	o := r.taps.observer(r)
+	if r.trace == nil {
+		return o
+	}
+	if o == nil {
+		o = new(observer)
+	}
+	o.attempts = new(attempts)
+	return o
+}
+
+// observer is for what is asked on behalf of r, and does not end with it, as a refresh; nil without the directive.
+func (t *taps) observer(r *Request) *observer {
+	if t == nil {
 		return nil
 	}
-	o := &observer{taps: r.taps}
-	if r.taps != nil {
-		for i := range *r.taps {
-			o.extra = append(o.extra, (*r.taps)[i].extra(nil, r))
-		}
-	}
-	if r.trace != nil {
-		o.attempts = new(attempts)
+	o := &observer{taps: t}
+	for i := range *t {
+		o.extra = append(o.extra, (*t)[i].extra(nil, r))
 	}
 	return o
 }

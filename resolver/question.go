@@ -61,6 +61,7 @@ type result struct {
 	source        Source
 	authoritative bool
 	lookup        bool // Request.match says why there are no records, unless words does
+	cut           bool // of a denial: the name is that of a zone below, of which there are no DS records
 	rcode         wire.Rcode
 	info          wire.InfoCode
 	words         string   // text of an Extended DNS Error with that code; "" for none

@@ -98,7 +98,6 @@ type Request struct {
 	links    int           // aliases followed so far
 	visited  [maxLinks]hop // those aliases
 	rotate   bool
-	cut      bool    // of a denial of DS records: the name is that of a zone below
 	limit    *cancel // how long the query may take; nil for no bound
 	noted    noted   // for metadata
 

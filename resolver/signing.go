@@ -143,7 +143,7 @@ func (s *signing) follow(w *wrapped) (found bool) {
 
 // deny adds the NSEC record of an answer that has not what was asked for, if that is a denial (RFC 9824), or a referral
 // to a zone that is not signed.
-func (s *signing) deny(w *wrapped, o outcome) {
+func (s *signing) deny(w *wrapped, res result) {
 	if s.follow(w) {
 		return
 	}
@@ -158,8 +158,8 @@ func (s *signing) deny(w *wrapped, o outcome) {
 		return
 	}
 	s.refers = -1
-	missing := s.reply.Rcode == wire.NameError || o == nxdomain
-	if soa < 0 && !missing && o != nodata {
+	missing := s.reply.Rcode == wire.NameError || res.outcome == nxdomain
+	if soa < 0 && !missing && res.outcome != nodata {
 		return
 	}
 	s.dropProofs()
@@ -174,7 +174,7 @@ func (s *signing) deny(w *wrapped, o outcome) {
 		kind = apex
 	case missing:
 		kind = nonexistent
-	case t == wire.TypeDS && s.r.cut:
+	case t == wire.TypeDS && res.cut:
 		kind = delegation
 	case t == wire.TypeANY:
 		kind = empty

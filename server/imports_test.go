@@ -18,12 +18,12 @@ const module = "github.com/clusterdns/clusterdns"
 // rooms is what each room may import of the others. Imports point one way; resolver and watch never meet.
 var rooms = map[string][]string{
 	"observe":         {},
-	"observe/dnstap":  {},
-	"observe/tracing": {},
+	"observe/dnstap":  {"observe"},
+	"observe/tracing": {"observe"},
 	"zones/wire":      {},
 	"zones":           {"zones/wire"},
 	"zones/general":   {"zones/wire"},
-	"zones/feed":      {"zones", "zones/general", "zones/wire"},
+	"zones/feed":      {"observe", "zones", "zones/general", "zones/wire"},
 	"zones/skydns":    {"observe", "zones", "zones/wire"},
 	"resolver":        {"observe", "observe/dnstap", "observe/tracing", "zones", "zones/feed", "zones/general", "zones/skydns", "zones/wire"},
 	"watch/object":    {"zones"},

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // listen serves readers until ctx ends.
@@ -22,7 +24,7 @@ func (s *Sink) listen(ctx context.Context) {
 		}
 		if ctx.Err() == nil {
 			s.note(err)
-			sleep(ctx, firstPause)
+			observe.Pause(ctx, firstPause)
 		}
 	}
 }
@@ -67,7 +69,7 @@ func (s *Sink) accept(ctx context.Context, socket net.Listener) error {
 		default:
 			s.log.Warn("dnstap: too many readers", "sink", s.options.URL(), "most", MostReaders)
 			conn.Close()
-			sleep(ctx, firstPause)
+			observe.Pause(ctx, firstPause)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 const (
@@ -105,7 +107,7 @@ func (s *Sink) Run(ctx context.Context) {
 		if time.Since(began) >= steady {
 			pause = firstPause
 		}
-		sleep(ctx, pause)
+		observe.Pause(ctx, pause)
 		pause = min(2*pause, longestPause)
 	}
 }
@@ -264,14 +266,4 @@ func (s *Sink) farewell(conn net.Conn, gone chan error) error {
 	err := <-gone
 	gone <- err
 	return err
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

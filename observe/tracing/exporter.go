@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // The defaults of Options, which are CoreDNS's.
@@ -117,7 +119,7 @@ func (e *Exporter) Run(ctx context.Context) {
 		case <-e.full:
 		}
 		if ctx.Err() == nil && !e.flush(ctx) {
-			sleep(ctx, pause)
+			observe.Pause(ctx, pause)
 			pause = min(2*pause, longestPause)
 		} else {
 			pause = firstPause
@@ -200,15 +202,5 @@ func (e *Exporter) note(err error) {
 		} else {
 			e.log.Info("trace: the collector is back", "collector", e.options.URL)
 		}
-	}
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
@@ -64,7 +65,7 @@ func (p *portable) read(ctx context.Context, w *worker) {
 			if ctx.Err() != nil {
 				return
 			}
-			pause(ctx, 10*time.Millisecond) // a socket that fails at every call must not take a whole CPU
+			observe.Pause(ctx, 10*time.Millisecond) // a socket that fails at every call must not take a whole CPU
 			continue
 		}
 		p.serve(w, in[:n], out, control[:controls], client)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 )
 
@@ -66,7 +67,7 @@ func (s *streams) run(ctx, late context.Context) {
 	var conns sync.WaitGroup
 	for ctx.Err() == nil {
 		if !s.accept(ctx, &conns) {
-			pause(ctx, 10*time.Millisecond) // out of descriptors, most likely: do not spin
+			observe.Pause(ctx, 10*time.Millisecond) // out of descriptors, most likely: do not spin
 		}
 	}
 	<-ended
@@ -125,13 +126,5 @@ func (s *streams) each(do func(*stream)) {
 func (s *streams) acceptRest(ctx context.Context, conns *sync.WaitGroup) {
 	s.listener.SetDeadline(time.Time{})
 	for s.late.Err() == nil && queued(s.listener) && s.accept(ctx, conns) {
-	}
-}
-
-// pause sleeps for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }

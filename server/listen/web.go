@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -121,7 +122,7 @@ func (w *web) Accept() (net.Conn, error) {
 			if w.ending.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil, err
 			}
-			pause(w.ending, 10*time.Millisecond) // out of descriptors, most likely: do not spin
+			observe.Pause(w.ending, 10*time.Millisecond) // out of descriptors, most likely: do not spin
 			continue
 		}
 		conn.SetWriteBuffer(sendBuffer)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/programs"
 	"github.com/clusterdns/clusterdns/testdata/transports"
 )
 
@@ -194,23 +195,7 @@ func (s *server) cpu() (sum time.Duration) {
 }
 
 // free is an address that nobody listens on, by UDP or TCP.
-func free(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			return tcp.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
+func free(t *testing.T) string { return net.JoinHostPort("127.0.0.1", programs.Free(t)) }
 
 // await waits until try succeeds.
 func await(t *testing.T, try func() error) {

@@ -3,7 +3,6 @@ package transports
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/testdata/programs"
 )
 
 // large is how many addresses large.test has: a reply of 16 KB.
@@ -42,7 +43,7 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	for _, port := range []*string{&s.dns, &s.tls, &s.https, &s.https3, &s.quic, &s.grpc} {
-		*port = free(t)
+		*port = programs.Free(t)
 	}
 	file := filepath.Join(s.dir, "Corefile")
 	if err := os.WriteFile(file, []byte(s.corefile()), 0o600); err != nil {
@@ -95,24 +96,4 @@ func (s *server) corefile() string {
 	}
 	b.WriteString(" }\n}\n")
 	return b.String()
-}
-
-// free is a port that nobody listens on, by UDP or TCP.
-func free(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			_, port, _ := net.SplitHostPort(tcp.Addr().String())
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }

@@ -78,7 +78,7 @@ func (f *Folder) Table() *Table { return f.table.Load() }
 func (f *Folder) Directory() string { return f.options.Directory }
 
 // Run follows the folder until ctx ends.
-func (f *Folder) Run(ctx context.Context) { every(ctx, f.options.Reload, f.Load) }
+func (f *Folder) Run(ctx context.Context) { Every(ctx, f.options.Reload, f.Load) }
 
 // Load reads the files that are new or have changed, and forgets those that are gone.
 func (f *Folder) Load() {

@@ -38,7 +38,7 @@ func NewFollowed(name string, every time.Duration, complaint string, log *slog.L
 // Run reads the file again when it changes, until ctx ends.
 func (f *Followed) Run(ctx context.Context) {
 	if f.name != "" {
-		every(ctx, f.every, f.Load)
+		Every(ctx, f.every, f.Load)
 	}
 }
 
@@ -85,8 +85,8 @@ func SameContent(before, now fs.FileInfo) bool {
 	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
 }
 
-// every calls do at each interval, until ctx ends; 0 is never.
-func every(ctx context.Context, interval time.Duration, do func()) {
+// Every calls do at each interval, until ctx ends; 0 is never.
+func Every(ctx context.Context, interval time.Duration, do func()) {
 	if interval <= 0 {
 		return
 	}

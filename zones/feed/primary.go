@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/general"
 )
 
@@ -113,23 +114,13 @@ func (p *Primary) Run(ctx context.Context) {
 		case <-timer.C:
 		case <-p.notified:
 			timer.Stop()
-			if !pause(ctx, notifyPause) {
+			if !observe.Pause(ctx, notifyPause) {
 				return
 			}
 		case <-ctx.Done():
 			timer.Stop()
 			return
 		}
-	}
-}
-
-// pause waits and reports whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
