@@ -27,7 +27,8 @@ type stream struct {
 	client  netip.AddrPort
 	local   netip.Addr
 	in      framer
-	queries int         // that it has sent
+	queries int // that it has sent
+	pace    pace
 	closing atomic.Bool // set by closeRead when it can only set a deadline
 	writing sync.Mutex
 	place   Place
@@ -87,6 +88,7 @@ func (c *stream) serve(ctx context.Context) {
 		c.await(streamPipeline)
 		c.expect(limit)
 		message, err := c.in.read()
+		before := c.queries
 		if err != nil || !c.batch(message) || ctx.Err() != nil {
 			return
 		}
@@ -94,6 +96,7 @@ func (c *stream) serve(ctx context.Context) {
 			c.refuseMore()
 			return
 		}
+		time.Sleep(c.pace.pause(time.Now(), c.queries-before))
 		limit = c.s.l.options.IdleTimeout
 	}
 }
