@@ -17,11 +17,11 @@ import (
 // TestReadmeBounds holds the table of bounds to the default of the cache. The rooms hold it to theirs.
 func TestReadmeBounds(t *testing.T) {
 	t.Chdir("..")
-	text := readme(t)
+	text := document(t, "docs/operations.md")
 	row := fmt.Sprintf("| cache, each half | `success` and `denial`, %d entries each, and 1 KiB for each entry",
 		standardCache(t))
 	if !strings.Contains(text, row) {
-		t.Errorf("README.md has no %q", row)
+		t.Errorf("docs/operations.md has no %q", row)
 	}
 }
 
@@ -33,7 +33,7 @@ const (
 	transferCost = 122
 )
 
-// TestReadmeBoundsFull holds what all bounds cost when they are reached at once to the README, and to the memory of the
+// TestReadmeBoundsFull holds what all bounds cost when they are reached at once to the page, and to the memory of the
 // deployment.
 func TestReadmeBoundsFull(t *testing.T) {
 	t.Chdir("..")
@@ -59,9 +59,9 @@ func TestReadmeBoundsFull(t *testing.T) {
 	row(&kernelMemory, "in the kernel: what TCP clients do not read, or have sent", o.Streams+listen.MaxTransfers,
 		kernelStream)
 	table += fmt.Sprintf("| sum | | | %d |\n", (goMemory+kernelMemory+512)>>10)
-	_, rest, _ := strings.Cut(readme(t), "<!-- bounds:begin -->\n")
+	_, rest, _ := strings.Cut(document(t, "docs/operations.md"), "<!-- bounds:begin -->\n")
 	if printed, _, _ := strings.Cut(rest, "<!-- bounds:end -->"); printed != table {
-		t.Errorf("README.md has\n%s\nand it is\n%s", printed, table)
+		t.Errorf("docs/operations.md has\n%s\nand it is\n%s", printed, table)
 	}
 	limit := deployedMemory(t)
 	if goMemory > limit*85/100 || goMemory+kernelMemory > limit {

@@ -130,7 +130,7 @@ func TestCheckWithoutCorefile(t *testing.T) {
 	}
 }
 
-// TestCheckJSON holds the shape that the README promises.
+// TestCheckJSON holds the shape that docs/commands.md promises.
 func TestCheckJSON(t *testing.T) {
 	const corefile = ". {\n errors\n health {\n  lame 5s\n }\n fanout . 192.0.2.1\n kubernetes {\n  upstream\n }\n}\n"
 	const want = `{

@@ -22,16 +22,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/server/config"
 )
 
-// TestReadmeCommands runs each command of the README's console blocks as a reader would, and compares what it prints.
+// pages are the documents whose console blocks and Corefiles are run here.
+var pages = []string{"README.md", "docs/commands.md", "docs/corefile.md"}
+
+// TestReadmeCommands runs each command of the console blocks of pages as a reader would, and compares what it prints.
 // The demo is the real one, on another port. A dig is answered by a client made here that prints as dig does, so that
 // the test needs nothing but Go; where there is a dig of today it is run too, and must agree.
 func TestReadmeCommands(t *testing.T) {
 	t.Chdir("..")
-	commands := readmeCommands(t)
+	commands := documentedCommands(t)
 	if len(commands) < 10 {
-		t.Fatalf("only %d commands found in README.md", len(commands))
+		t.Fatalf("only %d commands found", len(commands))
 	}
 	d := startDemo(t)
 	realDig := todaysDig(t)
@@ -39,7 +44,7 @@ func TestReadmeCommands(t *testing.T) {
 		t.Run(c.line, func(t *testing.T) {
 			want := normal(c.output)
 			if diff := cmp.Diff(want, normal(runPipe(t, c.line, d.port, digest))); diff != "" {
-				t.Errorf("README.md:%d (-README +here):\n%s", c.at, diff)
+				t.Errorf("%s (-there +here):\n%s", c.at, diff)
 			}
 			if realDig == "" || !strings.HasPrefix(c.line, "dig ") {
 				return
@@ -51,7 +56,7 @@ func TestReadmeCommands(t *testing.T) {
 				return string(out), err
 			}
 			if diff := cmp.Diff(want, normal(runPipe(t, c.line, d.port, asReal))); diff != "" {
-				t.Errorf("README.md:%d (-README +%s):\n%s", c.at, realDig, diff)
+				t.Errorf("%s (-there +%s):\n%s", c.at, realDig, diff)
 			}
 		})
 	}
@@ -61,49 +66,62 @@ func TestReadmeCommands(t *testing.T) {
 func TestReadmeDemo(t *testing.T) {
 	t.Chdir("..")
 	printed := startDemo(t).out.String()
-	for _, c := range readmeCommands(t) {
+	for _, c := range documentedCommands(t) {
 		name, found := strings.CutPrefix(c.line, "dig @127.0.0.1 -p 1053 ")
 		if !found {
 			continue
 		}
 		name, _, _ = strings.Cut(strings.TrimPrefix(name, "+noall +answer "), " |")
 		if !strings.Contains(printed, " "+name+" ") {
-			t.Errorf("README.md:%d asks for %q, which the demo does not propose", c.at, name)
+			t.Errorf("%s asks for %q, which the demo does not propose", c.at, name)
 		}
 	}
 }
 
-// readmeCommand is a line that begins with "$ " in a console block, and what the README says it prints.
-type readmeCommand struct {
+// documentedCommand is a line that begins with "$ " in a console block, and what the document says it prints.
+type documentedCommand struct {
 	line   string
-	at     int // line of README.md
+	at     string // document:line
 	output string
 }
 
-func readmeCommands(t *testing.T) (commands []readmeCommand) {
+func documentedCommands(t *testing.T) (commands []documentedCommand) {
 	t.Helper()
-	inside := false
-	for i, line := range strings.Split(readme(t), "\n") {
-		switch {
-		case strings.HasPrefix(line, "```"):
-			inside = line == "```console"
-		case !inside:
-		case strings.HasPrefix(line, "$ "):
-			commands = append(commands, readmeCommand{line: line[2:], at: i + 1})
-		case len(commands) > 0:
-			commands[len(commands)-1].output += line + "\n"
+	for _, page := range pages {
+		inside := false
+		for i, line := range strings.Split(document(t, page), "\n") {
+			switch {
+			case strings.HasPrefix(line, "```"):
+				inside = line == "```console"
+			case !inside:
+			case strings.HasPrefix(line, "$ "):
+				commands = append(commands, documentedCommand{line: line[2:], at: fmt.Sprintf("%s:%d", page, i+1)})
+			case len(commands) > 0:
+				commands[len(commands)-1].output += line + "\n"
+			}
 		}
 	}
 	return commands
 }
 
-func readme(t *testing.T) string {
+// document is the text of a file, by its path from the root of the module.
+func document(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// documents are all that is written for readers.
+func documents(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(all, "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 }
 
 // demonstration is a running `clusterdns demo`.
@@ -342,67 +360,97 @@ func digComments(out io.Writer, m *dns.Msg) {
 	}
 }
 
-// TestReadmeNames looks for what the README names: each path, the names it says are in a file, each metric, each
-// anchor.
+// TestReadmeNames looks for what the documents name: each path, the names they say are in a file, each metric, each
+// heading that a link is to. The README is for one look.
 func TestReadmeNames(t *testing.T) {
 	t.Chdir("..")
-	text := readme(t)
-	checkNames(t, "README.md", text)
 	sources := sourcesOf(t, "server") + sourcesOf(t, "server/*")
-	for _, name := range regexp.MustCompile(`\b(?:coredns|clusterdns)_[a-z_]+\b`).FindAllString(text, -1) {
-		if !strings.Contains(sources, `"`+name+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(name,
-			"coredns_cache_")+`"`) {
-			t.Errorf("README.md names the metric %s, which no source has", name)
+	for _, name := range documents(t) {
+		text := document(t, name)
+		checkNames(t, name, text)
+		for _, metric := range regexp.MustCompile(`\b(?:coredns|clusterdns)_[a-z_]+\b`).FindAllString(text, -1) {
+			if !strings.Contains(sources, `"`+metric+`"`) && !strings.Contains(sources, `"`+strings.TrimPrefix(metric,
+				"coredns_cache_")+`"`) {
+				t.Errorf("%s names the metric %s, which no source has", name, metric)
+			}
 		}
 	}
-	for _, block := range []string{"differences", "figures"} {
+	if lines := strings.Count(document(t, "README.md"), "\n"); lines > 130 {
+		t.Errorf("README.md has %d lines", lines)
+	}
+	for page, block := range map[string]string{"docs/differences.md": "differences", "docs/performance.md": "figures"} {
+		text := document(t, page)
 		begin, end := strings.Index(text, "<!-- "+block+":begin -->"), strings.Index(text, "<!-- "+block+":end -->")
 		if begin < 0 || end < begin {
-			t.Errorf("README.md has lost the markers of %s", block)
+			t.Errorf("%s has lost the markers of %s", page, block)
 		}
 	}
 }
 
 // checkNames looks for the paths, the names in files and the headings that a document names.
-func checkNames(t *testing.T, document, text string) {
+func checkNames(t *testing.T, name, text string) {
 	t.Helper()
-	for _, path := range paths(text) {
+	for _, path := range paths(filepath.Dir(name), text) {
 		if _, err := os.Stat(path); err != nil {
-			t.Errorf("%s names %s: %v", document, path, errors.Unwrap(err))
+			t.Errorf("%s names %s: %v", name, path, errors.Unwrap(err))
 		}
 	}
 	inFile := regexp.MustCompile("`([a-z0-9_/]+\\.go)`(?: above)?((?:,? `\\w+`)+)")
 	for _, found := range inFile.FindAllStringSubmatch(text, -1) {
 		content, _ := os.ReadFile(found[1]) // a missing file is reported above
-		for _, name := range regexp.MustCompile(`\w+`).FindAllString(found[2], -1) {
-			if !regexp.MustCompile(`\b` + name + `\b`).Match(content) {
-				t.Errorf("%s says that %s has %s, and it has not", document, found[1], name)
+		for _, identifier := range regexp.MustCompile(`\w+`).FindAllString(found[2], -1) {
+			if !regexp.MustCompile(`\b` + identifier + `\b`).Match(content) {
+				t.Errorf("%s says that %s has %s, and it has not", name, found[1], identifier)
 			}
 		}
 	}
-	headings := map[string]bool{}
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
-		headings[strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
-	}
-	for _, link := range regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(text, -1) {
-		if !headings[link[1]] {
-			t.Errorf("%s links to #%s, and has no such heading", document, link[1])
+	for _, link := range regexp.MustCompile(`\]\(([^):#]*)#([^)]*)\)`).FindAllStringSubmatch(text, -1) {
+		to := text
+		if link[1] != "" {
+			to = document(t, filepath.Join(filepath.Dir(name), link[1]))
+		}
+		if !headings(to)[link[2]] {
+			t.Errorf("%s links to %s#%s, and there is no such heading", name, link[1], link[2])
 		}
 	}
 }
 
-// TestReadmeCorefiles checks each Corefile that README.md shows.
+// headings are the anchors of a document.
+func headings(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		anchor := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		all[strings.ReplaceAll(anchor, " ", "-")] = true
+	}
+	return all
+}
+
+// TestReadmeCorefiles checks each Corefile that pages show.
 func TestReadmeCorefiles(t *testing.T) {
 	t.Chdir("..")
-	blocks := regexp.MustCompile("(?s)```corefile\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
-	if len(blocks) == 0 {
-		t.Error("README.md shows no Corefile")
+	shown := 0
+	for _, page := range pages {
+		for _, block := range regexp.MustCompile("(?s)```corefile\n(.*?)```").FindAllStringSubmatch(document(t, page), -1) {
+			var out bytes.Buffer
+			arguments := []string{"clusterdns", "check", "-conf", "stdin"}
+			if status := Main(arguments, strings.NewReader(block[1]), &out, &out); status != 0 {
+				t.Errorf("%s: status %d for\n%s%s", page, status, block[1], &out)
+			}
+			shown++
+		}
 	}
-	for _, block := range blocks {
-		var out bytes.Buffer
-		arguments := []string{"clusterdns", "check", "-conf", "stdin"}
-		if status := Main(arguments, strings.NewReader(block[1]), &out, &out); status != 0 {
-			t.Errorf("status %d for\n%s%s", status, block[1], &out)
+	if shown == 0 {
+		t.Error("no Corefile is shown")
+	}
+}
+
+// TestReadmeDirectives: the short table has every directive that is served.
+func TestReadmeDirectives(t *testing.T) {
+	t.Chdir("..")
+	text := document(t, "README.md")
+	for _, d := range config.Directives() {
+		if d != "proxy" && !strings.Contains(text, "`"+d+"`") {
+			t.Errorf("README.md does not name the directive %s", d)
 		}
 	}
 }
@@ -410,12 +458,7 @@ func TestReadmeCorefiles(t *testing.T) {
 // TestArchitecture holds ARCHITECTURE.md to the tree: what it names, and its picture of the imports.
 func TestArchitecture(t *testing.T) {
 	t.Chdir("..")
-	content, err := os.ReadFile("ARCHITECTURE.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(content)
-	checkNames(t, "ARCHITECTURE.md", text)
+	text := document(t, "ARCHITECTURE.md")
 	for i, line := range strings.Split(text, "\n") {
 		if !strings.HasPrefix(line, "|") && utf8.RuneCountInString(line) > 120 {
 			t.Errorf("ARCHITECTURE.md:%d is longer than 120 columns", i+1)
@@ -463,7 +506,7 @@ func importArrows(t *testing.T) (arrows []string) {
 	return slices.Compact(arrows)
 }
 
-// TestReadmeReasons: each text of an Extended DNS Error that README.md explains is one that the sources have.
+// TestReadmeReasons: each text of an Extended DNS Error that docs/debugging.md explains is one that the sources have.
 func TestReadmeReasons(t *testing.T) {
 	t.Chdir("..")
 	sources := ""
@@ -471,7 +514,7 @@ func TestReadmeReasons(t *testing.T) {
 		sources += sourcesOf(t, folder)
 	}
 	varying := regexp.MustCompile(`NS/NAME|NS|ADDRESS|…|\b0 of 2\b`)
-	rows := regexp.MustCompile("(?m)^\\| [0-9, ]+ (`.*?`) \\|").FindAllStringSubmatch(readme(t), -1)
+	rows := regexp.MustCompile("(?m)^\\| [0-9, ]+ (`.*?`) \\|").FindAllStringSubmatch(document(t, "docs/debugging.md"), -1)
 	if len(rows) < 10 {
 		t.Errorf("only %d rows", len(rows))
 	}
@@ -479,18 +522,19 @@ func TestReadmeReasons(t *testing.T) {
 		for _, text := range regexp.MustCompile("`(.*?)`").FindAllStringSubmatch(row[1], -1) {
 			for _, words := range varying.Split(text[1], -1) {
 				if !strings.Contains(sources, words) {
-					t.Errorf("README.md explains %q, and no source says %q", text[1], words)
+					t.Errorf("docs/debugging.md explains %q, and no source says %q", text[1], words)
 				}
 			}
 		}
 	}
 }
 
-// paths are the files and folders of this module that text names: targets of links, and words in backquotes that begin
-// like one.
-func paths(text string) (all []string) {
-	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(text, -1) {
-		all = append(all, link[1])
+// paths are the files and folders of this module that the text of a document in folder names: targets of links, and words
+// in backquotes that begin like one.
+func paths(folder, text string) (all []string) {
+	plain := regexp.MustCompile("`[^`\n]*`").ReplaceAllString(text, "")
+	for _, link := range regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(plain, -1) {
+		all = append(all, filepath.Join(folder, link[1]))
 	}
 	quoted := regexp.MustCompile("`((?:\\.ci|deploy|observe|resolver|server|testdata|watch|zones)/[^` ]*)")
 	for _, word := range quoted.FindAllStringSubmatch(text, -1) {

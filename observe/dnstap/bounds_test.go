@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestReadmeBounds holds the table of bounds in README.md to those here.
+// TestReadmeBounds holds the table of bounds in docs/operations.md to those here.
 func TestReadmeBounds(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -18,6 +18,6 @@ func TestReadmeBounds(t *testing.T) {
 		"%d readers with an eighth each; %d s for a reader to take %d KiB |", QueueOctets>>10, MostReaders, writeTime/time.Second,
 		chunkSize>>10)
 	if !strings.Contains(string(text), row) {
-		t.Errorf("README.md has no %q", row)
+		t.Errorf("docs/operations.md has no %q", row)
 	}
 }

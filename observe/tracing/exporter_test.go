@@ -114,9 +114,9 @@ func TestTraceIsBounded(t *testing.T) {
 	}
 }
 
-// TestReadmeBounds holds the table of bounds in README.md to those here.
+// TestReadmeBounds holds the table of bounds in docs/operations.md to those here.
 func TestReadmeBounds(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +124,6 @@ func TestReadmeBounds(t *testing.T) {
 		"never queries; after a failure the collector is tried again in %d s to %d s |", DefaultBacklog, MostSpans,
 		requestTime/time.Second, firstPause/time.Second, longestPause/time.Second)
 	if !strings.Contains(string(text), row) {
-		t.Errorf("README.md has no %q", row)
+		t.Errorf("docs/operations.md has no %q", row)
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// TestReadmeBounds holds the table of bounds in README.md to the bound here.
+// TestReadmeBounds holds the table of bounds in docs/operations.md to the bound here.
 func TestReadmeBounds(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	row := fmt.Sprintf("| connections of an admin endpoint | %d, %d of one client,", MaxConns, maxConnsEach)
 	if !strings.Contains(string(text), row) {
-		t.Errorf("README.md has no %q", row)
+		t.Errorf("docs/operations.md has no %q", row)
 	}
 }

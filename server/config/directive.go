@@ -35,7 +35,7 @@ type directive struct {
 //  6. add testdata/corefiles/name.txtar with a Corefile that uses all its options, and one for each mistake; give it a
 //     line in the Corefile of TestEnabled, and in the list there if CoreDNS counts it;
 //  7. explain it in Corefile.example, which TestExample of server holds to this table and asks;
-//  8. tell in the README: its output of -plugins, the counters if there are any, and where we differ from CoreDNS;
+//  8. tell in docs: corefile.md (the output of -plugins), operations.md (counters, bounds), differences.md;
 //  9. add a story to testdata/stories for what it answers;
 //  10. hold its line in guide.go to it, with a sample of each option, and write docs/directives.md anew
 //     (go test ./server/config -run TestDocument -update).

@@ -243,7 +243,7 @@ func guide() []advice {
 			insteads: map[string]substitute{"catalog": {"the zones of the catalog, each by name",
 				"secondary a.example b.example {\ntransfer from 192.0.2.1\n}"}}},
 		{name: "shed", spare: true, without: "nothing is lost", line: "shed",
-			instead: substitute{"nothing: what waits has bounds without it, which the README tells", ""}},
+			instead: substitute{"nothing: what waits has bounds without it, in docs/operations.md", ""}},
 		{name: "sign", without: "zone files are not signed: take the DS record out of the parent zone first",
 			line: "sign db.example.org",
 			instead: substitute{"dnssec, which signs the answers of file, or file for what dnssec-signzone has written",

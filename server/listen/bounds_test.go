@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// TestReadmeBounds holds the table of bounds in README.md to the defaults. What one of each costs, in KiB, is as
+// TestReadmeBounds holds the table of bounds in docs/operations.md to the defaults. What one of each costs, in KiB, is as
 // measured.
 func TestReadmeBounds(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestReadmeBounds(t *testing.T) {
 			(2*sendBuffer+2*sendBuffer/4)>>10),
 	} {
 		if !strings.Contains(string(text), row) {
-			t.Errorf("README.md has no %q", row)
+			t.Errorf("docs/operations.md has no %q", row)
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestReadmeBounds holds the table of bounds in README.md to those of this package.
+// TestReadmeBounds holds the table of bounds in docs/operations.md to those of this package.
 func TestReadmeBounds(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -18,7 +18,7 @@ func TestReadmeBounds(t *testing.T) {
 		fmt.Sprintf("| the server's own log | %d lines |", queuedLines),
 	} {
 		if !strings.Contains(string(text), row) {
-			t.Errorf("README.md has no %q", row)
+			t.Errorf("docs/operations.md has no %q", row)
 		}
 	}
 }

@@ -201,7 +201,7 @@ func TestSameCaches(t *testing.T) {
 }
 
 // cacheRules explain the differences of TestSameCaches. That it takes time to show them is why none has a story; the
-// README has them as text.
+// docs/differences.md has them as text.
 var cacheRules = []rule{
 	{
 		name: "what is stale says so",

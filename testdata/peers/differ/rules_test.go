@@ -4,7 +4,7 @@ package differ
 type rule struct {
 	name   string
 	reason string
-	see    string // sections of specifications; item N is of the README's list
+	see    string // sections of specifications; item N is of the list in docs/differences.md
 	story  string // file below testdata/stories
 	shows  string // the question in it whose answer is ours
 

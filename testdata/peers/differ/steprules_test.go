@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// stepRules explain the differences of TestSameSteps: some of the rules that the README lists, which are about every
+// stepRules explain the differences of TestSameSteps: some of the rules that docs/differences.md lists, which are about every
 // answer, and those of the directives. The order is that of rules: what the answer is, how it is said, how much of it
 // fits.
 var stepRules = slices.Concat(
@@ -209,7 +209,7 @@ var stepAge = rule{
 	explains: aged,
 }
 
-// rulesNamed are rules of the README's.
+// rulesNamed are rules of docs/differences.md.
 func rulesNamed(names ...string) (list []rule) {
 	for _, name := range names {
 		i := slices.IndexFunc(rules, func(r rule) bool { return r.name == name })
@@ -471,7 +471,7 @@ func stepHosts(q *question, ours, theirs *reply) bool {
 // unwritable is in a rule of rewrite that makes names which cannot be written.
 const unwritable = "answer value (.*)b"
 
-// stepReason is the README's rule, but that what acl says is for acl alone to say.
+// stepReason is the rule of the page, but that what acl says is for acl alone to say.
 func stepReason(q *question, ours, theirs *reply) bool {
 	return (ours.opt == nil || !slices.ContainsFunc(codes(ours.opt.errors), func(code string) bool {
 		return code == "15" || code == "17"

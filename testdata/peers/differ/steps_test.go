@@ -318,7 +318,7 @@ func exchangeOne(patience time.Duration, address string, q *question) ([]byte, e
 	return replies[0], err
 }
 
-// TestStepRules checks the rules as a document, as TestTable does those that the README lists.
+// TestStepRules checks the rules as a document, as TestTable does those that the page lists.
 func TestStepRules(t *testing.T) {
 	checkRules(t, stepRules)
 }

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-var updateFlag = flag.Bool("update", false, "write the tables of rules in the README anew")
+var updateFlag = flag.Bool("update", false, "write the tables of rules in docs/differences.md anew")
 
-const readme = "../../../README.md"
+const differences = "../../../docs/differences.md"
 
-// tables are those of the README: each stands between markers of its own.
+// tables are those of the page: each stands between markers of its own.
 var tables = map[string]func() []rule{
 	"rules":     func() []rule { return rules },
 	"corefiles": func() []rule { return append(slices.Clone(wholeRules), denial) },
@@ -33,7 +33,7 @@ func table(rules []rule) string {
 	for i := range rules {
 		r := &rules[i]
 		name := strings.TrimSuffix(filepath.Base(r.story), ".txtar")
-		b.WriteString("| " + r.name + " | " + r.reason + " | " + r.see + " | [" + name + "](testdata/stories/" + r.story +
+		b.WriteString("| " + r.name + " | " + r.reason + " | " + r.see + " | [" + name + "](../testdata/stories/" + r.story +
 			") `" + r.shows + "` |\n")
 	}
 	return b.String()
@@ -67,12 +67,12 @@ func checkRules(t *testing.T, rules []rule) {
 }
 
 // TestTable checks the rules as a document: each is complete, and stands in the
-// README.
+// page.
 func TestTable(t *testing.T) {
 	checkRules(t, rules)
 	checkRules(t, stepRules)
 	checkRules(t, corefileRules)
-	text, err := os.ReadFile(readme)
+	text, err := os.ReadFile(differences)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestTable(t *testing.T) {
 		before, rest, ok := strings.Cut(now, begin)
 		_, after, found := strings.Cut(rest, end)
 		if !ok || !found {
-			t.Fatalf("%s has no markers; add these lines:\n%s%s", readme, begin, end)
+			t.Fatalf("%s has no markers; add these lines:\n%s%s", differences, begin, end)
 		}
 		now = before + begin + table(rules()) + end + after
 	}
@@ -90,9 +90,9 @@ func TestTable(t *testing.T) {
 		return
 	}
 	if !*updateFlag {
-		t.Fatalf("the tables in %s are not those of the rules: write them with go test ./differ -run Table -update", readme)
+		t.Fatalf("the tables in %s are not those of the rules: write them with go test ./differ -run Table -update", differences)
 	}
-	if err := os.WriteFile(readme, []byte(now), 0o644); err != nil {
+	if err := os.WriteFile(differences, []byte(now), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
