@@ -19,14 +19,13 @@ const module = "github.com/clusterdns/clusterdns"
 var rooms = map[string][]string{
 	"observe":         {},
 	"observe/dnstap":  {"observe"},
-	"observe/shadow":  {"observe"},
 	"observe/tracing": {"observe"},
 	"zones/wire":      {},
 	"zones":           {"zones/wire"},
 	"zones/general":   {"zones/wire"},
 	"zones/feed":      {"observe", "zones", "zones/general", "zones/wire"},
 	"zones/skydns":    {"observe", "zones", "zones/wire"},
-	"resolver":        {"observe", "observe/dnstap", "observe/shadow", "observe/tracing", "zones", "zones/feed", "zones/general", "zones/skydns", "zones/wire"},
+	"resolver":        {"observe", "observe/dnstap", "observe/tracing", "zones", "zones/feed", "zones/general", "zones/skydns", "zones/wire"},
 	"watch/object":    {"zones"},
 	"watch/manifests": {"watch/object", "zones"},
 	"watch":           {"observe", "watch/manifests", "watch/object", "zones", "zones/wire"},
@@ -34,8 +33,8 @@ var rooms = map[string][]string{
 	"server/metrics":  {"observe"},
 	"server/listen":   {"observe", "resolver", "server/logs", "server/metrics", "zones/wire"},
 	"server/admin":    {"observe", "server/listen", "server/metrics"},
-	"server/config":   {"observe/dnstap", "observe/shadow", "observe/tracing", "server/logs", "resolver", "watch", "zones", "zones/feed", "zones/skydns", "zones/wire"},
-	"server": {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe", "observe/shadow",
+	"server/config":   {"observe/dnstap", "observe/tracing", "server/logs", "resolver", "watch", "zones", "zones/feed", "zones/skydns", "zones/wire"},
+	"server": {"server/admin", "server/config", "server/listen", "server/logs", "server/metrics", "observe",
 		"resolver", "watch", "zones", "zones/feed", "zones/wire", "testdata/cluster"},
 	".":                    {"server"},
 	"testdata/attack":      {},
@@ -63,7 +62,7 @@ var doors = map[string][]string{
 	"github.com/expr-lang/expr":           {"resolver"},
 	"github.com/quic-go/quic-go":          {"resolver", "server/listen"},
 	"golang.org/x/sys":                    {"server/listen"},
-	"github.com/miekg/dns": {"observe/shadow", "resolver", "server", "server/config", "server/listen", "server/logs",
+	"github.com/miekg/dns": {"resolver", "server", "server/config", "server/listen", "server/logs",
 		"testdata/stories", "zones/feed"},
 	"golang.org/x/tools/txtar": {"testdata/mutants", "testdata/stories"},
 }
@@ -125,8 +124,8 @@ func mayImport(room, library string) bool {
 
 // TestTopLevel holds the top level to the rooms.
 func TestTopLevel(t *testing.T) {
-	want := []string{"ARCHITECTURE.md", "CONTRIBUTING.md", "Corefile.example", "LICENSE", "README.md", "deploy", "docs", "findings", "go.mod",
-		"go.sum", "main.go", "observe", "resolver", "server", "testdata", "watch", "zones"}
+	want := []string{"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Corefile.example", "LICENSE", "README.md", "SECURITY.md",
+		"deploy", "docs", "findings", "go.mod", "go.sum", "main.go", "observe", "resolver", "server", "testdata", "watch", "zones"}
 	entries, err := os.ReadDir("..")
 	if err != nil {
 		t.Fatal(err)

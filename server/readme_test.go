@@ -27,7 +27,7 @@ import (
 )
 
 // pages are the documents whose console blocks and Corefiles are run here.
-var pages = []string{"README.md", "docs/commands.md", "docs/corefile.md", "docs/migrate.md"}
+var pages = []string{"README.md", "docs/commands.md", "docs/corefile.md"}
 
 // TestReadmeCommands runs each command of the console blocks of pages as a reader would, and compares what it prints.
 // The demo is the real one, on another port. A dig is answered by a client made here that prints as dig does, so that
@@ -121,7 +121,7 @@ func documents(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(all, "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+	return append(all, "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 }
 
 // demonstration is a running `clusterdns demo`.
