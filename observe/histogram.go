@@ -16,13 +16,20 @@ type Histogram struct {
 }
 
 // Observe counts value.
-func (h *Histogram) Observe(bounds []int64, value int64) {
+func (h *Histogram) Observe(bounds []int64, value int64) { h.ObserveMany(bounds, value, 1) }
+
+// ObserveMany counts value n times.
+func (h *Histogram) ObserveMany(bounds []int64, value int64, n uint64) {
 	i := 0
 	for i < len(bounds) && value > bounds[i] {
 		i++
 	}
-	h.Counts[i]++
-	h.Sum = saturated(h.Sum, value)
+	h.Counts[i] += n
+	if n > 0 && uint64(value) > math.MaxInt64/n {
+		h.Sum = math.MaxInt64
+		return
+	}
+	h.Sum = saturated(h.Sum, value*int64(n))
 }
 
 // Add adds the counts of other, which has the same bounds.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,7 +51,11 @@ func (c *console) demo(arguments []string) error {
 	}
 	defer remove()
 	load := func() (*config.Config, error) {
-		return config.Load(config.Settings{Conf: filepath.Join(folder, "Corefile"), Port: uint16(port)}, nil)
+		c, err := config.Load(config.Settings{Conf: filepath.Join(folder, "Corefile"), Port: uint16(port)}, nil)
+		if err == nil {
+			c.Dashboard.Addresses = []string{dashboardBeside(uint16(port))}
+		}
+		return c, err
 	}
 	loaded, err := load()
 	if err != nil {
@@ -61,6 +66,14 @@ func (c *console) demo(arguments []string) error {
 		return fmt.Errorf("%w; clusterdns demo -p PORT takes another", err)
 	}
 	return err
+}
+
+// dashboardBeside is the address of the page of a demo: the next port, where there is one.
+func dashboardBeside(port uint16) string {
+	if port > 0 {
+		port++
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 }
 
 // demoFolder is the folder of the sample cluster: in a checkout its own, so that it can be edited, else a copy that is
@@ -88,7 +101,7 @@ func (c *console) propose(p *Program, folder string) {
 	}
 	address := p.Addresses()[0]
 	fmt.Fprintf(c.out, "Serving the sample cluster in %s on %s, UDP and TCP. Edit a file there and ask again.\n"+
-		"Worth trying:\n\n", folder, address)
+		"Its page is at http://%s/. Worth trying:\n\n", folder, address, p.dashboardAddress())
 	for _, t := range worthTrying {
 		fmt.Fprintf(c.out, "  dig @%s -p %d %-56s # %s\n", address.Addr(), address.Port(), t.question, t.shows)
 	}

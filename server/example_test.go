@@ -71,7 +71,7 @@ func TestExample(t *testing.T) {
 // serveExample serves content until the test ends, with ports, resolvers and etcd of the test. All blocks share one address.
 func serveExample(t *testing.T, name string, content []byte) (address string) {
 	t.Helper()
-	admin := regexp.MustCompile(`(?m)^    ((?:health|ready|prometheus|pprof) localhost):\d+`)
+	admin := regexp.MustCompile(`(?m)^    ((?:health|ready|prometheus|pprof|dashboard) (?:localhost|127\.0\.0\.1)):\d+`)
 	text := strings.NewReplacer(":1053", ":0", "/etc/resolv.conf", newOutside(t).address.String(), ":2379", ":1").
 		Replace(admin.ReplaceAllString(string(content), "    $1:0"))
 	c, err := config.Parse(name, []byte(text), config.Settings{Port: 53})

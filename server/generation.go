@@ -164,7 +164,7 @@ func (p *Program) share(g *generation, c *config.Source, options watch.Options) 
 		if err != nil {
 			return nil, err
 		}
-		s = &source{Source: w, index: index, required: options.Required(), id: strconv.Itoa(p.nextID)}
+		s = &source{Source: w, index: index, options: options, required: options.Required(), id: strconv.Itoa(p.nextID)}
 		s.at, s.timeout = c.At, c.StartupTimeout
 		p.nextID++
 		s.task = start(p.base, s.run)
@@ -181,8 +181,9 @@ type source struct {
 	*task
 	index    *zones.Index
 	required zones.Kinds // what must have synced before the source is ready
-	id       string      // in metrics: it stays with the source over reloads
-	at       string      // file:line of the directive that started it
+	options  watch.Options
+	id       string // in metrics: it stays with the source over reloads
+	at       string // file:line of the directive that started it
 	timeout  time.Duration
 }
 
@@ -218,8 +219,8 @@ func (p *Program) openSocket(
 	}
 	l, err := listen.Open(listen.Options{
 		Address: address, Scheme: c.Scheme, Credentials: credentials, Siblings: siblings, Answerer: answerer,
-		Handshakes: p.handshakes,
-		Blocks:     blocksOf(c), Log: p.queries, Logger: p.log,
+		Handshakes: p.handshakes, Traffic: p.traffic,
+		Blocks: blocksOf(c), Log: p.queries, Logger: p.log,
 		ReadTimeout: c.Limits.Read, WriteTimeout: c.Limits.Write, IdleTimeout: c.Limits.Idle, Queries: c.Limits.Queries,
 		Streams: c.Limits.Connections, Each: c.Limits.Streams, Requests: c.Limits.Requests, Readers: c.Limits.Sockets})
 	if err != nil {
@@ -275,7 +276,7 @@ func blocksOf(c *config.Listener) []listen.Block {
 func endpointsOf(c *config.Config) admin.Endpoints {
 	return admin.Endpoints{
 		Health: c.Health.Addresses, Ready: c.Ready.Addresses,
-		Prometheus: c.Prometheus.Addresses, Pprof: c.Pprof.Addresses,
+		Prometheus: c.Prometheus.Addresses, Pprof: c.Pprof.Addresses, Dashboard: c.Dashboard.Addresses,
 		Continuously: c.Ready.Continuously, At: c.EndpointAt,
 	}
 }

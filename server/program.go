@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe/traffic"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
@@ -29,10 +30,13 @@ type Program struct {
 	queries    *logs.QueryLog
 	metrics    *metrics.Collector
 	admin      *admin.Server
+	started    time.Time
 	base       context.Context // of everything that runs except the listeners, which end first
 	end        context.CancelFunc
 	logging    *task
 	serving    *task // the admin endpoints
+	traffic    *traffic.Traffic
+	counting   *task // of traffic
 	reloads    reloadCounts
 	handshakes *listen.Handshakes
 	parts      resolver.Parts // what outlives the resolvers of a Config
@@ -129,9 +133,11 @@ func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := config.ProgramVersion()
 	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
 		listeners: map[socket]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1),
-		handshakes: listen.NewHandshakes()}
+		handshakes: listen.NewHandshakes(), started: time.Now(), traffic: traffic.New()}
 	p.base, p.end = context.WithCancel(context.Background())
-	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Logger: log})
+	p.counting = start(p.base, p.traffic.Run)
+	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Page: p.page(),
+		Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)
 	p.serving = start(p.base, p.admin.Run)
 	p.metrics.Set("program", p.samples)
@@ -188,6 +194,7 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 	p.mu.Unlock()
 	runtime.SetBlockProfileRate(c.Pprof.BlockRate)
 	p.metrics.SetDetailed(c.Prometheus.RuntimeMetrics)
+	p.traffic.Set(len(c.Dashboard.Addresses) > 0)
 	var all []*listen.Listener
 	var settle []func()
 	for i := range c.Listeners {
@@ -296,6 +303,7 @@ func (p *Program) Close() {
 	for _, s := range p.sources {
 		s.stop()
 	}
+	p.counting.stop()
 	p.serving.stop()
 	if p.replaced != nil {
 		p.replaced.stop()

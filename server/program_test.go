@@ -652,7 +652,7 @@ func TestQueryWaitsThroughEnd(t *testing.T) {
 func TestRunLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	const corefile = ".:0 {\n bind 127.0.0.1\n errors {\n  consolidate 5m .*\n }\n log\n reload\n health " +
-		"127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n" +
+		"127.0.0.1:0\n ready 127.0.0.1:0\n prometheus 127.0.0.1:0\n pprof 127.0.0.1:0\n dashboard 127.0.0.1:0\n" +
 		" hosts {\n  192.0.2.8 new.test\n  fallthrough\n }\n cache 30\n loop\n forward . 127.0.0.1:1\n transfer {\n  " +
 		"to *\n }\n" +
 		" kubernetes cluster.local {\n  manifests town\n }\n kubernetes away.local {\n  endpoint http://127.0.0.1:1\n }\n}\n"

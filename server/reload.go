@@ -17,6 +17,13 @@ type reloadCounts struct {
 	failed atomic.Uint64
 	behind atomic.Bool // the files as they are could not be served
 	fault  fault       // of the files as they are; zero when they are served
+	last   atomic.Pointer[outcome]
+}
+
+// outcome is what became of the last reload that found something new.
+type outcome struct {
+	at    time.Time
+	fault string // "" when the files are served
 }
 
 // fault tells failures apart. What is wrong with a file is counted and logged once for each content of it, however often
@@ -79,6 +86,9 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 	p.awaitReplaced(ctx)
 	next, err := attempt(ctx, 0, load)
 	if err == nil && next.Digest == p.config.Digest && !forced {
+		if p.reloads.behind.Load() {
+			p.reloads.last.Store(&outcome{at: time.Now()})
+		}
 		p.reloads.settle()
 		return
 	}
@@ -99,10 +109,12 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 				p.log.Error("reload: failed, keeping the old configuration: " + line)
 			}
 			p.reloads.fault = now
+			p.reloads.last.Store(&outcome{time.Now(), now.text})
 		}
 		return
 	}
 	p.reloads.settle()
+	p.reloads.last.Store(&outcome{at: time.Now()})
 	p.log.Info("Running configuration SHA512 = " + next.Digest)
 	p.log.Info("Reloading complete")
 }

@@ -85,6 +85,28 @@ func (w *text) externals(s *Snapshot) {
 	}
 }
 
+// WriteText writes the names of one service as WriteText of a Snapshot does.
+func (r *ServiceRecords) WriteText(to io.Writer, zone string, ttl uint32) error {
+	w := &text{Writer: bufio.NewWriter(to), zone: zone, below: "svc." + zone, ttl: ttl}
+	w.service(r)
+	return w.Flush()
+}
+
+// Names is the name of the service, and of its namespace.
+func (r *ServiceRecords) Names() (service, namespace string) {
+	service, namespace = r.split()
+	return labelText(service), labelText(namespace)
+}
+
+// labelText is a label as people write it.
+func labelText(label string) string {
+	name := wire.NameString(append([]byte{byte(len(label))}, label...))
+	return name[:len(name)-1]
+}
+
+// EachService calls yield with every service, in no order, until it returns false.
+func (s *Snapshot) EachService(yield func(*ServiceRecords) bool) { s.services.each(yield) }
+
 func (w *text) service(r *ServiceRecords) {
 	if r.why != "" {
 		fmt.Fprintf(w, "%s; %s has no names: %s\n", w.begin, w.absolute(r.owner), r.why)

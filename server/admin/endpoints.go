@@ -23,6 +23,7 @@ type Endpoints struct {
 	Ready      []string
 	Prometheus []string
 	Pprof      []string
+	Dashboard  []string
 
 	Continuously bool              // what was ready once may become unready again
 	At           map[string]string // which directive asks for an address, for errors
@@ -55,6 +56,7 @@ func (s *Server) muxes(endpoints Endpoints) map[string]*http.ServeMux {
 	each(endpoints.Ready, func(m *http.ServeMux) { m.HandleFunc("/ready", s.serveReady) })
 	each(endpoints.Prometheus, func(m *http.ServeMux) { m.Handle("/metrics", s.options.Metrics) })
 	each(endpoints.Pprof, handlePprof)
+	each(endpoints.Dashboard, func(m *http.ServeMux) { m.Handle("/", s.options.Page) })
 	return muxes
 }
 

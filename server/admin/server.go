@@ -1,4 +1,4 @@
-// Package admin serves HTTP to those who run the server: /health, /ready, /metrics and /debug/pprof.
+// Package admin serves HTTP to those who run the server: /health, /ready, /metrics, /debug/pprof and the page.
 //
 // Invariant: when an address of new endpoints cannot be had, the old ones go on unchanged. Sockets that both have stay
 // open.
@@ -23,6 +23,7 @@ import (
 type Options struct {
 	NotReady func() []string // names of what is not ready; none means ready
 	Metrics  http.Handler    // of /metrics
+	Page     http.Handler    // of all other paths, where there is a dashboard
 	Logger   *slog.Logger    // default slog.Default()
 }
 

@@ -22,10 +22,13 @@ type Config struct {
 	Ready      Ready
 	Prometheus Prometheus
 	Pprof      Pprof
+	Dashboard  Dashboard
 	Reload     Reload
 	EndpointAt map[string]string // "file:line: directive" that first names the address of an HTTP endpoint
 
 	Warnings []string // each begins with file:line
+
+	Files []File // the Corefile and what it imports, in the order that they were read
 
 	// Digest is the SHA-512 of the words of all files, in hexadecimal. Comments and spaces do not change it.
 	Digest string
@@ -100,6 +103,15 @@ type Pprof struct {
 	Addresses []string // default "localhost:6053"
 	BlockRate int      // for runtime.SetBlockProfileRate; 0 off, default 1 when on
 }
+
+// Dashboard is the page for people.
+type Dashboard struct {
+	Addresses []string // default "127.0.0.1:1054"
+	Hosts     []string // names that a browser may ask for, besides localhost and addresses, in lower case
+}
+
+// File is a file of the Corefile as it was read, with its secrets masked.
+type File struct{ Name, Text string }
 
 // Reload says how often the files are checked for changes.
 type Reload struct {

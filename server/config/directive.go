@@ -20,7 +20,7 @@ type directive struct {
 	process func(*Config) string   // what `check` prints of it for the whole process; nil or "" for nothing
 }
 
-// directives is the table: every directive of CoreDNS 1.15, and proxy, which older releases had. What is served comes
+// directives is the table: every directive of CoreDNS 1.15, proxy, which older releases had, and ours. What is served comes
 // first, in the order that `check` prints: the steps of a query in the order that they run (the order of the fields of
 // resolver.Block), then what is done around them.
 //
@@ -95,6 +95,7 @@ func directives() []directive {
 		{name: "prometheus", read: (*blockReader).prometheus, once: true, enabled: usesPrometheus,
 			summary: summarizeMeasured, process: summarizePrometheus},
 		{name: "pprof", read: (*blockReader).pprof, once: true, process: summarizePprof},
+		{name: "dashboard", read: (*blockReader).dashboard, once: true, process: summarizeDashboard},
 		{name: "reload", read: (*blockReader).reload, process: summarizeReload},
 		{name: "debug", read: (*blockReader).debug, summary: summarizeDebug},
 	}, unserved(

@@ -24,6 +24,7 @@ const everything = `example.org {
     cache
     cancel
     chaos
+    dashboard
     debug
     dns64
     dnssec {
@@ -88,7 +89,7 @@ func TestEnabled(t *testing.T) {
 			t.Errorf("%s is not in the Corefile", name)
 		}
 	}
-	uncounted := []string{"bind", "debug", "grpc_server", "health", "https", "https3", "multisocket",
+	uncounted := []string{"bind", "dashboard", "debug", "grpc_server", "health", "https", "https3", "multisocket",
 		"pprof", "proxy", "quic", "ready", "reload", "root", "timeouts", "tls"}
 	want := slices.DeleteFunc(Directives(), func(name string) bool { return slices.Contains(uncounted, name) })
 	if got := enabled(t, everything); !slices.Equal(got, want) {

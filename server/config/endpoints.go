@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// The defaults of the endpoints and of reload, which are CoreDNS's.
+// The defaults of the endpoints and of reload, which are CoreDNS's where it has them. The dashboard tells who asks for
+// what, so it is for the machine alone unless the Corefile says otherwise.
 const (
 	defaultHealthAddress     = ":8080"
 	defaultReadyAddress      = ":8181"
 	defaultPrometheusAddress = "localhost:9153"
 	defaultPprofAddress      = "localhost:6053"
+	defaultDashboardAddress  = "127.0.0.1:1054"
 	defaultBlockRate         = 1
 	defaultReloadInterval    = 30 * time.Second
 	defaultReloadJitter      = 15 * time.Second
@@ -71,6 +73,19 @@ func (b *blockReader) pprof(a *args) {
 	})
 }
 
+// dashboard [ADDRESS] { host NAME… }
+func (b *blockReader) dashboard(a *args) {
+	d := &b.config.Dashboard
+	b.serve(a, &d.Addresses, defaultDashboardAddress)
+	a.options(options{
+		"host": func(o *args) {
+			for _, name := range o.atLeastOne("a host name") {
+				d.Hosts = append(d.Hosts, strings.ToLower(strings.TrimSuffix(name, ".")))
+			}
+		},
+	})
+}
+
 // reload [INTERVAL] [JITTER]
 func (b *blockReader) reload(a *args) {
 	r := Reload{Interval: defaultReloadInterval, Jitter: defaultReloadJitter}
@@ -123,6 +138,11 @@ func summarizePrometheus(c *Config) string {
 
 func summarizePprof(c *Config) string {
 	return endpoint("pprof", c.Pprof.Addresses, when(c.Pprof.BlockRate > 0, ", block rate %d", c.Pprof.BlockRate))
+}
+
+func summarizeDashboard(c *Config) string {
+	d := &c.Dashboard
+	return endpoint("dashboard", d.Addresses, when(len(d.Hosts) > 0, ", for %s", strings.Join(d.Hosts, " ")))
 }
 
 func summarizeReload(c *Config) string {

@@ -149,6 +149,8 @@ func guide() []advice {
 			insteads: map[string]substitute{"tls": {"a proxy beside it that ends TLS: prometheus 127.0.0.1:9153 listens for that alone",
 				"prometheus 127.0.0.1:9153"}}},
 		{name: "pprof", spare: true, without: "there is no /debug/pprof", line: "pprof", options: []string{"block 1"}},
+		{name: "dashboard", spare: true, without: "there is no page that shows the traffic",
+			line: "dashboard 127.0.0.1:1054", options: []string{"host dns.example.org"}},
 		{name: "reload", spare: true, without: "changes of the files need SIGUSR1 or a restart",
 			line: "reload 30s 15s"},
 		{name: "debug", spare: true, without: "debug lines are not logged", line: "debug"},

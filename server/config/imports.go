@@ -24,6 +24,7 @@ type importer struct {
 	out      []token
 	warn     warner
 	note     func(error) // takes a mistake that does not stop the reading
+	keep     func(name string, content []byte)
 }
 
 // blocks reads the server blocks of a file with what it imports.
@@ -147,6 +148,7 @@ func (m *importer) expandNamed(what token) error {
 			m.note(mistake)
 			continue
 		}
+		m.keep(name, content)
 		if err := m.expand(lex(name, content, m.getenv, m.warn)); err != nil {
 			return err
 		}

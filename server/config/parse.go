@@ -52,7 +52,9 @@ func (w *world) examine(name string, content []byte, s Settings) *Report {
 	if name == Stdin {
 		p.folder = "."
 	}
-	imports := importer{world: w, folder: p.folder, snippets: map[string][]token{}, warn: r.warn, note: r.note}
+	imports := importer{world: w, folder: p.folder, snippets: map[string][]token{}, warn: r.warn, note: r.note,
+		keep: r.Config.keep}
+	r.Config.keep(name, content)
 	tokens := lex(name, content, w.getenv, r.warn)
 	written, err := imports.blocks(tokens)
 	r.note(err)

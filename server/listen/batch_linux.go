@@ -157,7 +157,7 @@ func (b *batch) run(ctx context.Context, l *Listener) {
 	defer stop()
 	var readers sync.WaitGroup
 	for _, r := range b.readers {
-		r.worker = newWorker(l, &r.tally, l.options.Log.Buffer())
+		r.worker = newWorker(l, &r.tally, l.options.Log.Buffer(), l.options.Traffic.Recorder())
 		readers.Go(r.run)
 	}
 	readers.Wait()

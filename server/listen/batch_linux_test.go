@@ -171,7 +171,7 @@ func TestManyClients(t *testing.T) {
 func TestReaderSurvives(t *testing.T) {
 	l := serve(t, Options{Answerer: newScripted(), engine: onlyPortable})
 	r := newReader(new(atomic.Bool), -1, nil, l.Address().Addr())
-	r.worker = newWorker(l, &r.tally, nil)
+	r.worker = newWorker(l, &r.tally, nil, nil)
 	r.serve(batchSize + 1) // there is no slot for the last one
 	if n := l.panics.Total(); n != 1 {
 		t.Errorf("%d panics", n)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/observe/traffic"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
@@ -32,8 +33,9 @@ type Listener struct {
 	late      sync.Pool // of *late
 	zones     zoneTable
 	serving   atomic.Pointer[serving]
-	shared    *tally       // of queries that left their reader, and of TCP
-	sharedLog *logs.Buffer // of the same
+	shared    *tally            // of queries that left their reader, and of TCP
+	sharedLog *logs.Buffer      // of the same
+	recorder  *traffic.Recorder // of the same
 	panics    observe.Panics
 	closing   sync.Once
 
@@ -168,7 +170,7 @@ func openWith(options Options, stream *net.TCPListener) (*Listener, error) {
 // newListener has all but its sockets.
 func newListener(options Options, address netip.AddrPort) *Listener {
 	l := &Listener{options: options, address: address, engine: noEngine{}, shared: &tally{}, sharedLog: options.Log.Buffer(),
-		handshakes: &handshakes{Handshakes: options.Handshakes}}
+		recorder: options.Traffic.Recorder(), handshakes: &handshakes{Handshakes: options.Handshakes}}
 	l.pending, l.late.New, l.answers.New = newPending(options.Pending), l.newLate, l.newAnswers
 	l.credentials.Store(options.Credentials)
 	l.serving.Store(l.compile(options.Answerer, options.Blocks))
@@ -178,7 +180,7 @@ func newListener(options Options, address netip.AddrPort) *Listener {
 // newAnswers makes what answers a message of any size.
 func (l *Listener) newAnswers() any {
 	out := make([]byte, 0, streamReplies+lengthSize+wire.MaxMessage)
-	return &answers{worker: *newWorker(l, l.shared, l.sharedLog), out: out}
+	return &answers{worker: *newWorker(l, l.shared, l.sharedLog, l.recorder), out: out}
 }
 
 // Address is where the listener listens, its port never 0.
@@ -236,5 +238,6 @@ func (l *Listener) Close() {
 		l.engine.close()
 		l.acceptor.close()
 		l.sharedLog.End()
+		l.recorder.End()
 	})
 }

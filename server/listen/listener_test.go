@@ -528,7 +528,7 @@ func TestServeAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	w := newWorker(l, &tally{}, l.options.Log.Buffer())
+	w := newWorker(l, &tally{}, l.options.Log.Buffer(), nil)
 	packet, _ := new(dns.Msg).SetQuestion("a.cluster.local.", dns.TypeA).SetEdns0(1232, false).Pack()
 	buf := make([]byte, 0, replySize)
 	client := netip.MustParseAddrPort("127.0.0.1:4242")
@@ -551,7 +551,7 @@ func BenchmarkServe(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer l.Close()
-	w := newWorker(l, &tally{}, nil)
+	w := newWorker(l, &tally{}, nil, nil)
 	packet, _ := new(dns.Msg).SetQuestion("a.cluster.local.", dns.TypeA).SetEdns0(1232, false).Pack()
 	buf := make([]byte, 0, replySize)
 	client := netip.MustParseAddrPort("127.0.0.1:4242")

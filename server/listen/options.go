@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe/traffic"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
 )
@@ -47,6 +48,8 @@ type Options struct {
 
 	Log    *logs.QueryLog // where Blocks' log lines go; nil for nowhere
 	Logger *slog.Logger   // default slog.Default()
+
+	Traffic *traffic.Traffic // counts queries for the page; nil for nobody
 
 	engine  preference
 	refresh time.Duration // how often the files of the certificate are looked at; default refreshInterval

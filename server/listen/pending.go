@@ -163,6 +163,7 @@ func (w *worker) await(q *pendingQuery, to replier, buf []byte) (reply []byte, r
 // place of q back when the reply is sent.
 func (w *worker) resume(q *pendingQuery, buf []byte, again func() *pendingQuery) (reply []byte, result resolver.Result) {
 	w.serving, w.facts, w.silent = q.serving, w.facts[:0], 0
+	w.traffic.Begin()
 	defer func() {
 		if cause := recover(); cause != nil {
 			reply, result = w.recovered(cause, buf)
@@ -203,5 +204,5 @@ func (l *Listener) finish(q *pendingQuery, again func() *pendingQuery, send func
 
 // newLate makes what finish needs. Replies that it sends are datagrams.
 func (l *Listener) newLate() any {
-	return &late{worker: *newWorker(l, l.shared, l.sharedLog), reply: make([]byte, 0, replySize)}
+	return &late{worker: *newWorker(l, l.shared, l.sharedLog, l.recorder), reply: make([]byte, 0, replySize)}
 }

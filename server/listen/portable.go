@@ -47,7 +47,7 @@ func (p *portable) run(ctx context.Context, l *Listener) {
 	})()
 	var readers sync.WaitGroup
 	for i := range p.readers {
-		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.Buffer())) })
+		readers.Go(func() { p.read(ctx, newWorker(l, p.counts[i], l.options.Log.Buffer(), l.options.Traffic.Recorder())) })
 	}
 	readers.Wait()
 }
@@ -57,7 +57,7 @@ const lastLook = 20 * time.Millisecond
 
 // read serves one datagram after the other until ctx ends and there is none left.
 func (p *portable) read(ctx context.Context, w *worker) {
-	defer w.lines.Buffer.End()
+	defer w.leave()
 	in, out, control := make([]byte, querySize), make([]byte, 0, replySize), make([]byte, controlSize)
 	for {
 		n, controls, _, client, err := p.conn.ReadMsgUDPAddrPort(in, control)

@@ -95,7 +95,7 @@ const lastBatches = 1024
 
 // run serves until stop is set and what has arrived before it is answered.
 func (r *reader) run() {
-	defer r.worker.lines.Buffer.End()
+	defer r.worker.leave()
 	for !r.stop.Load() {
 		n, errno := r.wait()
 		switch errno {

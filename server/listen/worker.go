@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe/traffic"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -23,6 +24,7 @@ type worker struct {
 	listener *Listener
 	tally    *tally
 	lines    logs.Batch // of the query log
+	traffic  traffic.Batch
 	serving  *serving
 	request  resolver.Request
 	facts    []fact
@@ -30,8 +32,14 @@ type worker struct {
 	foreign  bool // among them was one that is no query
 }
 
-func newWorker(l *Listener, tally *tally, log *logs.Buffer) *worker {
-	return &worker{listener: l, tally: tally, lines: logs.Batch{Buffer: log}}
+func newWorker(l *Listener, tally *tally, log *logs.Buffer, recorder *traffic.Recorder) *worker {
+	return &worker{listener: l, tally: tally, lines: logs.Batch{Buffer: log}, traffic: traffic.Batch{Recorder: recorder}}
+}
+
+// leave says that the worker, which has its buffers alone, has ended.
+func (w *worker) leave() {
+	w.lines.Buffer.End()
+	w.traffic.Recorder.End()
 }
 
 // begin starts a batch that arrived now.
@@ -39,6 +47,7 @@ func (w *worker) begin(now time.Time, proto resolver.Proto) {
 	w.serving = w.listener.serving.Load()
 	w.request.Now, w.request.Proto = now, proto
 	w.facts, w.silent, w.foreign = w.facts[:0], 0, false
+	w.traffic.Begin()
 }
 
 // serve answers one packet into buf. With Send the reply is the returned slice, with Pending the query must await
@@ -85,6 +94,24 @@ func (w *worker) noteAll(reply []byte, size int, result resolver.Result) {
 	if block != nil && len(block.log) > 0 {
 		w.lines.Add(block.log, &w.request, reply, size, result == resolver.Drop)
 	}
+	if w.traffic.On() && result != resolver.Drop {
+		w.watch()
+	}
+}
+
+// watch counts the query for the page.
+func (w *worker) watch() {
+	r := &w.request
+	s := w.traffic.Count(uint8(min(r.Reply.Rcode, otherRcode)), uint8(r.Source))
+	if s == nil {
+		return
+	}
+	s.Client, s.TCP, s.Type = r.Client, r.Proto.Carrier() == resolver.TCP, uint16(r.Query.Type)
+	s.Searched = r.OfSearchList()
+	s.SetName(r.Query.QName.Name())
+	info, reason := r.Reply.Explanation()
+	s.Info = uint16(info)
+	s.SetReason(reason)
 }
 
 // end counts and logs the batch.
@@ -92,6 +119,7 @@ func (w *worker) end(now time.Time) {
 	elapsed := now.Sub(w.request.Now)
 	w.tally.add(w.facts, w.silent, elapsed, w.serving.zones)
 	w.lines.End(elapsed)
+	w.traffic.End(now, elapsed)
 }
 
 // overflow answers the request when the bound of queries that wait for upstream is reached.

@@ -141,6 +141,15 @@ func (r *Reply) ExplainName(name []byte) {
 // ExplainMore appends words to the text of the Extended DNS Error.
 func (r *Reply) ExplainMore(words string) { r.textLen += copy(r.text[r.textLen:], words) }
 
+// Explanation is the code and the text of the Extended DNS Error, which clients without EDNS do not get. The text is
+// empty for none, and good until the reply changes.
+func (r *Reply) Explanation() (InfoCode, []byte) {
+	if !r.Ext {
+		return 0, nil
+	}
+	return r.Info, r.text[:r.textLen]
+}
+
 // reserve reports whether size more octets fit; if not, the section ends here. Truncation is decided here: a cut answer
 // or authority section sets TC, a cut additional section does not (RFC 2181 section 9).
 func (r *Reply) reserve(size int) bool {

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"cmp"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/observe/traffic"
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/page"
+)
+
+// What the page tells of the program.
+
+// page is the handler of the directive dashboard.
+func (p *Program) page() http.Handler {
+	return page.New(page.Options{
+		Traffic: p.traffic, State: p.state, Clusters: p.clusters, Corefile: p.corefile, Hosts: p.pageHosts,
+		Source: func(source uint8) string { return resolver.Source(source).String() },
+	})
+}
+
+// now is the generation that serves. Its fields never change.
+func (p *Program) now() (*config.Config, map[socket]*listening, []*resolver.Resolver, []*source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var resolvers []*resolver.Resolver
+	for _, r := range p.resolvers {
+		resolvers = append(resolvers, r.Resolver)
+	}
+	var sources []*source
+	for _, s := range p.sources {
+		sources = append(sources, s)
+	}
+	slices.SortFunc(sources, func(a, b *source) int {
+		return cmp.Or(cmp.Compare(len(a.id), len(b.id)), cmp.Compare(a.id, b.id))
+	})
+	return p.config, p.listeners, resolvers, sources
+}
+
+func (p *Program) state() page.State {
+	c, listeners, resolvers, sources := p.now()
+	s := page.State{Started: p.started, NotReady: append([]string{}, p.notReady()...), Addresses: []string{}, Caches: []page.Cache{},
+		Upstreams: []page.Upstream{}, Watches: []page.Watch{}}
+	s.Version, s.Revision = config.ProgramVersion()
+	for _, l := range listeners {
+		s.Addresses = append(s.Addresses, l.Label())
+	}
+	slices.Sort(s.Addresses)
+	s.Reload = page.Reload{Current: !p.reloads.behind.Load()}
+	if c != nil {
+		s.Reload.Digest = c.Digest
+	}
+	if last := p.reloads.last.Load(); last != nil {
+		s.Reload.Last, s.Reload.Fault = &last.at, last.fault
+	}
+	for _, blocks := range resolver.Counts(resolvers) {
+		for i := range blocks {
+			if c := blocks[i].Cache; c != nil {
+				s.Caches = append(s.Caches, cacheState(c))
+			}
+			for j := range blocks[i].Forwards {
+				s.Upstreams = append(s.Upstreams, upstreamStates(&blocks[i].Forwards[j])...)
+			}
+		}
+	}
+	for _, source := range sources {
+		s.Watches = append(s.Watches, source.states()...)
+	}
+	return s
+}
+
+func cacheState(c *resolver.CacheCounts) page.Cache {
+	return page.Cache{Zones: c.Zones, Entries: c.Entries[0] + c.Entries[1], Bytes: c.Size[0] + c.Size[1],
+		Requests: c.Requests, Hits: c.Hits[0] + c.Hits[1], Stale: c.ServedStale, Evicted: c.Evictions[0] + c.Evictions[1]}
+}
+
+func upstreamStates(f *resolver.ForwardCounts) (all []page.Upstream) {
+	for i := range f.Upstreams {
+		u := &f.Upstreams[i]
+		s := page.Upstream{Address: u.To, Health: "up", Failed: u.Failed, Waiting: f.Waiting}
+		var took observe.Histogram
+		for j := range u.Latencies {
+			took.Add(&u.Latencies[j].Histogram)
+		}
+		s.Queries = took.Total() + u.Failed
+		s.P50 = traffic.Quantile(&took, resolver.LatencyBounds, 0.5).Seconds()
+		s.P99 = traffic.Quantile(&took, resolver.LatencyBounds, 0.99).Seconds()
+		switch {
+		case u.Looping:
+			s.Health = "loop"
+		case u.Down:
+			s.Health = "down"
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// states is what is watched for a source, by kind.
+func (s *source) states() (all []page.Watch) {
+	c := s.Counters()
+	idle := map[string]float64{}
+	for _, k := range c.Stale {
+		idle[k.Kind] = k.For.Seconds()
+	}
+	synced := s.index.Snapshot().Synced(s.required)
+	for kind, n := range c.Objects {
+		if _, watched := idle[kind]; n == 0 && !watched {
+			continue // nothing is read of it
+		}
+		w := page.Watch{Source: s.id, Kind: kind, Objects: n, Synced: synced}
+		if seconds, watched := idle[kind]; watched {
+			w.Idle = &seconds
+		}
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b page.Watch) int { return cmp.Compare(a.Kind, b.Kind) })
+	return all
+}
+
+// clusters are the indexes that are served, each once, with the first zone of each that is not a reverse one.
+func (p *Program) clusters() (all []page.Cluster) {
+	c, _, _, sources := p.now()
+	if c == nil {
+		return nil
+	}
+	for i := range c.Listeners {
+		for j := range c.Listeners[i].Blocks {
+			b := &c.Listeners[i].Blocks[j]
+			for k := range b.Sources {
+				at := slices.IndexFunc(sources, func(s *source) bool { return s.options == b.Sources[k].Objects })
+				zone := forwardZone(b.Steps.Kubernetes[k].Zones)
+				same := func(known page.Cluster) bool { return known.Zone == zone }
+				if at >= 0 && zone != "" && !slices.ContainsFunc(all, same) {
+					all = append(all, page.Cluster{Zone: zone, Index: sources[at].index})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// forwardZone is the first zone that is not one of addresses; "" for none.
+func forwardZone(zones []string) string {
+	for _, zone := range zones {
+		if !strings.HasSuffix("."+zone, ".arpa.") {
+			return zone
+		}
+	}
+	return ""
+}
+
+func (p *Program) corefile() (all []page.File) {
+	c, _, _, _ := p.now()
+	if c == nil {
+		return nil
+	}
+	for _, f := range c.Files {
+		all = append(all, page.File(f))
+	}
+	return all
+}
+
+// pageHosts are the names of the page, besides localhost.
+func (p *Program) pageHosts() []string {
+	c, _, _, _ := p.now()
+	if c == nil {
+		return nil
+	}
+	names := slices.Clone(c.Dashboard.Hosts)
+	for _, address := range c.Dashboard.Addresses {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			names = append(names, strings.ToLower(host))
+		}
+	}
+	return names
+}
+
+// dashboardAddress is where the page is served; nil for nowhere.
+func (p *Program) dashboardAddress() net.Addr {
+	c, _, _, _ := p.now()
+	if len(c.Dashboard.Addresses) == 0 {
+		return nil
+	}
+	return p.admin.Addresses()[c.Dashboard.Addresses[0]]
+}

@@ -1,0 +1,55 @@
+package page
+
+import "time"
+
+// State is how the parts of the server are.
+type State struct {
+	Version   string     `json:"version"`
+	Revision  string     `json:"revision"`
+	Started   time.Time  `json:"started"`
+	NotReady  []string   `json:"notReady"`  // what /ready waits for
+	Addresses []string   `json:"addresses"` // that are listened on
+	Reload    Reload     `json:"reload"`
+	Caches    []Cache    `json:"caches"`
+	Upstreams []Upstream `json:"upstreams"`
+	Watches   []Watch    `json:"watches"`
+}
+
+// Reload is what became of the Corefile.
+type Reload struct {
+	Current bool       `json:"current"` // what was last read is what is served
+	Digest  string     `json:"digest"`
+	Last    *time.Time `json:"last"` // when a reload last found something new; null for never
+	Fault   string     `json:"fault"`
+}
+
+// Cache is the state of a cache.
+type Cache struct {
+	Zones    string `json:"zones"`
+	Entries  int    `json:"entries"`
+	Bytes    int    `json:"bytes"`
+	Requests uint64 `json:"requests"`
+	Hits     uint64 `json:"hits"`
+	Stale    uint64 `json:"stale"` // answers whose TTL was over
+	Evicted  uint64 `json:"evicted"`
+}
+
+// Upstream is the state of a server that is asked.
+type Upstream struct {
+	Address string  `json:"address"`
+	Health  string  `json:"health"` // "up", "down" or "loop"
+	Queries uint64  `json:"queries"`
+	Failed  uint64  `json:"failed"` // without a usable reply
+	P50     float64 `json:"p50"`    // seconds
+	P99     float64 `json:"p99"`
+	Waiting int     `json:"waiting"` // questions under way, of all upstreams beside it
+}
+
+// Watch is the state of what is watched of one kind.
+type Watch struct {
+	Source  string   `json:"source"`
+	Kind    string   `json:"kind"`
+	Objects int      `json:"objects"`
+	Idle    *float64 `json:"idle"` // seconds since the API server last said something; null for manifests
+	Synced  bool     `json:"synced"`
+}
