@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	".":                    {"server"},
 	"testdata/attack":      {},
 	"testdata/cluster":     {},
+	"testdata/monitoring":  {},
 	"testdata/mutants":     {},
 	"testdata/programs":    {},
 	"testdata/scrape":      {},
