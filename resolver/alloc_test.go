@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/observe/dnstap"
+	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -193,6 +194,13 @@ func TestUntracedAllocatesNothing(t *testing.T) {
 	hitsAllocateNothing(t, sample(t, func(b *Block) { b.Trace = &Trace{Every: 1 << 40} }))
 }
 
+// TestUnsampledAllocatesNothing: nor does an answer that shadow does not compare.
+func TestUnsampledAllocatesNothing(t *testing.T) {
+	hitsAllocateNothing(t, sample(t, func(b *Block) {
+		b.Shadow = &shadow.Options{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, Share: 1e-9}
+	}))
+}
+
 // TestWrappersAllocateNothing: what acl allows, dns64 finds well and no rule of rewrite names allocates nothing either.
 func TestWrappersAllocateNothing(t *testing.T) {
 	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
@@ -322,6 +330,9 @@ func BenchmarkTold(b *testing.B) {
 		},
 		"traced":   func(b *Block) { b.Trace = &Trace{Every: 1} },
 		"untraced": func(b *Block) { b.Trace = &Trace{Every: 1 << 40} },
+		"shadow 1%": func(b *Block) {
+			b.Shadow = &shadow.Options{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, Share: 0.01, Rate: 100}
+		},
 	} {
 		b.Run(name, func(b *testing.B) {
 			r, packet := sample(b, change), pack(b, "web.prod.svc.cluster.local.", dns.TypeA)

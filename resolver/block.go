@@ -50,6 +50,7 @@ type block struct {
 	forwarders  []*forwarder
 	onward      *onward
 	taps        *taps
+	shadow      *shadowing // nil without the directive
 	tracer      *tracer
 	loop        *loop
 	transfers   []transferRule
@@ -172,6 +173,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 		func() error { return r.newUpstream(b, server, log) },
 		func() error { return r.newRewrites(b, server) },
 		func() error { return r.newTaps(b, log) },
+		func() error { return r.newShadow(b, log) },
 		func() error { return newMetadata(b) },
 		func() error { return r.newTracer(b, log) },
 		b.newInside, // last: its scopes refer to all other directives

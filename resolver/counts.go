@@ -8,6 +8,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/observe/dnstap"
+	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/observe/tracing"
 	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -31,6 +32,7 @@ type BlockCounts struct {
 	Completed  *uint64 // questions that autopath has answered with a name of another domain; nil without it
 	Forwards   []ForwardCounts
 	Dnstaps    []dnstap.Counts
+	Shadow     *shadow.Counts  // nil without shadow
 	Trace      *tracing.Counts // nil without trace
 	Panics     uint64          // recovered from, besides those of Forwards
 }
@@ -118,6 +120,10 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	if b.tracer != nil && first(b.tracer.exporter) {
 		c := b.tracer.exporter.Counts()
 		counts.Trace = &c
+	}
+	if b.shadow != nil && first(b.shadow) {
+		c := b.shadow.Counts()
+		counts.Shadow = &c
 	}
 	for _, f := range b.forwarders {
 		if first(f) {

@@ -61,6 +61,7 @@ func (t *taps) asked(r *Request) {
 
 // Replied tells of a message that the client gets. A listener calls it for each one, whoever has written it.
 func (r *Request) Replied(reply []byte) {
+	r.shadow.answered(r, reply)
 	if r.taps == nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/skydns"
 )
@@ -73,6 +74,7 @@ type Block struct {
 	Erratic     *Erratic
 	Whoami      bool // whoami: what nothing else takes is answered with the client's address and port
 	Dnstaps     []Dnstap
+	Shadow      *shadow.Options
 	Trace       *Trace
 	Errors      *slog.Logger // logs failed queries at level error; nil for no log
 }

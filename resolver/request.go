@@ -90,8 +90,9 @@ type Request struct {
 
 	// State of the steps. Slices are reused, so that nothing is allocated.
 	question question
-	trace    *traced       // nil for a query that is not traced
-	taps     *taps         // of the block that has the client's name
+	trace    *traced // nil for a query that is not traced
+	taps     *taps   // of the block that has the client's name; likewise below
+	shadow   *shadowing
 	name     wire.QName    // of question, once that is not the client's own
 	wrapped  []wrapped     // the wrappers in force, the innermost last
 	fallback *entry        // a stale cache entry, for when no upstream answers

@@ -74,7 +74,7 @@ func (r *Resolver) release() {
 // Pending, Wait has upstream asked.
 func (r *Resolver) Answer(request *Request, packet, buf []byte) ([]byte, Result) {
 	request.Block, request.Zone, request.Source = -1, -1, None
-	request.taps, request.trace, request.noted = nil, nil, noted{}
+	request.taps, request.shadow, request.trace, request.noted = nil, nil, nil, noted{}
 	if verdict := request.Query.Parse(packet); verdict != wire.Valid {
 		if request.Query.IsNotify(verdict) && r.hasSecondaries() {
 			return r.notified(request, buf)
@@ -175,7 +175,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 		request.Block, request.Zone = s.at.block, s.at.zone
 		limit, payload = s.block.ownLimit(), s.block.payload()
 		request.rotate, flags, request.taps = s.block.options.Rotate, s.block.flags, s.block.taps
-		request.noted.by = s.block.metadata
+		request.noted.by, request.shadow = s.block.metadata, s.block.shadow
 		request.trace = s.block.tracer.begin(request)
 		request.taps.asked(request)
 	}

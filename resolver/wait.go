@@ -36,6 +36,7 @@ type Wait struct {
 	fallback *entry
 	limit    *cancel
 	taps     *taps
+	shadow   *shadowing
 	trace    *traced
 	unusual  *unusual // nil for most
 }
@@ -57,7 +58,7 @@ func (w *Wait) keep(r *Request) {
 		waker: w.waker, reply: r.Reply.Keep(), packet: len(r.Query.Packet), written: r.Reply.Len(),
 		question: *q, block: r.Block, zone: r.Zone, source: r.Source, proto: r.Proto, rotate: r.rotate,
 		client: r.Client, local: r.Local, port: r.LocalPort, now: r.Now, fallback: r.fallback, limit: r.limit,
-		taps: r.taps, trace: r.trace,
+		taps: r.taps, shadow: r.shadow, trace: r.trace,
 	}
 	w.question.name = nil
 	name := q.name.Name()
@@ -80,7 +81,7 @@ func (w *Wait) restore(r *Request, buf []byte) {
 	r.Client, r.Local, r.LocalPort, r.Proto, r.Now = w.client, w.local, w.port, w.proto, w.now
 	r.Block, r.Zone, r.Source = w.block, w.zone, w.source
 	r.question, r.fallback, r.rotate, r.limit = w.question, w.fallback, w.rotate, w.limit
-	r.taps, r.trace = w.taps, w.trace
+	r.taps, r.shadow, r.trace = w.taps, w.shadow, w.trace
 	if r.question.asked {
 		r.question.name = &r.Query.QName
 	} else {

@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/metrics"
 	"github.com/clusterdns/clusterdns/zones/feed"
@@ -55,6 +56,9 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 				"Messages of dnstap that did not fit into the queue, or were lost with a connection.", d.Dropped)
 			of.Gauge("clusterdns_dnstap_readers", "Readers of dnstap that are connected.", float64(d.Readers))
 		}
+		if s := b.Shadow; s != nil {
+			shadowSamples(s, emit)
+		}
 		if t := b.Trace; t != nil {
 			of := emit.With("collector", t.Collector)
 			of.Counter("clusterdns_trace_spans_total", "Spans that the collector of trace has taken.", t.Sent)
@@ -67,6 +71,23 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			forwardSamples(&b.Forwards[j], emit)
 		}
 	}
+}
+
+// shadowSamples emits what a second server answers to the same questions.
+func shadowSamples(c *shadow.Counts, emit metrics.Emit) {
+	for o, n := range c.Outcomes {
+		emit.Counter("clusterdns_shadow_answers_total",
+			"Answers that were compared with those of a second server, by what was found.", n,
+			"result", o.Result, "kind", o.Kind)
+	}
+	const took = "How long the answers that were compared took."
+	emit.Histogram("clusterdns_shadow_duration_seconds", took, &c.Ours, shadow.LatencyBounds, float64(time.Second),
+		"server", "clusterdns")
+	emit.Histogram("clusterdns_shadow_duration_seconds", took, &c.Theirs, shadow.LatencyBounds, float64(time.Second),
+		"server", "second")
+	emit.Gauge("clusterdns_shadow_away", "Second servers that do not answer.", float64(len(c.Away)))
+	emit.Gauge("clusterdns_shadow_waiting", "Answers that wait for the question to the second server.", float64(c.Waiting))
+	emit.Panics(c.Panics)
 }
 
 func dnssecSamples(c *resolver.DnssecCounts, emit metrics.Emit) {

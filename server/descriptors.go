@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 
+	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
@@ -19,6 +20,11 @@ func descriptors(c *config.Config) int {
 	n := someFiles + resolver.MaxAsked
 	for i := range c.Listeners {
 		n += len(c.Listeners[i].Addresses) * (o.Readers + 1 + o.Streams + listen.MaxTransfers)
+		for j := range c.Listeners[i].Blocks {
+			if c.Listeners[i].Blocks[j].Steps.Shadow != nil {
+				n += shadow.MostAsked + shadow.MostLate
+			}
+		}
 	}
 	e := endpointsOf(c)
 	return n + admin.MaxConns*(len(e.Health)+len(e.Ready)+len(e.Prometheus)+len(e.Pprof))

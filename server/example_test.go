@@ -52,6 +52,7 @@ func TestExample(t *testing.T) {
 		{"chaos", "authors.bind.", dns.TypeTXT, dns.ClassCHAOS, `0 TXT "the clusterdns authors"`},
 		{"trace", "traced.example.", dns.TypeA, dns.ClassINET, "3600 A 192.0.2.7"},
 		{"dnstap", "tapped.example.", dns.TypeA, dns.ClassINET, "3600 A 192.0.2.7"},
+		{"shadow", "compared.example.", dns.TypeA, dns.ClassINET, "3600 A 192.0.2.7"},
 		{"erratic", "erratic.example.", dns.TypeA, dns.ClassINET, "0 A 192.0.2.53"},
 		{"whoami", "whoami.example.", dns.TypeA, dns.ClassINET, "NOERROR"},
 	} {

@@ -90,6 +90,7 @@ func directives() []directive {
 		{name: "log", read: (*blockReader).log, enabled: usesLog, summary: summarizeLog},
 		{name: "trace", read: (*blockReader).trace, enabled: usesTrace, summary: summarizeTrace},
 		{name: "dnstap", read: (*blockReader).dnstap, enabled: usesDnstap, summary: summarizeDnstaps},
+		{name: "shadow", read: (*blockReader).shadow, once: true, enabled: usesShadow, summary: summarizeShadow},
 		{name: "health", read: (*blockReader).health, process: summarizeHealth},
 		{name: "ready", read: (*blockReader).ready, once: true, summary: summarizeReady, process: summarizeReadiness},
 		{name: "prometheus", read: (*blockReader).prometheus, once: true, enabled: usesPrometheus,

@@ -59,6 +59,7 @@ const everything = `example.org {
     reload
     rewrite name a b
     root zones
+    shadow 192.0.2.1
     secondary {
         transfer from 192.0.2.1
     }

@@ -244,6 +244,8 @@ func guide() []advice {
 			options: []string{"transfer from 192.0.2.1", "catalog", "fallthrough", "upstream"},
 			insteads: map[string]substitute{"catalog": {"the zones of the catalog, each by name",
 				"secondary a.example b.example {\ntransfer from 192.0.2.1\n}"}}},
+		{name: "shadow", spare: true, without: "no second server is asked the same", line: "shadow 192.0.2.1",
+			options: []string{"sample 1%", "rate 100", "timeout 2s"}},
 		{name: "shed", spare: true, without: "nothing is lost", line: "shed",
 			instead: substitute{"nothing: what waits has bounds without it, in docs/operations.md", ""}},
 		{name: "sign", without: "zone files are not signed: take the DS record out of the parent zone first",
