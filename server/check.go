@@ -11,7 +11,7 @@ import (
 )
 
 // errRefused ends `check` with status 1 after it has printed all.
-var errRefused = errors.New("refused")
+var errRefused = &exit{status: 1}
 
 // check reads a Corefile and prints what it means, or all that is wrong with it.
 func (c *console) check(arguments []string) error {

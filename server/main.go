@@ -43,6 +43,8 @@ func commands() []command {
 			"print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
 		{"check", "[-conf FILE] [-o json] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
 			config.Flags("conf", "port") + checkFlags, (*console).check},
+		{"compare", "-a ADDRESS -b ADDRESS",
+			"ask two servers the same, and say where they differ", compareFlags, (*console).compare},
 		{"help", "", "print this text", "", (*console).help},
 	}
 }
@@ -56,11 +58,15 @@ const (
 )
 
 // Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on
-// stderr, or one for each mistake of a Corefile.
+// stderr, or one for each mistake of a Corefile. compare has 2 as well.
 func Main(arguments []string, in io.Reader, out, mistakes io.Writer) int {
 	c := &console{in, out, mistakes}
-	if err := c.dispatch(arguments[1:]); err == errRefused {
-		return 1
+	status := (*exit)(nil)
+	if err := c.dispatch(arguments[1:]); errors.As(err, &status) {
+		if status.error != nil {
+			fmt.Fprintln(mistakes, lines(status.error))
+		}
+		return status.status
 	} else if err != nil {
 		fmt.Fprintln(mistakes, lines(err))
 		return 1

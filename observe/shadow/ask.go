@@ -16,11 +16,18 @@ const payload = 1232
 // errForeign is a reply to another question.
 var errForeign = errors.New("the reply is to another question")
 
-// Ask asks server over UDP, and over TCP what UDP has no room for. took is how long the last of these took.
-func Ask(ctx context.Context, server netip.AddrPort, m *dns.Msg, timeout time.Duration) (reply *dns.Msg, took time.Duration, err error) {
+// Ask asks server over UDP, and over TCP what UDP has no room for; with stream over TCP alone. took is how long the last of
+// these took.
+func Ask(
+	ctx context.Context, server netip.AddrPort, m *dns.Msg, timeout time.Duration, stream bool,
+) (reply *dns.Msg, took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	for _, network := range []string{"udp", "tcp"} {
+	networks := []string{"udp", "tcp"}
+	if stream {
+		networks = networks[1:]
+	}
+	for _, network := range networks {
 		client := dns.Client{Net: network, Timeout: timeout}
 		reply, took, err = client.ExchangeContext(ctx, m, server.String())
 		if err != nil {

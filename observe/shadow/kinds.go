@@ -70,9 +70,9 @@ var kinds = []kind{
 // mostLinks is how many aliases clusterdns follows.
 const mostLinks = 10
 
-// late explains a difference that is gone when the second server is asked again: its cache, or its watch, was behind.
-var late = Verdict{Kind: "late", Explained: true,
-	Why: "the other server says the same a moment later: its cache or its watch was behind"}
+// Late explains a difference that is gone when the second server is asked again: its cache, or its watch, was behind.
+var Late = Verdict{Kind: "late", Explained: true,
+	Why: "both servers agree a moment later: a cache or a watch was behind"}
 
 // otherPod reports what CoreDNS takes for the name of a pod and clusterdns does not, or the other way round.
 func (p *pair) otherPod() bool {

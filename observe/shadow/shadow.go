@@ -49,7 +49,7 @@ type Shadow struct {
 	log     *slog.Logger
 	panics  observe.Panics
 
-	exchange func(context.Context, netip.AddrPort, *dns.Msg, time.Duration) (*dns.Msg, time.Duration, error) // Ask
+	exchange func(context.Context, netip.AddrPort, *dns.Msg, time.Duration, bool) (*dns.Msg, time.Duration, error) // Ask
 
 	queue   chan sample
 	servers []*second
@@ -220,7 +220,7 @@ func (s *Shadow) compare(ctx context.Context, of sample) *look {
 	s.mu.Lock()
 	s.ours.Observe(LatencyBounds, int64(of.took))
 	s.mu.Unlock()
-	l := &look{question: question, ours: Read(reply), theirs: Read(answer), server: u, after: lifetime(answer)}
+	l := &look{question: question, ours: Read(reply), theirs: Read(answer), server: u, after: Lifetime(answer)}
 	l.verdict = Compare(question.Question[0], l.ours, l.theirs)
 	if l.verdict.Result() == Different {
 		return l
@@ -239,7 +239,7 @@ func (s *Shadow) ask(ctx context.Context, u *second, m *dns.Msg) *dns.Msg {
 	s.mu.Lock()
 	s.asking[string(packet)] = true
 	s.mu.Unlock()
-	answer, took, err := s.exchange(ctx, u.address, m, s.options.Timeout)
+	answer, took, err := s.exchange(ctx, u.address, m, s.options.Timeout, false)
 	s.mu.Lock()
 	delete(s.asking, string(packet))
 	if err == nil {
@@ -270,8 +270,8 @@ func (s *Shadow) note(u *second, err error) {
 	}
 }
 
-// lifetime is how long an answer may stay in a cache, and a moment.
-func lifetime(m *dns.Msg) time.Duration {
+// Lifetime is how long an answer may stay in a cache, and a moment.
+func Lifetime(m *dns.Msg) time.Duration {
 	least := uint32(math.MaxUint32)
 	for _, rr := range slices.Concat(m.Answer, m.Ns) {
 		least = min(least, rr.Header().Ttl)
@@ -296,9 +296,9 @@ func (s *Shadow) lookAgain(ctx context.Context, l *look, places chan struct{}) {
 		return
 	}
 	l.question.Id = dns.Id()
-	answer, _, err := s.exchange(ctx, l.server.address, l.question, s.options.Timeout)
+	answer, _, err := s.exchange(ctx, l.server.address, l.question, s.options.Timeout, false)
 	if err == nil && Compare(l.question.Question[0], l.ours, Read(answer)).Result() != Different {
-		s.count(late.Result(), late.Kind)
+		s.count(Late.Result(), Late.Kind)
 		return
 	}
 	if ctx.Err() == nil {

@@ -45,7 +45,7 @@ func newComparing() *comparing {
 	c := &comparing{}
 	c.Shadow = New(Options{Servers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")}, Share: 1, Rate: 10_000,
 		Timeout: time.Second}, slog.New(slog.NewTextHandler(&c.log, nil)))
-	c.exchange = func(ctx context.Context, _ netip.AddrPort, m *dns.Msg, timeout time.Duration) (*dns.Msg, time.Duration, error) {
+	c.exchange = func(ctx context.Context, _ netip.AddrPort, m *dns.Msg, timeout time.Duration, _ bool) (*dns.Msg, time.Duration, error) {
 		c.mu.Lock()
 		c.asked++
 		c.mu.Unlock()
@@ -301,7 +301,7 @@ func TestAsk(t *testing.T) {
 	}
 	server := netip.MustParseAddrPort(tcp.Addr().String())
 	for name, want := range map[string]string{"a.t.": "NOERROR A 10.0.0.1", "cut.t.": "NOERROR A 10.0.0.1", "foreign.t.": errForeign.Error()} {
-		reply, _, err := Ask(t.Context(), server, new(dns.Msg).SetQuestion(name, dns.TypeA), 10*time.Second)
+		reply, _, err := Ask(t.Context(), server, new(dns.Msg).SetQuestion(name, dns.TypeA), 10*time.Second, false)
 		got := ""
 		if err == nil {
 			got = Read(reply).String()
