@@ -52,11 +52,15 @@ func (a *args) pattern() *regexp.Regexp {
 	return re
 }
 
-// log [NAMES…] [FORMAT] { class CLASSES… }
+// log [NAMES…] [FORMAT] { class CLASSES… }, with FORMAT "{json}" too
 func (b *blockReader) log(a *args) {
 	rule := logs.Log{Format: logs.CommonLog}
 	if last := len(a.words) - 1; last >= 0 && strings.Contains(a.words[last], "{") {
 		rule.Format, a.words = logFormat(a.words[last]), a.words[:last]
+		if rule.Format != logs.JSONLog && strings.Contains(rule.Format, logs.JSONLog) {
+			a.fail("%s is a whole line, and stands alone", logs.JSONLog)
+			return
+		}
 	}
 	if a.peek() == "stdout" {
 		a.warnf("stdout is read as a name, and no other names are logged: queries are logged to standard output without it")
@@ -125,8 +129,11 @@ func formatName(format string) string {
 		return "common"
 	case logs.CombinedLog:
 		return "combined"
+	case logs.JSONLog:
+		return "json"
 	}
-	return fmt.Sprintf("%q", format)
+	named := strings.NewReplacer(logs.CombinedLog, "{combined}", logs.CommonLog, "{common}").Replace(format)
+	return fmt.Sprintf("%q", named)
 }
 
 func summarizeDebug(b *Block, s *summary) { s.note(b.Debug, "debug") }

@@ -26,6 +26,7 @@ func (b *Batch) Add(rules Rules, request *resolver.Request, reply []byte, size i
 		r := &b.records[len(b.records)-1]
 		r.fill(request, reply, size)
 		r.format, r.dropped, r.metadata = format, dropped, format.metadata(request, reply)
+		r.explain(request)
 	}
 }
 
@@ -45,6 +46,9 @@ func (b *Batch) End(elapsed time.Duration) {
 type record struct {
 	format    format
 	metadata  []string // the values of the format's labels, in order; noValue for none
+	reason    string   // the text of the Extended DNS Error, also where the client has no EDNS; "" for none
+	info      wire.InfoCode
+	at        time.Time
 	client    netip.AddrPort
 	local     netip.Addr
 	elapsed   time.Duration
@@ -66,7 +70,7 @@ type record struct {
 
 func (r *record) fill(request *resolver.Request, reply []byte, size int) {
 	q := &request.Query
-	r.client, r.local, r.proto = request.Client, request.Local, request.Proto
+	r.at, r.client, r.local, r.proto = request.Now, request.Client, request.Local, request.Proto
 	r.bufsize = uint16(request.Proto.Limit(q, wire.MaxMessage))
 	r.id, r.flags, r.typ, r.class, r.do = q.ID, q.Flags, q.Type, q.Class, q.DO
 	r.size, r.replySize, r.rcode = len(q.Packet), size, request.Reply.Rcode
@@ -75,4 +79,12 @@ func (r *record) fill(request *resolver.Request, reply []byte, size int) {
 		r.replied = uint16(reply[2])<<8 | uint16(reply[3])
 	}
 	r.nameSize = uint8(copy(r.name[:], q.Name()))
+}
+
+// explain keeps why there is no answer, which costs an allocation; an answer has no reason.
+func (r *record) explain(request *resolver.Request) {
+	r.reason = ""
+	if info, text := request.Reply.Explanation(); len(text) > 0 && r.format.explains() {
+		r.info, r.reason = info, string(text)
+	}
 }

@@ -1,7 +1,9 @@
 package logs
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,9 +19,23 @@ type format []part
 // part is literal text, or a value of the record when value is set, or what metadata says of the label
 // in text when isLabel is set.
 type part struct {
-	text    string
-	value   func(text []byte, r *record) []byte
-	isLabel bool
+	text     string
+	value    func(text []byte, r *record) []byte
+	isLabel  bool
+	explains bool // value needs the reason
+}
+
+// compile is what a line of the query log is made of. Lines of JSON are for programs, and have no level in front.
+func compile(written string) format {
+	if written == JSONLog {
+		return format{{value: appendJSON, explains: true}}
+	}
+	return append(format{{text: "[INFO] "}}, parseFormat(written)...)
+}
+
+// explains reports whether a line says why there is no answer.
+func (f format) explains() bool {
+	return slices.ContainsFunc(f, func(p part) bool { return p.explains })
 }
 
 // noValue stands in a line for a value that is missing.
@@ -49,7 +65,7 @@ func parseFormat(written string) format {
 		switch {
 		case value != nil:
 			text(rest[:start])
-			parts = append(parts, part{value: value})
+			parts = append(parts, part{value: value, explains: word == ">ede"})
 		case strings.HasPrefix(word, "/"):
 			text(rest[:start])
 			parts = append(parts, part{text: word[1:], isLabel: true})
@@ -137,6 +153,8 @@ func valueOf(word string) func(text []byte, r *record) []byte {
 		return replied(func(t []byte, r *record) []byte { return append(t, rcodeName(r.rcode)...) })
 	case ">rflags":
 		return replied(func(t []byte, r *record) []byte { return appendFlags(t, r.replied) })
+	case ">ede":
+		return func(t []byte, r *record) []byte { return append(t, cmp.Or(r.reason, noValue)...) }
 	case "rsize":
 		return func(t []byte, r *record) []byte { return strconv.AppendInt(t, int64(r.replySize), 10) }
 	case "duration":

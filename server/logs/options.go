@@ -14,11 +14,12 @@ type Log struct {
 	Classes Classes // default all
 }
 
-// The two formats that have a name.
+// The formats that have a name.
 const (
 	CommonLog = `{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" ` +
 		`{rcode} {>rflags} {rsize} {duration}`
 	CombinedLog = CommonLog + ` "{>opcode}"`
+	JSONLog     = "{json}" // an object for each query: see appendJSON
 )
 
 // Classes is a set of classes of answers.

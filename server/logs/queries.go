@@ -65,7 +65,7 @@ func (l *QueryLog) Run(ctx context.Context) {
 func (l *QueryLog) write(text []byte, records []record) []byte {
 	const long = 1 << 16
 	for i := range records {
-		text = append(records[i].format.append(append(text, "[INFO] "...), &records[i]), '\n')
+		text = append(records[i].format.append(text, &records[i]), '\n')
 		if len(text) > long {
 			l.out.Write(text)
 			text = text[:0]

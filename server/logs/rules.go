@@ -26,7 +26,7 @@ func Compile(logs []Log) Rules {
 		if err != nil {
 			continue // config accepts only names
 		}
-		rules = append(rules, rule{zone, wire.Labels(zone), parseFormat(log.Format), log.Classes})
+		rules = append(rules, rule{zone, wire.Labels(zone), compile(log.Format), log.Classes})
 	}
 	return rules
 }

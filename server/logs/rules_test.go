@@ -49,7 +49,7 @@ func TestLogRules(t *testing.T) {
 		}
 		rules := Compile([]Log{{Zone: "other.", Format: "no", Classes: AllClasses},
 			{Zone: "example.", Format: "yes", Classes: test.want}, {Zone: ".", Format: "late", Classes: AllClasses}})
-		if f := rules.format(request, packet); len(f) != 1 || f[0].text != "yes" {
+		if f := rules.format(request, packet); len(f) != 2 || f[1].text != "yes" {
 			t.Errorf("%s: format %v", test.name, f)
 		}
 		rules = Compile([]Log{{Zone: ".", Format: "no", Classes: AllClasses &^ test.want}})
