@@ -2,13 +2,11 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -21,9 +19,6 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/server/compare"
-	"github.com/clusterdns/clusterdns/server/logs"
-	"github.com/clusterdns/clusterdns/watch"
-	"github.com/clusterdns/clusterdns/zones"
 )
 
 const compareFlags = "  -a ADDRESS          the server in place, such as 10.96.0.10 or 10.96.0.10:53\n" +
@@ -192,7 +187,7 @@ func serverAddress(text string) (netip.AddrPort, error) {
 func (c *console) questions(ctx context.Context, o *compared, q *compare.Questions) error {
 	switch {
 	case o.cluster:
-		return clusterQuestions(ctx, o, slog.New(logs.NewHandler(c.err, slog.LevelWarn)), q)
+		return c.clusterQuestions(ctx, o, q)
 	case o.log == "":
 		return q.ReadNames(c.in)
 	case o.log == "-":
@@ -206,28 +201,16 @@ func (c *console) questions(ctx context.Context, o *compared, q *compare.Questio
 	return q.ReadLog(file)
 }
 
-// clusterTimeout is how long a cluster may take to be read.
-const clusterTimeout = time.Minute
-
 // clusterQuestions asks for all records of a cluster, and for IPv6 addresses of names that have IPv4 ones alone.
-func clusterQuestions(ctx context.Context, o *compared, log *slog.Logger, q *compare.Questions) error {
-	options := watch.Options{Kubeconfig: cmp.Or(o.kubeconfig, standardKubeconfig()), Context: o.context}
-	index := zones.NewIndex()
-	source, err := watch.New(options, index, log)
+func (c *console) clusterQuestions(ctx context.Context, o *compared, q *compare.Questions) error {
+	read, err := c.readCluster(ctx, origin{kubeconfig: o.kubeconfig, context: o.context})
 	if err != nil {
-		return err
-	}
-	reading := start(ctx, source.Run)
-	defer reading.stop()
-	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
-	defer cancel()
-	if err := source.Wait(ctx, options.Required()); err != nil {
-		return errors.New("clusterdns compare: the cluster could not be read; see above")
+		return fmt.Errorf("clusterdns compare: %w", err)
 	}
 	zone := dns.CanonicalName(o.zone)
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "%s SOA\n%s NS\ndns-version.%s TXT\n", zone, zone, zone)
-	if err := index.Snapshot().WriteText(&text, zone, 1); err != nil {
+	if err := read.index.Snapshot().WriteText(&text, zone, 1); err != nil {
 		return err
 	}
 	if err := q.ReadNames(&text); err != nil {

@@ -39,8 +39,8 @@ func commands() []command {
 	return []command{
 		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
 			demoFlags, (*console).demo},
-		{"records", "-f DIR [-zone ZONE] [-ttl TTL]",
-			"print every record that the manifests in DIR imply, as a zone file", recordsFlags, (*console).records},
+		{"records", "-f DIR|FILE|- [-zone ZONE]",
+			"print every record that manifests imply, as a zone file", recordsFlags, (*console).records},
 		{"check", "[-conf FILE] [-o json] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
 			config.Flags("conf", "port") + checkFlags, (*console).check},
 		{"compare", "-a ADDRESS -b ADDRESS",
@@ -52,7 +52,7 @@ func commands() []command {
 const (
 	demoFlags    = "  -p PORT     port to serve on (default 1053)\n"
 	checkFlags   = "  -o json              print one JSON object\n"
-	recordsFlags = "  -f DIR      folder of manifests\n" +
+	recordsFlags = "  -f DIR      folder of manifests, a file, or - for standard input\n" +
 		"  -zone ZONE  cluster domain (default cluster.local)\n" +
 		"  -ttl TTL    TTL of the records, in seconds or such as 1m (default 5)\n"
 )

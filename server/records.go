@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +16,6 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
-	"github.com/clusterdns/clusterdns/server/logs"
-	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -37,13 +34,8 @@ func (c *console) records(arguments []string) error {
 		return err
 	}
 	zone := dns.CanonicalName(*domain)
-	switch info, err := os.Stat(*dir); {
-	case *dir == "":
+	if *dir == "" {
 		return errors.New("clusterdns records: -f DIR says where the manifests are")
-	case err != nil:
-		return fmt.Errorf("-f: %s cannot be read: %w", *dir, errors.Unwrap(err))
-	case !info.IsDir():
-		return fmt.Errorf("-f: %s is not a folder", *dir)
 	}
 	if zone == "." {
 		return errors.New("-zone: the root is not a domain such as cluster.local")
@@ -51,29 +43,19 @@ func (c *console) records(arguments []string) error {
 	if err := resolver.CheckZone(zone); err != nil {
 		return fmt.Errorf("-zone: %q: %w", *domain, err)
 	}
-	options := watch.Options{Manifests: *dir}
-	options.VerifyPods = true
-	index := zones.NewIndex()
-	source, err := watch.New(options, index, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
+	read, err := c.readCluster(context.Background(), origin{manifests: *dir, pods: true})
 	if err != nil {
 		return err
 	}
-	reading := start(context.Background(), source.Run)
-	defer reading.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), manifestsTimeout)
-	defer cancel()
-	if err := source.Wait(ctx, options.Required()); err != nil {
-		return errors.New("clusterdns records: " + *dir + " could not be read; see above")
-	}
-	own, err := ownRecords(index, zone, ttl)
+	own, err := ownRecords(read.index, zone, ttl)
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(c.out, own)
-	if err := index.Snapshot().WriteText(c.out, zone, uint32(ttl.Seconds())); err != nil {
+	if err := read.index.Snapshot().WriteText(c.out, zone, uint32(ttl.Seconds())); err != nil {
 		return err
 	}
-	counters := source.Counters()
+	counters := read.counters
 	for _, kind := range slices.Sorted(maps.Keys(counters.Ignored)) {
 		fmt.Fprintf(c.err, "ignored (has no DNS names): %s (%d)\n", kind, counters.Ignored[kind])
 	}
@@ -94,9 +76,6 @@ func parseTTL(written string) (time.Duration, error) {
 	}
 	return ttl, nil
 }
-
-// manifestsTimeout is how long manifests may take to read.
-const manifestsTimeout = 30 * time.Second
 
 // ownRecords is the zone-file lines of the records at and around the apex, as a server on this machine answers them:
 // SOA, NS with its address, dns-version. The serial is 1, so that equal manifests print equal files.

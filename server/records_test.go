@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -76,5 +77,30 @@ func TestRecordsIgnores(t *testing.T) {
 	if want := "ignored (has no DNS names): ConfigMap (2)\nignored (has no DNS names): Servce (1)\n"; status != 0 ||
 		errors.String() != want {
 		t.Errorf("status %d, said %q", status, &errors)
+	}
+}
+
+// TestRecordsFiles: manifests are a folder, a file or standard input, and a mistake is told with the name of the file.
+func TestRecordsFiles(t *testing.T) {
+	const manifest = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 10.96.0.7, ports: [{port: 80}]}}\n"
+	folder := t.TempDir()
+	file := filepath.Join(folder, "web.yaml")
+	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{folder, file, "-"} {
+		var out, errors bytes.Buffer
+		status := Main([]string{"clusterdns", "records", "-f", from}, strings.NewReader(manifest), &out, &errors)
+		if status != 0 || !strings.Contains(out.String(), "\nweb.default.svc.cluster.local. 5 IN A 10.96.0.7\n") {
+			t.Errorf("%s: status %d\n%s%s", from, status, &out, &errors)
+		}
+	}
+	if err := os.WriteFile(file, []byte("kind: [\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errors bytes.Buffer
+	if status := Main([]string{"clusterdns", "records", "-f", file}, nil, &out, &errors); status != 1 ||
+		!strings.Contains(errors.String(), "web.yaml:1") {
+		t.Errorf("status %d, said %s", status, &errors)
 	}
 }

@@ -9,22 +9,35 @@ import (
 // DidYouMean returns a hint such as ` (did you mean "check"?)` for an unknown word, or "" when no known word is like
 // it. It sorts known.
 func DidYouMean(word string, known []string) string {
-	best := (len(word)*2+2)/5 + 1
 	var names []string
-	slices.Sort(known)
-	for _, k := range known {
-		switch d := distance(word, k); {
-		case d < best:
-			best, names = d, []string{strconv.Quote(k)}
-		case d == best && names != nil:
-			names = append(names, strconv.Quote(k))
-		}
+	for _, name := range Nearest(word, known) {
+		names = append(names, strconv.Quote(name))
 	}
 	if names == nil {
 		return ""
 	}
 	return fmt.Sprintf(" (did you mean %s?)", sentence(names))
 }
+
+// Nearest are those of known that are most like word; none if no one is. It sorts known.
+func Nearest(word string, known []string) (names []string) {
+	best := (len(word)*2+2)/5 + 1
+	slices.Sort(known)
+	for _, k := range known {
+		if abs(len(word)-len(k)) > best {
+			continue // so many letters are to be inserted or deleted
+		}
+		switch d := distance(word, k); {
+		case d < best:
+			best, names = d, []string{k}
+		case d == best && names != nil:
+			names = append(names, k)
+		}
+	}
+	return names
+}
+
+func abs(n int) int { return max(n, -n) }
 
 // distance is the number of letters to insert, delete, replace or swap with their neighbour that make a of b. A
 // word much longer than any name of ours is not compared, because the time grows with its length.
