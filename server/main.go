@@ -45,6 +45,8 @@ func commands() []command {
 			config.Flags("conf", "port") + checkFlags, (*console).check},
 		{"compare", "-a ADDRESS -b ADDRESS",
 			"ask two servers the same, and say where they differ", compareFlags, (*console).compare},
+		{"migrate", "[-f FILE] [-o kustomize DIR]",
+			"read the ConfigMaps of CoreDNS, say what changes, write overlays or values", migrateFlags, (*console).migrate},
 		{"help", "", "print this text", "", (*console).help},
 	}
 }

@@ -54,9 +54,12 @@ var hasConfigMap = regexp.MustCompile(`(?m)(^|[{,])\s*"?(kind"?:\s*"?[A-Z][A-Za-
 // configMap is what is read of a ConfigMap, or of a List of them.
 type configMap struct {
 	Kind     string
-	Metadata struct{ Name string }
-	Data     map[string]string
-	Items    []configMap
+	Metadata struct {
+		Name, Namespace string
+		Labels          map[string]string
+	}
+	Data  map[string]string
+	Items []configMap
 }
 
 // configMaps reads all documents.

@@ -25,6 +25,9 @@ type importer struct {
 	warn     warner
 	note     func(error) // takes a mistake that does not stop the reading
 	keep     func(name string, content []byte)
+
+	verbatim bool    // files are not imported: their lines stay, and those outside of blocks are in outside
+	outside  []token // what they name
 }
 
 // blocks reads the server blocks of a file with what it imports.
@@ -134,6 +137,10 @@ func (m *importer) expandNamed(what token) error {
 	if tokens, known := m.snippets[what.text]; known {
 		return m.expand(tokens)
 	}
+	if m.verbatim {
+		m.leave(what)
+		return nil
+	}
 	names, err := m.matches(what)
 	if err != nil {
 		m.note(err)
@@ -154,6 +161,15 @@ func (m *importer) expandNamed(what token) error {
 		}
 	}
 	return nil
+}
+
+// leave keeps an import line as it is.
+func (m *importer) leave(what token) {
+	if m.nesting == 0 {
+		m.outside = append(m.outside, what)
+		return
+	}
+	m.out = append(m.out, token{at: what.at, text: "import", first: true}, what)
 }
 
 // matches returns the files that an import names, relative to the file that it stands in. A pattern may match nothing:

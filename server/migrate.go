@@ -1,0 +1,416 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/watch"
+)
+
+const migrateFlags = "  -f FILE            ConfigMaps in YAML or JSON, or a Corefile; - for standard input (default -)\n" +
+	"  -kubeconfig FILE   read the ConfigMaps from the cluster of a kubeconfig\n" +
+	"  -context NAME      of the kubeconfig (default its current one)\n" +
+	"  -namespace NAME    of the ConfigMap, where its name is not one that a distribution gives\n" +
+	"  -configmap NAME    of the ConfigMap with the Corefile\n" +
+	"  -o kustomize DIR   write overlays: DIR/beside and DIR/join\n" +
+	"  -o values          print values for the Helm chart\n" +
+	"  -base PATH         of -o kustomize: the base, a folder or a URL\n" +
+	"  -image NAME:TAG    of -o kustomize: the image\n" +
+	"Without -o it says what would change. The exit status is 1 if the Corefile has what is not served.\n"
+
+// publishedBase is where the base is if it is not in a folder here.
+const publishedBase = "https://github.com/clusterdns/clusterdns//deploy/base?ref=main"
+
+// migrating is what the flags of migrate say.
+type migrating struct {
+	file, kubeconfig, context, namespace, name, base, image string
+	output, dir                                             string
+}
+
+// migrate reads what CoreDNS is configured with, says what changes, and writes what serves it here.
+func (c *console) migrate(arguments []string) error {
+	o, err := readMigrating(arguments)
+	if err != nil {
+		return err
+	}
+	source, content, err := c.configMaps(o)
+	if err != nil {
+		return err
+	}
+	m, err := config.ReadMigration(source, content, config.Settings{Port: 53})
+	if err != nil {
+		return err
+	}
+	to := c.out
+	if o.output == "values" {
+		to = c.err // the values alone are to be redirected
+	}
+	fmt.Fprint(to, changes(m))
+	if len(m.Report.Errors) > 0 {
+		return errRefused
+	}
+	switch o.output {
+	case "values":
+		values, err := m.Values("Values for the Helm chart, made from the Corefile of " + cmp.Or(m.ConfigMap, source) + ".")
+		if err == nil {
+			_, err = c.out.Write(values)
+		}
+		return err
+	case "kustomize":
+		return o.writeOverlays(c.out, m)
+	}
+	return nil
+}
+
+// readMigrating reads the flags. What follows -o kustomize is a folder.
+func readMigrating(arguments []string) (*migrating, error) {
+	o := &migrating{}
+	flags := flag.NewFlagSet("clusterdns migrate", flag.ContinueOnError)
+	flags.StringVar(&o.file, "f", "", "")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "")
+	flags.StringVar(&o.context, "context", "", "")
+	flags.StringVar(&o.namespace, "namespace", "kube-system", "")
+	flags.StringVar(&o.name, "configmap", "", "")
+	flags.StringVar(&o.base, "base", "", "")
+	flags.StringVar(&o.image, "image", "", "")
+	flags.StringVar(&o.output, "o", "", "")
+	if i := slices.Index(arguments, "kustomize"); i > 0 && slices.Contains([]string{"-o", "--o"}, arguments[i-1]) && i+1 < len(arguments) {
+		o.dir = arguments[i+1]
+		arguments = slices.Delete(slices.Clone(arguments), i+1, i+2)
+	}
+	if err := parseFlags(flags, arguments); err != nil {
+		return nil, err
+	}
+	switch {
+	case !slices.Contains([]string{"", "values", "kustomize"}, o.output):
+		return nil, fmt.Errorf("-o: got %q, wants kustomize DIR or values", o.output)
+	case o.output == "kustomize" && (o.dir == "" || strings.HasPrefix(o.dir, "-")):
+		return nil, errors.New("-o kustomize: wants a folder for the overlays after it")
+	case o.kubeconfig != "" && o.file != "":
+		return nil, errors.New("-f and -kubeconfig: give one of them")
+	case o.kubeconfig == "" && (o.context != "" || o.name != ""):
+		return nil, errors.New("-context and -configmap: are for -kubeconfig")
+	}
+	return o, nil
+}
+
+// knownConfigMap is a ConfigMap with a Corefile, and the one of what it imports; "" for none.
+type knownConfigMap struct{ namespace, name, custom string }
+
+// knownConfigMaps are those of distributions.
+var knownConfigMaps = []knownConfigMap{
+	{"kube-system", "coredns", "coredns-custom"},
+	{"kube-system", "rke2-coredns-rke2-coredns", ""},
+	{"openshift-dns", "dns-default", ""},
+}
+
+// configMaps is what is to be migrated, with the name of where it is from.
+func (c *console) configMaps(o *migrating) (source string, content []byte, err error) {
+	if o.kubeconfig != "" {
+		content, err = o.fromCluster()
+		return o.kubeconfig, content, err
+	}
+	if o.file == "" || o.file == "-" {
+		content, err = io.ReadAll(c.in)
+		return "stdin", content, err
+	}
+	content, err = os.ReadFile(o.file)
+	if err != nil {
+		err = fmt.Errorf("-f: %w", err)
+	}
+	return o.file, content, err
+}
+
+func (o *migrating) fromCluster() ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), clusterTimeout)
+	defer cancel()
+	from := watch.Options{Kubeconfig: o.kubeconfig, Context: o.context}
+	known := knownConfigMaps
+	if o.name != "" {
+		known = []knownConfigMap{{o.namespace, o.name, o.name + "-custom"}}
+	}
+	var looked []string
+	for _, k := range known {
+		content, err := watch.ConfigMap(ctx, from, k.namespace, k.name)
+		if err != nil {
+			return nil, err
+		}
+		if looked = append(looked, k.namespace+"/"+k.name); content == nil {
+			continue
+		}
+		if k.custom == "" {
+			return content, nil
+		}
+		custom, err := watch.ConfigMap(ctx, from, k.namespace, k.custom)
+		if err == nil && custom != nil {
+			content = slices.Concat(content, []byte("\n---\n"), custom)
+		}
+		return content, err
+	}
+	return nil, fmt.Errorf("no ConfigMap %s is in this cluster: name it with -namespace and -configmap", strings.Join(looked, ", "))
+}
+
+// changes says what changes with the server.
+func changes(m *config.Migration) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", m.Distribution.Name)
+	if m.ConfigMap != "" {
+		fmt.Fprintf(&b, ": ConfigMap %s of %s", m.ConfigMap, m.Namespace)
+	}
+	if m.Custom != "" {
+		fmt.Fprintf(&b, ", with %s", m.Custom)
+	}
+	b.WriteString("\n\nThe Corefile\n")
+	(&console{out: &b}).printProblems(m.Report)
+	fmt.Fprintf(&b, "  %s\n\nWhat is answered otherwise, by item of docs/differences.md\n", m.Report.Counts())
+	used := m.Directives()
+	for _, d := range differences {
+		if d.directive == "" || slices.Contains(used, d.directive) {
+			fmt.Fprintf(&b, "  %2d  %s\n", d.item, d.text)
+		}
+	}
+	if m.Distribution.Keeper != "" {
+		fmt.Fprintf(&b, "\nWho changes it back\n  %s\n", m.Distribution.Keeper)
+	}
+	return b.String() + "\n"
+}
+
+// printProblems prints the mistakes and warnings of a report, indented.
+func (c *console) printProblems(r *config.Report) {
+	var b bytes.Buffer
+	for _, warning := range r.Config.Warnings {
+		fmt.Fprintln(&b, "warning: "+warning)
+	}
+	for _, mistake := range r.Errors {
+		fmt.Fprintln(&b, mistake)
+		if advice := mistake.Advice(); advice != "" {
+			fmt.Fprintln(&b, "  "+advice)
+		}
+	}
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprint(c.out, "  "+line)
+	}
+}
+
+// differences are those of docs/differences.md that somebody may notice, by the directive that they are about.
+var differences = []struct {
+	item      int
+	directive string // "" for every Corefile
+	text      string
+}{
+	{1, "kubernetes", "a name with names below it is NODATA, not NXDOMAIN: prod.svc.cluster.local, dns.cluster.local"},
+	{4, "forward", "RA is set in every answer, AA in those of the server's own zones alone"},
+	{5, "cache", "the cluster's names and those of hosts are not cached: a new service answers at once, TTLs do not count down"},
+	{6, "kubernetes", "an ExternalName answers its CNAME to every type, also when the target does not exist"},
+	{8, "kubernetes", "until the cluster has been read, its names are SERVFAIL with the reason"},
+	{9, "", "an answer without records says why, to clients with EDNS"},
+	{10, "", "replies over UDP have at most 4096 octets, forwarded ones 1232, unless bufsize says otherwise"},
+	{12, "", "classes other than IN are refused"},
+	{13, "forward", "EDNS options of clients, such as their subnet, are not sent upstream"},
+	{16, "forward", "an upstream given by name is looked up again when its TTL ends"},
+	{17, "k8s_external", "labels before a service that are none of its ports or endpoints are NXDOMAIN"},
+	{18, "rewrite", "after rewrite cname the rcode is that of the new target"},
+	{19, "forward", "a denial is kept for the smaller one of the SOA record's TTL and its MINIMUM"},
+	{20, "dns64", "dns64 PREFIX { … } reads its block"},
+	{23, "file", "an empty non-terminal of a zone file is NODATA"},
+	{23, "auto", "an empty non-terminal of a zone file is NODATA"},
+	{23, "secondary", "an empty non-terminal of a zone is NODATA"},
+	{24, "cancel", "cancel ends the wait when its time is over"},
+	{25, "dnssec", "answers are signed as the client sees them, and denied by compact NSEC records"},
+}
+
+// writeOverlays writes two overlays for kustomize.
+func (o *migrating) writeOverlays(out io.Writer, m *config.Migration) error {
+	base, err := o.baseFrom(filepath.Join(o.dir, "beside"))
+	if err != nil {
+		return err
+	}
+	files := map[string]string{
+		"beside/kustomization.yaml": o.beside(m, base),
+		"join/kustomization.yaml":   o.join(m),
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(o.dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("-o kustomize: %w", err)
+		}
+		if err := os.WriteFile(path, []byte(files[name]), 0o644); err != nil {
+			return fmt.Errorf("-o kustomize: %w", err)
+		}
+	}
+	fmt.Fprintf(out, "Written: %s beside CoreDNS, behind a Service of its own; %s joins the Service of CoreDNS\n"+
+		"  kubectl apply -k %s\n", filepath.Join(o.dir, "beside"), filepath.Join(o.dir, "join"), filepath.Join(o.dir, "beside"))
+	if m.Distribution.Foreign {
+		fmt.Fprintf(out, "  The Service of %s selects labels that are CoreDNS's alone: change its selector instead of joining.\n", m.Distribution.Name)
+	} else {
+		fmt.Fprintf(out, "  kubectl apply -k %s\n", filepath.Join(o.dir, "join"))
+	}
+	if o.image == "" {
+		fmt.Fprintln(out, "  Name your image in "+filepath.Join(o.dir, "beside", "kustomization.yaml")+", or give -image NAME:TAG.")
+	}
+	return nil
+}
+
+// baseFrom is the base as the overlay in dir names it.
+func (o *migrating) baseFrom(dir string) (string, error) {
+	base := o.base
+	if base == "" {
+		if base = filepath.Join("deploy", "base"); !exists(filepath.Join(base, "kustomization.yaml")) {
+			return publishedBase, nil
+		}
+	}
+	if !exists(base) {
+		return base, nil // a URL
+	}
+	from, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	to, err := filepath.Abs(base)
+	if err != nil {
+		return "", err
+	}
+	path, err := filepath.Rel(from, to)
+	return filepath.ToSlash(path), err
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// patches are lines of a JSON patch.
+type patches []string
+
+func (p *patches) add(format string, values ...any) { *p = append(*p, fmt.Sprintf(format, values...)) }
+
+// target is a patch of one object.
+func (p patches) target(b *strings.Builder, kind, name string) {
+	if len(p) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "- target: {kind: %s, name: %s}\n  options: {allowNameChange: true}\n  patch: |-\n", kind, name)
+	for _, line := range p {
+		b.WriteString("    - {" + line + "}\n")
+	}
+}
+
+// beside is the overlay of clusterdns behind a Service of its own. The Service in place stays as it is.
+func (o *migrating) beside(m *config.Migration, base string) string {
+	var b strings.Builder
+	b.WriteString("# Written by clusterdns migrate: clusterdns beside CoreDNS, behind the Service clusterdns.\n" +
+		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n")
+	if m.Namespace != "kube-system" {
+		fmt.Fprintf(&b, "namespace: %s\n", m.Namespace)
+	}
+	fmt.Fprintf(&b, "resources:\n- %s\n", base)
+	if o.image != "" {
+		name, tag, _ := cutTag(o.image)
+		fmt.Fprintf(&b, "images:\n- {name: clusterdns, newName: %s, newTag: %q}\n", name, cmp.Or(tag, "latest"))
+	}
+	b.WriteString("patches:\n")
+	deploymentPatch(m).target(&b, "Deployment", "clusterdns")
+	patches{"op: remove, path: /spec/selector/matchLabels/k8s-app"}.target(&b, "PodDisruptionBudget", "clusterdns")
+	servicePatch(m).target(&b, "Service", "kube-dns")
+	if m.ConfigMap != "" {
+		b.WriteString("- patch: |-\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: clusterdns, namespace: kube-system}\n" +
+			"    $patch: delete # the Corefile is CoreDNS's\n")
+	} else {
+		patches{"op: replace, path: /data/Corefile, value: " + strconv.Quote(m.Corefile)}.target(&b, "ConfigMap", "clusterdns")
+	}
+	return b.String()
+}
+
+// cutTag splits the name of an image from its tag.
+func cutTag(image string) (name, tag string, found bool) {
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		return image[:i], image[i+1:], true
+	}
+	return image, "", false
+}
+
+// deploymentPatch mounts the ConfigMaps, and fits labels, ports and probes to the Corefile.
+func deploymentPatch(m *config.Migration) (p patches) {
+	const spec, container = "/spec/template/spec", "/spec/template/spec/containers/0"
+	p.add("op: remove, path: /spec/selector/matchLabels/k8s-app")
+	p.add("op: replace, path: /spec/template/metadata/labels/k8s-app, value: clusterdns")
+	for i := range 2 {
+		p.add("op: remove, path: %s/topologySpreadConstraints/%d/labelSelector/matchLabels/k8s-app", spec, i)
+	}
+	if m.ConfigMap != "" {
+		p.add("op: replace, path: %s/volumes/0/configMap/name, value: %s", spec, m.ConfigMap)
+	}
+	if m.Custom != "" {
+		p.add("op: add, path: %s/volumes/-, value: {name: custom, configMap: {name: %s, optional: true}}", spec, m.Custom)
+		p.add("op: add, path: %s/volumeMounts/-, value: {name: custom, mountPath: /etc/coredns/custom, readOnly: true}", container)
+	}
+	for i, name := range []string{"udp-53", "tcp-53"} {
+		if m.Distribution.Ports { // by which the Service in place finds them
+			p.add("op: replace, path: %s/ports/%d/name, value: %s", container, i, name)
+		}
+		if port := dnsPortOf(m); port != 53 {
+			p.add("op: replace, path: %s/ports/%d/containerPort, value: %d", container, i, port)
+		}
+	}
+	p.probe(container, "livenessProbe", 3, 8080, m.Report.Config.Health.Addresses)
+	p.probe(container, "readinessProbe", 4, 8181, m.Report.Config.Ready.Addresses)
+	return p
+}
+
+// probe removes a probe whose endpoint the Corefile does not have, or moves it to its port. index is that of the port in the
+// base, which has it at standard.
+func (p *patches) probe(container, name string, index, standard int, addresses []string) {
+	if len(addresses) == 0 {
+		p.add("op: remove, path: %s/%s", container, name)
+		return
+	}
+	if _, port, err := net.SplitHostPort(addresses[0]); err == nil && port != strconv.Itoa(standard) {
+		p.add("op: replace, path: %s/ports/%d/containerPort, value: %s", container, index, port)
+	}
+}
+
+// servicePatch makes the Service of the base one of clusterdns alone.
+func servicePatch(m *config.Migration) (p patches) {
+	p.add("op: replace, path: /metadata/name, value: clusterdns")
+	p.add("op: replace, path: /metadata/labels, value: {app.kubernetes.io/name: clusterdns}")
+	p.add("op: remove, path: /spec/clusterIP")
+	p.add("op: replace, path: /spec/selector, value: {app.kubernetes.io/name: clusterdns}")
+	for i := range 2 {
+		p.add("op: replace, path: /spec/ports/%d/targetPort, value: %d", i, dnsPortOf(m))
+	}
+	return p
+}
+
+// join is the overlay whose pods the Service in place finds too.
+func (o *migrating) join(m *config.Migration) string {
+	return "# Written by clusterdns migrate: the pods of ../beside get the label by which the Service kube-dns finds CoreDNS.\n" +
+		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- ../beside\npatches:\n" +
+		"- target: {kind: Deployment, name: clusterdns}\n  patch: |-\n" +
+		"    - {op: replace, path: /spec/template/metadata/labels/k8s-app, value: kube-dns}\n"
+}
+
+// dnsPortOf is the port that most names are asked at: that of the root, or the first.
+func dnsPortOf(m *config.Migration) uint16 {
+	port := uint16(53)
+	for i, l := range m.Report.Config.Listeners {
+		for _, b := range l.Blocks {
+			if i == 0 || slices.Contains(b.Steps.Zones, ".") {
+				port = l.Addresses[0].Port()
+			}
+		}
+	}
+	return port
+}

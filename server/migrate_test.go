@@ -1,0 +1,205 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/clusterdns/clusterdns/server/config"
+)
+
+// custom are ConfigMaps as kubectl prints those of k3s.
+const k3sMaps = `apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: coredns, namespace: kube-system}
+  data:
+    Corefile: |
+      .:53 {
+          errors
+          health
+          ready
+          kubernetes cluster.local in-addr.arpa ip6.arpa {
+            pods insecure
+            fallthrough in-addr.arpa ip6.arpa
+          }
+          hosts /etc/coredns/NodeHosts {
+            ttl 60
+            fallthrough
+          }
+          cache 30
+          forward . 192.0.2.1
+          import /etc/coredns/custom/*.override
+      }
+    NodeHosts: |
+      10.0.0.1 node-1
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: coredns-custom, namespace: kube-system}
+  data:
+    log.override: |
+      log
+`
+
+// migrated runs migrate, and returns its status and both outputs.
+func migrated(in string, arguments ...string) (int, string, string) {
+	var out, errors bytes.Buffer
+	status := Main(append([]string{"clusterdns", "migrate"}, arguments...), strings.NewReader(in), &out, &errors)
+	return status, out.String(), errors.String()
+}
+
+// TestMigrate: what changes is said, values and overlays are written.
+func TestMigrate(t *testing.T) {
+	status, out, mistakes := migrated(k3sMaps)
+	if status != 0 || mistakes != "" {
+		t.Fatalf("%d %s", status, mistakes)
+	}
+	for _, part := range []string{"k3s: ConfigMap coredns of kube-system, with coredns-custom\n", "served: 8 directives;",
+		"   5  the cluster's names", "when it starts"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("no %q in\n%s", part, out)
+		}
+	}
+	if strings.Contains(out, "dnssec") {
+		t.Errorf("what is not used is in\n%s", out)
+	}
+	status, out, mistakes = migrated(k3sMaps, "-o", "values")
+	if status != 0 || !strings.HasPrefix(out, "# Values for") || !strings.Contains(out, "filename: NodeHosts") || !strings.HasPrefix(mistakes, "k3s") {
+		t.Errorf("%d %s %s", status, out, mistakes)
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	status, out, mistakes = migrated(k3sMaps, "-o", "kustomize", dir, "-base", "../deploy/base", "-image", "registry.example:5000/c:v1")
+	if status != 0 || !strings.Contains(out, "kubectl apply -k "+filepath.Join(dir, "beside")) {
+		t.Fatalf("%d %s %s", status, out, mistakes)
+	}
+	for _, name := range []string{"beside", "join"} {
+		text, err := os.ReadFile(filepath.Join(dir, name, "kustomization.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var k struct {
+			Resources []string
+			Images    []map[string]string
+			Patches   []struct{ Patch string }
+		}
+		if err := yaml.UnmarshalStrict(text, &struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+			Resources  any    `json:"resources"`
+			Images     any    `json:"images"`
+			Patches    any    `json:"patches"`
+		}{}); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+		if err := yaml.Unmarshal(text, &k); err != nil || len(k.Resources) != 1 || !exists(filepath.Join(dir, name, k.Resources[0])) {
+			t.Errorf("%s: %v %v", name, err, k.Resources)
+		}
+		if name == "beside" && (k.Images[0]["newName"] != "registry.example:5000/c" || k.Images[0]["newTag"] != "v1") {
+			t.Errorf("%v", k.Images)
+		}
+		for _, p := range k.Patches {
+			var list any
+			if err := yaml.Unmarshal([]byte(p.Patch), &list); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, p.Patch)
+			}
+		}
+	}
+}
+
+// TestMigrateMistakes: what cannot be migrated is said, with where it stands.
+func TestMigrateMistakes(t *testing.T) {
+	for _, c := range []struct{ arguments, in, want string }{
+		{"-o values", ". {\n tsig\n}\n", "/etc/coredns/Corefile"},
+		{"", "kind: ConfigMap\nmetadata: {name: a}\ndata: {b: c}\n", "stdin: no ConfigMap here has a key Corefile"},
+		{"-o helm", "", "-o: got \"helm\", wants kustomize DIR or values\n"},
+		{"-o kustomize", "", "-o kustomize: wants a folder for the overlays after it\n"},
+		{"-o kustomize -f", "", "-o kustomize: wants a folder for the overlays after it\n"},
+		{"-f a -kubeconfig b", "", "-f and -kubeconfig: give one of them\n"},
+		{"-configmap a", "", "-context and -configmap: are for -kubeconfig\n"},
+		{"-f nothere", "", "-f: open nothere: no such file or directory\n"},
+		{"-kubeconfig nothere", "", "kubeconfig: open nothere: no such file or directory\n"},
+		{"-o values", "import a\nimport b\n. {\n whoami\n}\n", "values have one"},
+	} {
+		status, out, mistakes := migrated(c.in, strings.Fields(c.arguments)...)
+		if c.arguments == "-o values" && strings.Contains(c.in, "tsig") {
+			c.want = "directive \"tsig\" is not served"
+		}
+		if status != 1 || !strings.Contains(mistakes, c.want) {
+			t.Errorf("%s: status %d %s %s", c.arguments, status, out, mistakes)
+		}
+	}
+}
+
+// TestMigrateCluster reads the ConfigMaps of a cluster.
+func TestMigrateCluster(t *testing.T) {
+	maps := map[string]string{
+		"openshift-dns/dns-default": `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"dns-default","namespace":"openshift-dns"},` +
+			`"data":{"Corefile":".:5353 {\n whoami\n}\n"}}`,
+		"dns/mine":        `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"mine","namespace":"dns"},"data":{"Corefile":". {\n import custom/*.override\n whoami\n}\n"}}`,
+		"dns/mine-custom": `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"mine-custom","namespace":"dns"},"data":{"a.override":"errors\n"}}`,
+	}
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/"), "/configmaps/")
+		if text, is := maps[strings.Join(parts, "/")]; is {
+			fmt.Fprint(w, text)
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`)
+	}))
+	defer api.Close()
+	defer api.CloseClientConnections()
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf("current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\nclusters: [{name: c, cluster: {server: '%s'}}]\n", api.URL)
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, out, mistakes := migrated("", "-kubeconfig", kubeconfig)
+	if status != 0 || !strings.HasPrefix(out, "OpenShift: ConfigMap dns-default of openshift-dns\n") {
+		t.Errorf("%d %s %s", status, out, mistakes)
+	}
+	status, out, mistakes = migrated("", "-kubeconfig", kubeconfig, "-namespace", "dns", "-configmap", "mine")
+	if status != 0 || !strings.HasPrefix(out, "kubeadm: ConfigMap mine of dns, with mine-custom\n") || !strings.Contains(out, "served: 2 directives") {
+		t.Errorf("%d %s %s", status, out, mistakes)
+	}
+	status, _, mistakes = migrated("", "-kubeconfig", kubeconfig, "-configmap", "other")
+	if status != 1 || !strings.Contains(mistakes, "no ConfigMap kube-system/other is in this cluster") {
+		t.Errorf("%d %s", status, mistakes)
+	}
+}
+
+// TestMigratePage: the items that migrate names are those of docs/differences.md, and each distribution that it knows has
+// its chapter in docs/migrate.md.
+func TestMigratePage(t *testing.T) {
+	t.Chdir("..")
+	text := document(t, "docs/differences.md")
+	for _, d := range differences {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| (.*?) \| `, d.item)).FindStringSubmatch(text)
+		if row == nil {
+			t.Errorf("docs/differences.md has no item %d", d.item)
+		} else if d.directive != "" && !strings.Contains(row[0]+"kubernetes forward cache", d.directive) {
+			t.Errorf("item %d is not about %s: %s", d.item, d.directive, row[1])
+		}
+	}
+	page := document(t, "docs/migrate.md")
+	_, values, _ := migrated(".:53 {\n  kubernetes cluster.local {\n    pods insecure\n  }\n  forward . 192.0.2.1\n}\n", "-o", "values")
+	if !strings.Contains(page, "```yaml\n"+values+"```\n") {
+		t.Errorf("docs/migrate.md has no\n%s", values)
+	}
+	for _, name := range config.Distributions() {
+		if !strings.Contains(page, "\n### "+name+"\n") {
+			t.Errorf("docs/migrate.md has no chapter on %s", name)
+		}
+	}
+}
