@@ -1,7 +1,7 @@
 package server
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,103 +9,106 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"time"
 
-	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// How long it may take to read manifests, or a cluster.
-const (
-	manifestsTimeout = 30 * time.Second
-	clusterTimeout   = time.Minute
-)
+// clusterTimeout is how long a cluster, or manifests, may take to be read by a command.
+const clusterTimeout = time.Minute
 
-// origin is where a command reads objects from: manifests, or where there are none a cluster.
-type origin struct {
-	manifests  string // a folder, a file, or - for standard input
-	kubeconfig string // "" for the one that kubectl takes
-	context    string // of kubeconfig; "" for its current one
-	pods       bool   // names of pods are wanted
-}
-
-// reading is what was read of an origin, once.
-type reading struct {
-	index    *zones.Index
-	options  watch.Options
-	counters watch.Counters
-}
-
-// readCluster reads an origin. Mistakes in objects go to stderr.
-func (c *console) readCluster(ctx context.Context, o origin) (*reading, error) {
-	options, remove, err := c.openOrigin(o)
-	if err != nil {
-		return nil, err
-	}
-	defer remove()
+// readCluster reads a cluster or manifests once, for a command. What is wrong with objects goes to log.
+func readCluster(ctx context.Context, options watch.Options, log *slog.Logger) (*zones.Index, *watch.Counters, error) {
 	index := zones.NewIndex()
-	source, err := watch.New(options, index, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
+	source, err := watch.New(options, index, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	following := start(ctx, source.Run)
-	defer following.stop()
-	what, timeout := o.manifests, manifestsTimeout
-	if what == "" {
-		what, timeout = "the cluster", clusterTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	reading := start(ctx, source.Run)
+	defer reading.stop()
+	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
 	defer cancel()
 	if err := source.Wait(ctx, options.Required()); err != nil {
-		return nil, errors.New(what + " could not be read; see above")
+		what := "the cluster"
+		if options.Manifests != "" {
+			what = options.Manifests
+		}
+		return nil, nil, errors.New(what + " could not be read; see above")
 	}
-	return &reading{index, options, source.Counters()}, nil
+	counters := source.Counters()
+	return index, &counters, nil
 }
 
-// openOrigin is the options of an origin's source. A single file stands alone in a folder, which remove deletes.
-func (c *console) openOrigin(o origin) (options watch.Options, remove func(), err error) {
-	options.VerifyPods = o.pods
+// manifestsIn is a folder with the manifests of paths: a folder alone is itself, files and standard input, "-", are
+// copied. Call remove when they have been read.
+func (c *console) manifestsIn(paths []string) (folder string, remove func(), err error) {
 	remove = func() {}
-	if o.manifests == "" {
-		options.Kubeconfig, options.Context = cmp.Or(o.kubeconfig, standardKubeconfig()), o.context
-		return options, remove, nil
+	if len(paths) == 1 && paths[0] != "-" {
+		info, err := os.Stat(paths[0])
+		if err != nil {
+			return "", remove, fmt.Errorf("-f: %s cannot be read: %w", paths[0], errors.Unwrap(err))
+		}
+		if info.IsDir() {
+			return paths[0], remove, nil
+		}
 	}
-	var text []byte
-	name := "stdin.yaml"
-	if o.manifests == "-" {
-		text, err = io.ReadAll(c.in)
+	if folder, err = os.MkdirTemp("", "clusterdns-"); err != nil {
+		return "", remove, err
+	}
+	remove = func() { os.RemoveAll(folder) }
+	c.err = &without{c.err, folder + string(filepath.Separator)}
+	for i, path := range paths {
+		if err = c.copyManifest(path, folder, i); err != nil {
+			remove()
+			return "", func() {}, err
+		}
+	}
+	return folder, remove, nil
+}
+
+func (c *console) copyManifest(path, folder string, number int) error {
+	content, err := []byte(nil), error(nil)
+	name := filepath.Base(path)
+	if path == "-" {
+		name = "stdin.yaml"
+		content, err = io.ReadAll(c.in)
 	} else {
-		info, failed := os.Stat(o.manifests)
-		if failed == nil && info.IsDir() {
-			options.Manifests = o.manifests
-			return options, remove, nil
-		}
-		name = filepath.Base(o.manifests)
-		if !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) {
-			name += ".yaml"
-		}
-		text, err = os.ReadFile(o.manifests)
+		content, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return options, remove, fmt.Errorf("-f: %s cannot be read: %w", o.manifests, reason(err))
+		return fmt.Errorf("-f: %s cannot be read: %w", path, errors.Unwrap(err))
 	}
-	if options.Manifests, err = os.MkdirTemp("", "clusterdns-"); err != nil {
-		return options, remove, err
+	if number > 0 {
+		folder = filepath.Join(folder, fmt.Sprint(number))
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return err
+		}
 	}
-	remove = func() { os.RemoveAll(options.Manifests) }
-	if err := os.WriteFile(filepath.Join(options.Manifests, name), text, 0o600); err != nil {
-		remove()
-		return options, nil, err
+	if extension := filepath.Ext(name); extension != ".yaml" && extension != ".yml" && extension != ".json" {
+		name += ".yaml"
 	}
-	return options, remove, nil
+	return os.WriteFile(filepath.Join(folder, name), content, 0o600)
 }
 
-// reason is err without the path, which the caller has named.
-func reason(err error) error {
-	if path := (*os.PathError)(nil); errors.As(err, &path) {
-		return path.Err
-	}
-	return err
+// without writes to a writer, and leaves out the name of a folder that the user has not chosen.
+type without struct {
+	to     io.Writer
+	folder string
+}
+
+func (w *without) Write(p []byte) (int, error) {
+	_, err := w.to.Write(bytes.ReplaceAll(p, []byte(w.folder), nil))
+	return len(p), err
+}
+
+// several is a flag that may be given several times.
+type several []string
+
+func (s *several) String() string { return strings.Join(*s, " ") }
+
+func (s *several) Set(word string) error {
+	*s = append(*s, word)
+	return nil
 }

@@ -2,11 +2,13 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -19,6 +21,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/server/compare"
+	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/watch"
 )
 
 const compareFlags = "  -a ADDRESS          the server in place, such as 10.96.0.10 or 10.96.0.10:53\n" +
@@ -187,7 +191,7 @@ func serverAddress(text string) (netip.AddrPort, error) {
 func (c *console) questions(ctx context.Context, o *compared, q *compare.Questions) error {
 	switch {
 	case o.cluster:
-		return c.clusterQuestions(ctx, o, q)
+		return clusterQuestions(ctx, o, slog.New(logs.NewHandler(c.err, slog.LevelWarn)), q)
 	case o.log == "":
 		return q.ReadNames(c.in)
 	case o.log == "-":
@@ -202,15 +206,16 @@ func (c *console) questions(ctx context.Context, o *compared, q *compare.Questio
 }
 
 // clusterQuestions asks for all records of a cluster, and for IPv6 addresses of names that have IPv4 ones alone.
-func (c *console) clusterQuestions(ctx context.Context, o *compared, q *compare.Questions) error {
-	read, err := c.readCluster(ctx, origin{kubeconfig: o.kubeconfig, context: o.context})
+func clusterQuestions(ctx context.Context, o *compared, log *slog.Logger, q *compare.Questions) error {
+	options := watch.Options{Kubeconfig: cmp.Or(o.kubeconfig, standardKubeconfig()), Context: o.context}
+	index, _, err := readCluster(ctx, options, log)
 	if err != nil {
 		return fmt.Errorf("clusterdns compare: %w", err)
 	}
 	zone := dns.CanonicalName(o.zone)
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "%s SOA\n%s NS\ndns-version.%s TXT\n", zone, zone, zone)
-	if err := read.index.Snapshot().WriteText(&text, zone, 1); err != nil {
+	if err := index.Snapshot().WriteText(&text, zone, 1); err != nil {
 		return err
 	}
 	if err := q.ReadNames(&text); err != nil {

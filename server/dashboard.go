@@ -11,6 +11,7 @@ import (
 	"github.com/clusterdns/clusterdns/observe/traffic"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/explain"
 	"github.com/clusterdns/clusterdns/server/page"
 )
 
@@ -20,7 +21,8 @@ import (
 func (p *Program) page() http.Handler {
 	return page.New(page.Options{
 		Traffic: p.traffic, State: p.state, Clusters: p.clusters, Corefile: p.corefile, Hosts: p.pageHosts,
-		Source: func(source uint8) string { return resolver.Source(source).String() },
+		Source:  func(source uint8) string { return resolver.Source(source).String() },
+		Explain: explain.Handler(p.explainBase),
 	})
 }
 

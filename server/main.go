@@ -39,10 +39,12 @@ func commands() []command {
 	return []command{
 		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
 			demoFlags, (*console).demo},
-		{"records", "-f DIR|FILE|- [-zone ZONE]",
+		{"records", "-f PATH [-zone ZONE] [-ttl TTL]",
 			"print every record that manifests imply, as a zone file", recordsFlags, (*console).records},
 		{"check", "[-conf FILE] [-o json] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
 			config.Flags("conf", "port") + checkFlags, (*console).check},
+		{"explain", "NAME [-from NAMESPACE] [-server ADDRESS]",
+			"say why a name resolves or not, question by question of the search list", explainFlags, (*console).explain},
 		{"compare", "-a ADDRESS -b ADDRESS",
 			"ask two servers the same, and say where they differ", compareFlags, (*console).compare},
 		{"migrate", "[-f FILE] [-o kustomize DIR]",
@@ -54,7 +56,7 @@ func commands() []command {
 const (
 	demoFlags    = "  -p PORT     port to serve on (default 1053)\n"
 	checkFlags   = "  -o json              print one JSON object\n"
-	recordsFlags = "  -f DIR      folder of manifests, a file, or - for standard input\n" +
+	recordsFlags = "  -f PATH     manifests: a folder, a file, or - for standard input; several are given by several -f\n" +
 		"  -zone ZONE  cluster domain (default cluster.local)\n" +
 		"  -ttl TTL    TTL of the records, in seconds or such as 1m (default 5)\n"
 )

@@ -16,6 +16,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -23,7 +25,8 @@ import (
 // records prints every record that manifests imply. Mistakes in them go to stderr.
 func (c *console) records(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns records", flag.ContinueOnError)
-	dir := flags.String("f", "", "directory of manifests")
+	var paths several
+	flags.Var(&paths, "f", "manifests")
 	domain := flags.String("zone", "cluster.local.", "cluster domain")
 	written := flags.String("ttl", "5", "TTL of the records")
 	if err := parseFlags(flags, arguments); err != nil {
@@ -34,8 +37,8 @@ func (c *console) records(arguments []string) error {
 		return err
 	}
 	zone := dns.CanonicalName(*domain)
-	if *dir == "" {
-		return errors.New("clusterdns records: -f DIR says where the manifests are")
+	if len(paths) == 0 {
+		return errors.New("clusterdns records: -f PATH says where the manifests are: a folder, a file, or - for standard input")
 	}
 	if zone == "." {
 		return errors.New("-zone: the root is not a domain such as cluster.local")
@@ -43,23 +46,33 @@ func (c *console) records(arguments []string) error {
 	if err := resolver.CheckZone(zone); err != nil {
 		return fmt.Errorf("-zone: %q: %w", *domain, err)
 	}
-	read, err := c.readCluster(context.Background(), origin{manifests: *dir, pods: true})
+	folder, remove, err := c.manifestsIn(paths)
 	if err != nil {
 		return err
 	}
-	own, err := ownRecords(read.index, zone, ttl)
+	defer remove()
+	options := watch.Options{Manifests: folder}
+	options.VerifyPods = true
+	log := slog.New(logs.NewHandler(c.err, slog.LevelWarn))
+	index, counters, err := readCluster(context.Background(), options, log)
+	if err != nil {
+		return fmt.Errorf("clusterdns records: %w", err)
+	}
+	own, err := ownRecords(index, zone, ttl)
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(c.out, own)
-	if err := read.index.Snapshot().WriteText(c.out, zone, uint32(ttl.Seconds())); err != nil {
+	if err := index.Snapshot().WriteText(c.out, zone, uint32(ttl.Seconds())); err != nil {
 		return err
 	}
-	counters := read.counters
 	for _, kind := range slices.Sorted(maps.Keys(counters.Ignored)) {
 		fmt.Fprintf(c.err, "ignored (has no DNS names): %s (%d)\n", kind, counters.Ignored[kind])
 	}
-	if n := counters.Problems; n > 0 {
+	switch n := counters.Problems; {
+	case n == 1:
+		return errors.New("clusterdns records: a mistake in the manifests; see above")
+	case n > 1:
 		return fmt.Errorf("clusterdns records: %d mistakes in the manifests; see above", n)
 	}
 	return nil

@@ -7,25 +7,24 @@ import (
 )
 
 // DidYouMean returns a hint such as ` (did you mean "check"?)` for an unknown word, or "" when no known word is like
-// it. It sorts known.
+// it.
 func DidYouMean(word string, known []string) string {
-	var names []string
-	for _, name := range Nearest(word, known) {
-		names = append(names, strconv.Quote(name))
-	}
+	names := Nearest(word, known)
 	if names == nil {
 		return ""
+	}
+	for i := range names {
+		names[i] = strconv.Quote(names[i])
 	}
 	return fmt.Sprintf(" (did you mean %s?)", sentence(names))
 }
 
-// Nearest are those of known that are most like word; none if no one is. It sorts known.
+// Nearest is the known words that differ least from word, if they differ little; in order.
 func Nearest(word string, known []string) (names []string) {
 	best := (len(word)*2+2)/5 + 1
-	slices.Sort(known)
-	for _, k := range known {
-		if abs(len(word)-len(k)) > best {
-			continue // so many letters are to be inserted or deleted
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if len(k)-len(word) > best || len(word)-len(k) > best {
+			continue // further apart than the best by their lengths alone
 		}
 		switch d := distance(word, k); {
 		case d < best:
@@ -36,8 +35,6 @@ func Nearest(word string, known []string) (names []string) {
 	}
 	return names
 }
-
-func abs(n int) int { return max(n, -n) }
 
 // distance is the number of letters to insert, delete, replace or swap with their neighbour that make a of b. A
 // word much longer than any name of ours is not compared, because the time grows with its length.

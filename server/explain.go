@@ -1,0 +1,232 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/explain"
+	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/watch"
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+const explainFlags = "  -from NAMESPACE     ask as a pod of this namespace does\n" +
+	"  -search A,B,C       the search list (default that of -from, or of /etc/resolv.conf)\n" +
+	"  -ndots NUMBER       dots from which a name is asked for as it is first (default 5, or that of /etc/resolv.conf)\n" +
+	"  -libc LIBC          glibc, musl or go, which search differently (default glibc)\n" +
+	"  -type TYPE          one type (default A and AAAA, as getaddrinfo asks)\n" +
+	"  -server ADDRESS     the server that is asked (default the first of /etc/resolv.conf)\n" +
+	"  -f PATH             ask manifests instead: a folder, a file, or - for standard input\n" +
+	"  -kubeconfig FILE    ask the objects of a live cluster instead, with permission to list them\n" +
+	"  -context NAME       of the kubeconfig (default its current one)\n" +
+	"  -zone ZONE          cluster domain (default cluster.local)\n" +
+	"  -o json             print one JSON object\n" +
+	"The exit status is 0 if the name resolves, and 1 if it does not.\n"
+
+// explained is what the flags of explain say.
+type explained struct {
+	name, from, search, libc, qtype, server, kubeconfig, context, zone, output string
+	ndots                                                                      int
+	paths                                                                      several
+}
+
+// explain says why a name resolves or not.
+func (c *console) explain(arguments []string) error {
+	o, err := readExplained(arguments)
+	if err != nil {
+		return err
+	}
+	q, err := o.question()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := c.answerer(ctx, o, &q); err != nil {
+		return err
+	}
+	report := explain.Explain(ctx, q)
+	if o.output == "json" {
+		encoder := json.NewEncoder(c.out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(report)
+	} else {
+		report.Print(c.out)
+	}
+	if err == nil && !report.Resolves {
+		return &exit{status: 1}
+	}
+	return err
+}
+
+func readExplained(arguments []string) (*explained, error) {
+	o := &explained{}
+	flags := flag.NewFlagSet("clusterdns explain", flag.ContinueOnError)
+	if len(arguments) > 0 && !strings.HasPrefix(arguments[0], "-") { // package flag stops at the name
+		o.name, arguments = arguments[0], arguments[1:]
+	}
+	flags.StringVar(&o.from, "from", "", "")
+	flags.StringVar(&o.search, "search", "", "")
+	flags.IntVar(&o.ndots, "ndots", -1, "")
+	flags.StringVar(&o.libc, "libc", "glibc", "")
+	flags.StringVar(&o.qtype, "type", "", "")
+	flags.StringVar(&o.server, "server", "", "")
+	flags.Var(&o.paths, "f", "")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "")
+	flags.StringVar(&o.context, "context", "", "")
+	flags.StringVar(&o.zone, "zone", "cluster.local", "")
+	flags.StringVar(&o.output, "o", "", "")
+	err := parseFlags(flags, arguments)
+	if o.name == "" && flags.NArg() == 1 {
+		o.name, err = flags.Arg(0), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.name == "" {
+		return nil, errors.New("clusterdns explain: which name? For example: clusterdns explain web.prod -from dev")
+	}
+	if o.output != "" && o.output != "json" {
+		return nil, fmt.Errorf("-o: got %q, wants json", o.output)
+	}
+	return o, nil
+}
+
+// question is all but who is asked.
+func (o *explained) question() (q explain.Question, err error) {
+	if q.Name, err = explain.CheckName(o.name); err != nil {
+		return q, err
+	}
+	if q.Types, err = explain.ParseTypes(o.qtype); err != nil {
+		return q, fmt.Errorf("-type: %w", err)
+	}
+	libc, err := explain.ParseLibc(o.libc)
+	if err != nil {
+		return q, fmt.Errorf("-libc: %w", err)
+	}
+	q.Zone = strings.TrimSuffix(strings.ToLower(o.zone), ".")
+	if o.from != "" || len(o.paths) > 0 || o.kubeconfig != "" { // this machine's search list says nothing of those
+		if q.From, err = explain.CheckNamespace(o.from); err != nil {
+			return q, fmt.Errorf("-from: %w", err)
+		}
+	}
+	q.Stub, err = o.stub(libc, q.From, q.Zone)
+	return q, err
+}
+
+// stub is the stub resolver: that of a pod with -from, else this machine's, with what the flags change.
+func (o *explained) stub(libc explain.Libc, from, zone string) (explain.Stub, error) {
+	stub := explain.Pod(libc, from, zone)
+	if from == "" {
+		stub = explain.Stub{Libc: libc, Ndots: 1}
+		if local, err := dns.ClientConfigFromFile("/etc/resolv.conf"); err == nil {
+			stub.Search, stub.Ndots = local.Search, local.Ndots
+		}
+	}
+	if o.search != "" {
+		stub.Search = strings.Split(o.search, ",")
+		for _, domain := range stub.Search {
+			if _, ok := dns.IsDomainName(domain); !ok {
+				return stub, fmt.Errorf("-search: %q is not a domain name", domain)
+			}
+		}
+	}
+	if o.ndots >= 0 {
+		stub.Ndots = o.ndots
+	}
+	return stub, nil
+}
+
+// answerer chooses who is asked: a server, or the same resolver in this process over objects that are read once.
+func (c *console) answerer(ctx context.Context, o *explained, q *explain.Question) error {
+	options := watch.Options{Kubeconfig: o.kubeconfig, Context: o.context}
+	switch {
+	case len(o.paths) > 0:
+		folder, remove, err := c.manifestsIn(o.paths)
+		if err != nil {
+			return err
+		}
+		defer remove()
+		options, q.Asked = watch.Options{Manifests: folder}, strings.Join(o.paths, ", ")
+		options.VerifyPods = true
+	case o.kubeconfig != "":
+		q.Asked = "the objects of the cluster in " + o.kubeconfig
+	default:
+		server, err := serverOf(o.server)
+		q.Ask, q.Asked = explain.Server(server), server.String()
+		return err
+	}
+	index, _, err := readCluster(ctx, options, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
+	if err != nil {
+		return fmt.Errorf("clusterdns explain: %w", err)
+	}
+	q.Index = index
+	r, err := clusterResolver(index, q.Zone+".")
+	q.Ask = clusterOnly(explain.InProcess(r), q.Zone)
+	return err
+}
+
+// clusterResolver answers for a cluster alone.
+func clusterResolver(index *zones.Index, zone string) (*resolver.Resolver, error) {
+	all := []string{zone, "in-addr.arpa.", "ip6.arpa."}
+	view := resolver.Kubernetes{Zones: all, Index: index, Pods: zones.PodsVerified}
+	block := resolver.Block{Zones: all, Kubernetes: []resolver.Kubernetes{view}}
+	return resolver.New(resolver.Options{Blocks: []resolver.Block{block}}, nil, slog.New(slog.DiscardHandler))
+}
+
+// clusterOnly answers for the names that only an upstream knows: nobody is asked for them.
+func clusterOnly(ask explain.Asker, zone string) explain.Asker {
+	return func(ctx context.Context, name string, qtype uint16) explain.Answer {
+		if qtype != dns.TypePTR && !dns.IsSubDomain(zone+".", name) {
+			return explain.Answer{Reason: "outside of the cluster: not asked"}
+		}
+		return ask(ctx, name, qtype)
+	}
+}
+
+// serverOf is the address of a server, port 53 unless one is written; the first of /etc/resolv.conf for "".
+func serverOf(written string) (netip.AddrPort, error) {
+	if written == "" {
+		local, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+		if err != nil || len(local.Servers) == 0 {
+			return netip.AddrPort{}, errors.New("clusterdns explain: /etc/resolv.conf names no server; -server ADDRESS, -f PATH or -kubeconfig FILE says whom to ask")
+		}
+		written = local.Servers[0]
+	}
+	if address, err := netip.ParseAddr(written); err == nil {
+		return netip.AddrPortFrom(address, 53), nil
+	}
+	address, err := netip.ParseAddrPort(written)
+	if err != nil {
+		return address, fmt.Errorf("-server: got %q, wants an IP address, with a port if it is not 53", written)
+	}
+	return address, nil
+}
+
+// explainBase is what /explain needs of the program: the cluster, and the resolver of the first address.
+func (p *Program) explainBase() explain.Question {
+	c, _, resolvers, _ := p.now()
+	q := explain.Question{Zone: "cluster.local", Asked: "this server"}
+	if clusters := p.clusters(); len(clusters) > 0 {
+		q.Zone, q.Index = strings.TrimSuffix(clusters[0].Zone, "."), clusters[0].Index
+	}
+	if c == nil || len(resolvers) == 0 {
+		q.Ask = func(context.Context, string, uint16) explain.Answer {
+			return explain.Answer{Reason: "the server has not started"}
+		}
+		return q
+	}
+	q.Ask = explain.InProcess(resolvers[0])
+	return q
+}

@@ -1,0 +1,170 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/clusterdns/clusterdns/server/config"
+)
+
+// object is the service that a name of the cluster is about, as far as the name says.
+type object struct{ namespace, service, below string }
+
+// objectOf reads a full name: [BELOW.]SERVICE.NAMESPACE.svc.ZONE. ok is false for any other.
+func objectOf(name, zone string) (o object, ok bool) {
+	rest, ok := strings.CutSuffix(strings.TrimSuffix(strings.ToLower(name), "."), ".svc."+strings.TrimSuffix(zone, "."))
+	labels := strings.Split(rest, ".")
+	if !ok || len(labels) < 2 {
+		return o, false
+	}
+	n := len(labels)
+	return object{labels[n-1], labels[n-2], strings.Join(labels[:n-2], ".")}, true
+}
+
+// verdict is what a reason means: how likely the question is the one that was meant, a sentence, and what to do.
+// SERVICE, NAMESPACE, NAME and REASON are filled in.
+type verdict struct {
+	part          string // of the reason
+	weight        int
+	sentence, fix string
+}
+
+// verdicts are in the order in which they are looked for. A reason that says that the service exists weighs most: its
+// name is the one that was meant.
+var verdicts = []verdict{
+	{"of 0 endpoints ready", 9, "Service NAMESPACE/SERVICE is headless and has no endpoints.",
+		"Compare its selector with the labels of the pods: kubectl -n NAMESPACE get service SERVICE -o wide; kubectl -n NAMESPACE get pods --show-labels"},
+	{"endpoints ready", 9, "Service NAMESPACE/SERVICE is headless, and none of its endpoints is ready.",
+		"See why the pods are not ready: kubectl -n NAMESPACE get pods; kubectl -n NAMESPACE describe pods. publishNotReadyAddresses gives names to pods that are not."},
+	{"no cluster IP", 9, "Service NAMESPACE/SERVICE has no cluster IP yet.", "Look at its events: kubectl -n NAMESPACE describe service SERVICE"},
+	{"not all of its namespace is known", 8, "Namespace NAMESPACE has more objects than its share of memory, and some are left out.",
+		"The server's log names what was left out; a larger GOMEMLIMIT makes the share larger."},
+	{"no such endpoint or named port", 8, "Service NAMESPACE/SERVICE exists, and has no port or endpoint BELOW.",
+		"List its names: clusterdns records -name SERVICE.NAMESPACE"},
+	{"without records of this type", 7, "NAME exists, and has no records of this type.", "AAAA needs IPv6 addresses of the service (ipFamilies); nothing is wrong if A resolves."},
+	{"without records of its own", 6, "NAME is no service: it only has names below it.", "Write a service before it: SERVICE.NAMESPACE"},
+	{"the cluster has not been read yet", 9, "The server has not read the cluster: REASON.", "Its /ready and its log say what the API server answers."},
+	{"directive acl", 9, "A rule of the directive acl keeps this name from the client.", "Ask whoever owns the Corefile."},
+	{"no live pod has this address", 5, "NAME is the name of a pod, and no running pod has this address.", "kubectl get pods -A -o wide shows the addresses."},
+	{"a pod's name is its address with dashes", 5, "NAME is in the form of a pod's name, and is not an address with dashes.", "Write 10-244-1-7.NAMESPACE.pod."},
+	{"names of pods are disabled", 5, "This server gives pods no names (kubernetes option pods).", "Use a headless service, or set `pods verified`."},
+	{"the namespace does not exist", 3, "There is no namespace NAMESPACE.", ""},
+	{"not found", 4, "There is no service SERVICE in namespace NAMESPACE.", ""},
+	{"upstream", 7, "The name is not of the cluster, and an upstream failed: REASON.", "Look at the upstreams in `forward`, and at the network to them."},
+	{"nothing comes back from upstream", 7, "The name is not of the cluster, and its servers do not answer: REASON.", "Ask for it from outside of the cluster."},
+	{"does not answer", 7, "The server was asked and nothing came back: REASON.", "Check the address, NetworkPolicies, and that the server runs."},
+	{"nothing listens at", 7, "The server cannot be asked: REASON.", "Check the address and the port of the server."},
+	{"outside of the cluster", 1, "The name is not of the cluster, and was not asked for further.", "Give --server to ask a server that forwards it."},
+	{"no zone here has this name", 2, "The name is not of the cluster, and this server does not forward it.", "Add `forward . /etc/resolv.conf` to the Corefile if it should."},
+	{"no server block has a zone", 2, "The name is not of the cluster, and this server has no block for it.", "Add a block for its zone to the Corefile if it should."},
+	{"not a name the Kubernetes DNS schema defines", 0, "NAME is not in the form of a name of the cluster.", "The form is SERVICE.NAMESPACE.svc.ZONE."},
+	{"no service or endpoint has this address", 6, "No service or endpoint of the cluster has this address.", "kubectl get services,endpointslices -A -o wide shows the addresses."},
+}
+
+// verdictOf is what an answer without records means.
+func verdictOf(a *Answer) verdict {
+	for _, v := range verdicts {
+		if a.Reason != "" && strings.Contains(a.Reason, v.part) {
+			return v
+		}
+	}
+	switch {
+	case a.Reason != "":
+		return verdict{"", 2, "The server says: REASON.", ""}
+	case a.String() == "NODATA":
+		return verdict{"", 7, "NAME exists, and has no records of this type.", ""}
+	case a.Rcode == "NXDOMAIN":
+		return verdict{"", 1, "NAME does not exist. The server gives no reason, as upstreams and other servers do.", ""}
+	}
+	return verdict{"", 2, "The server answers " + a.String() + " for NAME, without a reason.", ""}
+}
+
+// certain is the weight from which a reason says that its question is the one that was meant.
+const certain = 5
+
+// conclude chooses the decisive question, and says what it means.
+func (r *Report) conclude(q *Question) {
+	if r.Resolves {
+		r.resolved()
+		return
+	}
+	if r.Decisive = r.decisive(q); r.Decisive < 0 {
+		r.Sentence = "Nothing was asked."
+		return
+	}
+	step := &r.Steps[r.Decisive]
+	o, _ := objectOf(step.Name, q.Zone)
+	v := verdictOf(&step.Answer)
+	fill := strings.NewReplacer("NAMESPACE", o.namespace, "SERVICE", o.service, "BELOW", o.below, "NAME", step.Name, "ZONE", q.Zone,
+		"REASON", step.Reason)
+	r.Sentence, r.Fix = fill.Replace(v.sentence), fill.Replace(v.fix)
+	r.near(q, o)
+}
+
+// decisive is the question that should have had an answer: the one whose reason is certain; else the one in the form
+// that was written, or the name itself where that looks like a name of the world outside.
+func (r *Report) decisive(q *Question) int {
+	best, weight := -1, certain
+	written, bare := -1, -1
+	meant := meantBy(q)
+	for i := range r.Steps {
+		step := &r.Steps[i]
+		if w := verdictOf(&step.Answer).weight; w > weight {
+			best, weight = i, w
+		}
+		if o, ok := objectOf(step.Name, q.Zone); ok && o == meant && written < 0 {
+			written = i
+		} else if !ok && strings.EqualFold(step.Name, strings.TrimSuffix(q.Name, ".")) && bare < 0 {
+			bare = i
+		}
+	}
+	switch {
+	case best >= 0:
+		return best
+	case bare >= 0 && looksOutside(q, meant):
+		return bare
+	case written >= 0:
+		return written
+	}
+	return max(bare, min(0, len(r.Steps)-1))
+}
+
+// looksOutside reports whether the name is like www.example.com, and its last label like no namespace.
+func looksOutside(q *Question, meant object) bool {
+	name := strings.TrimSuffix(q.Name, ".")
+	if strings.Count(name, ".") < 2 || strings.HasSuffix(name, ".svc") {
+		return false
+	}
+	return q.Index == nil || len(config.Nearest(meant.namespace, namespaces(q.Index.Snapshot()))) == 0
+}
+
+// meantBy is the object that the name is about in the way it is written: a service of the client's namespace, or
+// SERVICE.NAMESPACE.
+func meantBy(q *Question) object {
+	name := strings.TrimSuffix(strings.ToLower(q.Name), ".")
+	if o, ok := objectOf(name, q.Zone); ok {
+		return o
+	}
+	labels := strings.Split(strings.TrimSuffix(name, ".svc"), ".")
+	switch n := len(labels); {
+	case n == 1:
+		return object{q.From, labels[0], ""}
+	default:
+		return object{labels[n-1], labels[n-2], strings.Join(labels[:n-2], ".")}
+	}
+}
+
+// resolved says what wins, and what it cost.
+func (r *Report) resolved() {
+	step := &r.Steps[r.Decisive]
+	r.Sentence = fmt.Sprintf("%s resolves, as %s.", r.Name, step.Name)
+	wasted := 0
+	for i := range r.Decisive {
+		if r.Steps[i].Name != step.Name {
+			wasted++
+		}
+	}
+	if wasted > 2 && strings.EqualFold(step.Name, strings.TrimSuffix(r.Name, ".")) {
+		r.Fix = fmt.Sprintf("%d questions before it came of the search list alone. A final dot (%s.) or a smaller ndots saves them.", wasted, r.Name)
+	}
+}

@@ -1,0 +1,117 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Asker asks one question, and says what came back.
+type Asker func(ctx context.Context, name string, qtype uint16) Answer
+
+// Answer is what came back for one question.
+type Answer struct {
+	Rcode   string   `json:"rcode,omitempty"` // NOERROR, NXDOMAIN, …; "" when nothing came back
+	Records []string `json:"records,omitempty"`
+	Code    uint16   `json:"ede,omitempty"`    // of the Extended DNS Error
+	Reason  string   `json:"reason,omitempty"` // its text, or why nothing came back
+	found   bool     // there is a record of the type that was asked for
+}
+
+// String is NODATA where the name exists, and the rcode otherwise.
+func (a *Answer) String() string {
+	switch {
+	case a.Rcode == "":
+		return "no reply"
+	case a.Rcode == "NOERROR" && !a.found:
+		return "NODATA"
+	}
+	return a.Rcode
+}
+
+func (a *Answer) read(m *dns.Msg) {
+	a.Rcode = dns.RcodeToString[m.Rcode]
+	for _, record := range m.Answer {
+		words := strings.Fields(record.String())
+		a.Records = append(a.Records, strings.Join(append(words[:1], words[3:]...), " "))
+		a.found = a.found || len(m.Question) > 0 && record.Header().Rrtype == m.Question[0].Qtype
+	}
+	if opt := m.IsEdns0(); opt != nil {
+		for _, option := range opt.Option {
+			if ede, ok := option.(*dns.EDNS0_EDE); ok && a.Reason == "" {
+				a.Code, a.Reason = ede.InfoCode, ede.ExtraText
+			}
+		}
+	}
+}
+
+func query(name string, qtype uint16) *dns.Msg {
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.SetEdns0(1232, false)
+	return m
+}
+
+// Patience is how long a server may take for an answer; a stub resolver gives it 5 s, and asks again.
+const Patience = 3 * time.Second
+
+// Server asks a server over UDP, and over TCP where the reply is cut.
+func Server(address netip.AddrPort) Asker {
+	return func(ctx context.Context, name string, qtype uint16) (a Answer) {
+		m := query(name, qtype)
+		client := &dns.Client{Timeout: Patience, UDPSize: 1232}
+		reply, _, err := client.ExchangeContext(ctx, m, address.String())
+		if err == nil && reply.Truncated {
+			client.Net = "tcp"
+			reply, _, err = client.ExchangeContext(ctx, m, address.String())
+		}
+		if err != nil {
+			a.Reason = silence(err, address)
+			return a
+		}
+		a.read(reply)
+		return a
+	}
+}
+
+// silence says why nothing came back.
+func silence(err error, address netip.AddrPort) string {
+	var network net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens at " + address.String()
+	case errors.As(err, &network) && network.Timeout() || errors.Is(err, os.ErrDeadlineExceeded):
+		return address.String() + " does not answer"
+	}
+	return err.Error()
+}
+
+// InProcess asks a resolver of this process, as a client at loopback.
+func InProcess(r *resolver.Resolver) Asker {
+	return func(ctx context.Context, name string, qtype uint16) (a Answer) {
+		packet, err := query(name, qtype).Pack()
+		if err != nil {
+			a.Reason = err.Error()
+			return a
+		}
+		loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		request := &resolver.Request{Now: time.Now(), Proto: resolver.TCP, Local: loopback, Client: netip.AddrPortFrom(loopback, 53)}
+		reply, _ := r.Respond(ctx, request, packet, make([]byte, wire.MaxMessage))
+		m := new(dns.Msg)
+		if err := m.Unpack(reply); err != nil {
+			a.Reason = "a rule of the Corefile drops the question"
+			return a
+		}
+		a.read(m)
+		return a
+	}
+}

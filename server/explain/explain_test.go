@@ -1,0 +1,131 @@
+package explain
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// TestNames: the names that each stub resolver asks for, in its order.
+func TestNames(t *testing.T) {
+	for _, test := range []struct {
+		libc Libc
+		name string
+		want string
+	}{
+		{Glibc, "web", "web.dev.svc.cluster.local. web.svc.cluster.local. web.cluster.local. web."},
+		{Glibc, "web.", "web."},
+		{Glibc, "a.b.c.d.e.f", "a.b.c.d.e.f. a.b.c.d.e.f.dev.svc.cluster.local. a.b.c.d.e.f.svc.cluster.local. a.b.c.d.e.f.cluster.local."},
+		{Musl, "web.prod", "web.prod.dev.svc.cluster.local. web.prod.svc.cluster.local. web.prod.cluster.local. web.prod."},
+		{Musl, "a.b.c.d.e.f", "a.b.c.d.e.f."},
+		{Go, "a.b.c.d.e.f", "a.b.c.d.e.f. a.b.c.d.e.f.dev.svc.cluster.local. a.b.c.d.e.f.svc.cluster.local. a.b.c.d.e.f.cluster.local."},
+	} {
+		if got := strings.Join(Pod(test.libc, "dev", "cluster.local.").Names(test.name), " "); got != test.want {
+			t.Errorf("%s %s: got %s", test.libc, test.name, got)
+		}
+	}
+}
+
+// answers is an Asker that knows some names: NODATA, or a reason for NXDOMAIN, or addresses.
+func answers(known map[string]string) Asker {
+	return func(_ context.Context, name string, qtype uint16) (a Answer) {
+		word, ok := known[strings.TrimSuffix(name, ".")]
+		switch {
+		case !ok:
+			a.Rcode = "NXDOMAIN"
+		case word == "NODATA" || qtype == dns.TypeAAAA:
+			a.Rcode = "NOERROR"
+		case strings.Contains(word, " "):
+			a.Rcode, a.Reason = "NXDOMAIN", word
+		default:
+			a.Rcode, a.Records, a.found = "NOERROR", []string{name + " A " + word}, true
+		}
+		return a
+	}
+}
+
+// TestLibcsDiffer: NODATA ends the search of musl, and of no other.
+func TestLibcsDiffer(t *testing.T) {
+	known := map[string]string{"dns.cluster.local": "NODATA", "dns": "192.0.2.1"}
+	for libc, resolves := range map[Libc]bool{Glibc: true, Go: true, Musl: false} {
+		q := Question{Name: "dns", Types: []uint16{dns.TypeA, dns.TypeAAAA}, Stub: Pod(libc, "dev", "cluster.local"), Zone: "cluster.local",
+			Ask: answers(known)}
+		r := Explain(t.Context(), q)
+		if r.Resolves != resolves {
+			t.Errorf("%s: resolves: %v: %s", libc, r.Resolves, r.Sentence)
+		}
+		if want := "dns.cluster.local"; !resolves && r.Steps[r.Decisive].Name != want {
+			t.Errorf("%s: decisive is %s, want %s", libc, r.Steps[r.Decisive].Name, want)
+		}
+	}
+}
+
+// TestDecisive: of several questions the one is told of that was meant.
+func TestDecisive(t *testing.T) {
+	reasons := map[string]string{
+		"web.prod.dev.svc.cluster.local":        "service dev/prod: not found",
+		"web.prod.svc.cluster.local":            "service prod/web: 0 of 2 endpoints ready",
+		"api.prod.dev.svc.cluster.local":        "service dev/prod: not found",
+		"api.prod.svc.cluster.local":            "service prod/api: not found",
+		"www.example.com.dev.svc.cluster.local": "service dev/com: not found",
+		"www.example.com":                       "192.0.2.1:53 does not answer in time (upstream)",
+	}
+	for name, want := range map[string]string{
+		"web.prod":        "web.prod.svc.cluster.local: Service prod/web is headless, and none of its endpoints is ready.",
+		"api.prod":        "api.prod.svc.cluster.local: There is no service api in namespace prod.",
+		"www.example.com": "www.example.com: The name is not of the cluster, and an upstream failed: 192.0.2.1:53 does not answer in time (upstream).",
+		"www.example.org": "www.example.org: www.example.org does not exist. The server gives no reason, as upstreams and other servers do.",
+	} {
+		q := Question{Name: name, Types: []uint16{dns.TypeA}, Stub: Pod(Glibc, "dev", "cluster.local"), From: "dev", Zone: "cluster.local",
+			Ask: answers(reasons)}
+		r := Explain(t.Context(), q)
+		if got := r.Steps[r.Decisive].Name + ": " + r.Sentence; got != want {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+}
+
+// TestHandler: what is no name or type is 400 with a sentence, and all else a report.
+func TestHandler(t *testing.T) {
+	handler := Handler(func() Question { return Question{Zone: "cluster.local", Ask: answers(nil), Asked: "this server"} })
+	for query, part := range map[string]string{
+		"name=web&from=dev":                      `"sentence":"web`,
+		"name=" + strings.Repeat("a.", 150):      "a name of 300 octets",
+		"name=" + strings.Repeat("a", 64):        "is not a domain name",
+		"":                                       "a name is needed",
+		"name=a&type=NONE":                       "is not a type of records",
+		"name=a&libc=uclibc":                     "wants glibc, musl or go",
+		"name=a&from=" + strings.Repeat("x", 70): "is not a namespace",
+		"name=a&server=192.0.2.1":                "is no parameter",
+		"name=%3Cscript%3E":                      `\u003cscript\u003e`,
+	} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/explain?"+query, nil))
+		good := slices.Contains([]string{"name=web&from=dev", "name=%3Cscript%3E"}, query)
+		if (w.Code == http.StatusOK) != good || !strings.Contains(w.Body.String(), part) || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%.40s: %d %s", query, w.Code, w.Body)
+		}
+	}
+}
+
+// FuzzVerdict: whatever a server says, there is a sentence.
+func FuzzVerdict(f *testing.F) {
+	f.Add("web.prod", "service prod/web: 0 of 2 endpoints ready")
+	f.Add("a.b.c.d.e.f.", "NAME REASON")
+	f.Fuzz(func(t *testing.T, name, reason string) {
+		if _, err := CheckName(name); err != nil {
+			t.Skip()
+		}
+		ask := func(context.Context, string, uint16) Answer { return Answer{Rcode: "NXDOMAIN", Reason: reason} }
+		q := Question{Name: name, Types: []uint16{dns.TypeA}, Stub: Pod(Musl, "dev", "cluster.local"), Zone: "cluster.local", Ask: ask}
+		if r := Explain(t.Context(), q); r.Sentence == "" || r.Decisive < 0 || r.Decisive >= len(r.Steps) {
+			t.Errorf("%q, %q: %+v", name, reason, r)
+		}
+	})
+}

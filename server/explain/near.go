@@ -1,0 +1,116 @@
+package explain
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// mostNear is how many near misses are told.
+const mostNear = 5
+
+// near looks for what may have been meant: the same service in another namespace, the nearest service or namespace,
+// the nearest port or endpoint.
+func (r *Report) near(q *Question, o object) {
+	if q.Index == nil || o.service == "" {
+		return
+	}
+	snapshot := q.Index.Snapshot()
+	services := map[string][]string{}
+	for s := range snapshot.EachService {
+		name, namespace := s.Names()
+		services[namespace] = append(services[namespace], name)
+	}
+	if slices.Contains(services[o.namespace], o.service) {
+		r.nearBelow(snapshot, o)
+		return
+	}
+	var elsewhere []string
+	for namespace, names := range services {
+		if slices.Contains(names, o.service) {
+			elsewhere = append(elsewhere, namespace)
+		}
+	}
+	slices.Sort(elsewhere)
+	for _, namespace := range elsewhere[:min(len(elsewhere), mostNear)] {
+		r.Near = append(r.Near, o.service+"."+namespace)
+	}
+	if len(elsewhere) > 0 {
+		r.Fix = fmt.Sprintf("%s exists in namespace %s: write %s", o.service, strings.Join(elsewhere[:min(len(elsewhere), mostNear)], ", "), r.Near[0])
+		return
+	}
+	r.nearest(o, services)
+}
+
+// nearest is the nearest name of a service, in the namespace that was meant or one that is like it.
+func (r *Report) nearest(o object, services map[string][]string) {
+	candidates := []string{o.namespace}
+	if services[o.namespace] == nil {
+		candidates = config.Nearest(o.namespace, slices.Collect(maps.Keys(services)))
+	}
+	for _, namespace := range candidates {
+		for _, name := range config.Nearest(o.service, services[namespace]) {
+			r.Near = append(r.Near, name+"."+namespace)
+		}
+	}
+	if len(r.Near) == 0 {
+		for _, namespace := range slices.Sorted(maps.Keys(services)) {
+			for _, name := range config.Nearest(o.service, services[namespace]) {
+				r.Near = append(r.Near, name+"."+namespace)
+			}
+		}
+	}
+	if r.Near = r.Near[:min(len(r.Near), mostNear)]; len(r.Near) > 0 {
+		r.Fix = "Did you mean " + strings.Join(r.Near, " or ") + "?"
+	}
+}
+
+// namespaces are those that have services.
+func namespaces(snapshot *zones.Snapshot) []string {
+	all := map[string]bool{}
+	for s := range snapshot.EachService {
+		_, namespace := s.Names()
+		all[namespace] = true
+	}
+	return slices.Collect(maps.Keys(all))
+}
+
+// nearBelow is the nearest port or endpoint of a service.
+func (r *Report) nearBelow(snapshot *zones.Snapshot, o object) {
+	if o.below == "" {
+		return
+	}
+	owner, err := wire.ParseName(o.service + "." + o.namespace)
+	if err != nil {
+		return
+	}
+	s := snapshot.Service(bytes.TrimSuffix(owner, []byte{0}))
+	if s == nil {
+		return
+	}
+	var text strings.Builder
+	if s.WriteText(&text, "zone.", 0) != nil {
+		return
+	}
+	var below []string
+	for line := range strings.Lines(text.String()) {
+		name, _, _ := strings.Cut(line, " ")
+		if label, ok := strings.CutSuffix(name, "."+o.service+"."+o.namespace+".svc.zone."); ok && !slices.Contains(below, label) {
+			below = append(below, label)
+		}
+	}
+	for _, label := range config.Nearest(o.below, below) {
+		r.Near = append(r.Near, label+"."+o.service+"."+o.namespace)
+	}
+	if r.Near = r.Near[:min(len(r.Near), mostNear)]; len(r.Near) > 0 {
+		r.Fix = "Did you mean " + strings.Join(r.Near, " or ") + "?"
+	} else if len(below) > 0 {
+		r.Fix = "It has " + strings.Join(below[:min(len(below), mostNear)], ", ") + "."
+	}
+}
