@@ -28,6 +28,7 @@ const migrateFlags = "  -f FILE            ConfigMaps in YAML or JSON, or a Core
 	"  -o kustomize DIR   write overlays: DIR/beside and DIR/join\n" +
 	"  -o values          print values for the Helm chart\n" +
 	"  -base PATH         of -o kustomize: the base, a folder or a URL\n" +
+	"  -shadow ADDRESS    compare with the server at that address: a Corefile of its own with the directive shadow\n" +
 	"  -image NAME:TAG    of -o kustomize: the image\n" +
 	"Without -o it says what would change. The exit status is 1 if the Corefile has what is not served.\n"
 
@@ -36,8 +37,8 @@ const publishedBase = "https://github.com/clusterdns/clusterdns//deploy/base?ref
 
 // migrating is what the flags of migrate say.
 type migrating struct {
-	file, kubeconfig, context, namespace, name, base, image string
-	output, dir                                             string
+	file, kubeconfig, context, namespace, name, base, image, shadow string
+	output, dir                                                     string
 }
 
 // migrate reads what CoreDNS is configured with, says what changes, and writes what serves it here.
@@ -61,6 +62,11 @@ func (c *console) migrate(arguments []string) error {
 	fmt.Fprint(to, changes(m))
 	if len(m.Report.Errors) > 0 {
 		return errRefused
+	}
+	if o.shadow != "" {
+		if err := m.Shadow(o.shadow); err != nil {
+			return fmt.Errorf("-shadow: %w", err)
+		}
 	}
 	switch o.output {
 	case "values":
@@ -86,6 +92,7 @@ func readMigrating(arguments []string) (*migrating, error) {
 	flags.StringVar(&o.name, "configmap", "", "")
 	flags.StringVar(&o.base, "base", "", "")
 	flags.StringVar(&o.image, "image", "", "")
+	flags.StringVar(&o.shadow, "shadow", "", "")
 	flags.StringVar(&o.output, "o", "", "")
 	if i := slices.Index(arguments, "kustomize"); i > 0 && slices.Contains([]string{"-o", "--o"}, arguments[i-1]) && i+1 < len(arguments) {
 		o.dir = arguments[i+1]
@@ -322,14 +329,19 @@ func (o *migrating) beside(m *config.Migration, base string) string {
 		fmt.Fprintf(&b, "images:\n- {name: clusterdns, newName: %s, newTag: %q}\n", name, cmp.Or(tag, "latest"))
 	}
 	b.WriteString("patches:\n")
-	deploymentPatch(m).target(&b, "Deployment", "clusterdns")
+	shared := m.ConfigMap != "" && o.shadow == ""
+	deploymentPatch(m, shared).target(&b, "Deployment", "clusterdns")
 	patches{"op: remove, path: /spec/selector/matchLabels/k8s-app"}.target(&b, "PodDisruptionBudget", "clusterdns")
 	servicePatch(m).target(&b, "Service", "kube-dns")
-	if m.ConfigMap != "" {
+	if shared {
 		b.WriteString("- patch: |-\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: clusterdns, namespace: kube-system}\n" +
 			"    $patch: delete # the Corefile is CoreDNS's\n")
 	} else {
-		patches{"op: replace, path: /data/Corefile, value: " + strconv.Quote(m.Corefile)}.target(&b, "ConfigMap", "clusterdns")
+		own := patches{"op: replace, path: /data/Corefile, value: " + strconv.Quote(m.Corefile)}
+		for _, name := range slices.Sorted(maps.Keys(m.Beside)) {
+			own.add("op: add, path: /data/%s, value: %s", name, strconv.Quote(m.Beside[name]))
+		}
+		own.target(&b, "ConfigMap", "clusterdns")
 	}
 	return b.String()
 }
@@ -342,15 +354,15 @@ func cutTag(image string) (name, tag string, found bool) {
 	return image, "", false
 }
 
-// deploymentPatch mounts the ConfigMaps, and fits labels, ports and probes to the Corefile.
-func deploymentPatch(m *config.Migration) (p patches) {
+// deploymentPatch mounts the ConfigMaps, that of CoreDNS if it is shared, and fits labels, ports and probes to the Corefile.
+func deploymentPatch(m *config.Migration, shared bool) (p patches) {
 	const spec, container = "/spec/template/spec", "/spec/template/spec/containers/0"
 	p.add("op: remove, path: /spec/selector/matchLabels/k8s-app")
 	p.add("op: replace, path: /spec/template/metadata/labels/k8s-app, value: clusterdns")
 	for i := range 2 {
 		p.add("op: remove, path: %s/topologySpreadConstraints/%d/labelSelector/matchLabels/k8s-app", spec, i)
 	}
-	if m.ConfigMap != "" {
+	if shared {
 		p.add("op: replace, path: %s/volumes/0/configMap/name, value: %s", spec, m.ConfigMap)
 	}
 	if m.Custom != "" {

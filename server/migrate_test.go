@@ -116,6 +116,29 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
+// TestMigrateShadow: with shadow the Corefile is a copy, which CoreDNS does not read.
+func TestMigrateShadow(t *testing.T) {
+	dir := t.TempDir()
+	status, out, mistakes := migrated(k3sMaps, "-o", "kustomize", dir, "-shadow", "10.43.0.11")
+	text, err := os.ReadFile(filepath.Join(dir, "beside", "kustomization.yaml"))
+	if status != 0 || err != nil {
+		t.Fatalf("%d %s %s %v", status, out, mistakes, err)
+	}
+	for part, has := range map[string]bool{`".:53 {\n    shadow 10.43.0.11\n    errors\n`: true, "path: /data/NodeHosts, value:": true,
+		"name: coredns-custom": true, "$patch: delete": false, "configMap/name": false} {
+		if strings.Contains(string(text), part) != has {
+			t.Errorf("%q: want %t in\n%s", part, has, text)
+		}
+	}
+	if status, _, mistakes := migrated(k3sMaps, "-shadow", "coredns"); status != 1 || !strings.Contains(mistakes, `"coredns" is no IP address`) {
+		t.Errorf("%d %s", status, mistakes)
+	}
+	_, out, _ = migrated("a.test {\n whoami\n}\n\n# the root\n(s) {\n errors\n}\nb.test . {\n import s\n whoami\n}\n", "-shadow", "10.43.0.11", "-o", "values")
+	if !strings.Contains(out, "- zone: .\n        use_tcp: true\n    port: 53\n    plugins:\n      - name: shadow\n        parameters: 10.43.0.11\n") {
+		t.Error(out)
+	}
+}
+
 // TestMigrateMistakes: what cannot be migrated is said, with where it stands.
 func TestMigrateMistakes(t *testing.T) {
 	for _, c := range []struct{ arguments, in, want string }{

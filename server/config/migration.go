@@ -118,6 +118,43 @@ func (m *Migration) take(all []configMap) {
 	}
 }
 
+// Shadow puts the directive shadow into the block of the root, or the first one. CoreDNS does not know it: the Corefile is
+// then one of clusterdns alone.
+func (m *Migration) Shadow(addresses string) error {
+	ignore := func(position, string, ...any) {}
+	after, nesting, root := 0, 0, false
+	for _, t := range lex("Corefile", []byte(m.Corefile), func(string) string { return "" }, ignore) {
+		switch {
+		case t.close:
+			nesting--
+		case t.open:
+			if nesting++; nesting == 1 && (after == 0 || root) {
+				after = t.at.line
+			}
+			root = false
+		case nesting == 0:
+			k, err := parseKey(strings.TrimSuffix(t.text, ","), dnsPort)
+			root = root && !t.first || err == nil && slices.Contains(k.zones, ".")
+		}
+	}
+	lines := strings.SplitAfter(m.Corefile, "\n")
+	if after == 0 || after > len(lines) {
+		return errors.New("the Corefile has no block { … } to write shadow into")
+	}
+	m.Corefile = strings.Join(lines[:after], "") + "    shadow " + addresses + "\n" + strings.Join(lines[after:], "")
+	again, err := ReadMigration("Corefile", []byte(m.Corefile), Settings{Port: dnsPort})
+	if err != nil {
+		return err
+	}
+	for _, mistake := range again.Report.Errors {
+		if mistake.Directive == "shadow" {
+			return mistake
+		}
+	}
+	m.written = again.written
+	return nil
+}
+
 // Directives are the names of the directives in use, sorted.
 func (m *Migration) Directives() (names []string) {
 	for _, l := range m.Report.Config.Listeners {
