@@ -214,7 +214,7 @@ func (z *servedZone) found(r *Request, q *question, snapshot *zones.Snapshot) re
 
 // notReady is the result until the cluster has been read.
 func (z *servedZone) notReady() result {
-	return failure(z.info.source, wire.ServerFailure, wire.NotReady, edeUnsynced)
+	return failure(z.info.source, wire.ServerFailure, wire.NotReady, unsynced(z.info.index))
 }
 
 func (z *servedZone) soa(snapshot *zones.Snapshot) soa {

@@ -71,6 +71,16 @@ var edeNoZone = map[Source]string{
 	FromSecondary: "secondary: the zone has not been transferred, or has expired (see the log)",
 }
 
+// unsynced says that a cluster has not been read, and why, where that is known.
+func unsynced(index *zones.Index) string {
+	if index != nil {
+		if why := index.Trouble(); why != "" {
+			return edeUnsynced + ": " + why
+		}
+	}
+	return edeUnsynced
+}
+
 // explain says why an authoritative answer has no records (RFC 8914, info code 0).
 func (r *Request) explain(m *zones.Match) {
 	reply := &r.Reply

@@ -42,7 +42,8 @@ func (r *Resolver) newEtcds(b *block, log *slog.Logger) error {
 			return fmt.Errorf("etcd: %w", err)
 		}
 		n.place, n.source = &source.NamesPlace, source.Source
-		n.unsynced, n.absent, n.partial = edeEtcdUnsynced, edeEtcdNoKey, edeEtcdPartial
+		n.unsynced = func() string { return edeEtcdUnsynced }
+		n.absent, n.partial = edeEtcdNoKey, edeEtcdPartial
 		b.etcds = append(b.etcds, n)
 	}
 	return nil

@@ -23,7 +23,7 @@ func (b *block) newGateways() error {
 		for j := range n.infos {
 			n.infos[j].external = &external{server: labels, master: labelsMaster + labels}
 		}
-		n.place, n.unsynced, n.absent, n.partial = new(zones.NamesPlace), edeUnsynced, edeGatewayNoHost, edeGatewayNoHost
+		n.place, n.unsynced, n.absent, n.partial = new(zones.NamesPlace), func() string { return unsynced(o.Index) }, edeGatewayNoHost, edeGatewayNoHost
 		if o.Index != nil { // else it has not been read
 			n.place = &o.Index.Hosts
 		}

@@ -13,7 +13,7 @@ import (
 type named struct {
 	*authority
 	place    *zones.NamesPlace
-	unsynced string // texts of Extended DNS Errors
+	unsynced func() string // texts of Extended DNS Errors
 	absent   string
 	partial  string
 	source   *skydns.Source // of etcd; else nil
@@ -68,7 +68,7 @@ func answerNamed(r *Request, q *question, list []namedZone) result {
 func (z *namedZone) answer(r *Request, q *question) result {
 	names, source := z.place.Names(), z.info.source
 	if names == nil {
-		return failure(source, wire.ServerFailure, wire.NotReady, z.unsynced)
+		return failure(source, wire.ServerFailure, wire.NotReady, z.unsynced())
 	}
 	node, apex := names.Find(q.name, z.labels), q.name.Labels() == z.labels
 	soa := soa{zone: &z.servedZone, serial: names.Serial, ttl: min(z.servedZone.ttl, maxSOATTL),

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -164,15 +164,28 @@ func (p *Program) share(g *generation, c *config.Source, options watch.Options) 
 		if err != nil {
 			return nil, err
 		}
-		s = &source{Source: w, index: index, options: options, required: options.Required(), id: strconv.Itoa(p.nextID)}
+		s = &source{Source: w, index: index, options: options, required: options.Required(), id: p.sourceID(g, w.Name())}
 		s.at, s.timeout = c.At, c.StartupTimeout
-		p.nextID++
 		s.task = start(p.base, s.run)
 		g.started = append(g.started, s)
 		g.fresh = append(g.fresh, s.stop)
 	}
 	g.sources[options] = s
 	return s, nil
+}
+
+// sourceID tells a source from all others in metrics: its name, with a number where another one has that name too.
+func (p *Program) sourceID(g *generation, name string) string {
+	taken := func(id string) bool {
+		same := func(s *source) bool { return s.id == id }
+		return slices.ContainsFunc(slices.Collect(maps.Values(p.sources)), same) ||
+			slices.ContainsFunc(slices.Collect(maps.Values(g.sources)), same)
+	}
+	id := name
+	for n := 2; taken(id); n++ {
+		id = fmt.Sprintf("%s (%d)", name, n)
+	}
+	return id
 }
 
 // source is a watch.Source that runs, with the index that it writes.
@@ -182,7 +195,7 @@ type source struct {
 	index    *zones.Index
 	required zones.Kinds // what must have synced before the source is ready
 	options  watch.Options
-	id       string // in metrics: it stays with the source over reloads
+	id       string // in metrics, by sourceID: it stays with the source over reloads
 	at       string // file:line of the directive that started it
 	timeout  time.Duration
 }

@@ -45,7 +45,6 @@ type Program struct {
 	ending   sync.WaitGroup // of resolvers that a reload has replaced
 	replaced *task          // ends with the resolvers that the last reload has replaced; nil before the first
 	opened   []*listening   // all whose sockets may still be open; changed by Apply
-	nextID   int            // of sources; changed by Apply
 	applying chan struct{}  // has an element while Apply runs, which alone changes what follows
 
 	// mu guards what follows. Each is exchanged as a whole and never changed, and not at all once closing is set. It is
@@ -312,12 +311,15 @@ func (p *Program) Close() {
 	p.logging.stopWithin(flushTimeout) // last: it writes what the listeners left
 }
 
-// notReady names the directives that wait for their first data, for /ready.
+// notReady names the directives that wait for their first data, for /ready, and says why, where that is known.
 func (p *Program) notReady() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.awaited {
 		if !s.index.Snapshot().Synced(s.required) {
+			if why := s.Trouble(); why != "" {
+				return []string{"kubernetes: " + why}
+			}
 			return []string{"kubernetes"}
 		}
 	}

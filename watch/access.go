@@ -1,18 +1,15 @@
 package watch
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// access is what an API server has said of a kind: that this server may not read it, or that there is none.
+// access is whether an API server has a kind.
 type access struct {
-	refused bool
 	known   bool      // it has been read
 	missing time.Time // since when the API server does not have the resource; zero when it has it
 	gone    bool      // its objects have been forgotten
@@ -22,22 +19,6 @@ type access struct {
 // how often it is asked whether it has it again. An API server that starts may not have it for a moment.
 const absence = 10 * time.Second
 
-// permitted says which permission is missing, once until it is there.
-func (l *lister) permitted(err error) {
-	refused := apierrors.IsForbidden(err)
-	if refused && !l.access.refused {
-		l.log.Warn("kubernetes: a permission is missing: give the ClusterRole of this server the rule "+l.rule(),
-			"kind", l.kind)
-	}
-	l.access.refused = refused || err != nil && l.access.refused
-}
-
-// rule is what a role needs to let this server read the kind.
-func (l *lister) rule() string {
-	group := cmp.Or(l.resource.Versions[0].Group, `""`)
-	return fmt.Sprintf("{apiGroups: [%s], resources: [%s], verbs: [list, watch]}", group, l.kind)
-}
-
 // install calls begin, again and again as long as the API server does not have the custom resource. What is known of the
 // resource ends then, and its objects are read from the beginning when it is back.
 func (l *lister) install(
@@ -45,7 +26,6 @@ func (l *lister) install(
 ) (w watch.Interface, err error) {
 	for {
 		w, err = begin()
-		l.permitted(err)
 		if !l.resource.Optional || !apierrors.IsNotFound(err) {
 			break
 		}

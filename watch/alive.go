@@ -49,14 +49,16 @@ func (a *alive) idle() time.Duration { return time.Since(a.since) - time.Duratio
 //   - Objects are streamed, one at a time. A list, which holds all of them at once, is asked for only where streams are
 //     unknown or break off.
 //   - Of a custom resource that the API server does not have there are no objects, until it is installed.
-//   - A permission that is missing is said in the words that a role needs.
+//   - Why it cannot be read is said in the words of operators, once for all kinds.
 type lister struct {
 	*alive
 	client   cache.ListerWatcherWithContext
 	log      *slog.Logger
 	resource *object.Resource
 	forget   func() // all objects
-	failed   error  // why the last stream of all objects did not begin
+	reasons  reasons
+	troubles *troubles
+	failed   error // why the last stream of all objects did not begin
 	access   access
 	running  sync.WaitGroup
 
@@ -102,7 +104,7 @@ func (l *lister) list(ctx context.Context, options metav1.ListOptions) (runtime.
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
 	list, err := l.client.ListWithContext(ctx, options)
-	l.permitted(err)
+	l.note(err)
 	return list, err
 }
 
@@ -141,6 +143,7 @@ func (l *lister) watch(ctx context.Context, options metav1.ListOptions) (watch.I
 		}
 		cancel(nil)
 	}
+	l.note(err)
 	if utilnet.IsConnectionRefused(err) || all && (apierrors.IsGone(err) || apierrors.IsResourceExpired(err)) {
 		// client-go handles these kinds of errors: it would go on from the last version, or list again at once
 		err = errors.New(err.Error())
@@ -155,6 +158,19 @@ func (l *lister) watch(ctx context.Context, options metav1.ListOptions) (watch.I
 		return nil, err
 	}
 	return &guarded{w, cancel}, nil
+}
+
+// note takes what an attempt to read has ended with. What an older API server does not know, and what client-go handles
+// by reading again, is no trouble.
+func (l *lister) note(err error) {
+	switch {
+	case err == nil:
+		l.troubles.end(l.kind)
+	case errors.Is(err, context.Canceled), errors.Is(err, errRelist), apierrors.IsGone(err), apierrors.IsResourceExpired(err),
+		apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+	default:
+		l.troubles.set(l.kind, l.reasons.of(err, l.resource))
+	}
 }
 
 func (l *lister) begin(ctx context.Context, options metav1.ListOptions, all bool) (watch.Interface, error) {

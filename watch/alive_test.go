@@ -452,12 +452,13 @@ func TestBrokenStreamIsListed(t *testing.T) {
 
 // TestHungListIsRepeated plays an API server without streams that takes the request and never answers.
 func TestHungListIsRepeated(t *testing.T) {
-	l := &lister{alive: newAlive("namespaces"), client: &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		},
-	}}
+	l := &lister{alive: newAlive("namespaces"), resource: &object.Resources[0],
+		troubles: newTroubles(slog.New(slog.DiscardHandler), zones.NewIndex()), client: &cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		}}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		if _, err := l.list(t.Context(), metav1.ListOptions{}); !errors.Is(err, context.DeadlineExceeded) ||

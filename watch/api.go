@@ -90,8 +90,9 @@ func (s *state) reflect(r *object.Resource, client cache.ListerWatcherWithContex
 	alive := newAlive(r.Plural)
 	s.alive = append(s.alive, alive)
 	to := newStore(s, r, alive)
-	lister := &lister{alive: alive, client: client, log: s.log, resource: r, forget: to.forget}
-	logger := logr.FromSlogHandler(newQuiet(s.log.Handler()))
+	lister := &lister{alive: alive, client: client, log: s.log, resource: r, forget: to.forget, troubles: s.troubles,
+		reasons: newReasons(s.options, s.requests.counts.Host)}
+	logger := logr.FromSlogHandler(newQuiet(s.log.Handler(), func() bool { return s.troubles.has(r.Plural) }))
 	backoff := retry
 	options := cache.ReflectorOptions{Logger: &logger, Name: r.Plural, Backoff: &backoff}
 	return &reflected{

@@ -9,20 +9,27 @@ import (
 )
 
 // quiet hands on what client-go logs of one kind, at most one line a minute: while the API server is away every attempt
-// fails for the same reason. Debug messages, which are off by default, are all handed on.
+// fails for the same reason. What is said already, in better words, is not handed on. Debug messages, which are off by
+// default, are all handed on.
 type quiet struct {
 	slog.Handler
 	*observe.Limiter
+	said func() bool // troubles have the reason
 }
 
 // window is the time in which one line of a kind is handed on.
 const window = time.Minute
 
-func newQuiet(to slog.Handler) slog.Handler { return quiet{to, new(observe.Limiter)} }
+func newQuiet(to slog.Handler, said func() bool) slog.Handler {
+	return quiet{to, new(observe.Limiter), said}
+}
 
 // Handle implements slog.Handler. A line has the number of those that were omitted since the last one.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo {
+		if q.said() {
+			return nil
+		}
 		omitted, ok := q.Allow(r.Time, window)
 		if !ok {
 			return nil
@@ -38,10 +45,10 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 
 // WithAttrs implements slog.Handler.
 func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quiet{q.Handler.WithAttrs(attrs), q.Limiter}
+	return quiet{q.Handler.WithAttrs(attrs), q.Limiter, q.said}
 }
 
 // WithGroup implements slog.Handler.
 func (q quiet) WithGroup(name string) slog.Handler {
-	return quiet{q.Handler.WithGroup(name), q.Limiter}
+	return quiet{q.Handler.WithGroup(name), q.Limiter, q.said}
 }

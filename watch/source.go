@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -82,6 +83,15 @@ func (s *Source) Counters() Counters {
 		c.Stale = append(c.Stale, Stale{a.kind, a.idle()})
 	}
 	return c
+}
+
+// Trouble is why the API server cannot be read at the moment, and what to do: one line. It is "" while it is read, and
+// of a folder of manifests.
+func (s *Source) Trouble() string { return s.state.index.Trouble() }
+
+// Name tells the source from others: the folder of its manifests, or the host of its API server.
+func (s *Source) Name() string {
+	return cmp.Or(s.state.options.Manifests, s.state.requests.read().Host)
 }
 
 // Listed receives when a whole list of a kind has been taken: at the start, and after an outage.

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -57,6 +58,8 @@ type state struct {
 	counters    Counters
 	changed     []trigger // to be observed when they are published
 
+	troubles *troubles
+	ready    bool     // it has been said that all has been read
 	alive    []*alive // one for each kind of an API server; set before anything runs
 	requests requests
 	builder  zones.Builder // the publisher's
@@ -92,7 +95,7 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 		started:   time.Now(),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
 		dirtySpace: map[string]struct{}{}, complaints: newComplaints(),
-		budget: newBudget(), spaces: map[string]*space{}}
+		budget: newBudget(), spaces: map[string]*space{}, troubles: newTroubles(log, index)}
 	s.services = newCollection(s.serviceChanged)
 	s.slices = newCollection(s.sliceChanged)
 	s.namespaces = newCollection(s.namespaceChanged)
@@ -277,6 +280,26 @@ func (s *state) publish(now time.Time) {
 	if changed {
 		s.counters.Published++
 	}
+	s.announce(now)
+}
+
+// announce says once that an API server has been read, and how much there is. A folder of manifests has a line of its
+// own.
+func (s *state) announce(now time.Time) {
+	required := s.options.Required()
+	if s.ready || s.options.Manifests != "" || s.synced&required != required {
+		return
+	}
+	s.ready = true
+	endpoints := 0
+	for _, slice := range s.slices.byKey {
+		endpoints += slice.Endpoints.Count() + slice.Unready
+	}
+	text := fmt.Sprintf("%d services, %d endpoints, %d namespaces", s.services.len(), endpoints, s.namespaces.len())
+	if s.options.VerifyPods {
+		text += fmt.Sprintf(", %d pods", s.pods.len())
+	}
+	s.log.Info(fmt.Sprintf("kubernetes: ready: %s in %.1f s", text, now.Sub(s.started).Seconds()))
 }
 
 // publishNamespaces makes namespaces exist or not. When a namespace appears or its labels change, a selector may show

@@ -13,6 +13,7 @@ type Index struct {
 	current  atomic.Pointer[Snapshot]
 	numbered atomic.Pointer[Snapshot]      // the last one that Number has given a serial
 	changed  atomic.Pointer[chan struct{}] // closed by the next publication
+	trouble  atomic.Pointer[string]        // nil for none
 	Hosts    NamesPlace                    // of Ingresses, routes and load balancers (directive k8s_gateway)
 	edit     uint64                        // number of the last edit; for the writer alone
 }
@@ -125,6 +126,17 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	}
 	x.publish(&next)
 	return true
+}
+
+// SetTrouble says why the cluster cannot be read at the moment, "" for nothing. Any goroutine may call it.
+func (x *Index) SetTrouble(why string) { x.trouble.Store(&why) }
+
+// Trouble is what SetTrouble has said last.
+func (x *Index) Trouble() string {
+	if why := x.trouble.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // Number gives the current content a serial, which is the time in seconds, if it has changed since the last call. Called

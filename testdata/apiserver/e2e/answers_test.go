@@ -54,7 +54,16 @@ func (s *server) lacks(t testing.TB, question, reason string) {
 // waits expects that the answer is not known yet.
 func (s *server) waits(t testing.TB, question string) {
 	t.Helper()
-	s.expect(t, question, "SERVFAIL\nerror 14 the cluster has not been read yet\n")
+	s.waitsFor(t, question, "")
+}
+
+// waitsFor expects that the answer is not known yet, for a reason that has these words.
+func (s *server) waitsFor(t testing.TB, question, words string) {
+	t.Helper()
+	const want = "SERVFAIL\nerror 14 the cluster has not been read yet"
+	s.expectThat(t, question, want+": "+words, func(got string) bool {
+		return strings.HasPrefix(got, want) && strings.Contains(got, words)
+	})
 }
 
 // wanted is an answer with records as summary writes it.
@@ -92,21 +101,26 @@ func without(t testing.TB, header, question, reason string) string {
 // expect asks over UDP until the answer is want, then over TCP once.
 func (s *server) expect(t testing.TB, question, want string) {
 	t.Helper()
+	s.expectThat(t, question, want, func(got string) bool { return got == want })
+}
+
+func (s *server) expectThat(t testing.TB, question, want string, right func(got string) bool) {
+	t.Helper()
 	query := new(dns.Msg)
 	q := parseQuestion(t, question)
 	query.SetQuestion(q.Name, q.Qtype)
 	query.SetEdns0(1232, false)
 	var got string
 	defer func() {
-		if got != want {
+		if !right(got) {
 			t.Logf("the last answer:\n%swant\n%s", got, want)
 		}
 	}()
 	await(t, patience, question+" over UDP", func() bool {
 		got = summaryOf(exchange(t.Context(), "udp", s.address, query))
-		return got == want
+		return right(got)
 	})
-	if got = summaryOf(exchange(t.Context(), "tcp", s.address, query)); got != want {
+	if got = summaryOf(exchange(t.Context(), "tcp", s.address, query)); !right(got) {
 		t.Fatalf("%s over TCP", question)
 	}
 }

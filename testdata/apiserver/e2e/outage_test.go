@@ -1,12 +1,16 @@
 package e2e
 
 import (
-	"os"
+	"encoding/pem"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 func TestServerWaitsForTheAPIServer(t *testing.T) {
@@ -138,18 +142,59 @@ func TestReloadWhileTheAPIServerIsAway(t *testing.T) {
 	stop()
 }
 
-// TestUnreachableAPIServerIsNamed: whoever finds the server unready reads the
-// log to learn why.
-func TestUnreachableAPIServerIsNamed(t *testing.T) {
-	nowhere := "127.0.0.1:" + freePort(t)
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	kubeconfig := `{"apiVersion": "v1", "kind": "Config", "current-context": "c",
-		"clusters": [{"name": "c", "cluster": {"server": "https://` + nowhere + `"}}],
-		"contexts": [{"name": "c", "context": {"cluster": "c"}}]}`
-	if err := os.WriteFile(file, []byte(kubeconfig), 0o600); err != nil {
-		t.Fatal(err)
+// TestTroubleIsExplained: whoever finds the server unready reads the reason in the log, in /ready or in an answer.
+func TestTroubleIsExplained(t *testing.T) {
+	c := startCluster(t, "-authorization-mode", "RBAC", "-token", "clusterdns=secret")
+	grant(t, c, "clusterdns", "all", deployedRole(t))
+	foreign := httptest.NewTLSServer(nil)
+	defer foreign.Close()
+	other := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: foreign.Certificate().Raw})
+	for _, test := range []struct {
+		name   string
+		change func(*clientcmdapi.Cluster, *clientcmdapi.AuthInfo)
+		words  string
+	}{
+		{"token", func(_ *clientcmdapi.Cluster, user *clientcmdapi.AuthInfo) { user.Token = "of another cluster" },
+			"401 Unauthorized: the token or client certificate of the kubeconfig "},
+		{"authority", func(cluster *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
+			cluster.CertificateAuthority, cluster.CertificateAuthorityData = "", other
+		}, "its certificate is signed by an authority that the kubeconfig "},
+		{"stopped", func(cluster *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
+			cluster.Server = "https://127.0.0.1:" + freePort(t)
+		}, "connection refused: nothing listens there: start it, or correct the address in the kubeconfig "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			config, err := clientcmd.LoadFromFile(c.kubeconfig("clusterdns"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			current := config.Contexts[config.CurrentContext]
+			test.change(config.Clusters[current.Cluster], config.AuthInfos[current.AuthInfo])
+			file := filepath.Join(t.TempDir(), "kubeconfig")
+			if err := clientcmd.WriteToFile(*config, file); err != nil {
+				t.Fatal(err)
+			}
+			s := startServer(t, file, corefile)
+			host := strings.TrimPrefix(config.Clusters[current.Cluster].Server, "https://")
+			s.explains(t, "web.default.svc.cluster.local. A", "API server "+host+": "+test.words+file)
+			if n := strings.Count(s.said(), "kubernetes: API server"); n != 1 {
+				t.Errorf("%d lines for all kinds, want one:\n%s", n, s.said())
+			}
+		})
 	}
-	s := startServer(t, file, corefile)
-	s.waits(t, "web.default.svc.cluster.local. A")
-	await(t, patience, "the log to name "+nowhere, func() bool { return strings.Contains(s.said(), nowhere) })
+}
+
+// explains expects words of why the cluster has not been read: in an answer, in /ready and in the log.
+func (s *server) explains(t *testing.T, question string, words ...string) {
+	t.Helper()
+	for _, words := range words {
+		s.waitsFor(t, question, words)
+		if status, body, err := fetch(t.Context(), "http://"+s.ready+"/ready"); err != nil || status != 503 ||
+			!strings.HasPrefix(string(body), "kubernetes: ") || !strings.Contains(string(body), words) {
+			t.Errorf("/ready: %d %s %v, want %q", status, body, err, words)
+		}
+		if !strings.Contains(s.said(), strings.ReplaceAll(words, `"`, `\"`)) {
+			t.Errorf("the log does not say %q:\n%s", words, s.said())
+		}
+	}
 }

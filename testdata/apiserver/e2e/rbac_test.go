@@ -127,9 +127,7 @@ func TestMissingPermissionSilencesOneSubtree(t *testing.T) {
 			s.answers(t, "dns-version.cluster.local. TXT", `@ 28800 TXT "1.1.0"`)
 			s.answers(t, "www.example.com. A", "@ 60 A 192.0.2.53")
 			s.isReady(t, false)
-			await(t, patience, "the log to name what is missing", func() bool {
-				return strings.Contains(s.said(), `cannot watch resource \"`+test.resource+`\"`)
-			})
+			s.explains(t, test.waits[0], "403 Forbidden: "+user+" may not ", "resources: ["+test.resource+"], verbs: [list, watch]}")
 
 			// The missing permission is given, and the server goes on by itself.
 			grant(t, c, user, "with-"+test.resource, deployedRole(t))
@@ -137,6 +135,10 @@ func TestMissingPermissionSilencesOneSubtree(t *testing.T) {
 				s.answers(t, question, record)
 			}
 			s.isReady(t, true)
+			await(t, patience, "the log to say that all is well", func() bool {
+				return strings.Contains(s.said(), "kubernetes: the API server is read again") &&
+					strings.Contains(s.said(), "kubernetes: ready: ")
+			})
 		})
 	}
 	if refused(t, c) == 0 {
