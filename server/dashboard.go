@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/explain"
 	"github.com/clusterdns/clusterdns/server/page"
+	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // What the page tells of the program.
@@ -21,6 +24,7 @@ import (
 func (p *Program) page() http.Handler {
 	return page.New(page.Options{
 		Traffic: p.traffic, State: p.state, Clusters: p.clusters, Corefile: p.corefile, Hosts: p.pageHosts,
+		Who:     p.who,
 		Source:  func(source uint8) string { return resolver.Source(source).String() },
 		Explain: explain.Handler(p.explainBase),
 	})
@@ -145,6 +149,23 @@ func (p *Program) clusters() (all []page.Cluster) {
 		}
 	}
 	return all
+}
+
+// who says whose address a client has: a pod's, where pods are read, else a service's that it is an endpoint of.
+func (p *Program) who(client netip.Addr) string {
+	var m zones.Match
+	for _, c := range p.clusters() {
+		s := c.Index.Snapshot()
+		if label, pod := s.PodAt(&m, client); pod != nil {
+			return "pod " + label[1:] + "/" + pod.Name
+		} else if label != "" {
+			return "a pod in " + label[1:]
+		}
+		if ptr := s.Reverse(&m, client); ptr != nil {
+			return "an endpoint of " + strings.TrimSuffix(wire.NameString([]byte(ptr.Service())), ".")
+		}
+	}
+	return ""
 }
 
 // forwardZone is the first zone that is not one of addresses; "" for none.

@@ -23,6 +23,7 @@ type Most struct {
 type Row struct {
 	Name    string  `json:"name,omitempty"`
 	Client  string  `json:"client,omitempty"`
+	Who     string  `json:"who,omitempty"` // the client's pod, or a service that it is an endpoint of
 	Count   uint64  `json:"count"`
 	Rate    float64 `json:"rate"`              // in a second
 	Reason  string  `json:"reason,omitempty"`  // why the name does not exist
@@ -55,19 +56,21 @@ func (p *page) top(r *http.Request) (any, error) {
 		case traffic.Nxdomains:
 			row.Name, row.Reason = nameOf([]byte(c.Key)), c.Note
 		case traffic.Clients:
-			row.Client = addressOf(c.Key)
+			row.Client, row.Who = p.client(c.Key)
 		case traffic.Searches:
-			row.Client, row.Example = addressOf(c.Key), nameOf([]byte(c.Note))
+			row.Client, row.Who = p.client(c.Key)
+			row.Example = nameOf([]byte(c.Note))
 		}
 		m.Rows = append(m.Rows, row)
 	}
 	return m, nil
 }
 
-// addressOf is the address of the key of a client.
-func addressOf(key string) string {
+// client is the address of the key of a client, and whose it is.
+func (p *page) client(key string) (address, who string) {
 	a, _ := netip.AddrFromSlice([]byte(key))
-	return a.Unmap().String()
+	a = a.Unmap()
+	return a.String(), p.Who(a)
 }
 
 // Failure is a question without an answer.
@@ -78,6 +81,7 @@ type Failure struct {
 	Rcode  string    `json:"rcode"`
 	Reason string    `json:"reason"`
 	Client string    `json:"client"`
+	Who    string    `json:"who,omitempty"`
 	Count  uint64    `json:"count"`
 }
 
@@ -88,7 +92,7 @@ func (p *page) failures(r *http.Request) (any, error) {
 	all := []Failure{}
 	for _, f := range p.Traffic.Failures() {
 		all = append(all, Failure{Time: f.Last, Name: nameOf([]byte(f.Name)), Type: typeOf(f.Type), Rcode: rcodeOf(f.Rcode),
-			Reason: f.Reason, Client: f.Client.String(), Count: f.N})
+			Reason: f.Reason, Client: f.Client.String(), Who: p.Who(f.Client), Count: f.N})
 	}
 	return map[string]any{"failures": all}, nil
 }

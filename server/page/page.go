@@ -20,7 +20,8 @@ type Options struct {
 	Corefile func() []File
 	Hosts    func() []string // names of this server that a browser may ask for
 	Source   func(uint8) string
-	Explain  http.Handler // of /explain; nil for none
+	Who      func(netip.Addr) string // whose address it is; "" for unknown
+	Explain  http.Handler            // of /explain; nil for none
 }
 
 // page has what the browser gets. Nothing of it names another server.

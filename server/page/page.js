@@ -49,14 +49,21 @@ const clock = (t, seconds) => new Date(t).toLocaleTimeString("en-GB", {hour: "2-
 
 // --- Tables.
 
-// table fills a place with rows. A column is {head, n: it is a number, cell: row -> text or element}.
+// table fills a place with rows. A column is {head, n: it is a number, cell: row -> text or element}; one without a head
+// shares that of the column before.
 function table(place, columns, rows, none, caption) {
   if (rows.length === 0) {
     place.replaceChildren(make("p", "none", none));
+    reachable(place, caption);
     return;
   }
   const head = make("tr");
   for (const c of columns) {
+    if (c.head === undefined) {
+      head.lastChild.colSpan++;
+      head.lastChild.className = "";
+      continue;
+    }
     const th = make("th", c.n ? "n" : "", c.head);
     th.scope = "col";
     head.append(th);
@@ -73,6 +80,17 @@ function table(place, columns, rows, none, caption) {
   const t = make("table", "", make("thead", "", head), body);
   t.setAttribute("aria-label", caption);
   place.replaceChildren(t);
+  reachable(place, caption);
+}
+
+// reachable lets the keyboard scroll a place that is too narrow for its table.
+function reachable(place, caption) {
+  if (place.classList.contains("scroll")) return;
+  if (place.scrollWidth > place.clientWidth) {
+    place.tabIndex = 0;
+    place.setAttribute("role", "region");
+    place.setAttribute("aria-label", caption + ", more to the side");
+  } else for (const name of ["tabindex", "role", "aria-label"]) place.removeAttribute(name);
 }
 
 // meter is a bar for a share of 1. The number stands beside it.
@@ -113,7 +131,7 @@ function plot(place, series, lines, y, ticks, format, label) {
     root.append(svg("line", {class: "grid", x1: left, x2: width - right, y1: py(v), y2: py(v)}),
       svg("text", {x: left - 6, y: py(v) + 4, "text-anchor": "end"}, format(v)));
   }
-  const from = new Date(series.from).getTime(), every = Math.max(Math.round(n / 4), 1);
+  const from = new Date(series.from).getTime(), every = Math.max(Math.ceil(n / Math.max(Math.floor(inner / 120), 1)), 1);
   for (let i = 0; i < n; i += every) {
     root.append(svg("text", {x: px(i), y: height - 5, "text-anchor": i ? "middle" : "start"}, clock(from + i * series.step * 1000, series.step < 60)));
   }
@@ -236,7 +254,7 @@ function shares(place, byName, total, first, kind, none) {
     {head: first, kind: "short", cell: r => r[0] || "none (refused here)"},
     {head: "Last hour", n: true, cell: r => count(r[1])},
     {head: "Share", n: true, cell: r => percent(r[1], total)},
-    {head: "", kind: "share", cell: r => meter(r[1] / total, kind(r[0]))},
+    {kind: "share", cell: r => meter(r[1] / total, kind(r[0]))},
   ], rows, none, first);
 }
 
@@ -251,7 +269,7 @@ function status(s) {
 function reload(s) {
   const r = s.reload;
   let text = r.last ? "Reloaded at " + clock(r.last, true) + "." : "As it was read at the start.";
-  if (!r.current) text = "What is on disk cannot be served, since " + clock(r.last, true) + ". This goes on, from before:\n" + r.fault;
+  if (!r.current) text = "Since " + clock(r.last, true) + " the Corefile on disk cannot be served, and the one below goes on. What is wrong:\n" + r.fault;
   say($("reload"), text, !r.current);
 }
 
@@ -282,6 +300,7 @@ function parts(s) {
 }
 
 function showSummary(s) {
+  for (const e of document.querySelectorAll("#explain, a[href='#explain']")) e.hidden = !s.explain;
   const up = (new Date(s.time) - new Date(s.started)) / 1000;
   if (!last && up < 600) for (const input of document.querySelectorAll("input[name=range]")) input.checked = input.value === "recent";
   last = s;
@@ -303,8 +322,8 @@ const row = {
   rate: {head: "/s", n: true, cell: r => rate(r.rate)},
   name: {head: "Name", kind: "name", cell: r => r.name},
   reasoned: {head: "Name", kind: "name", cell: r => r.reason ? [r.name, make("small", "", r.reason)] : r.name},
-  client: {head: "Client", kind: "name", cell: r => r.client},
-  example: {head: "Client, and one of the names", kind: "name", cell: r => [r.client, make("small", "", r.example)]},
+  client: {head: "Client", kind: "name", cell: r => r.who ? [r.client, make("small", "", r.who)] : r.client},
+  example: {head: "Client, and one of the names", kind: "name", cell: r => [r.client, make("small", "", r.who ? r.who + " asked for " + r.example : r.example)]},
 };
 
 async function tops() {
@@ -327,7 +346,7 @@ async function failures() {
     {head: "Question", kind: "name", cell: f => f.name + " " + f.type},
     {head: "Rcode", kind: "short", cell: f => make("span", f.rcode === "NXDOMAIN" ? "" : "bad", f.rcode)},
     {head: "Reason", cell: f => f.reason || "given by the upstream, without a reason"},
-    {head: "Client", kind: "name", cell: f => f.client},
+    {head: "Client", kind: "name short", cell: f => f.who ? [f.client, make("small", "", f.who)] : f.client},
     {head: "Times", n: true, cell: f => count(f.count)},
   ], all, "None. Names that only a search list made are not counted as failures.", "Recent failures");
 }
@@ -383,7 +402,7 @@ async function follow(event) {
 
 function liveRow(l) {
   const td = (name, ...content) => make("td", name, ...content);
-  return make("tr", "", td("short", clock(l.time, true)), td("name", l.client), td("name", l.name + " " + l.type),
+  return make("tr", "", td("short", clock(l.time, true)), td("name short", l.client, ...(l.who ? [make("small", "", l.who)] : [])), td("name", l.name + " " + l.type),
     td("short", make("span", rcodeKind(l.rcode) === "bad" ? "bad" : "", l.rcode)), td("short", l.source || "–"),
     td("n", duration(l.took)), td("", l.reason || ""));
 }
@@ -446,6 +465,7 @@ async function records(zone, service) {
       {head: "Data", kind: "name", cell: x => x.data},
     ], r.records, "It has no records.", "Records of " + service.name + "." + service.namespace);
     place.replaceChildren(rows, ...r.notes.map(n => make("p", "note", n)));
+    reachable(rows, "Records");
     if (r.found > r.records.length) place.append(make("p", "note", `… and ${count(r.found - r.records.length)} more.`));
   } catch (error) {
     place.replaceChildren(make("p", "bad", error.message));

@@ -3,7 +3,9 @@ package page
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe/traffic"
@@ -66,6 +69,7 @@ func serve(t *testing.T) (handler http.Handler, counting *traffic.Traffic, query
 		Clusters: func() []Cluster { return []Cluster{{"cluster.local.", index}} },
 		Corefile: func() []File { return []File{{"Corefile", ". {\n}\n"}} },
 		Hosts:    func() []string { return []string{"dns.example.org"} },
+		Who:      func(a netip.Addr) string { return map[string]string{"10.0.0.1": "pod prod/web-0"}[a.String()] },
 		Source:   func(n uint8) string { return []string{"", "kubernetes"}[n] },
 	}), counting, query
 }
@@ -101,7 +105,7 @@ func TestBadInput(t *testing.T) {
 		{"GET", "/api/top?n=%zz", 400, "malformed"},
 		{"GET", "/api/tail?name=" + long, 400, "is not a domain name"},
 		{"GET", "/api/tail?rcode=NOPE", 400, `\"NOPE\" is not an rcode such as NXDOMAIN.`},
-		{"GET", "/api/tail?client=10.0.0.0/99", 400, "is not an address or a network"},
+		{"GET", "/api/tail?client=10.0.0.0/99", 400, "is not a network such as"},
 		{"GET", "/api/services?word=" + long, 400, "word is longer than 253 octets"},
 		{"GET", "/api/services?zone=other.", 400, "No cluster has the zone"},
 		{"GET", "/api/service?namespace=prod", 400, "namespace and name must be given"},
@@ -177,7 +181,8 @@ func TestData(t *testing.T) {
 		m.Rows[0].Reason != "why <not>" || m.Rows[0].Count != 1 || m.Rows[0].Rate <= 0 {
 		t.Errorf("%+v", m)
 	}
-	if m := get[Most](t, h, "/api/top?of=clients"); len(m.Rows) != 1 || m.Rows[0].Client != "10.0.0.1" {
+	if m := get[Most](t, h, "/api/top?of=clients"); len(m.Rows) != 1 || m.Rows[0].Client != "10.0.0.1" ||
+		m.Rows[0].Who != "pod prod/web-0" {
 		t.Errorf("%+v", m)
 	}
 	f := get[map[string][]Failure](t, h, "/api/failures")["failures"]
@@ -203,10 +208,16 @@ func TestData(t *testing.T) {
 
 // TestTail reads queries as they come, over a real connection.
 func TestTail(t *testing.T) {
+	for _, client := range []string{"10.0.0.0/8", "10.0.0.1", "prod/web-0"} {
+		t.Run(client, func(t *testing.T) { testTail(t, client) })
+	}
+}
+
+func testTail(t *testing.T, client string) {
 	h, counting, query := serve(t)
 	server := httptest.NewServer(h)
 	defer server.Close()
-	reply, err := http.Get(server.URL + "/api/tail?name=test&rcode=nxdomain&client=10.0.0.0/8")
+	reply, err := http.Get(server.URL + "/api/tail?name=test&rcode=nxdomain&client=" + client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,11 +233,88 @@ func TestTail(t *testing.T) {
 		}
 	}
 	if line.Name != "gone.test." || line.Rcode != "NXDOMAIN" || line.Client != "10.0.0.1" || line.Reason != "not there" ||
-		line.Source != "kubernetes" || line.Took != 0.001 || line.Sample != 1 || line.Proto != "udp" {
+		line.Source != "kubernetes" || line.Took != 0.001 || line.Sample != 1 || line.Proto != "udp" || line.Who == "" {
 		t.Errorf("%+v", line)
 	}
 	counting.Set(false)
 	if rest, err := io.ReadAll(reply.Body); err != nil {
 		t.Errorf("%q %v", rest, err)
+	}
+}
+
+// piped is a listener of one connection, which has no buffer.
+type piped struct {
+	conn   net.Conn
+	taken  bool
+	closed chan struct{}
+}
+
+func (p *piped) Accept() (net.Conn, error) {
+	if !p.taken {
+		p.taken = true
+		return p.conn, nil
+	}
+	<-p.closed
+	return nil, net.ErrClosed
+}
+
+func (p *piped) Close() error   { close(p.closed); return nil }
+func (p *piped) Addr() net.Addr { return p.conn.LocalAddr() }
+
+// TestSlowReader: who follows the queries and does not read loses his connection, and its place is free again.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, counting, query := serve(t)
+		client, conn := net.Pipe()
+		listener := &piped{conn: conn, closed: make(chan struct{})}
+		server := &http.Server{Handler: h}
+		go server.Serve(listener)
+		defer server.Close()
+		io.WriteString(client, "GET /api/tail HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		for range traffic.MaxTails - 1 {
+			defer counting.Leave(counting.Follow(traffic.Filter{}))
+		}
+		synctest.Wait()
+		if counting.Follow(traffic.Filter{}) != nil {
+			t.Fatal("nobody follows over the connection")
+		}
+		began := time.Now()
+		tail := (*traffic.Tail)(nil)
+		for tail == nil && time.Since(began) < time.Minute {
+			query("web.test", "", 0)
+			time.Sleep(time.Second)
+			tail = counting.Follow(traffic.Filter{})
+		}
+		if took := time.Since(began); tail == nil || took > 2*writeTimeout {
+			t.Errorf("the place is free after %v", took)
+		}
+		counting.Leave(tail)
+	})
+}
+
+// TestManyServices: an answer about 10,000 services has a page of them.
+func TestManyServices(t *testing.T) {
+	index := zones.NewIndex()
+	index.Update(time.Unix(1, 0), func(tx *zones.Tx) {
+		for i := range 10_000 {
+			var b zones.Builder
+			b.Start(fmt.Sprint("namespace-", i%1500), fmt.Sprint("service-", i))
+			b.Address(b.Name(""), netip.MustParseAddr("10.96.0.1"))
+			records, err := b.Build()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx.SetService(records)
+		}
+	})
+	p := &page{Options{Clusters: func() []Cluster { return []Cluster{{"cluster.local.", index}} }}}
+	w := httptest.NewRecorder()
+	respond(w, httptest.NewRequest("GET", "/api/services?n=200&from=9900", nil), p.services)
+	var s Services
+	if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Found != 10_000 || len(s.Services) != 100 || len(s.Namespaces) != mostNamespaces || !s.More {
+		t.Errorf("%d found, %d listed, %d namespaces, more: %v", s.Found, len(s.Services), len(s.Namespaces), s.More)
 	}
 }

@@ -139,22 +139,20 @@ func (q *query) rcode(name string) int {
 	return -1
 }
 
-// client is the addresses of an address or network; zero for none.
-func (q *query) client(name string) netip.Prefix {
+// client is the addresses of an address or network, zero for none, or else a part of what says whose an address is.
+func (q *query) client(name string) (addresses netip.Prefix, who string) {
 	text := q.values.Get(name)
-	if text == "" {
-		return netip.Prefix{}
-	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return prefix.Masked()
+		return prefix.Masked(), ""
 	}
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		q.fail("%q is not an address or a network such as 10.0.0.0/8.", cut(text))
-		return netip.Prefix{}
+	if address, err := netip.ParseAddr(text); err == nil {
+		address = address.Unmap()
+		return netip.PrefixFrom(address, address.BitLen()), ""
 	}
-	address = address.Unmap()
-	return netip.PrefixFrom(address, address.BitLen())
+	if strings.Contains(text, "/") && strings.Trim(text, "0123456789abcdef.:/") == "" {
+		q.fail("%q is not a network such as 10.0.0.0/8.", cut(text))
+	}
+	return netip.Prefix{}, q.text(name, longestWord)
 }
 
 // nameOf is a name in wire form as people write it.

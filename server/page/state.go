@@ -6,6 +6,7 @@ import "time"
 type State struct {
 	Version   string     `json:"version"`
 	Revision  string     `json:"revision"`
+	Explain   bool       `json:"explain"` // there is /explain
 	Started   time.Time  `json:"started"`
 	NotReady  []string   `json:"notReady"`  // what /ready waits for
 	Addresses []string   `json:"addresses"` // that are listened on

@@ -53,6 +53,7 @@ func (p *page) summary(r *http.Request) (any, error) {
 	now := time.Now()
 	report := p.Traffic.Report(now)
 	s := Summary{State: p.State(), Time: now, Since: report.Since, Sample: report.Every}
+	s.Explain = p.Options.Explain != nil
 	last := report.Seconds
 	last.Counts = last.Counts[:max(len(last.Counts)-1, 0)] // this second has just begun
 	last.From = last.From.Add(time.Duration(max(len(last.Counts)-shortly, 0)) * last.Step)

@@ -3,6 +3,7 @@ package page
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe/traffic"
@@ -18,6 +19,7 @@ const (
 type Line struct {
 	Time    *time.Time `json:"time,omitempty"`
 	Client  string     `json:"client,omitempty"`
+	Who     string     `json:"who,omitempty"` // the client's pod, or a service that it is an endpoint of
 	Proto   string     `json:"proto,omitempty"`
 	Name    string     `json:"name,omitempty"`
 	Type    string     `json:"type,omitempty"`
@@ -32,7 +34,9 @@ type Line struct {
 // tail writes queries as they come, a JSON object a line, until the reader leaves.
 func (p *page) tail(w http.ResponseWriter, r *http.Request) {
 	q := newQuery(r, "client", "name", "rcode")
-	filter := traffic.Filter{Client: q.client("client"), Suffix: q.domain("name"), Rcode: q.rcode("rcode")}
+	filter := traffic.Filter{Suffix: q.domain("name"), Rcode: q.rcode("rcode")}
+	var who string
+	filter.Client, who = q.client("client")
 	if q.err != nil {
 		respond(w, r, func(*http.Request) (any, error) { return nil, q.err })
 		return
@@ -59,7 +63,10 @@ func (p *page) tail(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case s, more := <-tail.C:
-			if !more || lines.Encode(p.line(&s)) != nil {
+			if !more {
+				return
+			}
+			if l := p.line(&s); strings.Contains(l.Who, who) && lines.Encode(l) != nil {
 				return
 			}
 		case <-beats.C:
@@ -71,7 +78,8 @@ func (p *page) tail(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *page) line(s *traffic.Sample) Line {
-	l := Line{Time: &s.At, Client: s.Client.Addr().String(), Proto: "udp", Name: nameOf(s.Name()), Type: typeOf(s.Type),
+	client := s.Client.Addr()
+	l := Line{Time: &s.At, Client: client.String(), Who: p.Who(client), Proto: "udp", Name: nameOf(s.Name()), Type: typeOf(s.Type),
 		Rcode: rcodeOf(s.Rcode), Source: p.Source(s.Source), Reason: string(s.Reason()), Took: secondsOf(s.Took),
 		Sample: s.Weight}
 	if s.TCP {

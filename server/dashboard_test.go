@@ -1,0 +1,82 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/server/page"
+)
+
+// ask reads the JSON of a path of the page.
+func ask[V any](t *testing.T, r *running, path string) (v V) {
+	t.Helper()
+	status, body := get(t, r.admin, adminAddress, path)
+	if err := json.Unmarshal([]byte(body), &v); err != nil || status != 200 {
+		t.Fatalf("%s: %d %v %s", path, status, err, body)
+	}
+	return v
+}
+
+// TestDashboard: the page tells of a running program, what a reload of it became, and ends with the directive.
+func TestDashboard(t *testing.T) {
+	upstream := newOutside(t)
+	corefile := fmt.Sprintf(".:0 {\n bind 127.0.0.1\n cache\n forward dead.test 127.0.0.1:1\n forward . %s\n dashboard %s\n"+
+		" kubernetes cluster.local {\n  manifests town\n }\n}\n", upstream.address, adminAddress)
+	r := launch(t, corefile)
+	if err := r.Synced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.answer(t, web)
+	r.answer(t, "outside.test.")
+	r.answer(t, "www.dead.test.")
+	r.answer(t, "web.prod.prod.svc.cluster.local.")
+	var s page.Summary
+	until(t, func() bool { s = ask[page.Summary](t, r, "/api/summary"); return s.Total.Queries >= 4 })
+	if got := fmt.Sprint(s.Total.Rcodes, s.Total.Sources); got != "map[NOERROR:2 NXDOMAIN:1 SERVFAIL:1] map[forward:2 kubernetes:2]" {
+		t.Error(got)
+	}
+	if len(s.NotReady) > 0 || !s.Reload.Current || s.Reload.Last != nil || len(s.Caches) != 1 || s.Caches[0].Entries != 2 {
+		t.Errorf("%+v", s.State)
+	}
+	if len(s.Upstreams) != 2 || s.Upstreams[0].Address != "127.0.0.1:1" || s.Upstreams[0].Failed == 0 ||
+		s.Upstreams[1].Queries != 1 || s.Upstreams[1].P99 == 0 {
+		t.Errorf("%+v", s.Upstreams)
+	}
+	if len(s.Watches) < 2 || s.Watches[0].Objects == 0 || !s.Watches[0].Synced || s.Watches[0].Idle != nil {
+		t.Errorf("%+v", s.Watches)
+	}
+	if m := ask[page.Most](t, r, "/api/top?of=searches"); len(m.Rows) != 1 || m.Rows[0].Client != "127.0.0.1" ||
+		m.Rows[0].Example != "web.prod.prod.svc.cluster.local." {
+		t.Errorf("%+v", m)
+	}
+	failures := ask[map[string][]page.Failure](t, r, "/api/failures")["failures"]
+	if len(failures) != 1 || !strings.HasPrefix(failures[0].Reason, "upstream 127.0.0.1:1 refuses") {
+		t.Errorf("%+v", failures)
+	}
+	if v := ask[page.Records](t, r, "/api/service?namespace=prod&name=web"); v.Found != 4 || v.Records[0].Data != "10.96.0.8" {
+		t.Errorf("%+v", v)
+	}
+	r.reload(t, strings.Replace(corefile, "cache", "cash", 1), refused)
+	s = ask[page.Summary](t, r, "/api/summary")
+	if s.Reload.Current || time.Since(*s.Reload.Last) > time.Minute || !strings.Contains(s.Reload.Fault, `Corefile:3: unknown directive "cash"`) {
+		t.Errorf("%+v", s.Reload)
+	}
+	r.reload(t, corefile, reloaded)
+	if s = ask[page.Summary](t, r, "/api/summary"); !s.Reload.Current || s.Reload.Fault != "" || s.Total.Queries < 4 {
+		t.Errorf("%+v", s.Reload)
+	}
+	if got := ask[map[string]any](t, r, "/api/corefile")["files"].([]any)[0].(map[string]any)["text"]; got != corefile {
+		t.Errorf("%q", got)
+	}
+	r.reload(t, strings.Replace(corefile, "dashboard "+adminAddress, "health "+adminAddress, 1), reloaded)
+	if status, _ := get(t, r.admin, adminAddress, "/"); status != 404 {
+		t.Errorf("without dashboard: %d", status)
+	}
+	until(t, func() bool { return r.traffic.Report(time.Now()).Seconds.Counts == nil })
+	exchange(t, "udp", r.Addresses()[0], web, dns.TypeA)
+}
