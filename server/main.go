@@ -49,6 +49,9 @@ func commands() []command {
 			"ask two servers the same, and say where they differ", compareFlags, (*console).compare},
 		{"migrate", "[-f FILE] [-o kustomize DIR]",
 			"read the ConfigMaps of CoreDNS, say what changes, write overlays or values", migrateFlags, (*console).migrate},
+		{"top", "[-hour] [-server ADDRESS]", "show what a running server is asked most", topFlags, (*console).top},
+		{"tail", "[-client C] [-name N] [-rcode R]", "print the queries of a running server as they come", tailFlags,
+			(*console).tail},
 		{"help", "", "print this text", "", (*console).help},
 	}
 }
