@@ -318,7 +318,7 @@ func TestService(t *testing.T) {
 	_, container := pod(t)
 	var want []corev1.ServicePort
 	for _, p := range container.Ports[:3] { // dns, dns-tcp, metrics; TestPorts says so
-		want = append(want, corev1.ServicePort{Name: p.Name, Port: p.ContainerPort, TargetPort: intstr.FromString(p.Name), Protocol: p.Protocol})
+		want = append(want, corev1.ServicePort{Name: p.Name, Port: p.ContainerPort, TargetPort: intstr.FromInt32(p.ContainerPort), Protocol: p.Protocol})
 	}
 	if diff := cmp.Diff(want, s.Spec.Ports); diff != "" {
 		t.Errorf("ports (-container +service):\n%s", diff)
