@@ -1,0 +1,103 @@
+{{- define "clusterdns.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "clusterdns.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains .Chart.Name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* What the selectors of Deployment and Services look for. It must never change for a release. */}}
+{{- define "clusterdns.selector" -}}
+app.kubernetes.io/name: {{ include "clusterdns.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- if .Values.isClusterService }}
+k8s-app: {{ default .Chart.Name .Values.k8sAppLabelOverride }}
+{{- end }}
+{{- end }}
+
+{{- define "clusterdns.labels" -}}
+{{ include "clusterdns.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- if .Values.isClusterService }}
+kubernetes.io/cluster-service: "true"
+kubernetes.io/name: CoreDNS
+{{- end }}
+{{- with .Values.customLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "clusterdns.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "clusterdns.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "clusterdns.autoscaler" -}}
+{{- printf "%s-autoscaler" (include "clusterdns.fullname" . | trunc 52 | trimSuffix "-") }}
+{{- end }}
+
+{{/* The ports of the server blocks, as a list of name, port, protocol, servicePort, nodePort, hostPort. DNS is UDP and TCP. */}}
+{{- define "clusterdns.ports" -}}
+{{- $seen := dict }}
+{{- range $server := .Values.servers }}
+{{- $port := default 53 $server.port | int }}
+{{- range $zone := default (list (dict "zone" ".")) $server.zones }}
+{{- $scheme := default "dns://" $zone.scheme }}
+{{- $protocols := list "UDP" "TCP" }}
+{{- if has $scheme (list "tls://" "https://" "grpc://") }}{{ $protocols = list "TCP" }}{{ end }}
+{{- if has $scheme (list "quic://" "https3://") }}{{ $protocols = list "UDP" }}{{ end }}
+{{- range $protocol := $protocols }}
+{{- $name := printf "%s-%d" (lower $protocol) $port }}
+{{- if not (hasKey $seen $name) }}
+{{- $_ := set $seen $name true }}
+- name: {{ $name }}
+  port: {{ $port }}
+  protocol: {{ $protocol }}
+  {{- with $server.servicePort }}
+  servicePort: {{ . }}
+  {{- end }}
+  {{- with $server.nodePort }}
+  nodePort: {{ . }}
+  {{- end }}
+  {{- with $server.hostPort }}
+  hostPort: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The port of an endpoint (dict "values" … "plugin" … "default" …); empty when no block has the plugin. */}}
+{{- define "clusterdns.endpoint" -}}
+{{- $port := "" }}
+{{- range $server := .values.servers }}
+{{- range $plugin := $server.plugins }}
+{{- if and (eq $plugin.name $.plugin) (not $port) }}
+{{- $port = regexFind "[0-9]+$" (toString (default "" $plugin.parameters)) | default $.default }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $port }}
+{{- end }}
+
+{{/* 85 % of the memory limit, for Go's heap; empty without a limit in Mi or Gi. */}}
+{{- define "clusterdns.gomemlimit" -}}
+{{- $limit := toString (dig "limits" "memory" "" .Values.resources) }}
+{{- if hasSuffix "Mi" $limit }}
+{{- printf "%dMiB" (div (mul (trimSuffix "Mi" $limit | int) 85) 100) }}
+{{- else if hasSuffix "Gi" $limit }}
+{{- printf "%dMiB" (div (mulf (trimSuffix "Gi" $limit | float64) 1024 85 | int) 100) }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+type object struct {
+	Kind     string `json:"kind"`
+	Metadata struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+	Data  map[string]string `json:"data"`
+	Rules any               `json:"rules"`
+	Spec  struct {
+		Replicas *int             `json:"replicas"`
+		Ports    []map[string]any `json:"ports"`
+	} `json:"spec"`
+}
+
+// objects are those that a file of values/ renders to.
+func objects(t *testing.T, values string) (all []object, notes string) {
+	t.Helper()
+	manifest, notes, err := render(values)
+	if err != nil {
+		t.Fatalf("%s: %v", values, err)
+	}
+	for _, document := range strings.Split(manifest, "\n---\n") {
+		var o object
+		if err := yaml.Unmarshal([]byte(document), &o); err != nil {
+			t.Fatalf("%s: %v\n%s", values, err, document)
+		}
+		if o.Kind != "" {
+			all = append(all, o)
+		}
+	}
+	return all, notes
+}
+
+func find(t *testing.T, all []object, kind string) object {
+	t.Helper()
+	i := slices.IndexFunc(all, func(o object) bool { return o.Kind == kind && !strings.Contains(o.Metadata.Name, "autoscaler") })
+	if i < 0 {
+		t.Fatalf("no %s", kind)
+	}
+	return all[i]
+}
+
+// TestValues: each file of values renders, to a Corefile that the server takes, and to ports by number.
+func TestValues(t *testing.T) {
+	server := filepath.Join(t.TempDir(), "clusterdns")
+	if output, err := exec.Command("go", "build", "-C", "../..", "-o", server, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	files, err := filepath.Glob("values/*.yaml")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		all, _ := objects(t, file)
+		check := exec.Command(server, "check", "-conf", "-")
+		check.Stdin = strings.NewReader(find(t, all, "ConfigMap").Data["Corefile"])
+		if output, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, output)
+		}
+		for _, port := range find(t, all, "Service").Spec.Ports {
+			if number, ok := port["targetPort"].(float64); !ok || number == 0 {
+				t.Errorf("%s: targetPort %v: pods of another chart have other names", file, port["targetPort"])
+			}
+		}
+	}
+}
+
+// TestRules: the chart allows what deploy/base allows.
+func TestRules(t *testing.T) {
+	all, _ := objects(t, "values/default.yaml")
+	text, err := os.ReadFile("../../deploy/base/clusterrole.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var base object
+	if err := yaml.Unmarshal(text, &base); err != nil {
+		t.Fatal(err)
+	}
+	if got := find(t, all, "ClusterRole").Rules; !reflect.DeepEqual(got, base.Rules) {
+		t.Errorf("got %v, deploy/base has %v", got, base.Rules)
+	}
+}
+
+// TestDefaults: two replicas with a budget; no number of replicas where something else sets it.
+func TestDefaults(t *testing.T) {
+	all, notes := objects(t, "values/default.yaml")
+	if n := find(t, all, "Deployment").Spec.Replicas; n == nil || *n != 2 {
+		t.Errorf("%v replicas", n)
+	}
+	find(t, all, "PodDisruptionBudget")
+	if !strings.Contains(notes, "service.clusterIP is not the address") {
+		t.Errorf("the notes do not say that nobody asks the server yet:\n%s", notes)
+	}
+	for _, name := range []string{"hpa", "autoscaler"} {
+		all, _ := objects(t, "values/"+name+".yaml")
+		if n := find(t, all, "Deployment").Spec.Replicas; n != nil {
+			t.Errorf("%s: %d replicas", name, *n)
+		}
+	}
+}
+
+// TestMistakes: what is wrong with values is said before anything is applied.
+func TestMistakes(t *testing.T) {
+	for values, part := range map[string]string{
+		"replicaCoutn: 3\n":                                                  "replicaCoutn",
+		"servers: []\n":                                                      "servers",
+		"serviceType: Clusterip\n":                                           "serviceType",
+		"servers: [{plugins: [{nmae: errors}]}]\n":                           "nmae",
+		"hpa: {enabled: true}\nautoscaler: {enabled: true}\n":                "enable one of them",
+		"prometheus: {monitor: {enabled: true}}\nservers: [{plugins: []}]\n": "need the plugin prometheus",
+	} {
+		file := filepath.Join(t.TempDir(), "values.yaml")
+		if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := render(file); err == nil || !bytes.Contains([]byte(err.Error()), []byte(part)) {
+			t.Errorf("%s: %v", values, err)
+		}
+	}
+}
