@@ -472,6 +472,39 @@ async function records(zone, service) {
   }
 }
 
+// --- Explain.
+
+async function explain(event) {
+  event.preventDefault();
+  const query = new URLSearchParams();
+  for (const [name, value] of new FormData($("ask"))) if (value.trim()) query.set(name, value.trim());
+  $("answer").replaceChildren(make("p", "note", "Asking …"));
+  $("questions").replaceChildren();
+  let r;
+  try {
+    r = await get("explain?" + query);
+  } catch (error) {
+    return $("answer").replaceChildren(make("p", "bad", error.message));
+  }
+  const said = [make("p", "sentence", make("span", r.resolves ? "good" : "bad", r.resolves ? "It resolves. " : "It does not resolve. "), r.sentence)];
+  if (r.fix) said.push(make("p", "note", r.fix));
+  if (r.near) said.push(make("p", "near", "Perhaps: ", ...r.near.map(name => {
+    const b = make("button", "", name);
+    b.type = "button";
+    b.addEventListener("click", () => { $("ask").elements.name.value = name; $("ask").requestSubmit(); });
+    return b;
+  })));
+  said.push(make("p", "note", `The search list of a pod in ${r.from}, ndots:${r.ndots}: ${r.search.join(", ")}.`));
+  $("answer").replaceChildren(...said);
+  const rows = r.questions.map((q, i) => ({...q, decides: i === r.decisive}));
+  table($("questions"), [
+    {head: "Decides", kind: "short good", cell: q => q.decides ? "this one" : ""},
+    {head: "Question", kind: "name", cell: q => q.name + " " + q.type},
+    {head: "Rcode", kind: "short", cell: q => make("span", rcodeKind(q.rcode || "") === "bad" ? "bad" : "", q.rcode || "no reply")},
+    {head: "Answer", cell: q => [...(q.records || []).map(record => make("div", "name", record)), q.reason || ""]},
+  ], rows, "Nothing was asked.", "The questions that are asked for it, in order");
+}
+
 // --- The Corefile.
 
 async function corefile() {
@@ -526,6 +559,7 @@ for (const input of document.querySelectorAll("input[name=over]")) input.addEven
 for (const d of document.querySelectorAll("details")) d.addEventListener("toggle", () => last && showSummary(last));
 addEventListener("resize", () => last && showSummary(last));
 $("filter").addEventListener("submit", follow);
+$("ask").addEventListener("submit", explain);
 $("search").addEventListener("submit", event => event.preventDefault());
 let typing;
 $("search").elements.word.addEventListener("input", event => {

@@ -46,6 +46,11 @@ async function unfold(page) {
   await page.getByText(/of 30 services/).waitFor();
   await page.locator("#found-services button").first().click();
   await page.locator("#records table").waitFor();
+  await page.locator("#ask input[name=name]").fill("nothing-ready");
+  await page.locator("#ask input[name=from]").fill("datarc");
+  await page.locator("#ask button").click();
+  await page.getByText("none of its endpoints is ready").waitFor();
+  await page.locator("#questions table").waitFor();
   await page.locator("#filter input[name=name]").fill("cluster.local");
   await page.locator("#filter button").click();
   await page.locator("#list-live td.name").first().waitFor();
@@ -81,6 +86,7 @@ for (const [name, options] of Object.entries({
   const text = await page.locator("main").innerText();
   check(text.includes("<img src=x onerror=alert\\(1\\)>") || text.includes("<img\\ src=x\\ onerror=alert\\(1\\)>"), `${name}: the name that is markup is not shown as text`);
   check(await page.locator("main img").count() === 0, `${name}: a name from the network has become an element`);
+  check(await page.locator("#questions tr", {hasText: "this one"}).innerText().then(t => t.includes("nothing-ready.datarc.svc.cluster.local")), `${name}: explain does not say which question decides`);
   for (const want of ["0 of 2 endpoints ready", "127.0.0.1:1 refuses to be asked", "127.0.0.10", "SERVFAIL", "kubernetes cluster.local"])
     check(text.includes(want), `${name}: ${want} is not on the page`);
   await page.close();
@@ -92,7 +98,7 @@ for (const [name, options] of Object.entries({
   const focused = () => page.evaluate(() => {
     const e = document.activeElement, s = getComputedStyle(e.matches("input[type=radio]") ? e.nextElementSibling : e);
     return {what: (e.textContent || e.getAttribute("aria-label") || e.name || "").trim().slice(0, 40), tag: e.tagName, type: e.type,
-      id: e.id, inList: !!e.closest(".list ul"), ring: s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0};
+      id: e.id || e.name, inList: !!e.closest(".list ul"), ring: s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0};
   });
   await page.keyboard.press("Tab");
   check((await focused()).what.startsWith("Skip"), "keyboard: the first stop is not the link to the content");
@@ -108,7 +114,7 @@ for (const [name, options] of Object.entries({
     if (f.inList && listed++ > 40) await page.evaluate(() => document.getElementById("previous").focus());
     stops.push(f.id || f.tag + " " + f.what);
   }
-  for (const want of ["As a table", "range", "over", "client", "rcode", "Follow", "word", "namespaces", "found-services", "next"])
+  for (const want of ["As a table", "range", "over", "client", "rcode", "Follow", "name", "from", "type", "libc", "Explain", "word", "namespaces", "found-services", "next"])
     check(stops.some(s => s.includes(want)), `keyboard: never came to ${want}: ${stops}`);
   // Radio buttons, a button of a list, and the form.
   await page.locator("input[name=over]:checked").focus();
