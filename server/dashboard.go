@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/observe/traffic"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
@@ -64,7 +65,8 @@ func (p *Program) state() page.State {
 	if last := p.reloads.last.Load(); last != nil {
 		s.Reload.Last, s.Reload.Fault = &last.at, last.fault
 	}
-	for _, blocks := range resolver.Counts(resolvers) {
+	counts := resolver.Counts(resolvers)
+	for _, blocks := range counts {
 		for i := range blocks {
 			if c := blocks[i].Cache; c != nil {
 				s.Caches = append(s.Caches, cacheState(c))
@@ -74,8 +76,48 @@ func (p *Program) state() page.State {
 			}
 		}
 	}
+	s.Shadow = shadowState(resolvers, counts)
 	for _, source := range sources {
 		s.Watches = append(s.Watches, source.states()...)
+	}
+	return s
+}
+
+// mostDifferences bounds what the page shows.
+const mostDifferences = 50
+
+// shadowState is what second servers have answered; nil where none is asked.
+func shadowState(resolvers []*resolver.Resolver, counts [][]resolver.BlockCounts) *page.Shadow {
+	var s *page.Shadow
+	sums := map[shadow.Outcome]uint64{}
+	for _, blocks := range counts {
+		for i := range blocks {
+			c := blocks[i].Shadow
+			if c == nil {
+				continue
+			}
+			if s == nil {
+				s = &page.Shadow{Outcomes: []page.Outcome{}, Away: []string{}, Differences: []page.Difference{}}
+			}
+			s.Away = append(s.Away, c.Away...)
+			for o, n := range c.Outcomes {
+				sums[o] += n
+			}
+		}
+	}
+	if s == nil {
+		return nil
+	}
+	for o, n := range sums {
+		s.Outcomes = append(s.Outcomes, page.Outcome{Result: o.Result, Kind: o.Kind, Count: n})
+	}
+	slices.SortFunc(s.Outcomes, func(a, b page.Outcome) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Result, b.Result), cmp.Compare(a.Kind, b.Kind))
+	})
+	all := resolver.Differences(resolvers)
+	for _, d := range all[:min(len(all), mostDifferences)] {
+		s.Differences = append(s.Differences, page.Difference{Time: d.At, Name: d.Name, Type: d.Type, Ours: d.Ours,
+			Theirs: d.Theirs, Server: d.Server})
 	}
 	return s
 }

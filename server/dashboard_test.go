@@ -80,3 +80,19 @@ func TestDashboard(t *testing.T) {
 	until(t, func() bool { return r.traffic.Report(time.Now()).Seconds.Counts == nil })
 	exchange(t, "udp", r.Addresses()[0], web, dns.TypeA)
 }
+
+// TestDashboardShadow: what a second server answers to the same questions is on the page. Differences take longer to be
+// sure of: testdata/browser waits for one.
+func TestDashboardShadow(t *testing.T) {
+	upstream := newOutside(t)
+	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n shadow %s {\n  sample 100%%\n }\n dashboard %s\n forward . %s\n}\n",
+		upstream.address, adminAddress, upstream.address))
+	if s := ask[page.Summary](t, r, "/api/summary").Shadow; s == nil || len(s.Differences) > 0 {
+		t.Errorf("%+v", s)
+	}
+	r.answer(t, "outside.test.")
+	until(t, func() bool {
+		o := ask[page.Summary](t, r, "/api/summary").Shadow.Outcomes
+		return o[0] == page.Outcome{Result: "same", Count: 1}
+	})
+}

@@ -253,28 +253,35 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-// BenchmarkOff and BenchmarkOn are what counting costs for a query that comes alone: 2,000 of them in a second.
-func BenchmarkOff(b *testing.B) { benchmark(b, false) }
-func BenchmarkOn(b *testing.B)  { benchmark(b, true) }
+// BenchmarkQuery is what counting costs for a query: while it is off; where 2,000 come in a second, each alone; and where
+// 400,000 come, in batches of 32.
+func BenchmarkQuery(b *testing.B) {
+	b.Run("off", func(b *testing.B) { benchmark(b, false, 2000, 1) })
+	b.Run("2000", func(b *testing.B) { benchmark(b, true, 2000, 1) })
+	b.Run("400000", func(b *testing.B) { benchmark(b, true, 400_000, 32) })
+}
 
-func benchmark(b *testing.B, on bool) {
+func benchmark(b *testing.B, on bool, inSecond, batch int) {
 	traffic := New()
 	w := &worker{Batch{Recorder: traffic.Recorder()}}
 	if traffic.on.Store(on); on {
 		traffic.open(time.Now())
-		traffic.every.Store(2)
+		traffic.every.Store(uint32(inSecond / wanted))
 	}
 	name, client, now := wire("web.prod.svc.cluster.local"), netip.MustParseAddrPort("10.0.0.1:5300"), time.Now()
-	for i := 0; b.Loop(); i++ {
-		w.Begin()
+	taking := inSecond * int(takeEvery) / int(time.Second)
+	for i := 1; b.Loop(); i++ {
+		if i%batch == 0 || batch == 1 {
+			w.End(now, 1000)
+			w.Begin()
+		}
 		if w.On() {
 			if s := w.Count(0, 2); s != nil {
 				s.Client = client
 				s.SetName(name)
 			}
 		}
-		w.End(now, 1000)
-		if on && i%400 == 0 {
+		if on && i%taking == 0 {
 			traffic.take(now)
 		}
 	}

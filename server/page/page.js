@@ -299,6 +299,25 @@ function parts(s) {
   ], s.caches, "Nothing is cached.", "Caches");
 }
 
+function shadow(s) {
+  for (const e of document.querySelectorAll("#shadow, a[href='#shadow']")) e.hidden = !s.shadow;
+  if (!s.shadow) return;
+  say($("away"), s.shadow.away.length ? "It does not answer: " + s.shadow.away.join(", ") : "", true);
+  const total = s.shadow.outcomes.reduce((n, o) => n + o.count, 0);
+  table($("outcomes"), [
+    {head: "Result", kind: "short", cell: o => make("span", o.result === "different" ? "bad" : "", o.result)},
+    {head: "Kind", cell: o => o.kind},
+    {head: "Answers", n: true, cell: o => count(o.count)},
+    {head: "Share", n: true, cell: o => percent(o.count, total)},
+  ], s.shadow.outcomes, "None yet.", "Answers compared");
+  table($("differences"), [
+    {head: "Time", kind: "short", cell: d => clock(d.time, true)},
+    {head: "Question", kind: "name", cell: d => d.name + " " + d.type},
+    {head: "Ours", kind: "name", cell: d => d.ours},
+    {head: "Theirs", kind: "name", cell: d => [d.theirs, make("small", "", d.server)]},
+  ], s.shadow.differences, "None.", "Differences that nothing explains");
+}
+
 function showSummary(s) {
   for (const e of document.querySelectorAll("#explain, a[href='#explain']")) e.hidden = !s.explain;
   const up = (new Date(s.time) - new Date(s.started)) / 1000;
@@ -313,6 +332,7 @@ function showSummary(s) {
   shares($("rcodes"), s.total.rcodes, s.total.queries, "Rcode", rcodeKind, "No queries in the last hour.");
   shares($("sources"), s.total.sources, s.total.queries, "Directive", () => "", "No queries in the last hour.");
   parts(s);
+  shadow(s);
   reload(s);
   say($("sampled"), s.sample > 1 ? `There are many queries: one in ${s.sample} is looked at, and stands for the others.` : "", false);
 }

@@ -14,6 +14,31 @@ type State struct {
 	Caches    []Cache    `json:"caches"`
 	Upstreams []Upstream `json:"upstreams"`
 	Watches   []Watch    `json:"watches"`
+	Shadow    *Shadow    `json:"shadow"` // null without the directive shadow
+}
+
+// Shadow is what a second server answers to the same questions.
+type Shadow struct {
+	Outcomes    []Outcome    `json:"outcomes"`
+	Away        []string     `json:"away"`        // servers that do not answer
+	Differences []Difference `json:"differences"` // the last ones that nothing explains, the newest first
+}
+
+// Outcome is how often a comparison ended so.
+type Outcome struct {
+	Result string `json:"result"` // "same", "explained", "different", "unanswered" or "dropped"
+	Kind   string `json:"kind"`   // of difference; "" for none
+	Count  uint64 `json:"count"`
+}
+
+// Difference is a question with two answers.
+type Difference struct {
+	Time   time.Time `json:"time"`
+	Name   string    `json:"name"`
+	Type   string    `json:"type"`
+	Ours   string    `json:"ours"`
+	Theirs string    `json:"theirs"`
+	Server string    `json:"server"` // the second one
 }
 
 // Reload is what became of the Corefile.

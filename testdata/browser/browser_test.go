@@ -30,6 +30,9 @@ const markup = `<img src=x onerror=alert(1)>`
 const corefile = `.:DNS {
     bind 127.0.0.1
     dashboard 127.0.0.1:PAGE
+    shadow 127.0.0.1:UPSTREAM {
+        sample 100%
+    }
     kubernetes cluster.local in-addr.arpa ip6.arpa {
         manifests MANIFESTS
         pods verified

@@ -87,6 +87,7 @@ for (const [name, options] of Object.entries({
   check(text.includes("<img src=x onerror=alert\\(1\\)>") || text.includes("<img\\ src=x\\ onerror=alert\\(1\\)>"), `${name}: the name that is markup is not shown as text`);
   check(await page.locator("main img").count() === 0, `${name}: a name from the network has become an element`);
   check(await page.locator("#questions tr", {hasText: "this one"}).innerText().then(t => t.includes("nothing-ready.datarc.svc.cluster.local")), `${name}: explain does not say which question decides`);
+  await page.locator("#differences table").waitFor();
   for (const want of ["0 of 2 endpoints ready", "127.0.0.1:1 refuses to be asked", "127.0.0.10", "SERVFAIL", "kubernetes cluster.local"])
     check(text.includes(want), `${name}: ${want} is not on the page`);
   await page.close();
