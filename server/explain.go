@@ -6,10 +6,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -21,14 +24,14 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-const explainFlags = "  -from NAMESPACE     ask as a pod of this namespace does\n" +
+const explainFlags = "  -from NAMESPACE     ask as a pod of this namespace does; with -kubeconfig NAMESPACE/POD as this pod does\n" +
 	"  -search A,B,C       the search list (default that of -from, or of /etc/resolv.conf)\n" +
 	"  -ndots NUMBER       dots from which a name is asked for as it is first (default 5, or that of /etc/resolv.conf)\n" +
 	"  -libc LIBC          glibc, musl or go, which search differently (default glibc)\n" +
 	"  -type TYPE          one type (default A and AAAA, as getaddrinfo asks)\n" +
 	"  -server ADDRESS     the server that is asked (default the first of /etc/resolv.conf)\n" +
 	"  -f PATH             ask manifests instead: a folder, a file, or - for standard input\n" +
-	"  -kubeconfig FILE    ask the objects of a live cluster instead, with permission to list them\n" +
+	"  -kubeconfig FILE    ask the objects of a live cluster instead, with permission to list them; a context may follow\n" +
 	"  -context NAME       of the kubeconfig (default its current one)\n" +
 	"  -zone ZONE          cluster domain (default cluster.local)\n" +
 	"  -o json             print one JSON object\n" +
@@ -73,9 +76,6 @@ func (c *console) explain(arguments []string) error {
 func readExplained(arguments []string) (*explained, error) {
 	o := &explained{}
 	flags := flag.NewFlagSet("clusterdns explain", flag.ContinueOnError)
-	if len(arguments) > 0 && !strings.HasPrefix(arguments[0], "-") { // package flag stops at the name
-		o.name, arguments = arguments[0], arguments[1:]
-	}
 	flags.StringVar(&o.from, "from", "", "")
 	flags.StringVar(&o.search, "search", "", "")
 	flags.IntVar(&o.ndots, "ndots", -1, "")
@@ -87,12 +87,21 @@ func readExplained(arguments []string) (*explained, error) {
 	flags.StringVar(&o.context, "context", "", "")
 	flags.StringVar(&o.zone, "zone", "cluster.local", "")
 	flags.StringVar(&o.output, "o", "", "")
-	err := parseFlags(flags, arguments)
-	if o.name == "" && flags.NArg() == 1 {
-		o.name, err = flags.Arg(0), nil
-	}
+	words, err := parseWords(flags, arguments)
 	if err != nil {
 		return nil, err
+	}
+	if o.kubeconfig != "" && o.context == "" && len(words) == 2 { // NAME -kubeconfig FILE CONTEXT
+		o.context, words = words[1], words[:1]
+	}
+	switch {
+	case len(words) > 1:
+		return nil, fmt.Errorf("unexpected argument %q; clusterdns explain -h lists the flags", words[1])
+	case len(words) == 1:
+		o.name = words[0]
+	}
+	if sources := len(o.paths) + btoi(o.server != "") + btoi(o.kubeconfig != ""); sources > max(1, len(o.paths)) {
+		return nil, errors.New("-server, -kubeconfig and -f: give one of them")
 	}
 	if o.name == "" {
 		return nil, errors.New("clusterdns explain: which name? For example: clusterdns explain web.prod -from dev")
@@ -101,6 +110,27 @@ func readExplained(arguments []string) (*explained, error) {
 		return nil, fmt.Errorf("-o: got %q, wants json", o.output)
 	}
 	return o, nil
+}
+
+// parseWords reads flags, and the words before, between and behind them.
+func parseWords(flags *flag.FlagSet, arguments []string) (words []string, err error) {
+	flags.SetOutput(io.Discard)
+	for {
+		if err := flags.Parse(arguments); err != nil {
+			return nil, parseFlags(flags, arguments)
+		}
+		if flags.NArg() == 0 {
+			return words, nil
+		}
+		words, arguments = append(words, flags.Arg(0)), flags.Args()[1:]
+	}
+}
+
+func btoi(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // question is all but who is asked.
@@ -172,9 +202,40 @@ func (c *console) answerer(ctx context.Context, o *explained, q *explain.Questio
 		return fmt.Errorf("clusterdns explain: %w", err)
 	}
 	q.Index = index
+	if _, pod, is := strings.Cut(o.from, "/"); is && o.kubeconfig != "" && o.search == "" {
+		dns, err := watch.ReadPodDNS(ctx, options, q.From, pod)
+		if err != nil {
+			return err
+		}
+		q.From = o.from
+		asPod(q, &dns)
+	}
 	r, err := clusterResolver(index, q.Zone+".")
 	q.Ask = clusterOnly(explain.InProcess(r), q.Zone)
 	return err
+}
+
+// asPod makes the search list that of a pod, as the kubelet writes it: dnsPolicy, then dnsConfig.
+func asPod(q *explain.Question, pod *watch.PodDNS) {
+	switch policy := pod.Policy; {
+	case policy == "None":
+		q.Stub.Search, q.Stub.Ndots = nil, 1
+		q.Note = "The pod has dnsPolicy None: its dnsConfig is all there is. It may ask another server than the cluster's."
+	case policy == "Default":
+		q.Stub.Search, q.Stub.Ndots = nil, 1
+		q.Note = "The pod has dnsPolicy Default: it asks the servers of its node, which do not know names of the cluster. dnsPolicy ClusterFirst asks the cluster's."
+	case pod.HostNetwork && policy != "ClusterFirstWithHostNet":
+		q.Stub.Search, q.Stub.Ndots = nil, 1
+		q.Note = "The pod has hostNetwork: it asks the servers of its node, which do not know names of the cluster. dnsPolicy ClusterFirstWithHostNet asks the cluster's."
+	}
+	for _, search := range pod.Searches {
+		if !slices.Contains(q.Stub.Search, search) {
+			q.Stub.Search = append(q.Stub.Search, search)
+		}
+	}
+	if n, err := strconv.Atoi(pod.Ndots); err == nil && n >= 0 {
+		q.Stub.Ndots = n
+	}
 }
 
 // clusterResolver answers for a cluster alone.
@@ -189,7 +250,7 @@ func clusterResolver(index *zones.Index, zone string) (*resolver.Resolver, error
 func clusterOnly(ask explain.Asker, zone string) explain.Asker {
 	return func(ctx context.Context, name string, qtype uint16) explain.Answer {
 		if qtype != dns.TypePTR && !dns.IsSubDomain(zone+".", name) {
-			return explain.Answer{Reason: "outside of the cluster: not asked"}
+			return explain.Answer{Reason: explain.OutsideReason}
 		}
 		return ask(ctx, name, qtype)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/clusterdns/clusterdns/server/explain"
+	"github.com/clusterdns/clusterdns/watch"
 )
 
 // TestExplain: names of the sample cluster, from a folder, a file and standard input, with what stands below the table.
@@ -41,6 +42,14 @@ func TestExplain(t *testing.T) {
 			"Service datarc/datarc-test exists, and has no port or endpoint _htp._tcp.\nDid you mean _http._tcp.datarc-test.datarc?\n"},
 		{"www.example.org -f testdata/cluster", 1, "The name is not of the cluster, and was not asked for further.\n"},
 		{"10.96.0.10 -f testdata/cluster", 0, "10.96.0.10 resolves, as 10.0.96.10.in-addr.arpa.\n"},
+		{"datarc.datarc-test -f testdata/cluster", 1, "The service stands before its namespace: did you mean datarc-test.datarc?\n"},
+		{"datarc-test.datarc.svc.cluster.lcoal -f testdata/cluster", 1,
+			"The domain of the cluster is cluster.local: did you mean datarc-test.datarc.svc.cluster.local?\n"},
+		{"-f testdata/cluster a.b.c.d.e.f -libc musl", 1, "musl takes no domain of the search list for a name with 5 dots or more (ndots).\n"},
+		{"web more -f testdata/cluster", 1, "unexpected argument \"more\""},
+		{"web -f testdata/cluster -server 127.0.0.1", 1, "-server, -kubeconfig and -f: give one of them\n"},
+		{"web -nothing", 1, "flag provided but not defined: -nothing; clusterdns explain -h lists the flags\n"},
+		{"web -kubeconfig nowhere there", 1, "nowhere"},
 		{"", 1, "clusterdns explain: which name?"},
 		{"web -libc uclibc", 1, "-libc: got \"uclibc\", wants glibc, musl or go\n"},
 		{"web -server localhost", 1, "-server: got \"localhost\", wants an IP address, with a port if it is not 53\n"},
@@ -52,6 +61,31 @@ func TestExplain(t *testing.T) {
 		status := Main(arguments, bytes.NewReader(manifest), &out, &out)
 		if status != test.status || !strings.Contains(out.String(), test.says) {
 			t.Errorf("%s: status %d\n%s", test.words, status, &out)
+		}
+	}
+}
+
+// TestExplainPod: dnsPolicy, dnsConfig and hostNetwork of a pod make its search list, as the kubelet writes it.
+func TestExplainPod(t *testing.T) {
+	const cluster = "dev.svc.cluster.local svc.cluster.local cluster.local"
+	for _, test := range []struct {
+		pod    watch.PodDNS
+		search string
+		ndots  int
+		note   string
+	}{
+		{watch.PodDNS{Policy: "ClusterFirst"}, cluster, 5, ""},
+		{watch.PodDNS{Policy: "ClusterFirst", Searches: []string{"corp.example", "svc.cluster.local"}, Ndots: "2"}, cluster + " corp.example", 2, ""},
+		{watch.PodDNS{Policy: "ClusterFirst", HostNetwork: true}, "", 1, "ClusterFirstWithHostNet"},
+		{watch.PodDNS{Policy: "ClusterFirstWithHostNet", HostNetwork: true}, cluster, 5, ""},
+		{watch.PodDNS{Policy: "Default"}, "", 1, "ClusterFirst asks the cluster's"},
+		{watch.PodDNS{Policy: "None", Searches: []string{"a.example"}, Ndots: "1"}, "a.example", 1, "dnsConfig is all there is"},
+	} {
+		q := explain.Question{Stub: explain.Pod(explain.Glibc, "dev", "cluster.local")}
+		asPod(&q, &test.pod)
+		if got := strings.Join(q.Stub.Search, " "); got != test.search || q.Stub.Ndots != test.ndots ||
+			!strings.Contains(q.Note, test.note) || (q.Note == "") != (test.note == "") {
+			t.Errorf("%+v: search %q, ndots %d, note %q", test.pod, got, q.Stub.Ndots, q.Note)
 		}
 	}
 }

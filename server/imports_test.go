@@ -46,6 +46,8 @@ var rooms = map[string][]string{
 	"testdata/attack":      {},
 	"testdata/browser":     {},
 	"testdata/cluster":     {},
+	"testdata/libc":        {},
+	"testdata/libc/asker":  {},
 	"testdata/monitoring":  {},
 	"testdata/mutants":     {},
 	"testdata/programs":    {},

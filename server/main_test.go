@@ -36,7 +36,7 @@ func TestMistakes(t *testing.T) {
 		{name: "a flag without its dash", arguments: "version",
 			want: "unknown command \"version\" (did you mean \"-version\"?)\n"},
 		{name: "no near command", arguments: "serve",
-			want: "unknown command \"serve\"; the commands are demo, records, check, explain, compare, migrate, help, and without a command the " +
+			want: "unknown command \"serve\"; the commands are demo, records, check, explain, compare, migrate, top, tail, help, and without a command the " +
 				"Corefile is served\n"},
 		{name: "no such flag", arguments: "records -x", want: "flag provided but not defined: -x; clusterdns records " +
 			"-h lists the flags\n"},

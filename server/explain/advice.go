@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clusterdns/clusterdns/server/config"
@@ -92,12 +93,20 @@ func (r *Report) conclude(q *Question) {
 		r.Sentence = "Nothing was asked."
 		return
 	}
+	if r.spoilt() {
+		return
+	}
 	step := &r.Steps[r.Decisive]
 	o, _ := objectOf(step.Name, q.Zone)
 	v := verdictOf(&step.Answer)
 	fill := strings.NewReplacer("NAMESPACE", o.namespace, "SERVICE", o.service, "BELOW", o.below, "NAME", step.Name, "ZONE", q.Zone,
 		"REASON", step.Reason)
 	r.Sentence, r.Fix = fill.Replace(v.sentence), fill.Replace(v.fix)
+	if service, ok := otherDomain(step.Name, q.Zone); ok {
+		r.Near = []string{service + ".svc." + q.Zone}
+		r.Fix = "The domain of the cluster is " + q.Zone + ": did you mean " + r.Near[0] + "?"
+		return
+	}
 	r.near(q, o)
 }
 
@@ -129,6 +138,26 @@ func (r *Report) decisive(q *Question) int {
 	return max(bare, min(0, len(r.Steps)-1))
 }
 
+// spoilt says that musl has addresses of one type and does not take them.
+func (r *Report) spoilt() bool {
+	has := slices.IndexFunc(r.Steps, func(s Step) bool { return s.found })
+	fails := slices.IndexFunc(r.Steps, func(s Step) bool { return s.failed() })
+	if has < 0 || fails < 0 {
+		return false
+	}
+	r.Decisive = fails
+	r.Sentence = fmt.Sprintf("%s has records of type %s, and musl fails all the same, because the question for %s fails.",
+		r.Steps[has].Name, r.Steps[has].Type, r.Steps[fails].Type)
+	r.Fix = "Find out why the server answers " + r.Steps[fails].String() + "; glibc and Go take the addresses of one type."
+	return true
+}
+
+// otherDomain is SERVICE.NAMESPACE of a name SERVICE.NAMESPACE.svc.DOMAIN whose domain is not the cluster's.
+func otherDomain(name, zone string) (service string, is bool) {
+	service, domain, is := strings.Cut(name, ".svc.")
+	return service, is && strings.Count(service, ".") > 0 && domain != zone && !strings.HasSuffix(domain, "."+zone)
+}
+
 // looksOutside reports whether the name is like www.example.com, and its last label like no namespace.
 func looksOutside(q *Question, meant object) bool {
 	name := strings.TrimSuffix(q.Name, ".")
@@ -148,7 +177,7 @@ func meantBy(q *Question) object {
 	labels := strings.Split(strings.TrimSuffix(name, ".svc"), ".")
 	switch n := len(labels); {
 	case n == 1:
-		return object{q.From, labels[0], ""}
+		return object{q.namespace(), labels[0], ""}
 	default:
 		return object{labels[n-1], labels[n-2], strings.Join(labels[:n-2], ".")}
 	}

@@ -26,11 +26,27 @@ type Answer struct {
 	Code    uint16   `json:"ede,omitempty"`    // of the Extended DNS Error
 	Reason  string   `json:"reason,omitempty"` // its text, or why nothing came back
 	found   bool     // there is a record of the type that was asked for
+
+	refusedPort bool // nothing listens where the question was sent
 }
+
+// OutsideReason is the reason of a name that nobody was asked for, because only an upstream knows it.
+const OutsideReason = "outside of the cluster"
+
+// denied reports whether every stub goes on. A name that was not asked for would most likely be denied.
+func (a Answer) denied() bool { return a.Rcode == "NXDOMAIN" || a.Reason == OutsideReason }
+
+// failed reports whether there was neither an answer nor a denial.
+func (a Answer) failed() bool { return a.Rcode != "NOERROR" && !a.denied() }
+
+// endsList reports whether glibc leaves the rest of the list out.
+func (a Answer) endsList() bool { return a.failed() && a.Rcode != "SERVFAIL" }
 
 // String is NODATA where the name exists, and the rcode otherwise.
 func (a *Answer) String() string {
 	switch {
+	case a.Reason == OutsideReason:
+		return "not asked"
 	case a.Rcode == "":
 		return "no reply"
 	case a.Rcode == "NOERROR" && !a.found:
@@ -75,7 +91,7 @@ func Server(address netip.AddrPort) Asker {
 			reply, _, err = client.ExchangeContext(ctx, m, address.String())
 		}
 		if err != nil {
-			a.Reason = silence(err, address)
+			a.Reason, a.refusedPort = silence(err, address), errors.Is(err, syscall.ECONNREFUSED)
 			return a
 		}
 		a.read(reply)

@@ -31,6 +31,11 @@ func (r *Report) near(q *Question, o object) {
 		r.nearBelow(snapshot, o)
 		return
 	}
+	if slices.Contains(services[o.service], o.namespace) {
+		r.Near = []string{o.namespace + "." + o.service}
+		r.Fix = "The service stands before its namespace: did you mean " + r.Near[0] + "?"
+		return
+	}
 	var elsewhere []string
 	for namespace, names := range services {
 		if slices.Contains(names, o.service) {

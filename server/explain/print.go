@@ -14,16 +14,25 @@ func (r *Report) Print(out io.Writer) {
 		search = fmt.Sprintf("search %s, ndots %d", strings.Join(r.Search, " "), r.Ndots)
 	}
 	pod := ""
-	if r.From != "" {
+	switch namespace, name, is := strings.Cut(r.From, "/"); {
+	case is:
+		pod = " in pod " + namespace + "/" + name
+	case r.From != "":
 		pod = " in namespace " + r.From
 	}
 	fmt.Fprintf(out, "%s, as %s asks for it%s (%s), answered by %s:\n\n", r.Name, r.Libc, pod, search, r.Asked)
+	if r.Note != "" {
+		fmt.Fprintf(out, "%s\n\n", r.Note)
+	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, line := range r.lines() {
 		fmt.Fprintln(table, line)
 	}
 	table.Flush()
 	fmt.Fprintf(out, "\n%s\n", r.Sentence)
+	if r.Ended != "" {
+		fmt.Fprintf(out, "%s\n", r.Ended)
+	}
 	if r.Fix != "" {
 		fmt.Fprintf(out, "%s\n", r.Fix)
 	}

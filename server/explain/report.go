@@ -2,7 +2,9 @@ package explain
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -15,11 +17,18 @@ type Question struct {
 	Name  string
 	Types []uint16 // A and AAAA, as getaddrinfo asks, unless one is wanted
 	Stub  Stub
-	From  string       // the namespace of the pod; "" for no pod
+	From  string       // NAMESPACE or NAMESPACE/POD; "" for no pod
 	Zone  string       // the cluster domain, without final dot
 	Index *zones.Index // of the cluster, for near misses; nil where it is not known
 	Ask   Asker
 	Asked string // who is asked, in words
+	Note  string // on the search list; "" for none
+}
+
+// namespace is that of the pod.
+func (q *Question) namespace() string {
+	namespace, _, _ := strings.Cut(q.From, "/")
+	return namespace
 }
 
 // Report is the explanation. Its JSON is the answer of `explain -o json` and of /explain.
@@ -30,12 +39,14 @@ type Report struct {
 	Ndots    int      `json:"ndots"`
 	From     string   `json:"from,omitempty"`
 	Asked    string   `json:"server"`
+	Note     string   `json:"note,omitempty"`
 	Steps    []Step   `json:"questions"`
 	Resolves bool     `json:"resolves"`
 	Decisive int      `json:"decisive"` // the index in Steps of the one that wins, or else of the first that should have
 	Sentence string   `json:"sentence"`
 	Fix      string   `json:"fix,omitempty"`
-	Near     []string `json:"near,omitempty"` // names that may be meant
+	Ended    string   `json:"ended,omitempty"` // what the stub has left out, and why
+	Near     []string `json:"near,omitempty"`  // names that may be meant
 }
 
 // Step is one question.
@@ -47,31 +58,51 @@ type Step struct {
 
 // Explain asks as the stub does, and says what it means.
 func Explain(ctx context.Context, q Question) *Report {
-	r := &Report{Name: q.Name, Libc: q.Stub.Libc, Search: q.Stub.Search, Ndots: q.Stub.Ndots, From: q.From, Asked: q.Asked, Decisive: -1}
-	names := q.Stub.Names(q.Name)
+	r := &Report{Name: q.Name, Libc: q.Stub.Libc, Search: q.Stub.Search, Ndots: q.Stub.Ndots, From: q.From, Asked: q.Asked, Note: q.Note,
+		Decisive: -1}
+	names, bare := q.Stub.Names(q.Name), strings.TrimSuffix(q.Name, ".")+"."
 	if address, err := netip.ParseAddr(q.Name); err == nil {
 		reverse, _ := dns.ReverseAddr(address.String())
-		names, q.Types = []string{reverse}, []uint16{dns.TypePTR}
+		names, bare, q.Types = []string{reverse}, reverse, []uint16{dns.TypePTR}
 	}
-	for _, name := range names {
-		if r.ask(ctx, q, name) || ctx.Err() != nil {
+	asked := 0
+	for i := 0; i < len(names) && ctx.Err() == nil; asked++ {
+		answers := r.ask(ctx, q, names[i])
+		if r.Resolves = q.Stub.found(answers); r.Resolves {
+			r.Decisive = len(r.Steps) - len(answers) + slices.IndexFunc(answers, func(a Answer) bool { return a.found })
 			break
 		}
+		i = q.Stub.next(names, i, answers, bare)
 	}
 	r.conclude(&q)
+	r.Ended = q.Stub.ended(q.Name, asked, len(names), r.Resolves)
 	return r
 }
 
-// ask asks for one name, each type, and reports whether the search is over.
-func (r *Report) ask(ctx context.Context, q Question, name string) (over bool) {
-	var rcodes []string
+// ask asks for one name, each type.
+func (r *Report) ask(ctx context.Context, q Question, name string) (answers []Answer) {
 	for _, qtype := range q.Types {
 		a := q.Ask(ctx, name, qtype)
-		if a.found && !r.Resolves {
-			r.Resolves, r.Decisive = true, len(r.Steps)
-		}
-		rcodes = append(rcodes, a.String())
+		answers = append(answers, a)
 		r.Steps = append(r.Steps, Step{strings.TrimSuffix(name, "."), dns.TypeToString[qtype], a})
 	}
-	return r.Resolves || q.Stub.endsAt(rcodes)
+	return answers
+}
+
+// ended says what the stub has not asked for, and why; "" where it has asked for all.
+func (s Stub) ended(name string, asked, all int, resolves bool) string {
+	left := all - asked
+	switch {
+	case resolves || strings.HasSuffix(name, "."):
+		return ""
+	case left > 0 && s.Libc == Musl:
+		return fmt.Sprintf("musl goes on after NXDOMAIN alone; names not asked for: %d.", left)
+	case left > 0 && s.Libc == Glibc:
+		return fmt.Sprintf("glibc ends the list after REFUSED or silence; names not asked for: %d.", left)
+	case s.Libc == Musl && len(s.Search) > 0 && s.first(name):
+		return fmt.Sprintf("musl takes no domain of the search list for a name with %d dots or more (ndots).", s.Ndots)
+	case s.Libc == Musl && len(s.domains()) < len(s.Search):
+		return fmt.Sprintf("musl ignores a search list of %d octets or more.", muslLine)
+	}
+	return ""
 }
