@@ -9,10 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
@@ -54,38 +54,25 @@ func upstream(t *testing.T, names map[string][]string) (address string) {
 	return conn.LocalAddr().String()
 }
 
+func TestMain(m *testing.M) { os.Exit(process.Main(m)) }
+
 // serve starts the server with a Corefile in which $PORT stands for the port that it returns.
 func serve(t *testing.T, corefile string) (port string) {
 	t.Helper()
-	binary := build(t, "clusterdns", "go", "build", "-C", "../../..")
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ = net.SplitHostPort(free.LocalAddr().String())
-	free.Close()
+	port = process.FreePort(t)
 	path := filepath.Join(t.TempDir(), "Corefile")
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(corefile, "$PORT", port)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command(binary, "-conf", path)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		server.Process.Signal(syscall.SIGTERM)
-		server.Wait()
-	})
-	for range 1000 {
+	p := process.Start(t, process.Clusterdns, "-conf", path)
+	p.Await(t, 20*time.Second, "the server to listen", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			conn.Close()
-			return port
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("the server does not listen")
-	return ""
+		return err == nil
+	})
+	return port
 }
 
 // TestGetaddrinfo: glibc asks for A and AAAA together. Every address of either family comes first about as often as the

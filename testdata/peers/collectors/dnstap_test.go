@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/dnstap/golang-dnstap"
 	"github.com/miekg/dns"
 	"google.golang.org/protobuf/proto"
@@ -135,7 +136,7 @@ func TestDnstap(t *testing.T) {
 		{"udp", "none.forwarded.test."},
 	}
 	var got [2][]string
-	for i, server := range []func() (string, error){clusterdns, coredns} {
+	for i, server := range []process.Command{process.Clusterdns, process.CoreDNS} {
 		socket := filepath.Join(t.TempDir(), "dnstap.sock")
 		l, err := net.Listen("unix", socket)
 		if err != nil {
@@ -147,7 +148,7 @@ func TestDnstap(t *testing.T) {
 			t.Fatal(err)
 		}
 		brief := reader(t, tcp)
-		plain, secure := freePort(t), freePort(t)
+		plain, secure := process.FreePort(t), process.FreePort(t)
 		block := `{
     bind 127.0.0.1
     dnstap ` + socket + ` full 2 1 {
@@ -212,8 +213,8 @@ func TestDnstapAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, port := reader(t, l), freePort(t)
-	start(t, clusterdns, `.:`+port+` {
+	r, port := reader(t, l), process.FreePort(t)
+	start(t, process.Clusterdns, `.:`+port+` {
     bind 127.0.0.1
     dnstap tcp://`+l.Addr().String()+` full {
         identity one
@@ -243,15 +244,15 @@ func TestDnstapAttempts(t *testing.T) {
 // TestDnstapSinks: readers over TLS, and readers that connect to the server.
 func TestDnstapSinks(t *testing.T) {
 	cert, key, pair := certificate(t)
-	port := freePort(t)
+	port := process.FreePort(t)
 	socket := filepath.Join(t.TempDir(), "listen.sock")
-	tcpAt, tlsAt := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	tcpAt, tlsAt := "127.0.0.1:"+process.FreePort(t), "127.0.0.1:"+process.FreePort(t)
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	readers := []*tapped{reader(t, l)}
-	p := start(t, clusterdns, `.:`+port+` {
+	p := start(t, process.Clusterdns, `.:`+port+` {
     bind 127.0.0.1
     dnstap tls://`+l.Addr().String()+` full {
         skipverify
@@ -299,7 +300,7 @@ func TestDnstapSinks(t *testing.T) {
 		conn.Close()
 	}
 	ask(t, "udp", "127.0.0.1:"+port, m)
-	p.stop()
+	p.Stop()
 	for i, r := range readers { // what has been said is sent before the end
 		await(t, fmt.Sprint("the end for reader ", i), func() bool {
 			r.mu.Lock()

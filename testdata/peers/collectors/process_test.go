@@ -3,89 +3,30 @@
 package collectors
 
 import (
-	"bytes"
-	"flag"
-	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
-var (
-	clusterdnsFlag = flag.String("clusterdns", "", "binary to test instead of one built from this repository")
-	corednsFlag    = flag.String("coredns", "", "likewise")
-
-	bin        string
-	clusterdns = sync.OnceValues(func() (string, error) { return build(*clusterdnsFlag, "clusterdns", "../../..", ".") })
-	coredns    = sync.OnceValues(func() (string, error) { return build(*corednsFlag, "coredns", "..", "./coredns") })
-)
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "clusterdns-collectors")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		bin = dir
-		return m.Run()
-	}())
-}
-
-func build(given, name, dir, pkg string) (string, error) {
-	if given != "" {
-		return filepath.Abs(given)
-	}
-	path := filepath.Join(bin, name)
-	cmd := exec.Command("go", "build", "-o", path, pkg)
-	cmd.Dir = dir
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", name, err, output)
-	}
-	return path, nil
-}
-
-// process is a server under test.
-type process struct {
-	cmd    *exec.Cmd
-	output bytes.Buffer
-	ended  chan struct{}
-}
+func TestMain(m *testing.M) { os.Exit(process.Main(m)) }
 
 // start starts a server with a Corefile, and returns when it listens on TCP at each of the addresses.
-func start(t *testing.T, binary func() (string, error), corefile string, addresses ...string) *process {
+func start(t *testing.T, command process.Command, corefile string, addresses ...string) *process.Process {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "Corefile")
 	if err := os.WriteFile(file, []byte(corefile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(path, "-conf", file), ended: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { p.cmd.Wait(); close(p.ended) }()
-	t.Cleanup(func() {
-		p.stop()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", path, p.output.String())
-		}
-	})
+	p := process.Start(t, command, "-conf", file)
 	for _, address := range addresses {
-		await(t, "the server", func() bool {
+		p.Await(t, 20*time.Second, p.Cmd.Path+" to listen", func() bool {
 			conn, err := net.Dial("tcp", address)
 			if err == nil {
 				conn.Close()
@@ -94,12 +35,6 @@ func start(t *testing.T, binary func() (string, error), corefile string, address
 		})
 	}
 	return p
-}
-
-// stop ends the server, and returns when it has ended.
-func (p *process) stop() {
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	<-p.ended
 }
 
 // await returns when done is true, and fails when that takes long.
@@ -112,18 +47,6 @@ func await(t *testing.T, what string, done func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("%s: nothing in 20 s", what)
-}
-
-// freePort is a port that nobody has at the moment, in UDP and TCP.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // upstream answers A with 203.0.113.1, over UDP cut for names that begin with "long", and nothing for "silent".

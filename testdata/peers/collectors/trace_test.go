@@ -13,6 +13,7 @@ import (
 	"time"
 
 	pb "github.com/DataDog/datadog-agent/pkg/proto/pbgo/trace"
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 	"github.com/openzipkin/zipkin-go/model"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -196,11 +197,11 @@ func (c *collector) roots(t *testing.T, n int) (list []string, all []span) {
 // that CoreDNS 1.15.0 sends to Zipkin for the same Corefile, without a span for errors, which is no step here.
 func TestTrace(t *testing.T) {
 	up := upstream(t)
-	closed := "127.0.0.1:" + freePort(t)
+	closed := "127.0.0.1:" + process.FreePort(t)
 	for format := range formats {
 		t.Run(format, func(t *testing.T) {
-			c, port := collect(t, format), freePort(t)
-			start(t, clusterdns, `.:`+port+` {
+			c, port := collect(t, format), process.FreePort(t)
+			start(t, process.Clusterdns, `.:`+port+` {
     bind 127.0.0.1
     trace `+format+` `+strings.TrimPrefix(c.URL, "http://")+` {
         service lab
@@ -261,9 +262,9 @@ func TestTrace(t *testing.T) {
 // TestTraceEvery: one query of so many is traced, and a collector that takes nothing is no matter to clients; it gets what
 // comes when it is back.
 func TestTraceEvery(t *testing.T) {
-	c, port := collect(t, "zipkin"), freePort(t)
+	c, port := collect(t, "zipkin"), process.FreePort(t)
 	c.down = true
-	start(t, clusterdns, `.:`+port+` {
+	start(t, process.Clusterdns, `.:`+port+` {
     bind 127.0.0.1
     trace `+c.URL+`/api/v2/spans {
         every 3

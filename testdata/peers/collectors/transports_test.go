@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/dnstap/golang-dnstap"
 	"github.com/miekg/dns"
 )
@@ -29,7 +30,7 @@ func TestDnstapTransports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, plain, web := reader(t, l), freePort(t), freePort(t)
+	r, plain, web := reader(t, l), process.FreePort(t), process.FreePort(t)
 	block := `{
     bind 127.0.0.1
     dnstap tcp://` + l.Addr().String() + ` full
@@ -40,7 +41,7 @@ func TestDnstapTransports(t *testing.T) {
     }
 }
 `
-	start(t, clusterdns, ".:"+plain+" "+block+"https://.:"+web+" "+block, "127.0.0.1:"+plain, "127.0.0.1:"+web)
+	start(t, process.Clusterdns, ".:"+plain+" "+block+"https://.:"+web+" "+block, "127.0.0.1:"+plain, "127.0.0.1:"+web)
 	query := new(dns.Msg).SetQuestion("ns.zone.test.", dns.TypeA)
 	packed, err := query.Pack()
 	if err != nil {

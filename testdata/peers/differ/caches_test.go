@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
@@ -42,13 +43,14 @@ var cacheVariants = []string{
 	"cache {\n\t\tsuccess 5000 3600 5\n\t}\n\trewrite name suffix .two.test .three.test answer auto",
 }
 
-// Questions are asked at moments half a second away from the end of every TTL here, whenever it began: 9 s and 18 s are the
-// whole numbers of seconds that lie between two of them. The upstream fails from one of the moments on, and works again
-// from another.
-const (
-	moments, between = 10, 4500 * time.Millisecond
-	fails, works     = 4, 7
-)
+// between lies between two moments, at which questions are asked. They are half a second away from the end of every TTL
+// here, whenever it began: 9 s and 18 s are the whole numbers of seconds that lie between two of them.
+const between = 4500 * time.Millisecond
+
+// A timetable is of moments. The upstream fails from one of them on, and works again from another.
+type timetable struct{ moments, fails, works int }
+
+var cacheTimes = timetable{moments: 10, fails: 4, works: 7}
 
 // counting is an upstream that says in each address how often it has been asked for it.
 type counting struct {
@@ -56,6 +58,8 @@ type counting struct {
 	asked   map[string]byte
 	failing atomic.Bool
 }
+
+func newCounting() *counting { return &counting{asked: map[string]byte{}} }
 
 // ServeDNS answers for names such as alias-8.one.test: what there is, and its TTL.
 func (u *counting) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
@@ -122,16 +126,20 @@ var countedNames = sync.OnceValue(func() (list []string) {
 // A cacheTrial is both servers on one variant.
 type cacheTrial struct {
 	*world
-	servers []*server
-	list    []*question
+	servers   []*server
+	upstreams []*counting
+	list      []*question
+	again     int // questions that these led to
 }
 
 // startCacheTrial starts both servers, each with its own upstream.
-func startCacheTrial(t *testing.T, variant int, upstreams []*counting) *cacheTrial {
-	w := &world{seed: uint64(variant), Rand: rand.New(rand.NewPCG(uint64(variant), 0)), rules: cacheRules}
+func startCacheTrial(t *testing.T, variant int) *cacheTrial {
+	w := &world{seed: uint64(variant), Rand: rand.New(rand.NewPCG(uint64(variant), 0)), rules: cacheRules, timetable: cacheTimes}
 	trial := &cacheTrial{world: w}
-	for i, command := range []func() (string, error){clusterdns, coredns} {
-		upstream := startUpstream(t, upstreams[i])
+	for _, command := range []process.Command{process.Clusterdns, process.CoreDNS} {
+		counting := newCounting()
+		trial.upstreams = append(trial.upstreams, counting)
+		upstream := startUpstream(t, counting)
 		corefile := fmt.Sprintf("test {\n\terrors\n\tready READY\n\t%s\n\tforward . %s\n}\n%s {\n\tforward . %[2]s\n}\n",
 			cacheVariants[variant], upstream, zone)
 		w.under = "\n" + corefile
@@ -140,12 +148,11 @@ func startCacheTrial(t *testing.T, variant int, upstreams []*counting) *cacheTri
 	return trial
 }
 
-// ask asks most of the names, each by one client that always asks in the same way.
-func (trial *cacheTrial) ask(t *testing.T, moment int) {
-	var round []*question
+// countedQuestions are for most of the names, each of one client that always asks in the same way.
+func (w *world) countedQuestions(t *testing.T, moment int) (round []*question) {
 	for i, name := range countedNames() {
-		q := &question{world: trial.world, under: trial.under, what: fmt.Sprintf("%s, moment %d", name, moment), moment: moment, tcp: i%5 == 0}
-		if trial.chance(8) {
+		q := &question{world: w, under: w.under, what: fmt.Sprintf("%s, moment %d", name, moment), moment: moment, tcp: i%5 == 0}
+		if w.chance(8) {
 			continue
 		}
 		q.msg.SetQuestion(name, dns.TypeA)
@@ -160,44 +167,53 @@ func (trial *cacheTrial) ask(t *testing.T, moment int) {
 		q.packet = packet
 		round = append(round, q)
 	}
-	askAll(t, trial.servers, round, func(s *server, list []*question) ([][]byte, error) { return exchange(s.address, list) })
-	trial.list = append(trial.list, round...)
+	return round
 }
 
-func TestSameCaches(t *testing.T) {
-	upstreams := []*counting{}
-	var trials []*cacheTrial
-	for i := range cacheVariants {
-		if *cacheVariantFlag >= 0 && *cacheVariantFlag != i {
-			continue
-		}
-		pair := []*counting{{asked: map[string]byte{}}, {asked: map[string]byte{}}}
-		upstreams = append(upstreams, pair...)
-		trials = append(trials, startCacheTrial(t, i, pair))
-	}
+// ask asks questions, and those that they lead to.
+func (trial *cacheTrial) ask(t *testing.T, list []*question, again func(*question) *question) {
+	trial.again += askRounds(t, trial.servers, list, again)
+	trial.list = append(trial.list, list...)
+}
+
+// alone is for questions that lead to no other.
+func alone(*question) *question { return nil }
+
+// inTime has all trials ask at the moments of a timetable.
+func (times timetable) inTime(t *testing.T, trials []*cacheTrial, ask func(trial *cacheTrial, moment int)) {
 	began := time.Now()
-	for moment := range moments {
+	for moment := range times.moments {
 		at := began.Add(time.Duration(moment) * between)
 		time.Sleep(time.Until(at))
-		for _, u := range upstreams {
-			u.failing.Store(moment >= fails && moment < works)
-		}
 		var running sync.WaitGroup
 		for _, trial := range trials {
-			running.Go(func() { trial.ask(t, moment) })
+			for _, u := range trial.upstreams {
+				u.failing.Store(moment >= times.fails && moment < times.works)
+			}
+			running.Go(func() { ask(trial, moment) })
 		}
 		running.Wait()
 		t.Logf("moment %d: asked in %v", moment, time.Since(at).Round(time.Millisecond))
 	}
+}
+
+func TestSameCaches(t *testing.T) {
+	var trials []*cacheTrial
+	for i := range cacheVariants {
+		if *cacheVariantFlag < 0 || *cacheVariantFlag == i {
+			trials = append(trials, startCacheTrial(t, i))
+		}
+	}
+	cacheTimes.inTime(t, trials, func(trial *cacheTrial, moment int) { trial.ask(t, trial.countedQuestions(t, moment), alone) })
 	total := &result{used: map[string]int{}, groups: map[string]*group{}}
 	for i, trial := range trials {
-		own := &result{questions: len(trial.list), used: map[string]int{}, groups: map[string]*group{}}
+		own := &result{questions: len(trial.list), again: trial.again, used: map[string]int{}, groups: map[string]*group{}}
 		own.judge(trial.list)
 		t.Logf("variant %d: %d questions: %d answered differently and explained, %d unexplained", i, own.questions, own.explained, own.unexplained)
 		total.add(own)
 		total.seeds++
 	}
-	total.report(t, cacheRules, len(cacheVariants)*len(countedNames())*moments*4/5)
+	total.report(t, cacheRules, len(cacheVariants)*len(countedNames())*cacheTimes.moments*4/5)
 }
 
 // cacheRules explain the differences of TestSameCaches. That it takes time to show them is why none has a story; the
@@ -254,7 +270,7 @@ func cacheStale(q *question, ours, theirs *reply) bool {
 
 // cacheRecheck is for the time from the first failure on: what is stale in one may be fresh in the other.
 func cacheRecheck(q *question, ours, theirs *reply) bool {
-	if q.moment <= fails || !strings.Contains(q.under, "\tserve_stale") || ours.rcode != theirs.rcode || !ours.fetched(theirs) {
+	if q.moment <= q.world.fails || !strings.Contains(q.under, "\tserve_stale") || ours.rcode != theirs.rcode || !ours.fetched(theirs) {
 		return false
 	}
 	theirs.like(ours)
@@ -279,7 +295,7 @@ func (r *reply) takeErrors(other *reply) {
 
 // cachePopular is for names that were prefetched at another moment, the last one before the upstream failed perhaps.
 func cachePopular(q *question, ours, theirs *reply) bool {
-	missed := q.moment >= fails && len(ours.sections[answer]) > 0 && theirs.rcode == dns.RcodeServerFailure
+	missed := q.moment >= q.world.fails && len(ours.sections[answer]) > 0 && theirs.rcode == dns.RcodeServerFailure
 	if !strings.Contains(q.under, "\tprefetch") || !missed && (ours.rcode != theirs.rcode || !ours.fetched(theirs)) {
 		return false
 	}
@@ -289,7 +305,7 @@ func cachePopular(q *question, ours, theirs *reply) bool {
 
 // cacheDenial is for names that do not exist, or have no addresses, while the upstream fails.
 func cacheDenial(q *question, ours, theirs *reply) bool {
-	if q.moment < fails || !strings.Contains(q.under, "\tprefetch") || theirs.rcode != dns.RcodeServerFailure ||
+	if q.moment < q.world.fails || !strings.Contains(q.under, "\tprefetch") || theirs.rcode != dns.RcodeServerFailure ||
 		len(ours.sections[answer]) > 0 || len(ours.sections[authority]) == 0 {
 		return false
 	}
@@ -300,7 +316,7 @@ func cacheDenial(q *question, ours, theirs *reply) bool {
 // cacheFailure is for the time in which a cached failure may outlive the upstream's.
 func cacheFailure(q *question, ours, theirs *reply) bool {
 	failed := dns.RcodeServerFailure
-	if q.moment < works || !strings.Contains(q.under, "\tprefetch") && !strings.Contains(q.under, "\tserve_stale") ||
+	if q.moment < q.world.works || !strings.Contains(q.under, "\tprefetch") && !strings.Contains(q.under, "\tserve_stale") ||
 		(ours.rcode == failed) == (theirs.rcode == failed) {
 		return false
 	}

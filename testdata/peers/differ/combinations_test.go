@@ -80,8 +80,9 @@ ns.sub IN A 192.0.2.91
 `,
 }
 
-// combined are Corefiles put together of snippets: a number decides which, and in which form and order.
-func combined(t *testing.T, kubeconfig, upstream string) (list []wholeFile) {
+// combined are Corefiles put together of snippets: a number decides which, and in which form and order. Each has an
+// upstream of its own, whose socket has room for what two servers ask.
+func combined(t *testing.T, kubeconfig string) (list []wholeFile) {
 	folder := t.TempDir()
 	for name, text := range snippetFiles {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
@@ -89,7 +90,7 @@ func combined(t *testing.T, kubeconfig, upstream string) (list []wholeFile) {
 		}
 	}
 	for i := range combinations {
-		w := &world{Rand: rand.New(rand.NewPCG(uint64(i), 8))}
+		w, upstream := &world{Rand: rand.New(rand.NewPCG(uint64(i), 8))}, startUpstream(t, corefileUpstream())
 		file := wholeFile{name: fmt.Sprintf("combination-%02d", i)}
 		lines := []string{"errors", "ready READY", "forward . " + upstream}
 		if w.chance(60) {

@@ -15,12 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
 var (
 	seedsFlag     = flag.String("seeds", "1,2,3,4,5,6,7", "seeds, with commas between them")
-	questionsFlag = flag.Int("questions", 15000, "questions for each seed; each of its variants has a fifth of them")
+	questionsFlag = flag.Int("questions", 9600, "questions for each seed; each of its variants has a fifth of them")
 	shownFlag     = flag.Int("shown", 3, "examples of each unexplained difference that are printed")
 )
 
@@ -61,7 +62,7 @@ func (w *world) trial(t *testing.T, c *cluster, upstream, under string, question
 	w.under, w.apexes = under, w.claimed()
 	servers := w.servers(t, c, upstream)
 	for _, s := range servers {
-		defer s.stop()
+		defer s.Stop()
 	}
 	started := time.Since(began)
 	got := w.compare(t, servers, questions)
@@ -74,9 +75,9 @@ func (w *world) trial(t *testing.T, c *cluster, upstream, under string, question
 // something else to CoreDNS, another CoreDNS on one that says it in other words.
 func (w *world) servers(t *testing.T, c *cluster, upstream string) []*server {
 	corefile := w.corefile(c.kubeconfig, upstream)
-	list := []*server{startServer(t, clusterdns, corefile), startServer(t, coredns, corefile)}
+	list := []*server{startServer(t, process.Clusterdns, corefile), startServer(t, process.CoreDNS, corefile)}
 	if w.selectsImports() {
-		list = append(list, startServer(t, coredns, w.listed().corefile(c.kubeconfig, upstream)))
+		list = append(list, startServer(t, process.CoreDNS, w.listed().corefile(c.kubeconfig, upstream)))
 	}
 	return list
 }
@@ -123,17 +124,7 @@ func (w *world) compare(t *testing.T, servers []*server, questions int) *result 
 		for range min(batch, questions-got.questions) {
 			list = append(list, w.ask(bases))
 		}
-		for round := list; len(round) > 0; {
-			askAll(t, servers, round, func(s *server, list []*question) ([][]byte, error) { return exchange(s.address, list) })
-			var more []*question
-			for _, q := range round {
-				if q := q.again(); q != nil {
-					more = append(more, q)
-				}
-			}
-			round = more
-			got.again += len(more)
-		}
+		got.again += askRounds(t, servers, list, (*question).again)
 		got.questions += len(list)
 		got.judge(list)
 	}
@@ -259,6 +250,7 @@ func (q *question) size() int {
 }
 
 func (r *result) add(more *result) {
+	r.seeds += more.seeds
 	r.questions += more.questions
 	r.again += more.again
 	r.explained += more.explained

@@ -21,7 +21,8 @@ type question struct {
 	what  string // how its name was made, for people
 	under string // which options
 
-	moment int // of those of TestSameCaches
+	moment int    // of those of a timetable
+	age    uint32 // seconds since the servers were first asked, where that is measured
 
 	packet       []byte
 	ours, theirs *reply
@@ -37,7 +38,7 @@ type question struct {
 
 // over is the same question over TCP, perhaps with another name or type.
 func (q *question) over(how, name string, qtype uint16) *question {
-	o := &question{world: q.world, under: q.under, what: q.what + ", " + how, how: how, tcp: true, msg: *q.msg.Copy()}
+	o := &question{world: q.world, under: q.under, what: q.what + ", " + how, how: how, tcp: true, moment: q.moment, age: q.age, msg: *q.msg.Copy()}
 	o.msg.Question[0].Name, o.msg.Question[0].Qtype = name, qtype
 	var err error
 	if o.packet, err = o.msg.Pack(); err != nil {

@@ -221,6 +221,14 @@ func rulesNamed(names ...string) (list []rule) {
 // longest is how many seconds may pass between the first question of a trial and the last reply.
 const longest = 20
 
+// apart is by how many seconds the two servers may have been answered at different times.
+func (q *question) apart() uint32 {
+	if q.age > 0 {
+		return 1 + q.world.spread
+	}
+	return longest
+}
+
 // aged explains TTLs that differ by the time that a trial may take.
 func aged(q *question, ours, theirs *reply) (changed bool) {
 	if !strings.Contains(q.under, "\tcache ") {
@@ -231,7 +239,7 @@ func aged(q *question, ours, theirs *reply) (changed bool) {
 			their := &theirs.sections[i][j]
 			for _, our := range ours.sections[i] {
 				if our.ttl != their.ttl && our.same(*their) &&
-					max(our.ttl, their.ttl)-min(our.ttl, their.ttl) <= longest {
+					max(our.ttl, their.ttl)-min(our.ttl, their.ttl) <= q.apart() {
 					their.ttl, changed = our.ttl, true
 				}
 			}
@@ -270,7 +278,7 @@ func stepTTL(q *question, ours, theirs *reply) (changed bool) {
 	}
 	least := slices.MinFunc(own, func(a, b record) int { return int(a.ttl) - int(b.ttl) }).ttl
 	denied := len(theirs.sections[answer]) > 0 && len(theirs.sections[authority]) > 0
-	if all[0].ttl > least+longest || all[0].ttl+longest < least && !(denied && all[0].ttl <= shortest) {
+	if all[0].ttl > least+q.apart() || all[0].ttl+q.apart() < least && !(denied && all[0].ttl <= shortest) {
 		return false
 	}
 	for i := range theirs.sections {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
@@ -49,7 +50,6 @@ var steps = []struct {
 }
 
 func TestSameSteps(t *testing.T) {
-	upstream := startUpstream(t, scriptedUpstream())
 	names := scriptedNames()
 	rules := stepRules
 	if *noiseFlag {
@@ -59,12 +59,19 @@ func TestSameSteps(t *testing.T) {
 	for i, step := range steps {
 		own := &result{used: map[string]int{}, effects: map[string]int{}, groups: map[string]*group{}}
 		t.Run(step.name, func(t *testing.T) {
+			var mu sync.Mutex
 			for seed := uint64(1); seed <= stepSeeds; seed++ {
-				if *stepSeedsFlag == 0 || uint64(*stepSeedsFlag) == seed {
-					w := &world{seed: seed, Rand: rand.New(rand.NewPCG(seed, uint64(i))), rules: rules}
-					own.seeds++
-					own.add(w.stepTrial(t, step.directives(w), names, upstream))
+				if *stepSeedsFlag != 0 && uint64(*stepSeedsFlag) != seed {
+					continue
 				}
+				t.Run(fmt.Sprint(seed), func(t *testing.T) {
+					t.Parallel()
+					w := &world{seed: seed, Rand: rand.New(rand.NewPCG(seed, uint64(i))), rules: rules}
+					got := w.stepTrial(t, step.directives(w), names, startUpstream(t, scriptedUpstream()))
+					mu.Lock()
+					defer mu.Unlock()
+					own.add(got)
+				})
 			}
 		})
 		t.Logf("%s: %d questions and %d that these led to: %d answered differently and explained, %d unexplained; "+
@@ -75,7 +82,6 @@ func TestSameSteps(t *testing.T) {
 			}
 		}
 		total.add(own)
-		total.seeds += own.seeds
 	}
 	enough := 1 << 30 // one directive, or CoreDNS on both sides, does not need all rules
 	if *stepSeedsFlag == 0 && !*noiseFlag && total.questions == len(steps)*stepSeeds**stepQuestionsFlag {
@@ -89,28 +95,21 @@ func (w *world) stepTrial(t *testing.T, directives string, names []string, upstr
 	began := time.Now()
 	corefile := w.stepCorefile(directives, upstream)
 	w.under = "\n" + corefile
-	servers := []*server{startServer(t, clusterdns, corefile), startServer(t, coredns, corefile)}
+	servers := []*server{startServer(t, process.Clusterdns, corefile), startServer(t, process.CoreDNS, corefile)}
 	for _, s := range servers {
-		defer s.stop()
+		defer s.Stop()
 	}
 	started := time.Since(began)
 	list := make([]*question, *stepQuestionsFlag)
 	for i := range list {
 		list[i] = w.stepQuestion(directives, names)
 	}
-	got := &result{questions: len(list), used: map[string]int{}, effects: map[string]int{},
+	got := &result{seeds: 1, questions: len(list), used: map[string]int{}, effects: map[string]int{},
 		groups: map[string]*group{}}
-	for round := list; len(round) > 0; {
-		askSteps(t, servers, round, strings.Contains(directives, "drop") || strings.Contains(directives, "rewrite"))
-		var more []*question
-		for _, q := range round {
-			if next := q.stepAgain(); next != nil {
-				next.six = q.six
-				more = append(more, next)
-			}
-		}
-		round = more
-		got.again += len(more)
+	mayDrop := strings.Contains(directives, "drop") || strings.Contains(directives, "rewrite")
+	for round := list; len(round) > 0; got.again += len(round) {
+		askSteps(t, servers, round, mayDrop)
+		round = following(round, (*question).stepAgain)
 	}
 	for _, q := range list {
 		q.level()
@@ -233,6 +232,27 @@ func askSteps(t *testing.T, servers []*server, list []*question, mayDrop bool) {
 		}
 	}
 	askLoopback(t, servers, unsure, exchangeEach(2*time.Second))
+}
+
+// askRounds asks questions and those that they lead to, and returns how many these are.
+func askRounds(t *testing.T, servers []*server, list []*question, again func(*question) *question) (more int) {
+	for len(list) > 0 {
+		askLoopback(t, servers, list, exchange)
+		list = following(list, again)
+		more += len(list)
+	}
+	return more
+}
+
+// following are the questions that others lead to, over the same family of addresses.
+func following(list []*question, again func(*question) *question) (more []*question) {
+	for _, q := range list {
+		if next := again(q); next != nil {
+			next.six = q.six
+			more = append(more, next)
+		}
+	}
+	return more
 }
 
 // askLoopback asks the servers at the same time, over IPv4 or IPv6 as each question has it.

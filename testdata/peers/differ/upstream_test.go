@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
@@ -42,7 +43,7 @@ www.example.org. 300 IN A 192.0.2.20
 // test forward, and returns its address.
 func startUpstream(t *testing.T, u dns.Handler) string {
 	t.Helper()
-	address := net.JoinHostPort("127.0.0.1", freePort(t))
+	address := net.JoinHostPort("127.0.0.1", process.FreePort(t))
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)

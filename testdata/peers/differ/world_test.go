@@ -19,7 +19,9 @@ type world struct {
 	seed uint64
 	*rand.Rand
 	options
-	rules  []rule   // that explain differences
+	rules []rule // that explain differences
+	timetable
+	spread uint32   // seconds that the questions before those of the timetable took
 	under  string   // the name of the options
 	apexes []string // of the zones that they have
 

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package differ
+package process
 
 import "os/exec"
 

@@ -1,4 +1,4 @@
-package differ
+package process
 
 import (
 	"os/exec"
