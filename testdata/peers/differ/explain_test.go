@@ -153,7 +153,7 @@ func classes(q *question, ours, theirs *reply) bool {
 func anyClass(q *question, ours, theirs *reply) bool {
 	refused := theirs.rcode == dns.RcodeRefused && len(theirs.sections[answer]) == 0 && ours.rcode != dns.RcodeRefused
 	translated := q.qtype() == dns.TypeAAAA && strings.Contains(q.under, "\tdns64")
-	if q.qclass() != dns.ClassANY || !refused && !translated {
+	if q.qclass() != dns.ClassANY || !refused && !translated || ours.rcode == dns.RcodeBadVers {
 		return false
 	}
 	theirs.like(ours)
