@@ -61,6 +61,11 @@ func TestDashboard(t *testing.T) {
 	if v := ask[page.Records](t, r, "/api/service?namespace=prod&name=web"); v.Found != 4 || v.Records[0].Data != "10.96.0.8" {
 		t.Errorf("%+v", v)
 	}
+	for _, bad := range []string{"", "name=" + strings.Repeat("a.", 150), "name=web&type=NOPE", "name=web&from=" + strings.Repeat("a", 64)} {
+		if status, body := get(t, r.admin, adminAddress, "/explain?"+bad); status != 400 || !strings.HasPrefix(body, `{"error":"`) {
+			t.Errorf("/explain?%.40s: %d %s", bad, status, body)
+		}
+	}
 	r.reload(t, strings.Replace(corefile, "cache", "cash", 1), refused)
 	s = ask[page.Summary](t, r, "/api/summary")
 	if s.Reload.Current || time.Since(*s.Reload.Last) > time.Minute || !strings.Contains(s.Reload.Fault, `Corefile:3: unknown directive "cash"`) {

@@ -27,7 +27,7 @@ import (
 )
 
 // pages are the documents whose console blocks and Corefiles are run here.
-var pages = []string{"README.md", "docs/commands.md", "docs/corefile.md", "docs/debugging.md", "docs/migrate.md"}
+var pages = []string{"README.md", "docs/commands.md", "docs/corefile.md", "docs/dashboard.md", "docs/debugging.md", "docs/migrate.md"}
 
 // TestReadmeCommands runs each command of the console blocks of pages as a reader would, and compares what it prints.
 // The demo is the real one, on another port. A dig is answered by a client made here that prints as dig does, so that

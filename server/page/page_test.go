@@ -10,7 +10,9 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -317,4 +319,62 @@ func TestManyServices(t *testing.T) {
 	if s.Found != 10_000 || len(s.Services) != 100 || len(s.Namespaces) != mostNamespaces || !s.More {
 		t.Errorf("%d found, %d listed, %d namespaces, more: %v", s.Found, len(s.Services), len(s.Namespaces), s.More)
 	}
+}
+
+// TestDocument: the paths that docs/dashboard.md names are answered, with the parameters that it shows.
+func TestDocument(t *testing.T) {
+	h, _, _ := serve(t)
+	text, err := os.ReadFile("../../docs/dashboard.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := regexp.MustCompile("(?m)^\\| `(/[^`]*)` \\|").FindAllStringSubmatch(string(text), -1)
+	for _, path := range paths {
+		switch {
+		case strings.HasPrefix(path[1], "/explain"): // of server/explain
+		case strings.HasPrefix(path[1], "/api/tail"): // which has no end
+			if w := request(h, "GET", "localhost", strings.Replace(path[1], "example.org", "a..b", 1)); w.Code != 400 ||
+				!strings.Contains(w.Body.String(), "is not a domain name") {
+				t.Errorf("%s: %d %s", path[1], w.Code, w.Body)
+			}
+		default:
+			if w := request(h, "GET", "localhost", path[1]); w.Code != 200 {
+				t.Errorf("%s: %d %s", path[1], w.Code, w.Body)
+			}
+		}
+	}
+	_, sample, _ := strings.Cut(string(text), "```json\n")
+	lines := json.NewDecoder(strings.NewReader(sample))
+	lines.DisallowUnknownFields()
+	if err := lines.Decode(new(Most)); err != nil {
+		t.Errorf("the sample: %v", err)
+	}
+	if len(paths) != 8 {
+		t.Errorf("%d paths", len(paths))
+	}
+}
+
+// FuzzRequest: whatever is asked, and under whatever name, is answered with JSON or a sentence.
+func FuzzRequest(f *testing.F) {
+	f.Add("/api/top", "of=names&over=now&n=5", "localhost")
+	f.Add("/api/services", "zone=cluster.local.&namespace=prod&word=%ff&from=1&n=2", "127.0.0.1:1054")
+	f.Add("/api/service", "namespace=a\\.b&name=%00", "[::1]")
+	f.Add("/api/summary", "", "evil.test")
+	f.Fuzz(func(t *testing.T, path, query, host string) {
+		if strings.HasPrefix(path, "/api/tail") {
+			return // which has no end
+		}
+		h := New(Options{Traffic: traffic.New(), State: func() State { return State{} }, Clusters: func() []Cluster { return nil },
+			Corefile: func() []File { return nil }, Hosts: func() []string { return nil },
+			Who: func(netip.Addr) string { return "" }, Source: func(uint8) string { return "" }})
+		r := &http.Request{Method: "GET", URL: &url.URL{Path: path, RawQuery: query}, Host: host}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+		if !slices.Contains([]int{200, 301, 307, 400, 404, 421}, w.Code) {
+			t.Errorf("%d", w.Code)
+		}
+	})
 }
