@@ -226,8 +226,11 @@ func TestRecorderEnds(t *testing.T) {
 		other.query("b.test", "10.0.0.1", 0, "", false)
 		time.Sleep(2 * time.Second)
 		sum, _ := sumOf(traffic.Report(time.Now()))
-		if n := sum.Queries(); n != 2 || len(traffic.recorders) != 1 {
-			t.Errorf("%d queries, %d recorders", n, len(traffic.recorders))
+		traffic.recording.Lock()
+		recorders := len(traffic.recorders)
+		traffic.recording.Unlock()
+		if n := sum.Queries(); n != 2 || recorders != 1 {
+			t.Errorf("%d queries, %d recorders", n, recorders)
 		}
 	})
 }
