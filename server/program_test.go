@@ -420,6 +420,9 @@ func TestFailureIsSaidOnce(t *testing.T) {
 	}
 	r.write(t, "Corefile", good)
 	check(4, "1")
+	if n := r.said("reload: the Corefile on disk is again the one that is served"); n != 1 {
+		t.Errorf("%d lines say that all is well, want 1:\n%s", n, r.log)
+	}
 	r.write(t, "Corefile", ".:0 {\n forwrad\n}\n")
 	until(t, func() bool { return r.said(refused) == 5 })
 	check(5, "0")

@@ -87,6 +87,7 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 	next, err := attempt(ctx, 0, load)
 	if err == nil && next.Digest == p.config.Digest && !forced {
 		if p.reloads.behind.Load() {
+			p.log.Info("reload: the Corefile on disk is again the one that is served")
 			p.reloads.last.Store(&outcome{at: time.Now()})
 		}
 		p.reloads.settle()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,6 +56,7 @@ func (s *Server) muxes(endpoints Endpoints) map[string]*http.ServeMux {
 	each(endpoints.Health, func(m *http.ServeMux) { m.HandleFunc("/health", s.serveHealth) })
 	each(endpoints.Ready, func(m *http.ServeMux) { m.HandleFunc("/ready", s.serveReady) })
 	each(endpoints.Prometheus, func(m *http.ServeMux) { m.Handle("/metrics", s.options.Metrics) })
+	each(without(endpoints.Prometheus, endpoints.Dashboard), func(m *http.ServeMux) { m.HandleFunc("/{$}", serveRoot) })
 	each(endpoints.Pprof, handlePprof)
 	each(endpoints.Dashboard, func(m *http.ServeMux) { m.Handle("/", s.options.Page) })
 	return muxes
@@ -66,6 +68,16 @@ func handlePprof(m *http.ServeMux) {
 	m.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	m.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	m.HandleFunc("/debug/pprof/trace", pprof.Trace)
+}
+
+// without is all but those of others.
+func without(all, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(a string) bool { return slices.Contains(others, a) })
+}
+
+// serveRoot says where the metrics are, for people who follow the address.
+func serveRoot(w http.ResponseWriter, _ *http.Request) {
+	io.WriteString(w, "clusterdns: see /metrics\n")
 }
 
 // serveHealth says that the process lives, during lameduck too.

@@ -61,6 +61,8 @@ func TestEndpoints(t *testing.T) {
 	check(health, "/ready", 503, "kubernetes,hosts")
 	check(health, "/metrics", 404, "*")
 	check(other, "/metrics", 200, "*")
+	check(other, "/", 200, "clusterdns: see /metrics\n")
+	check(other, "/else", 404, "*")
 	check(other, "/debug/pprof/cmdline", 200, "*")
 	check(other, "/health", 404, "*")
 	missing = nil

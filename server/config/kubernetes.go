@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -125,7 +127,7 @@ func endpointURL(a *args) string {
 
 // kubeconfig FILE [CONTEXT]
 func kubeconfig(a *args, o *watch.Options) {
-	o.Kubeconfig, o.Context = a.word("a file"), ""
+	o.Kubeconfig, o.Context = atHome(a.word("a file")), ""
 	if a.more() {
 		o.Context = a.word("")
 	}
@@ -136,6 +138,16 @@ func kubeconfig(a *args, o *watch.Options) {
 	if err := watch.CheckKubeconfig(content, o.Kubeconfig, o.Context); err != nil {
 		a.fail("%q %v", o.Kubeconfig, err)
 	}
+}
+
+// atHome is a file with ~ written out, as a shell does it.
+func atHome(file string) string {
+	if rest, ok := strings.CutPrefix(file, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	return file
 }
 
 func (a *args) rate() float32 {

@@ -104,7 +104,7 @@ func (d *Folder) summary(r *Reading) []any {
 	}
 	attrs = append(attrs, "faults", len(r.faults))
 	for _, kind := range slices.Sorted(maps.Keys(r.Ignored)) {
-		attrs = append(attrs, "ignored "+kind, r.Ignored[kind])
+		attrs = append(attrs, "ignored_"+kind, r.Ignored[kind])
 	}
 	return attrs
 }
