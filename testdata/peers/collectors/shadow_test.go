@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
@@ -30,10 +31,10 @@ func metrics(t *testing.T, address string) string {
 // TestShadow: clusterdns compares its answers with those of CoreDNS, by the directive shadow and by the command compare,
 // and answers on when CoreDNS is gone.
 func TestShadow(t *testing.T) {
-	up, first, second, page := upstream(t), freePort(t), freePort(t), "127.0.0.1:"+freePort(t)
+	up, first, second, page := upstream(t), process.FreePort(t), process.FreePort(t), "127.0.0.1:"+process.FreePort(t)
 	const block = ".:%s {\n bind 127.0.0.1\n hosts {\n  192.0.2.1 same.test\n  %s other.test\n  ttl 1\n  fallthrough\n }\n forward . %s\n%s}\n"
-	theirs := start(t, coredns, fmt.Sprintf(block, second, "192.0.2.9", up, ""), "127.0.0.1:"+second)
-	start(t, clusterdns, fmt.Sprintf(block, first, "192.0.2.2", up,
+	theirs := start(t, process.CoreDNS, fmt.Sprintf(block, second, "192.0.2.9", up, ""), "127.0.0.1:"+second)
+	start(t, process.Clusterdns, fmt.Sprintf(block, first, "192.0.2.2", up,
 		" prometheus "+page+"\n shadow 127.0.0.1:"+second+" {\n  sample 100%\n  timeout 300ms\n }\n"), "127.0.0.1:"+first, page)
 	question := func(name string, qtype, class uint16) {
 		m := new(dns.Msg).SetQuestion(name, qtype)
@@ -64,7 +65,7 @@ func TestShadow(t *testing.T) {
 		`answers_total{kind="class",result="explained"} 1`, `answers_total{kind="records",result="different"} 1`,
 		`duration_seconds_count{server="second"} 7`, `away 0`)
 
-	path, err := clusterdns()
+	path, err := process.Clusterdns()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func TestShadow(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 
-	theirs.stop()
+	theirs.Stop()
 	for range 10 {
 		question("same.test.", dns.TypeA, dns.ClassINET)
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
@@ -43,15 +42,7 @@ www.example.org. 300 IN A 192.0.2.20
 // test forward, and returns its address.
 func startUpstream(t *testing.T, u dns.Handler) string {
 	t.Helper()
-	address := net.JoinHostPort("127.0.0.1", process.FreePort(t))
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packets, err := net.ListenPacket("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener, packets := listenBoth(t)
 	for _, s := range []*dns.Server{{Listener: listener, Handler: u, MaxTCPQueries: -1}, {PacketConn: packets, Handler: u, UDPSize: dns.MaxMsgSize}} {
 		started := make(chan bool)
 		s.NotifyStartedFunc = func() { close(started) }
@@ -59,7 +50,27 @@ func startUpstream(t *testing.T, u dns.Handler) string {
 		<-started
 		t.Cleanup(func() { s.Shutdown() })
 	}
-	return address
+	return listener.Addr().String()
+}
+
+// listenBoth listens at a port over TCP and UDP at once: what only looks whether one is free may find it taken a moment
+// later, since several tests run at a time.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
+	t.Helper()
+	var err error
+	for range 20 {
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			continue
+		}
+		var packets net.PacketConn
+		if packets, err = net.ListenPacket("udp", listener.Addr().String()); err == nil {
+			return listener, packets
+		}
+		listener.Close()
+	}
+	t.Fatal(err)
+	return nil, nil
 }
 
 // upstream has the records of each name.
