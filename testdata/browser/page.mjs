@@ -20,6 +20,7 @@ const browser = await chromium.launch({executablePath: "/usr/bin/chromium",
 async function open(options) {
   const page = await browser.newPage(options);
   const name = options.name;
+  page.setDefaultTimeout(90_000); // machines of CI are busy
   page.on("console", m => { if (["error", "warning"].includes(m.type()) && !page.away) wrong(`${name}: console: ${m.text()}`); });
   page.on("pageerror", e => wrong(`${name}: ${e.message}`));
   page.on("dialog", d => { wrong(`${name}: a name from the network ran: ${d.message()}`); d.dismiss(); });
