@@ -1,0 +1,76 @@
+package server
+
+import (
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var updateReasons = flag.Bool("update-reasons", false, "write the list of reasons in docs/debugging.md")
+
+// TestReasonsListed: docs/debugging.md ends with all texts of Extended DNS Errors that resolver/ede.go has.
+func TestReasonsListed(t *testing.T) {
+	const page, begin, end = "../docs/debugging.md", "<!-- reasons -->\n```text\n", "```\n<!-- end of reasons -->\n"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, has := strings.Cut(string(text), begin)
+	listed, after, ends := strings.Cut(rest, end)
+	if !has || !ends {
+		t.Fatalf("%s has no list between %q and %q", page, begin, end)
+	}
+	want := strings.Join(reasons(t), "\n") + "\n"
+	if *updateReasons {
+		if err := os.WriteFile(page, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if listed != want {
+		t.Errorf("%s lists other reasons than resolver/ede.go has; go test ./server -run TestReasonsListed -args -update-reasons writes them", page)
+	}
+}
+
+// reasons are the texts of resolver/ede.go: its constants, and what is given to Explain. A part that follows a name begins
+// with an ellipsis.
+func reasons(t *testing.T) (all []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "resolver", "ede.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(e ast.Expr) {
+		if literal, is := e.(*ast.BasicLit); is && literal.Kind == token.STRING {
+			text, _ := strconv.Unquote(literal.Value)
+			switch {
+			case strings.HasPrefix(text, ":") || strings.HasPrefix(text, " "):
+				all = append(all, "…"+text)
+			case strings.Contains(strings.TrimSpace(text), " "):
+				all = append(all, strings.ReplaceAll(text, "%s", "…"))
+			}
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ValueSpec:
+			for _, value := range n.Values {
+				add(value)
+			}
+		case *ast.KeyValueExpr:
+			add(n.Value)
+		case *ast.CallExpr:
+			if f, is := n.Fun.(*ast.SelectorExpr); is && strings.HasPrefix(f.Sel.Name, "Explain") {
+				add(n.Args[len(n.Args)-1])
+			}
+		}
+		return true
+	})
+	slices.Sort(all)
+	return slices.Compact(all)
+}
