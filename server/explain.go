@@ -26,7 +26,7 @@ import (
 
 const explainFlags = "  -from NAMESPACE     ask as a pod of this namespace does; with -kubeconfig NAMESPACE/POD as this pod does\n" +
 	"  -search A,B,C       the search list (default that of -from, or of /etc/resolv.conf)\n" +
-	"  -ndots NUMBER       dots from which a name is asked for as it is first (default 5, or that of /etc/resolv.conf)\n" +
+	"  -ndots NUMBER       dots from which a name is asked for as it is first (default 5; without -search and -from that of /etc/resolv.conf)\n" +
 	"  -libc LIBC          glibc, musl or go, which search differently (default glibc)\n" +
 	"  -type TYPE          one type (default A and AAAA, as getaddrinfo asks)\n" +
 	"  -server ADDRESS     the server that is asked (default the first of /etc/resolv.conf)\n" +
@@ -165,7 +165,7 @@ func (o *explained) stub(libc explain.Libc, from, zone string) (explain.Stub, er
 		}
 	}
 	if o.search != "" {
-		stub.Search = strings.Split(o.search, ",")
+		stub.Search, stub.Ndots = strings.Split(o.search, ","), 5
 		for _, domain := range stub.Search {
 			if _, ok := dns.IsDomainName(domain); !ok {
 				return stub, fmt.Errorf("-search: %q is not a domain name", domain)

@@ -102,6 +102,10 @@ func (r *Report) conclude(q *Question) {
 	fill := strings.NewReplacer("NAMESPACE", o.namespace, "SERVICE", o.service, "BELOW", o.below, "NAME", step.Name, "ZONE", q.Zone,
 		"REASON", step.Reason)
 	r.Sentence, r.Fix = fill.Replace(v.sentence), fill.Replace(v.fix)
+	if q.Note != "" && step.Reason == OutsideReason {
+		r.Sentence, r.Fix = "The pod does not ask for this name in the cluster.", "Change its dnsPolicy or dnsConfig, as is said above."
+		return
+	}
 	if service, ok := otherDomain(step.Name, q.Zone); ok {
 		r.Near = []string{service + ".svc." + q.Zone}
 		r.Fix = "The domain of the cluster is " + q.Zone + ": did you mean " + r.Near[0] + "?"

@@ -1,0 +1,182 @@
+// Command kubectl-dns is a plugin of kubectl: `kubectl dns explain web.prod --from dev/mypod`.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+
+	"github.com/clusterdns/clusterdns/server"
+)
+
+const usage = `Usage: kubectl dns explain NAME [--from NAMESPACE[/POD]] [--libc glibc|musl|go] [--type TYPE] [-o json]
+       kubectl dns top [--hour]
+       kubectl dns tail [--client CLIENT] [--name DOMAIN] [--rcode RCODE]
+
+explain answers from the objects of the cluster, which you must be permitted to list: services, endpointslices
+and namespaces. top and tail ask a pod of clusterdns, through a port-forward to its page (directive dashboard).
+
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	status, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(status)
+}
+
+// plugin is the flags of kubectl that are of use here, and those of the commands.
+type plugin struct {
+	*pflag.FlagSet
+	config           *genericclioptions.ConfigFlags
+	selector, system string
+	port             int
+	words            map[string]*string // by flag of explain and tail
+	hour             bool
+}
+
+func newPlugin() *plugin {
+	p := &plugin{FlagSet: pflag.NewFlagSet("kubectl dns", pflag.ContinueOnError), config: genericclioptions.NewConfigFlags(true)}
+	p.config.AddFlags(p.FlagSet)
+	p.StringVar(&p.system, "dns-namespace", "kube-system", "namespace of clusterdns")
+	p.StringVar(&p.selector, "dns-selector", "k8s-app=kube-dns", "labels of its pods")
+	p.IntVar(&p.port, "dns-port", 1054, "port of its page")
+	p.words = map[string]*string{}
+	for name, usage := range map[string]string{"from": "ask as this NAMESPACE or NAMESPACE/POD", "libc": "glibc, musl or go",
+		"type": "type of the records", "zone": "cluster domain", "client": "only queries of it", "name": "only names below it",
+		"rcode": "only answers with it"} {
+		p.words[name] = p.String(name, "", usage)
+	}
+	p.words["o"] = p.StringP("output", "o", "", "json")
+	p.BoolVar(&p.hour, "hour", false, "the last hour")
+	return p
+}
+
+// of are the flags of each command.
+var of = map[string][]string{"explain": {"from", "libc", "type", "zone", "o"}, "top": {}, "tail": {"client", "name", "rcode", "o"}}
+
+// run does one command, and returns the exit status.
+func run(ctx context.Context, arguments []string, out, mistakes io.Writer) (int, error) {
+	p := newPlugin()
+	p.SetOutput(io.Discard)
+	switch err := p.Parse(arguments); {
+	case errors.Is(err, pflag.ErrHelp) || err == nil && p.NArg() == 0:
+		fmt.Fprint(out, usage+p.FlagUsages())
+		return 0, nil
+	case err != nil:
+		return 1, err
+	}
+	name := p.Arg(0)
+	flags, known := of[name]
+	if !known {
+		return 1, fmt.Errorf("unknown command %q; the commands are explain, top and tail", name)
+	}
+	words := append([]string{"clusterdns", name}, p.Args()[1:]...)
+	for _, flag := range flags {
+		if value := *p.words[flag]; value != "" {
+			words = append(words, "-"+flag, value)
+		}
+	}
+	if name == "explain" {
+		return p.explain(words, out, mistakes)
+	}
+	if p.hour {
+		words = append(words, "-hour")
+	}
+	return p.forwarded(ctx, words, out, mistakes)
+}
+
+// explain answers from the cluster of kubectl's flags. A namespace of kubectl is that of the asking pod.
+func (p *plugin) explain(words []string, out, mistakes io.Writer) (int, error) {
+	loader := p.config.ToRawKubeConfigLoader()
+	if *p.words["from"] == "" {
+		namespace, _, err := loader.Namespace()
+		if err != nil {
+			return 1, err
+		}
+		words = append(words, "-from", namespace)
+	}
+	access := loader.ConfigAccess()
+	file := access.GetDefaultFilename()
+	if access.IsExplicitFile() {
+		file = access.GetExplicitFile()
+	}
+	words = append(words, "-kubeconfig", file)
+	if context := *p.config.Context; context != "" {
+		words = append(words, "-context", context)
+	}
+	return server.Main(words, nil, out, mistakes), nil
+}
+
+// forwarded runs a command on the page of a pod of clusterdns.
+func (p *plugin) forwarded(ctx context.Context, words []string, out, mistakes io.Writer) (int, error) {
+	config, err := p.config.ToRESTConfig()
+	if err != nil {
+		return 1, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return 1, err
+	}
+	pod, err := p.pod(ctx, client)
+	if err != nil {
+		return 1, err
+	}
+	url := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(p.system).Name(pod).SubResource("portforward").URL()
+	transport, upgrader, err := spdy.RoundTripperFor(rest.CopyConfig(config))
+	if err != nil {
+		return 1, err
+	}
+	ready, failed := make(chan struct{}), make(chan error, 1)
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+	f, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf(":%d", p.port)}, ctx.Done(), ready, io.Discard, mistakes)
+	if err != nil {
+		return 1, err
+	}
+	go func() { failed <- f.ForwardPorts() }()
+	select {
+	case err := <-failed:
+		return 1, fmt.Errorf("pod %s/%s: %w", p.system, pod, err)
+	case <-time.After(30 * time.Second):
+		return 1, fmt.Errorf("pod %s/%s: no port-forward within 30 s", p.system, pod)
+	case <-ready:
+	}
+	defer f.Close()
+	ports, err := f.GetPorts()
+	if err != nil {
+		return 1, err
+	}
+	words = append(words, "-server", fmt.Sprintf("http://127.0.0.1:%d/", ports[0].Local))
+	return server.Main(words, nil, out, mistakes), nil
+}
+
+// pod is a running pod of clusterdns.
+func (p *plugin) pod(ctx context.Context, client kubernetes.Interface) (string, error) {
+	pods, err := client.CoreV1().Pods(p.system).List(ctx, metav1.ListOptions{LabelSelector: p.selector})
+	if err != nil {
+		return "", err
+	}
+	for i := range pods.Items {
+		if pods.Items[i].Status.Phase == corev1.PodRunning {
+			return pods.Items[i].Name, nil
+		}
+	}
+	return "", fmt.Errorf("no pod runs in namespace %s with the labels %s; --dns-namespace and --dns-selector say others", p.system, p.selector)
+}
