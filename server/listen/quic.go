@@ -232,13 +232,21 @@ func serveControl(conn *quic.Conn, raw *http3.RawServerConn) {
 	}
 }
 
-// serveStream answers the query of one stream. What breaks the protocol ends the connection (RFC 9250 section 4.3.3).
+// serveStream answers the query of one stream. What breaks the protocol ends the connection (RFC 9250 section 4.3.3). A
+// stream that is slow or reset breaks nothing: it ends alone, since other queries of the client go on.
 func (s *quicServer) serveStream(
 	ctx context.Context, c *quicConn, conn *quic.Conn, stream *quic.Stream, place *Place,
 ) {
 	defer s.l.survive()
 	message, code := readDoQ(stream)
-	if code != doqNoError {
+	switch code {
+	case doqNoError:
+	case doqUnspecified:
+		s.statuses.count(code)
+		stream.CancelRead(doqUnspecified)
+		stream.CancelWrite(doqUnspecified)
+		return
+	default:
 		s.statuses.count(code)
 		conn.CloseWithError(quic.ApplicationErrorCode(code), "")
 		return
@@ -280,18 +288,13 @@ func (s *quicServer) send(conn *quic.Conn, stream *quic.Stream, reply []byte) {
 	}
 	stream.Close()
 	var more [1]byte
-	if n, err := stream.Read(more[:]); n > 0 || err != io.EOF && !gone(err) {
+	switch n, err := stream.Read(more[:]); {
+	case n > 0:
 		s.statuses.count(doqProtocolError)
 		conn.CloseWithError(doqProtocolError, "")
+	case err != io.EOF:
+		stream.CancelRead(doqUnspecified) // the end comes too late, and the reply is sent
 	}
-}
-
-// gone reports whether the client has ended the stream or the connection in an orderly way, or we have.
-func gone(err error) bool {
-	var reset *quic.StreamError
-	var closed *quic.ApplicationError
-	var idle *quic.IdleTimeoutError
-	return errors.As(err, &reset) || errors.As(err, &closed) || errors.As(err, &idle)
 }
 
 // readDoQ reads the query of a stream: its length, the message, whose identifier is 0 and which has no edns-tcp-keepalive
@@ -299,17 +302,29 @@ func gone(err error) bool {
 func readDoQ(from io.Reader) (message []byte, code int) {
 	var length [lengthSize]byte
 	if _, err := io.ReadFull(from, length[:]); err != nil {
-		return nil, doqProtocolError
+		return nil, unfinished(err)
 	}
 	size := int(length[0])<<8 | int(length[1])
 	if size > longestQuery {
 		return nil, doqExcessiveLoad
 	}
 	message = make([]byte, size)
-	if _, err := io.ReadFull(from, message); err != nil || !allowedByDoQ(message) {
+	if _, err := io.ReadFull(from, message); err != nil {
+		return nil, unfinished(err)
+	}
+	if !allowedByDoQ(message) {
 		return nil, doqProtocolError
 	}
 	return message, doqNoError
+}
+
+// unfinished is the code of a query that is not whole. One that the client has ended breaks the protocol; one that it has
+// reset, or not sent in time, does not.
+func unfinished(err error) (code int) {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return doqProtocolError
+	}
+	return doqUnspecified
 }
 
 func allowedByDoQ(message []byte) bool {

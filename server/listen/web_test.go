@@ -354,6 +354,46 @@ func FuzzUnframe(f *testing.F) {
 	})
 }
 
+// A stream that is slow, or that the client resets, ends alone: the other streams of its connection are answered
+// (RFC 9250 sections 4.3.1 and 4.3.3).
+func TestSlowStreamEndsAlone(t *testing.T) {
+	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: newScripted(), ReadTimeout: 200 * time.Millisecond})
+	conn, err := dialQUIC(t, l, "doq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(sent []byte) *quic.Stream {
+		stream, err := conn.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream.Write(sent)
+		return stream
+	}
+	query := framed("a.example.")
+	open(query[:8]).CancelWrite(doqNoError)
+	slow := open(query[:8])
+	_, err = io.ReadAll(slow)
+	reset, _ := err.(*quic.StreamError)
+	if reset == nil || !reset.Remote || reset.ErrorCode != doqUnspecified {
+		t.Errorf("slow: %v", err)
+	}
+	endless := open(query)
+	if reply, err := io.ReadAll(endless); err != nil || len(reply) <= lengthSize {
+		t.Errorf("a query without end: %d octets, %v", len(reply), err)
+	}
+	<-endless.Context().Done()
+	stopped, _ := context.Cause(endless.Context()).(*quic.StreamError)
+	if stopped == nil || stopped.ErrorCode != doqUnspecified {
+		t.Errorf("a query without end: %v", context.Cause(endless.Context()))
+	}
+	last := open(query)
+	last.Close()
+	if reply, err := io.ReadAll(last); err != nil || len(reply) <= lengthSize {
+		t.Errorf("after them: %d octets, %v", len(reply), err)
+	}
+}
+
 func FuzzReadDoQ(f *testing.F) {
 	f.Add(framed("a.example."))
 	f.Add([]byte{0, 0})

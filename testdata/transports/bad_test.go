@@ -148,9 +148,12 @@ func streams(what []byte, last bool) func(*quic.Conn) string {
 		}
 		reply, err := io.ReadAll(stream)
 		var closed *quic.ApplicationError
+		var reset *quic.StreamError
 		switch {
 		case errors.As(err, &closed):
 			return fmt.Sprintf("connection error %#x", uint64(closed.ErrorCode))
+		case errors.As(err, &reset):
+			return fmt.Sprintf("stream error %#x", uint64(reset.ErrorCode))
 		case err != nil:
 			return err.Error()
 		}
@@ -321,7 +324,7 @@ func TestBadInput(t *testing.T) {
 		{"another protocol, HTTP/3", overQUIC(s.https3, doq, streams(framed, true)), "transport error 0x178"},
 		{"a query, QUIC", overQUIC(s.quic, doq, streams(framed, true)), answer},
 		{"half a query, QUIC", overQUIC(s.quic, doq, streams(framed[:9], true)), "connection error 0x2"},
-		{"slow, QUIC", overQUIC(s.quic, doq, streams(framed[:9], false)), "connection error 0x2"},
+		{"slow, QUIC", overQUIC(s.quic, doq, streams(framed[:9], false)), "stream error 0x5"},
 		{"an identifier, QUIC", overQUIC(s.quic, doq, streams(numbered, true)), "connection error 0x2"},
 		{"oversized, QUIC", overQUIC(s.quic, doq, streams(large, true)), "connection error 0x4"},
 		{"too many streams, QUIC", overQUIC(s.quic, doq, tooManyStreams), "100 streams"},
