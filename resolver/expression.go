@@ -2,12 +2,14 @@ package resolver
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 	"github.com/miekg/dns"
 
@@ -98,11 +100,36 @@ func firstLine(err error) error {
 
 // CheckExpression says why source is no expression, and whether what it gives may be true.
 func CheckExpression(source string) (mayBeTrue bool, err error) {
-	if _, err = compileExpression(source); err != nil {
+	program, err := compileExpression(source)
+	if err != nil {
 		return false, err
+	}
+	var networks constantNetworks
+	node := program.Node()
+	if ast.Walk(&node, &networks); networks.err != nil {
+		return false, networks.err
 	}
 	_, otherType := compileExpression(source, expr.AsKind(reflect.Bool))
 	return otherType == nil, nil
+}
+
+// constantNetworks finds the first network of incidr that stands in an expression and is none: it would fail for each query.
+type constantNetworks struct{ err error }
+
+// Visit is the method of ast.Visitor.
+func (c *constantNetworks) Visit(node *ast.Node) {
+	call, _ := (*node).(*ast.CallNode)
+	if call == nil || c.err != nil || len(call.Arguments) != 2 {
+		return
+	}
+	callee, _ := call.Callee.(*ast.IdentifierNode)
+	network, _ := call.Arguments[1].(*ast.StringNode)
+	if callee == nil || callee.Value != "incidr" || network == nil {
+		return
+	}
+	if _, err := netip.ParsePrefix(network.Value); err != nil {
+		c.err = fmt.Errorf("incidr: %q is no network such as 10.0.0.0/8", network.Value)
+	}
 }
 
 // inCIDR reports whether an address is in a network.

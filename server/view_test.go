@@ -14,7 +14,7 @@ func TestViewLabels(t *testing.T) {
 	upstream := newOutside(t)
 	block := fmt.Sprintf(" bind 127.0.0.1\n prometheus %s\n cache\n acl {\n  allow\n }\n forward . %s\n}\n", adminAddress,
 		upstream.address)
-	r := launch(t, ".:0 {\n view failing {\n  expr incidr('', '')\n }\n"+block+
+	r := launch(t, ".:0 {\n view failing {\n  expr incidr('', '10.0.0.0/8')\n }\n"+block+
 		".:0 {\n view stream {\n  expr proto() == 'tcp' && int(server_port()) > 0 && int(port()) > 0\n }\n"+block+".:0 {\n"+block)
 	address := r.listeners[anyPort].Address()
 	exchange(t, "udp", address, "outside.test.", dns.TypeA)
