@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -38,6 +40,7 @@ var worthTrying = []struct{ question, shows string }{
 func (c *console) demo(arguments []string) error {
 	flags := flag.NewFlagSet("clusterdns demo", flag.ContinueOnError)
 	written := flags.String("p", demoPort, "port")
+	manifests := flags.String("f", "", "folder of manifests")
 	if err := parseFlags(flags, arguments); err != nil {
 		return err
 	}
@@ -45,7 +48,11 @@ func (c *console) demo(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("-p: got %q, wants a port from 0 to 65535", *written)
 	}
-	folder, remove, err := demoFolder()
+	if info, err := os.Stat(*manifests); *manifests != "" && (err != nil || !info.IsDir()) {
+		return fmt.Errorf("-f: %s is no folder", *manifests)
+	}
+	fmt.Fprintln(c.out, "clusterdns demo: DNS for a cluster that needs no Kubernetes. It begins ...")
+	folder, remove, err := demoFolder(*manifests)
 	if err != nil {
 		return err
 	}
@@ -61,7 +68,7 @@ func (c *console) demo(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	err = c.run(loaded, load, func(p *Program) { c.propose(p, folder) })
+	err = c.run(loaded, load, func(p *Program) { c.propose(p, cmp.Or(*manifests, folder), *manifests == "") })
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w; clusterdns demo -p PORT takes another", err)
 	}
@@ -76,34 +83,51 @@ func dashboardBeside(port uint16) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 }
 
-// demoFolder is the folder of the sample cluster: in a checkout its own, so that it can be edited, else a copy that is
-// unpacked here.
-func demoFolder() (folder string, remove func(), err error) {
-	folder = filepath.Join("testdata", "cluster")
-	if _, err := os.Stat(filepath.Join(folder, "Corefile")); err == nil {
-		return folder, func() {}, nil
-	}
+// demoFolder is a copy of the sample cluster, which can be edited, or of its Corefile alone for manifests of the user's.
+func demoFolder(manifests string) (folder string, remove func(), err error) {
 	if folder, err = os.MkdirTemp("", "clusterdns-demo-"); err != nil {
 		return "", nil, err
 	}
 	remove = func() { os.RemoveAll(folder) }
-	if err := os.CopyFS(folder, cluster.Files); err != nil {
+	if manifests == "" {
+		err = os.CopyFS(folder, cluster.Files)
+	} else {
+		err = demoCorefile(folder, manifests)
+	}
+	if err != nil {
 		remove()
 		return "", nil, err
 	}
 	return folder, remove, nil
 }
 
+// demoCorefile writes the Corefile of the sample cluster for another folder of manifests.
+func demoCorefile(folder, manifests string) error {
+	manifests, err := filepath.Abs(manifests)
+	if err != nil {
+		return err
+	}
+	text, err := cluster.Files.ReadFile("Corefile")
+	if err != nil {
+		return err
+	}
+	text = bytes.Replace(text, []byte("manifests .\n"), []byte("manifests "+strconv.Quote(manifests)+"\n"), 1)
+	return os.WriteFile(filepath.Join(folder, "Corefile"), text, 0o600)
+}
+
 // propose prints what is served and the questions worth trying.
-func (c *console) propose(p *Program, folder string) {
+func (c *console) propose(p *Program, folder string, sample bool) {
 	if err := p.Synced(context.Background()); err != nil {
 		return
 	}
 	address := p.Addresses()[0]
-	fmt.Fprintf(c.out, "Serving the sample cluster in %s on %s, UDP and TCP. Edit a file there and ask again.\n"+
-		"Its page is at http://%s/. Worth trying:\n\n", folder, address, p.dashboardAddress())
-	for _, t := range worthTrying {
-		fmt.Fprintf(c.out, "  dig @%s -p %d %-56s # %s\n", address.Addr(), address.Port(), t.question, t.shows)
+	fmt.Fprintf(c.out, "\nServing the manifests in %s on %s, UDP and TCP. Edit a file there and ask again.\n"+
+		"Its page is at http://%s/\n", folder, address, p.dashboardAddress())
+	if sample {
+		fmt.Fprint(c.out, "\nWorth trying, in another terminal (dig warns that .local is for Multicast DNS: that is harmless here):\n\n")
+		for _, t := range worthTrying {
+			fmt.Fprintf(c.out, "  dig @%s -p %d %-56s # %s\n", address.Addr(), address.Port(), t.question, t.shows)
+		}
 	}
 	fmt.Fprint(c.out, "\nQueries, as they come (interrupt to end):\n")
 }

@@ -37,7 +37,7 @@ type console struct {
 
 func commands() []command {
 	return []command{
-		{"demo", "[-p PORT]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
+		{"demo", "[-p PORT] [-f DIR]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
 			demoFlags, (*console).demo},
 		{"records", "-f PATH [-zone ZONE] [-ttl TTL]",
 			"print every record that manifests imply, as a zone file", recordsFlags, (*console).records},
@@ -57,7 +57,8 @@ func commands() []command {
 }
 
 const (
-	demoFlags    = "  -p PORT     port to serve on (default 1053)\n"
+	demoFlags = "  -p PORT     port to serve on (default 1053); the page is on the next one\n" +
+		"  -f DIR      folder of manifests (default a copy of the sample cluster)\n"
 	checkFlags   = "  -o json              print one JSON object\n"
 	recordsFlags = "  -f PATH     manifests: a folder, a file, or - for standard input; several are given by several -f\n" +
 		"  -zone ZONE  cluster domain (default cluster.local)\n" +
