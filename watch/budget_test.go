@@ -75,7 +75,7 @@ func TestBudgetOfANamespace(t *testing.T) {
 	if n := s.spaces["evil"].objects + s.spaces["evil"].records; n > budget || s.overBudgets() != 1 || s.counters.Problems < 500 {
 		t.Errorf("%d octets, %d namespaces over their budget, %d problems", n, s.overBudgets(), s.counters.Problems)
 	}
-	if want := "service evil/s999: left out, because a namespace may take"; strings.Count(out.String(), "\n") !=
+	if want := "service evil/s999: left out, because a namespace may take"; strings.Count(out.String(), "left out, ") !=
 		maxComplaints || !strings.Contains(out.String(), "left out, because a namespace may take") {
 		t.Errorf("no lines such as %q in\n%s", want, out)
 	}

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -47,8 +48,12 @@ func newTroubles(log *slog.Logger, index *zones.Index) *troubles {
 	return &troubles{log: log, index: index, kinds: map[string]string{}, said: map[string]*observe.Limiter{}}
 }
 
+// longestReason is the octets of a reason that are kept: it goes into replies too, and an API server may write any text.
+const longestReason = 240
+
 // set takes the reason why a kind cannot be read. Each reason is logged once a minute, whatever kinds it is about.
 func (t *troubles) set(kind, reason string) {
+	reason = strings.ToValidUTF8(printable(reason[:min(len(reason), longestReason)]), "")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kinds[kind] != reason {
@@ -249,3 +254,13 @@ func oneLine(err error) string {
 }
 
 var goType = regexp.MustCompile(`failed to (list|watch) \*\S+: `)
+
+// printable is text without what moves the cursor of a terminal.
+func printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return -1
+		}
+		return c
+	}, text)
+}
