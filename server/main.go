@@ -197,9 +197,15 @@ func (c *console) loader(settings config.Settings) (load func() (*config.Config,
 		if text, err = io.ReadAll(c.in); err != nil {
 			return nil, fmt.Errorf("%s: %w", config.Stdin, err)
 		}
+		if len(bytes.TrimSpace(text)) == 0 {
+			return nil, errEmptyInput
+		}
 	}
 	return func() (*config.Config, error) { return config.Load(settings, bytes.NewReader(text)) }, nil
 }
+
+// errEmptyInput is for a pipe whose first program has failed. A Corefile that is empty would be served as whoami.
+var errEmptyInput = errors.New("standard input is empty: has the command before the pipe failed?")
 
 // parseFlags reads flags and nothing else. It returns flag.ErrHelp when help is asked for.
 func parseFlags(flags *flag.FlagSet, arguments []string) error {

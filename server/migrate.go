@@ -131,7 +131,9 @@ func (c *console) configMaps(o *migrating) (source string, content []byte, err e
 		return o.kubeconfig, content, err
 	}
 	if o.file == "" || o.file == "-" {
-		content, err = io.ReadAll(c.in)
+		if content, err = io.ReadAll(c.in); err == nil && len(bytes.TrimSpace(content)) == 0 {
+			err = errEmptyInput
+		}
 		return "stdin", content, err
 	}
 	content, err = os.ReadFile(o.file)
