@@ -32,9 +32,7 @@ func serve(t *testing.T) (handler http.Handler, counting *traffic.Traffic, query
 	done := make(chan struct{})
 	go func() { counting.Run(ctx); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
-	for counting.Report(time.Now()).Seconds.Counts == nil {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() bool { return counting.Report(time.Now()).Seconds.Counts != nil })
 	batch := traffic.Batch{Recorder: counting.Recorder()}
 	query = func(name, reason string, rcode uint8) {
 		batch.Begin()
@@ -74,6 +72,15 @@ func serve(t *testing.T) (handler http.Handler, counting *traffic.Traffic, query
 		Who:      func(a netip.Addr) string { return map[string]string{"10.0.0.1": "pod prod/web-0"}[a.String()] },
 		Source:   func(n uint8) string { return []string{"", "kubernetes"}[n] },
 	}), counting, query
+}
+
+func until(t *testing.T, ok func() bool) {
+	t.Helper()
+	for began := time.Now(); !ok(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("it does not become so")
+		}
+	}
 }
 
 func request(h http.Handler, method, host, path string) *httptest.ResponseRecorder {
@@ -120,6 +127,25 @@ func TestBadInput(t *testing.T) {
 		}
 		if w.Header().Get("Content-Security-Policy") != policy || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s %.60s: headers %v", c.method, c.path, w.Header())
+		}
+	}
+}
+
+// TestHead: HEAD of the stream has its headers, and ends.
+func TestHead(t *testing.T) {
+	h, counting, _ := serve(t)
+	for range traffic.MaxTails {
+		defer counting.Leave(counting.Follow(traffic.Filter{}))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for path, status := range map[string]int{"/api/tail": 200, "/api/tail?rcode=NOPE": 400} {
+		r, w := httptest.NewRequestWithContext(ctx, "HEAD", path, nil), httptest.NewRecorder()
+		r.Host = "localhost"
+		h.ServeHTTP(w, r)
+		if kind := w.Header().Get("Content-Type"); w.Code != status || (kind == "application/x-ndjson") != (status == 200) ||
+			ctx.Err() != nil {
+			t.Errorf("HEAD %s: %d %s, %v", path, w.Code, kind, ctx.Err())
 		}
 	}
 }
@@ -171,9 +197,7 @@ func TestData(t *testing.T) {
 	query("web.prod.svc.cluster.local", "", 0)
 	query("<b>.test", "why <not>", 3)
 	query("dead.test", "", 2)
-	for len(counting.Failures()) < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() bool { return len(counting.Failures()) == 2 })
 	s := get[Summary](t, h, "/api/summary")
 	if s.Total.Queries != 3 || s.Total.Rcodes["SERVFAIL"] != 1 || s.Total.Sources["kubernetes"] != 3 || s.Sample != 1 ||
 		s.Version != "v1" || len(s.Hour.Queries) != 60 || len(s.Recent.P99) != 120 || s.Total.Latency["p50"] == 0 {

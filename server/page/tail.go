@@ -41,13 +41,15 @@ func (p *page) tail(w http.ResponseWriter, r *http.Request) {
 		respond(w, r, func(*http.Request) (any, error) { return nil, q.err })
 		return
 	}
+	if w.Header().Set("Content-Type", "application/x-ndjson"); r.Method == http.MethodHead {
+		return // a stream that nobody gets would have no end
+	}
 	tail := p.Traffic.Follow(filter)
 	if tail == nil {
 		http.Error(w, "Too many others follow the queries.", http.StatusServiceUnavailable)
 		return
 	}
 	defer p.Traffic.Leave(tail)
-	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := http.NewResponseController(w)
 	lines := json.NewEncoder(w)
 	beats := time.NewTicker(beat)
