@@ -16,17 +16,13 @@ type Recorder struct {
 	mu      sync.Mutex
 	counts  Counts
 	samples []Sample
-	ended   bool
 }
 
-// End says that no more queries come.
+// End says that no more queries come. What has been counted stays.
 func (r *Recorder) End() {
-	if r == nil {
-		return
+	if r != nil {
+		r.traffic.end(r)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ended = true
 }
 
 // add takes a batch of queries that took elapsed.
@@ -41,15 +37,14 @@ func (r *Recorder) add(b *Batch, elapsed time.Duration) {
 	r.samples = append(r.samples, b.samples[:min(len(b.samples), maxSamples-len(r.samples))]...)
 }
 
-// take adds the counts so far to sum, appends the samples to list, and forgets these. It reports whether the recorder
-// has ended.
-func (r *Recorder) take(sum *Counts, list []Sample) (all []Sample, ended bool) {
+// take adds the counts so far to sum, appends the samples to list, and forgets these.
+func (r *Recorder) take(sum *Counts, list []Sample) []Sample {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sum.Add(&r.counts)
-	all = append(list, r.samples...)
+	list = append(list, r.samples...)
 	r.samples = r.samples[:0]
-	return all, r.ended
+	return list
 }
 
 // Batch collects what is noted of queries until it is known how long they took. It is used again for the next batch.

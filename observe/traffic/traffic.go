@@ -44,7 +44,8 @@ type Traffic struct {
 
 	recording sync.Mutex // guards what follows
 	recorders []*Recorder
-	gone      Counts // of recorders that have ended
+	gone      Counts   // of recorders that have ended
+	left      []Sample // of these, not yet taken, at most maxSamples
 
 	mu     sync.Mutex // guards what follows
 	tables *tables    // nil while counting is off
@@ -64,6 +65,20 @@ func (t *Traffic) Recorder() *Recorder {
 	defer t.recording.Unlock()
 	t.recorders = append(t.recorders, r)
 	return r
+}
+
+// end takes what r has, and forgets r. It does so itself since nobody else may while counting is off.
+func (t *Traffic) end(r *Recorder) {
+	t.recording.Lock()
+	defer t.recording.Unlock()
+	at := slices.Index(t.recorders, r)
+	if at < 0 {
+		return
+	}
+	t.recorders = slices.Delete(t.recorders, at, at+1)
+	if left := r.take(&t.gone, t.left); len(left) <= maxSamples {
+		t.left = left
+	}
 }
 
 // Set begins or ends the counting. It begins with empty tables.
@@ -132,15 +147,12 @@ func (t *Traffic) close() {
 func (t *Traffic) collect(empty []Sample) (sum Counts, samples []Sample) {
 	t.recording.Lock()
 	defer t.recording.Unlock()
-	samples = empty[:0]
+	samples = append(empty[:0], t.left...)
+	t.left = nil
 	sum = t.gone
-	t.recorders = slices.DeleteFunc(t.recorders, func(r *Recorder) bool {
-		all, ended := r.take(&sum, samples)
-		if samples = all; ended {
-			t.gone.Add(&r.counts) // nobody else has it any more
-		}
-		return ended
-	})
+	for _, r := range t.recorders {
+		samples = r.take(&sum, samples)
+	}
 	return sum, samples
 }
 

@@ -221,7 +221,11 @@ func TestRecorderEnds(t *testing.T) {
 		synctest.Wait()
 		w.query("a.test", "10.0.0.1", 0, "", false)
 		w.Recorder.End()
+		w.Recorder.End() // which changes nothing
 		time.Sleep(3 * time.Second)
+		if names := rows(traffic.Most(Names, 9, true, time.Now())); !strings.Contains(names, `\x01a\x04test`) {
+			t.Errorf("the samples of a recorder that has ended: %q", names)
+		}
 		other := &worker{Batch{Recorder: traffic.Recorder()}}
 		other.query("b.test", "10.0.0.1", 0, "", false)
 		time.Sleep(2 * time.Second)
@@ -233,6 +237,17 @@ func TestRecorderEnds(t *testing.T) {
 			t.Errorf("%d queries, %d recorders", n, recorders)
 		}
 	})
+}
+
+// TestRecorderEndsWhileOff: nothing is kept of listeners that come and go while nobody collects.
+func TestRecorderEndsWhileOff(t *testing.T) {
+	traffic := New()
+	for range 10 {
+		traffic.Recorder().End()
+	}
+	if n := len(traffic.recorders); n != 0 {
+		t.Errorf("%d recorders are kept", n)
+	}
 }
 
 // TestQuantile: a quantile lies between the bounds of its bucket.
