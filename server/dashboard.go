@@ -15,6 +15,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/explain"
 	"github.com/clusterdns/clusterdns/server/page"
+	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -24,7 +25,7 @@ import (
 // page is the handler of the directive dashboard.
 func (p *Program) page() http.Handler {
 	return page.New(page.Options{
-		Traffic: p.traffic, State: p.state, Clusters: p.clusters, Corefile: p.corefile, Hosts: p.pageHosts,
+		Traffic: p.traffic, State: p.state, Clusters: p.served, Corefile: p.corefile, Hosts: p.pageHosts,
 		Who:     p.who,
 		Source:  func(source uint8) string { return resolver.Source(source).String() },
 		Explain: explain.Handler(p.explainBase),
@@ -171,21 +172,24 @@ func (s *source) states() (all []page.Watch) {
 	return all
 }
 
-// clusters are the indexes that are served, each once, with the first zone of each that is not a reverse one.
-func (p *Program) clusters() (all []page.Cluster) {
-	c, _, _, sources := p.now()
-	if c == nil {
-		return nil
-	}
+// served is the clusters of the generation that serves. It is asked for each client on the page.
+func (p *Program) served() []page.Cluster {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clusters
+}
+
+// clustersOf are the indexes that are served, each once, with the first zone of each that is not a reverse one.
+func clustersOf(c *config.Config, sources map[watch.Options]*source) (all []page.Cluster) {
 	for i := range c.Listeners {
 		for j := range c.Listeners[i].Blocks {
 			b := &c.Listeners[i].Blocks[j]
 			for k := range b.Sources {
-				at := slices.IndexFunc(sources, func(s *source) bool { return s.options == b.Sources[k].Objects })
+				s := sources[b.Sources[k].Objects]
 				zone := forwardZone(b.Steps.Kubernetes[k].Zones)
 				same := func(known page.Cluster) bool { return known.Zone == zone }
-				if at >= 0 && zone != "" && !slices.ContainsFunc(all, same) {
-					all = append(all, page.Cluster{Zone: zone, Index: sources[at].index})
+				if s != nil && zone != "" && !slices.ContainsFunc(all, same) {
+					all = append(all, page.Cluster{Zone: zone, Index: s.index})
 				}
 			}
 		}
@@ -196,7 +200,7 @@ func (p *Program) clusters() (all []page.Cluster) {
 // who says whose address a client has: a pod's, where pods are read, else a service's that it is an endpoint of.
 func (p *Program) who(client netip.Addr) string {
 	var m zones.Match
-	for _, c := range p.clusters() {
+	for _, c := range p.served() {
 		s := c.Index.Snapshot()
 		if label, pod := s.PodAt(&m, client); pod != nil {
 			return "pod " + label[1:] + "/" + pod.Name

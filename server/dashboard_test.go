@@ -66,6 +66,13 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("/explain?%.40s: %d %s", bad, status, body)
 		}
 	}
+	if n := testing.AllocsPerRun(10, func() { r.served() }); n != 0 || len(r.served()) != 1 {
+		t.Errorf("%d clusters, with %v allocations for each client", len(r.served()), n)
+	}
+	r.reload(t, strings.Replace(corefile, "cache", "trace zipkin http://a:b@c@192.0.2.1:x/", 1), refused)
+	if fault := ask[page.Summary](t, r, "/api/summary").Reload.Fault; strings.Contains(fault, "b@c") || !strings.Contains(fault, "***@192.0.2.1") {
+		t.Errorf("the page shows a password: %s", fault)
+	}
 	r.reload(t, strings.Replace(corefile, "cache", "cash", 1), refused)
 	s = ask[page.Summary](t, r, "/api/summary")
 	if s.Reload.Current || time.Since(*s.Reload.Last) > time.Minute || !strings.Contains(s.Reload.Fault, `Corefile:3: unknown directive "cash"`) {

@@ -279,7 +279,7 @@ func serverOf(written string) (netip.AddrPort, error) {
 func (p *Program) explainBase() explain.Question {
 	c, _, resolvers, _ := p.now()
 	q := explain.Question{Zone: "cluster.local", Asked: "this server"}
-	if clusters := p.clusters(); len(clusters) > 0 {
+	if clusters := p.served(); len(clusters) > 0 {
 		q.Zone, q.Index = strings.TrimSuffix(clusters[0].Zone, "."), clusters[0].Index
 	}
 	if c == nil || len(resolvers) == 0 {

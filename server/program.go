@@ -20,6 +20,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
+	"github.com/clusterdns/clusterdns/server/page"
 	"github.com/clusterdns/clusterdns/watch"
 )
 
@@ -56,6 +57,7 @@ type Program struct {
 	sources   map[watch.Options]*source
 	resolvers []*answering
 	awaited   []*source
+	clusters  []page.Cluster // for the page
 }
 
 // task is a goroutine that ends when it is told to.
@@ -184,11 +186,13 @@ var errClosing = errors.New("the program ends")
 // nothing, when the program is about to end.
 func (p *Program) take(g *generation, c *config.Config) bool {
 	oldListeners, oldSources, oldResolvers := p.listeners, p.sources, p.resolvers
+	clusters := clustersOf(c, g.sources)
 	p.mu.Lock()
 	if p.closing {
 		p.mu.Unlock()
 		return false
 	}
+	p.clusters = clusters
 	p.config, p.listeners, p.sources, p.resolvers, p.awaited = c, g.listeners, g.sources, g.resolvers, g.awaited
 	p.mu.Unlock()
 	runtime.SetBlockProfileRate(c.Pprof.BlockRate)

@@ -110,7 +110,7 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 				p.log.Error("reload: failed, keeping the old configuration: " + line)
 			}
 			p.reloads.fault = now
-			p.reloads.last.Store(&outcome{time.Now(), now.text})
+			p.reloads.last.Store(&outcome{time.Now(), config.Mask(now.text)})
 		}
 		return
 	}

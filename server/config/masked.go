@@ -17,7 +17,7 @@ func (c *Config) keep(name string, content []byte) {
 	if slices.ContainsFunc(c.Files, func(f File) bool { return f.Name == name }) {
 		return
 	}
-	text := mask(string(content))
+	text := Mask(string(content))
 	if size+len(name)+len(text) > keptText {
 		text = "# too long to be shown\n"
 		if size+len(name)+len(text) > keptText {
@@ -30,10 +30,10 @@ func (c *Config) keep(name string, content []byte) {
 // The secrets that a Corefile may have: the password of etcd, and one in a URL.
 var (
 	credentials = regexp.MustCompile(`(?m)\b(credentials[ \t]+\S+[ \t]+)[^\n]+`)
-	userinfo    = regexp.MustCompile(`(://)[^/@\s]+@`)
+	userinfo    = regexp.MustCompile(`(://)[^/\s]+@`) // a password may have an @
 )
 
-// mask takes the secrets out of the text of a Corefile.
-func mask(text string) string {
+// Mask takes the secrets out of the text of a Corefile, or of an error about one.
+func Mask(text string) string {
 	return userinfo.ReplaceAllString(credentials.ReplaceAllString(text, "${1}***"), "${1}***@")
 }

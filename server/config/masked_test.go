@@ -10,7 +10,7 @@ import (
 // TestFiles: the Corefile and its imports are kept as they are written, without their secrets.
 func TestFiles(t *testing.T) {
 	const corefile = "(etcd) {\n  import secret\n}\n. {\n  import etcd\n  import secret\n  # a comment\n  whoami\n}\n"
-	const secret = "etcd a.test {\n  endpoint https://root:hunter2@192.0.2.1:2379\n  credentials root \"hunter 2\" # {$USER}\n}\n"
+	const secret = "etcd a.test {\n  endpoint https://root:hun@ter@2@192.0.2.1:2379\n  credentials root \"hunter 2\" # {$USER}\n}\n"
 	files := &txtar.Archive{Files: []txtar.File{{Name: "secret", Data: []byte(secret)}}}
 	c, err := island(t, files).parse("Corefile", []byte(strings.Replace(corefile, "  import etcd\n", "", 1)), Settings{})
 	if err != nil {
