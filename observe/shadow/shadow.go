@@ -28,7 +28,6 @@ const (
 	silentAfter = 4           // questions without an answer in a row: the server is away
 	silentPause = time.Second // until one that is away is asked again
 	logPause    = 10 * time.Second
-	ratePeriod  = time.Second
 )
 
 // LatencyBounds are the bounds of latency buckets in nanoseconds, from 0.25 ms to 8.192 s.
@@ -54,10 +53,11 @@ type Shadow struct {
 	queue   chan sample
 	servers []*second
 	turn    atomic.Uint32
+	began   time.Time
+	taken   atomic.Uint64 // the second since began that counts for Rate, and in the low 32 bits how many were taken in it
+	dropped atomic.Uint64
 
 	mu      sync.Mutex
-	began   time.Time // of the period that counts for Rate
-	taken   int       // in it
 	counts  map[Outcome]uint64
 	ours    observe.Histogram
 	theirs  observe.Histogram
@@ -98,7 +98,7 @@ type Difference struct {
 
 // New makes a Shadow. Nobody is asked until Run.
 func New(o Options, log *slog.Logger) *Shadow {
-	s := &Shadow{options: o, log: log, queue: make(chan sample, MostWaiting), counts: map[Outcome]uint64{},
+	s := &Shadow{options: o, began: time.Now(), log: log, queue: make(chan sample, MostWaiting), counts: map[Outcome]uint64{},
 		asking: map[string]bool{}, exchange: Ask, limit: uint32(min(o.Share*(1<<32), math.MaxUint32))}
 	for _, address := range o.Servers {
 		s.servers = append(s.servers, &second{address: address})
@@ -109,34 +109,44 @@ func New(o Options, log *slog.Logger) *Shadow {
 // Sampled draws whether a query is a sample. It takes no lock.
 func (s *Shadow) Sampled() bool { return rand.Uint32() <= s.limit }
 
-// Add takes a query with the reply that the client got, took after it came, or drops it. Neither is kept.
+// Add takes a query with the reply that the client got, took after it came, or drops it. Neither is kept. What is beyond
+// Rate takes no lock.
 func (s *Shadow) Add(query, reply []byte, took time.Duration) {
-	if len(query)+len(reply) > MostOctets || !s.admit(query) || !s.anyone(time.Now()) {
-		s.count(Dropped, "")
+	if len(query)+len(reply) > MostOctets || !s.anyone(time.Now()) || !s.admit(query) {
+		s.dropped.Add(1)
 		return
 	}
 	both := append(append(make([]byte, 0, len(query)+len(reply)), query...), reply...)
 	select {
 	case s.queue <- sample{both[:len(query):len(query)], both[len(query):], took}:
 	default:
-		s.count(Dropped, "")
+		s.dropped.Add(1)
 	}
 }
 
 // admit reports whether there is room for query in this second, and that it is none of our own: the second server may be
 // this one by mistake.
 func (s *Shadow) admit(query []byte) bool {
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Sub(s.began) >= ratePeriod {
-		s.began, s.taken = now, 0
-	}
-	if s.taken >= s.options.Rate || s.asking[string(query)] {
+	if !s.room(time.Now()) {
 		return false
 	}
-	s.taken++
-	return true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.asking[string(query)]
+}
+
+// room takes one of the places of this second, if there is one left.
+func (s *Shadow) room(now time.Time) bool {
+	for {
+		before := s.taken.Load()
+		next := max(before, uint64(now.Sub(s.began)/time.Second)<<32) // the first of a new second, or the count of this one
+		if int64(uint32(next)) >= int64(s.options.Rate) {
+			return false
+		}
+		if s.taken.CompareAndSwap(before, next+1) {
+			return true
+		}
+	}
 }
 
 // anyone reports whether a server is there to be asked.
@@ -204,12 +214,12 @@ type look struct {
 func (s *Shadow) compare(ctx context.Context, of sample) *look {
 	query, reply := new(dns.Msg), new(dns.Msg)
 	if query.Unpack(of.query) != nil || reply.Unpack(of.reply) != nil || len(query.Question) == 0 {
-		s.count(Dropped, "")
+		s.dropped.Add(1)
 		return nil
 	}
 	u := s.choose(time.Now())
 	if u == nil {
-		s.count(Dropped, "")
+		s.dropped.Add(1)
 		return nil
 	}
 	question := again(query)
@@ -233,7 +243,7 @@ func (s *Shadow) compare(ctx context.Context, of sample) *look {
 func (s *Shadow) ask(ctx context.Context, u *second, m *dns.Msg) *dns.Msg {
 	packet, err := m.Pack()
 	if err != nil {
-		s.count(Dropped, "")
+		s.dropped.Add(1)
 		return nil
 	}
 	s.mu.Lock()
@@ -347,9 +357,8 @@ func (s *Shadow) Counts() Counts {
 			c.Away = append(c.Away, u.address.String())
 		}
 	}
-	for _, result := range []string{Same, Unanswered, Dropped} {
-		c.Outcomes[Outcome{Result: result}] = 0
-	}
+	c.Outcomes[Outcome{Result: Same}], c.Outcomes[Outcome{Result: Unanswered}] = 0, 0
+	c.Outcomes[Outcome{Result: Dropped}] = s.dropped.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for outcome, n := range s.counts {

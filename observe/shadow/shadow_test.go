@@ -236,6 +236,28 @@ func TestRate(t *testing.T) {
 	})
 }
 
+// TestNoLock: what is beyond the rate is dropped without waiting for anyone.
+func TestNoLock(t *testing.T) {
+	c := newComparing()
+	c.options.Rate = 1
+	if now := time.Now(); !c.room(now) || c.room(now) || !c.room(now.Add(time.Second)) {
+		t.Error("one each second is not what is taken")
+	}
+	c.options.Rate = 0
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done := make(chan struct{})
+	go func() { defer close(done); c.add("a.t.", "10.0.0.1") }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for a lock")
+	}
+	if n := c.dropped.Load(); n != 1 {
+		t.Errorf("%d dropped", n)
+	}
+}
+
 // TestOwnQuestion: a second server that is this one does not make it ask itself for ever.
 func TestOwnQuestion(t *testing.T) {
 	run(t, func(c *comparing) {
