@@ -29,7 +29,8 @@ func (l *lister) install(
 		if !l.resource.Optional || !apierrors.IsNotFound(err) {
 			break
 		}
-		l.touch() // it has answered
+		l.touch() // it has answered, and what it said before holds no longer
+		l.troubles.end(l.kind)
 		l.lack()
 		select {
 		case <-time.After(absence):

@@ -82,6 +82,29 @@ func TestAbsentResourceIsAwaited(t *testing.T) {
 	}
 }
 
+// TestForbiddenThenAbsent: the reason why a custom resource could not be read ends when it turns out to be not installed.
+func TestForbiddenThenAbsent(t *testing.T) {
+	p := &player{now: "1"}
+	p.watch = func(int, *stream, metav1.ListOptions) error {
+		if time.Since(p.began) < time.Hour {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "", nil)
+		}
+		return apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "")
+	}
+	r := object.Resources[slices.IndexFunc(object.Resources, func(r object.Resource) bool { return r.Kind == zones.Namespaces })]
+	r.Optional = true
+	followAs(t, p, &r, slog.DiscardHandler, func(s *state) {
+		time.Sleep(time.Minute)
+		if got := s.index.Trouble(); !strings.Contains(got, "403") {
+			t.Errorf("while it is forbidden: %q", got)
+		}
+		time.Sleep(2 * time.Hour)
+		if got := s.index.Trouble(); got != "" {
+			t.Errorf("when it is not installed: %q", got)
+		}
+	})
+}
+
 // TestMissingPermissionIsNamed: what a role lacks is said once a minute, in the words of the role, until it is there.
 func TestMissingPermissionIsNamed(t *testing.T) {
 	p := &player{now: "1", watch: func(int, *stream, metav1.ListOptions) error {
