@@ -25,14 +25,21 @@ func TestTraffic(t *testing.T) {
 		exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
 		counting.Set(true)
 		var tail *traffic.Tail
-		for tail == nil {
+		for began := time.Now(); tail == nil; time.Sleep(time.Millisecond) {
+			if time.Since(began) > time.Minute {
+				t.Fatal("counting does not begin")
+			}
 			tail = counting.Follow(traffic.Filter{Rcode: -1})
-			time.Sleep(time.Millisecond)
 		}
 		for _, network := range []string{"udp", "tcp"} {
 			for _, name := range []string{"hit.example.", "miss.example."} {
 				exchange(t, network, l.Address(), name, dns.TypeA)
-				s := <-tail.C
+				var s traffic.Sample
+				select {
+				case s = <-tail.C:
+				case <-time.After(time.Minute):
+					t.Fatalf("%s over %s is not counted", name, network)
+				}
 				got := fmt.Sprintf("%q %v %v %d %d", s.Name(), s.Client.Addr(), s.TCP, s.Type, s.Rcode)
 				want := fmt.Sprintf("%q 127.0.0.1 %v 1 0", wireName(t, name), network == "tcp")
 				if got != want || s.Took <= 0 || s.Weight != 1 {

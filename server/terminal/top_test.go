@@ -104,13 +104,19 @@ func TestForeignServer(t *testing.T) {
 // TestEnds: a command that is interrupted ends without an error, whatever the server does.
 func TestEnds(t *testing.T) {
 	came := make(chan struct{})
+	tell := func(r *http.Request) {
+		select {
+		case came <- struct{}{}:
+		case <-r.Context().Done():
+		}
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "tail") {
 			w.(http.Flusher).Flush()
-			came <- struct{}{}
+			tell(r)
 			<-r.Context().Done()
 		} else if w.Write([]byte("{}")); strings.HasSuffix(r.URL.Path, "failures") {
-			came <- struct{}{}
+			tell(r)
 		}
 	}))
 	defer server.Close()

@@ -50,8 +50,9 @@ func TestLibc(t *testing.T) {
 
 // questions are the names of the query log. It has one reader, so they are in order.
 type questions struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	ended <-chan struct{} // closed when the server has
+	mu    sync.Mutex
+	text  bytes.Buffer
 }
 
 func (q *questions) Write(p []byte) (int, error) {
@@ -71,7 +72,16 @@ func (q *questions) String() string {
 func (q *questions) names(t *testing.T, number int) (names []string) {
 	t.Helper()
 	end := fmt.Sprintf("end-%d.test.", number)
+	began := time.Now()
 	for asked := (time.Time{}); !strings.Contains(q.String(), end); time.Sleep(time.Millisecond) {
+		select {
+		case <-q.ended:
+			t.Fatal("clusterdns has ended")
+		default:
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%s is not in the query log:\n%s", end, q)
+		}
 		if time.Since(asked) > time.Second {
 			net.LookupHost(end)
 			asked = time.Now()
@@ -125,7 +135,7 @@ func askAll(t *testing.T, folder string) {
 		}
 	}
 	var log questions
-	serve(t, folder, &log)
+	log.ended = serve(t, folder, &log)
 	log.names(t, 0) // it serves
 	number := 0
 	for _, c := range cases {
@@ -163,14 +173,14 @@ func askAll(t *testing.T, folder string) {
 
 func writeConf(t *testing.T, file, search, ndots string) {
 	t.Helper()
-	text := fmt.Sprintf("nameserver 127.0.0.1\nsearch %s\noptions ndots:%s timeout:1 attempts:1\n", search, ndots)
+	text := fmt.Sprintf("nameserver 127.0.0.1\nsearch %s\noptions ndots:%s timeout:10 attempts:1\n", search, ndots)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// serve runs clusterdns with its query log in log, until the test ends.
-func serve(t *testing.T, folder string, log io.Writer) {
+// serve runs clusterdns with its query log in log, until the test ends. The channel is closed when it has ended.
+func serve(t *testing.T, folder string, log io.Writer) <-chan struct{} {
 	t.Helper()
 	c := exec.Command(filepath.Join(folder, "clusterdns"), "-quiet", "-conf", "Corefile")
 	var mistakes bytes.Buffer
@@ -178,13 +188,16 @@ func serve(t *testing.T, folder string, log io.Writer) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); c.Wait() }()
 	t.Cleanup(func() {
 		c.Process.Kill()
-		c.Wait()
+		<-ended
 		if t.Failed() {
 			t.Log(mistakes.String())
 		}
 	})
+	return ended
 }
 
 // run is what a command prints. explain ends with 1 where a name does not resolve.
