@@ -210,7 +210,7 @@ func (c *console) answerer(ctx context.Context, o *explained, q *explain.Questio
 		q.From = o.from
 		asPod(q, &dns)
 	}
-	r, err := clusterResolver(index, q.Zone+".")
+	r, err := clusterResolver(index, q.Zone+".", options.VerifyPods)
 	q.Ask = clusterOnly(explain.InProcess(r), q.Zone)
 	return err
 }
@@ -239,9 +239,12 @@ func asPod(q *explain.Question, pod *watch.PodDNS) {
 }
 
 // clusterResolver answers for a cluster alone.
-func clusterResolver(index *zones.Index, zone string) (*resolver.Resolver, error) {
+func clusterResolver(index *zones.Index, zone string, verifyPods bool) (*resolver.Resolver, error) {
 	all := []string{zone, "in-addr.arpa.", "ip6.arpa."}
-	view := resolver.Kubernetes{Zones: all, Index: index, Pods: zones.PodsVerified}
+	view := resolver.Kubernetes{Zones: all, Index: index, Pods: zones.PodsInsecure}
+	if verifyPods {
+		view.Pods = zones.PodsVerified // else pods are not read
+	}
 	block := resolver.Block{Zones: all, Kubernetes: []resolver.Kubernetes{view}}
 	return resolver.New(resolver.Options{Blocks: []resolver.Block{block}}, nil, slog.New(slog.DiscardHandler))
 }

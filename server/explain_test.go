@@ -3,10 +3,13 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/server/explain"
 	"github.com/clusterdns/clusterdns/watch"
@@ -104,5 +107,22 @@ func TestExplainJSON(t *testing.T) {
 	decisive := report.Steps[report.Decisive]
 	if decisive.Name != "nothing-ready.datarc.svc.cluster.local" || decisive.Reason != "service datarc/nothing-ready: 0 of 2 endpoints ready" {
 		t.Errorf("got %+v", decisive)
+	}
+}
+
+// TestExplainPodsUnread: without pods, as of a live cluster, a pod's name is any address in a namespace.
+func TestExplainPodsUnread(t *testing.T) {
+	index, _, err := readCluster(t.Context(), watch.Options{Manifests: "../testdata/cluster"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for verify, want := range map[bool]string{false: "NOERROR", true: "NXDOMAIN"} {
+		r, err := clusterResolver(index, "cluster.local.", verify)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := explain.InProcess(r)(t.Context(), "10-9-8-7.datarc.pod.cluster.local.", dns.TypeA); a.Rcode != want {
+			t.Errorf("verify %v: %+v", verify, a)
+		}
 	}
 }

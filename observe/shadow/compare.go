@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // Reply is what is compared of a reply: its rcode, and the records of its answer section without their order. Authority
@@ -41,7 +43,7 @@ func Read(m *dns.Msg) Reply {
 	if opt := m.IsEdns0(); opt != nil {
 		for _, option := range opt.Option {
 			if reason, is := option.(*dns.EDNS0_EDE); is {
-				r.Reason = reason.ExtraText
+				r.Reason = observe.Clean(reason.ExtraText)
 			}
 		}
 	}

@@ -22,9 +22,12 @@ func DidYouMean(word string, known []string) string {
 // Nearest is the known words that differ least from word, if they differ little; in order.
 func Nearest(word string, known []string) (names []string) {
 	best := (len(word)*2+2)/5 + 1
-	for _, k := range slices.Sorted(slices.Values(known)) {
-		if len(k)-len(word) > best || len(word)-len(k) > best {
-			continue // further apart than the best by their lengths alone
+	far := func(k string) bool { return len(k)-len(word) > best || len(word)-len(k) > best } // by their lengths alone
+	near := slices.DeleteFunc(slices.Clone(known), far)
+	slices.Sort(near)
+	for _, k := range near {
+		if far(k) {
+			continue
 		}
 		switch d := distance(word, k); {
 		case d < best:

@@ -1,7 +1,9 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,6 +22,42 @@ func objectOf(name, zone string) (o object, ok bool) {
 	}
 	n := len(labels)
 	return object{labels[n-1], labels[n-2], strings.Join(labels[:n-2], ".")}, true
+}
+
+// objectIn is the service or namespace that a question is about: by its name, or else by the reason, or as far as a name
+// with one label before svc, or one of a pod, says it.
+func objectIn(step *Step, zone string) object {
+	if o, ok := objectOf(step.Name, zone); ok {
+		return o
+	}
+	if words, _, ok := strings.Cut(step.Reason, ": "); ok {
+		if names, ok := strings.CutPrefix(words, "service "); ok {
+			namespace, service, _ := strings.Cut(names, "/")
+			return object{namespace, service, ""}
+		}
+		if namespace, ok := strings.CutPrefix(words, "namespace "); ok {
+			return object{namespace, "", ""}
+		}
+	}
+	rest, _ := strings.CutSuffix(strings.ToLower(step.Name), "."+strings.TrimSuffix(zone, "."))
+	labels := strings.Split(rest, ".")
+	if n := len(labels); n > 1 && (labels[n-1] == "svc" || labels[n-1] == "pod") {
+		return object{labels[n-2], "", ""}
+	}
+	return object{}
+}
+
+// fill writes the words of a question into text; "" where the question does not have one of them.
+func fill(text string, step *Step, zone string) string {
+	o := objectIn(step, zone)
+	for word, value := range map[string]string{"NAMESPACE": o.namespace, "SERVICE": o.service, "BELOW": o.below} {
+		if value == "" && strings.Contains(text, word) {
+			return ""
+		}
+	}
+	reason := strings.TrimRight(strings.Join(strings.Fields(step.Reason), " "), ". ")
+	return strings.NewReplacer("NAMESPACE", o.namespace, "SERVICE", o.service, "BELOW", o.below, "NAME", cmp.Or(step.Name, "the root"),
+		"ZONE", zone, "REASON", cmp.Or(reason, "nothing")).Replace(text)
 }
 
 // verdict is what a reason means: how likely the question is the one that was meant, a sentence, and what to do.
@@ -41,9 +79,9 @@ var verdicts = []verdict{
 	{"not all of its namespace is known", 8, "Namespace NAMESPACE has more objects than its share of memory, and some are left out.",
 		"The server's log names what was left out; a larger GOMEMLIMIT makes the share larger."},
 	{"no such endpoint or named port", 8, "Service NAMESPACE/SERVICE exists, and has no port or endpoint BELOW.",
-		"List its names: clusterdns records -name SERVICE.NAMESPACE"},
+		"Its ports: kubectl -n NAMESPACE get service SERVICE. Names from manifests: clusterdns records -f PATH"},
 	{"without records of this type", 7, "NAME exists, and has no records of this type.", "AAAA needs IPv6 addresses of the service (ipFamilies); nothing is wrong if A resolves."},
-	{"without records of its own", 6, "NAME is no service: it only has names below it.", "Write a service before it: SERVICE.NAMESPACE"},
+	{"without records of its own", 6, "NAME is no service: it only has names below it.", "Write a service before it: <service>.NAMESPACE"},
 	{"the cluster has not been read yet", 9, "The server has not read the cluster: REASON.", "Its /ready and its log say what the API server answers."},
 	{"directive acl", 9, "A rule of the directive acl keeps this name from the client.", "Ask whoever owns the Corefile."},
 	{"no live pod has this address", 5, "NAME is the name of a pod, and no running pod has this address.", "kubectl get pods -A -o wide shows the addresses."},
@@ -51,19 +89,22 @@ var verdicts = []verdict{
 	{"names of pods are disabled", 5, "This server gives pods no names (kubernetes option pods).", "Use a headless service, or set `pods verified`."},
 	{"the namespace does not exist", 3, "There is no namespace NAMESPACE.", ""},
 	{"not found", 4, "There is no service SERVICE in namespace NAMESPACE.", ""},
-	{"upstream", 7, "The name is not of the cluster, and an upstream failed: REASON.", "Look at the upstreams in `forward`, and at the network to them."},
 	{"nothing comes back from upstream", 7, "The name is not of the cluster, and its servers do not answer: REASON.", "Ask for it from outside of the cluster."},
+	{"upstream", 7, "The name is not of the cluster, and an upstream failed: REASON.", "Look at the upstreams in `forward`, and at the network to them."},
 	{"does not answer", 7, "The server was asked and nothing came back: REASON.", "Check the address, NetworkPolicies, and that the server runs."},
 	{"nothing listens at", 7, "The server cannot be asked: REASON.", "Check the address and the port of the server."},
 	{"outside of the cluster", 1, "The name is not of the cluster, and was not asked for further.", "Give --server to ask a server that forwards it."},
 	{"no zone here has this name", 2, "The name is not of the cluster, and this server does not forward it.", "Add `forward . /etc/resolv.conf` to the Corefile if it should."},
 	{"no server block has a zone", 2, "The name is not of the cluster, and this server has no block for it.", "Add a block for its zone to the Corefile if it should."},
-	{"not a name the Kubernetes DNS schema defines", 0, "NAME is not in the form of a name of the cluster.", "The form is SERVICE.NAMESPACE.svc.ZONE."},
+	{"not a name the Kubernetes DNS schema defines", 0, "NAME is not in the form of a name of the cluster.", "The form is <service>.<namespace>.svc.ZONE."},
 	{"no service or endpoint has this address", 6, "No service or endpoint of the cluster has this address.", "kubectl get services,endpointslices -A -o wide shows the addresses."},
 }
 
 // verdictOf is what an answer without records means.
 func verdictOf(a *Answer) verdict {
+	if strings.HasPrefix(a.Reason, "namespace ") && strings.HasSuffix(a.Reason, ": not found") {
+		return verdict{"", 3, "There is no namespace NAMESPACE.", ""}
+	}
 	for _, v := range verdicts {
 		if a.Reason != "" && strings.Contains(a.Reason, v.part) {
 			return v
@@ -97,11 +138,11 @@ func (r *Report) conclude(q *Question) {
 		return
 	}
 	step := &r.Steps[r.Decisive]
-	o, _ := objectOf(step.Name, q.Zone)
 	v := verdictOf(&step.Answer)
-	fill := strings.NewReplacer("NAMESPACE", o.namespace, "SERVICE", o.service, "BELOW", o.below, "NAME", step.Name, "ZONE", q.Zone,
-		"REASON", step.Reason)
-	r.Sentence, r.Fix = fill.Replace(v.sentence), fill.Replace(v.fix)
+	r.Sentence, r.Fix = fill(v.sentence, step, q.Zone), fill(v.fix, step, q.Zone)
+	if r.Sentence == "" {
+		r.Sentence = fill("The server says: REASON.", step, q.Zone)
+	}
 	if q.Note != "" && step.Reason == OutsideReason {
 		r.Sentence, r.Fix = "The pod does not ask for this name in the cluster.", "Change its dnsPolicy or dnsConfig, as is said above."
 		return
@@ -111,7 +152,7 @@ func (r *Report) conclude(q *Question) {
 		r.Fix = "The domain of the cluster is " + q.Zone + ": did you mean " + r.Near[0] + "?"
 		return
 	}
-	r.near(q, o)
+	r.near(q, objectIn(step, q.Zone))
 }
 
 // decisive is the question that should have had an answer: the one whose reason is certain; else the one in the form
@@ -168,7 +209,7 @@ func looksOutside(q *Question, meant object) bool {
 	if strings.Count(name, ".") < 2 || strings.HasSuffix(name, ".svc") {
 		return false
 	}
-	return q.Index == nil || len(config.Nearest(meant.namespace, namespaces(q.Index.Snapshot()))) == 0
+	return q.Index == nil || len(config.Nearest(meant.namespace, slices.Collect(maps.Keys(q.services())))) == 0
 }
 
 // meantBy is the object that the name is about in the way it is written: a service of the client's namespace, or
@@ -190,7 +231,7 @@ func meantBy(q *Question) object {
 // resolved says what wins, and what it cost.
 func (r *Report) resolved() {
 	step := &r.Steps[r.Decisive]
-	r.Sentence = fmt.Sprintf("%s resolves, as %s.", r.Name, step.Name)
+	r.Sentence = fmt.Sprintf("%s resolves, as %s.", r.Name, cmp.Or(step.Name, "the root"))
 	wasted := 0
 	for i := range r.Decisive {
 		if r.Steps[i].Name != step.Name {

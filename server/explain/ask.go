@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -65,7 +66,7 @@ func (a *Answer) read(m *dns.Msg) {
 	if opt := m.IsEdns0(); opt != nil {
 		for _, option := range opt.Option {
 			if ede, ok := option.(*dns.EDNS0_EDE); ok && a.Reason == "" {
-				a.Code, a.Reason = ede.InfoCode, ede.ExtraText
+				a.Code, a.Reason = ede.InfoCode, observe.Clean(ede.ExtraText)
 			}
 		}
 	}

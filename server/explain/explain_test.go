@@ -95,11 +95,13 @@ func TestDecisive(t *testing.T) {
 func TestHandler(t *testing.T) {
 	handler := Handler(func() Question { return Question{Zone: "cluster.local", Ask: answers(nil), Asked: "this server"} })
 	for query, part := range map[string]string{
+		"name=web&from=dev/web-0":                `rules of acl and view for the pod do not show. Pod \"web-0\" is not read`,
 		"name=web&from=dev":                      `"sentence":"web`,
 		"name=" + strings.Repeat("a.", 150):      "a name of 300 octets",
 		"name=" + strings.Repeat("a", 64):        "is not a domain name",
 		"":                                       "a name is needed",
 		"name=a&type=NONE":                       "is not a type of records",
+		"name=a&type=axfr":                       "is no type that a stub resolver asks for",
 		"name=a&libc=uclibc":                     "wants glibc, musl or go",
 		"name=a&from=" + strings.Repeat("x", 70): "is not a namespace",
 		"name=a&server=192.0.2.1":                "is no parameter",
@@ -107,10 +109,54 @@ func TestHandler(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest("GET", "/explain?"+query, nil))
-		good := slices.Contains([]string{"name=web&from=dev", "name=%3Cscript%3E"}, query)
+		good := slices.Contains([]string{"name=web&from=dev", "name=web&from=dev/web-0", "name=%3Cscript%3E"}, query)
 		if (w.Code == http.StatusOK) != good || !strings.Contains(w.Body.String(), part) || !json.Valid(w.Body.Bytes()) {
 			t.Errorf("%.40s: %d %s", query, w.Code, w.Body)
 		}
+	}
+}
+
+// TestWholeSentences: no sentence and no fix has an empty word, whatever the name lacks.
+func TestWholeSentences(t *testing.T) {
+	const zone = "cluster.local"
+	reasons := []string{"", "namespace nope: not found", "namespace nope: a pod's name is its address with dashes", "service prod/web: not found",
+		"a sentence.", "two  spaces"}
+	for _, v := range verdicts {
+		reasons = append(reasons, v.part)
+	}
+	for _, name := range []string{"mysql.svc.cluster.local.", "10-0-0-1.nope.pod.cluster.local.", "x.pod.cluster.local.", "pod.cluster.local.",
+		"svc.cluster.local.", "cluster.local.", "web.prod.svc.cluster.local.", "a.b.web.prod.svc.cluster.local.", "."} {
+		for _, reason := range reasons {
+			ask := func(context.Context, string, uint16) Answer { return Answer{Rcode: "NXDOMAIN", Reason: reason} }
+			r := Explain(t.Context(), Question{Name: name, Types: []uint16{dns.TypeA}, Stub: Pod(Glibc, "dev", zone), Zone: zone, Ask: ask})
+			for _, text := range []string{r.Sentence, r.Fix} {
+				text = strings.ReplaceAll(text, "forward . ", "")
+				if r.Sentence == "" || strings.Contains(text, "  ") || strings.Contains(text, " .") || strings.Contains(text, "..") {
+					t.Errorf("%s, %q: %q, %q", name, reason, r.Sentence, r.Fix)
+				}
+			}
+			if reason == "namespace nope: not found" && r.Sentence != "There is no namespace nope." && !strings.Contains(name, "prod") {
+				t.Errorf("%s: %q", name, r.Sentence)
+			}
+		}
+	}
+}
+
+// TestUpstreamSilent: a domain whose servers are silent is no failure of an upstream.
+func TestUpstreamSilent(t *testing.T) {
+	v := verdictOf(&Answer{Reason: "nothing comes back from upstream for names below example.com."})
+	if !strings.Contains(v.sentence, "its servers do not answer") {
+		t.Error(v.sentence)
+	}
+}
+
+// TestReasonIsClean: the text of another server does nothing to a terminal.
+func TestReasonIsClean(t *testing.T) {
+	m := new(dns.Msg).SetEdns0(1232, false)
+	m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{ExtraText: "a\nb\x1b[2J"}}
+	var a Answer
+	if a.read(m); a.Reason != "a?b?[2J" {
+		t.Errorf("%q", a.Reason)
 	}
 }
 

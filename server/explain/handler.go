@@ -22,8 +22,19 @@ func Handler(base func() Question) http.Handler {
 			json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
 			return
 		}
-		json.NewEncoder(w).Encode(Explain(r.Context(), q))
+		report := Explain(r.Context(), q)
+		report.Note = asksAs(r.URL.Query().Get("from"))
+		json.NewEncoder(w).Encode(report)
 	})
+}
+
+// asksAs says in whose place the server asks itself.
+func asksAs(from string) string {
+	note := "Asked as 127.0.0.1 over TCP, by the first listener: rules of acl and view for the pod do not show."
+	if _, pod, is := strings.Cut(from, "/"); is {
+		note += fmt.Sprintf(" Pod %.80q is not read: its dnsPolicy and dnsConfig do not show.", pod)
+	}
+	return note
 }
 
 func (q *Question) read(values url.Values) (err error) {
@@ -85,6 +96,9 @@ func ParseTypes(word string) ([]uint16, error) {
 	t, ok := dns.StringToType[strings.ToUpper(word)]
 	if !ok {
 		return nil, fmt.Errorf("%.40q is not a type of records, such as A, AAAA or SRV", word)
+	}
+	if t == dns.TypeAXFR || t == dns.TypeIXFR || t == dns.TypeOPT {
+		return nil, fmt.Errorf("%s is no type that a stub resolver asks for; A, AAAA or SRV are", dns.TypeToString[t])
 	}
 	return []uint16{t}, nil
 }

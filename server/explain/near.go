@@ -22,11 +22,7 @@ func (r *Report) near(q *Question, o object) {
 		return
 	}
 	snapshot := q.Index.Snapshot()
-	services := map[string][]string{}
-	for s := range snapshot.EachService {
-		name, namespace := s.Names()
-		services[namespace] = append(services[namespace], name)
-	}
+	services := q.services()
 	if slices.Contains(services[o.namespace], o.service) {
 		r.nearBelow(snapshot, o)
 		return
@@ -76,14 +72,14 @@ func (r *Report) nearest(o object, services map[string][]string) {
 	}
 }
 
-// namespaces are those that have services.
-func namespaces(snapshot *zones.Snapshot) []string {
-	all := map[string]bool{}
-	for s := range snapshot.EachService {
-		_, namespace := s.Names()
-		all[namespace] = true
+// servicesOf are the names of the services of each namespace that has some.
+func servicesOf(index *zones.Index) map[string][]string {
+	services := map[string][]string{}
+	for s := range index.Snapshot().EachService {
+		name, namespace := s.Names()
+		services[namespace] = append(services[namespace], name)
 	}
-	return slices.Collect(maps.Keys(all))
+	return services
 }
 
 // nearBelow is the nearest port or endpoint of a service.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -23,6 +24,8 @@ type Question struct {
 	Ask   Asker
 	Asked string // who is asked, in words
 	Note  string // on the search list; "" for none
+
+	services func() map[string][]string // of Index, read once, and only where it is needed
 }
 
 // namespace is that of the pod.
@@ -65,6 +68,7 @@ func Explain(ctx context.Context, q Question) *Report {
 		reverse, _ := dns.ReverseAddr(address.String())
 		names, bare, q.Types = []string{reverse}, reverse, []uint16{dns.TypePTR}
 	}
+	q.services = sync.OnceValue(func() map[string][]string { return servicesOf(q.Index) })
 	asked := 0
 	for i := 0; i < len(names) && ctx.Err() == nil; asked++ {
 		answers := r.ask(ctx, q, names[i])

@@ -55,17 +55,43 @@ func New(options Options) http.Handler {
 			w.Write(content)
 		})
 	}
+	few := atMost(mostSearches)
 	for path, answer := range map[string]func(*http.Request) (any, error){
 		"summary": p.summary, "top": p.top, "failures": p.failures, "services": p.services, "service": p.service,
 		"corefile": p.corefile,
 	} {
-		mux.HandleFunc("GET /api/"+path, func(w http.ResponseWriter, r *http.Request) { respond(w, r, answer) })
+		var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { respond(w, r, answer) })
+		if path == "services" {
+			handler = few(handler)
+		}
+		mux.Handle("GET /api/"+path, handler)
 	}
 	mux.HandleFunc("GET /api/tail", p.tail)
 	if options.Explain != nil {
-		mux.Handle("GET /explain", options.Explain)
+		mux.Handle("GET /explain", few(options.Explain))
 	}
 	return p.guard(mux)
+}
+
+// mostSearches is how many requests may go through all services at a time.
+const mostSearches = 2
+
+// atMost lets n requests at a time through to all that it wraps, and answers the others with 503 and a sentence.
+func atMost(n int) func(http.Handler) http.Handler {
+	places := make(chan struct{}, n)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case places <- struct{}{}:
+				defer func() { <-places }()
+				next.ServeHTTP(w, r)
+			default:
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusServiceUnavailable)
+				fmt.Fprintf(w, `{"error":"%d searches are under way, which is the most; ask again in a moment"}`+"\n", n)
+			}
+		})
+	}
 }
 
 type page struct{ Options }

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -401,4 +402,30 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%d", w.Code)
 		}
 	})
+}
+
+// TestAtMost: a third search beside two is 503 with a sentence, and the places come free.
+func TestAtMost(t *testing.T) {
+	started, end := make(chan bool), make(chan bool)
+	few := atMost(2)
+	slow := few(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { started <- true; <-end }))
+	quick := few(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	ask := func(h http.Handler) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		return w
+	}
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { ask(slow) })
+		<-started
+	}
+	if w := ask(quick); w.Code != http.StatusServiceUnavailable || !json.Valid(w.Body.Bytes()) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	close(end)
+	both.Wait()
+	if w := ask(quick); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
 // DefaultServer is where the directive dashboard listens unless it says otherwise.
@@ -60,7 +62,7 @@ func (c *client) open(ctx context.Context, path string, query url.Values) (io.Re
 	if json.Unmarshal(text, &mistake) != nil {
 		mistake.Error = strings.TrimSpace(string(text))
 	}
-	return nil, fmt.Errorf("%s: %s: %s", c.base, reply.Status, clean(mistake.Error))
+	return nil, fmt.Errorf("%s: %s: %s", c.base, reply.Status, observe.Clean(mistake.Error))
 }
 
 // largest is more than any answer with an end has.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/page"
 )
 
@@ -92,19 +93,19 @@ func (t *Tail) print(out io.Writer, text string, l *page.Line, sample *uint32) e
 }
 
 func (t *Tail) line(l *page.Line) string {
-	client := clean(l.Client)
+	client := observe.Clean(l.Client)
 	if l.Who != "" {
-		client += " (" + clean(l.Who) + ")"
+		client += " (" + observe.Clean(l.Who) + ")"
 	}
-	rcode := clean(l.Rcode)
+	rcode := observe.Clean(l.Rcode)
 	if rcode != "NOERROR" && rcode != "NXDOMAIN" {
 		rcode = paint(t.Colours, red, rcode)
 	}
-	line := fmt.Sprintf("%s %s %s %s %s %s %s", l.Time.Local().Format("15:04:05"), client, clean(l.Type), clean(l.Name), rcode,
-		duration(l.Took), clean(l.Source))
+	line := fmt.Sprintf("%s %s %s %s %s %s %s", l.Time.Local().Format("15:04:05"), client, observe.Clean(l.Type), observe.Clean(l.Name), rcode,
+		duration(l.Took), observe.Clean(l.Source))
 	line = strings.TrimRight(line, " ")
 	if l.Reason != "" {
-		line += " " + paint(t.Colours, dim, clean(l.Reason))
+		line += " " + paint(t.Colours, dim, observe.Clean(l.Reason))
 	}
 	return line
 }

@@ -4,19 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
-
-// clean is text without what a terminal would obey.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
-}
 
 // fit is text in so many columns, cut or filled up.
 func fit(text string, columns int) string {

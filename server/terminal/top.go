@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/page"
 )
 
@@ -172,7 +173,7 @@ func (t *Top) head(s *state, err error, columns int) []string {
 	if t.Hour {
 		over = "last hour"
 	}
-	first := fmt.Sprintf("clusterdns %s  %s  up %v", clean(sum.Version), clean(status), sum.Time.Sub(sum.Started).Round(time.Second))
+	first := fmt.Sprintf("clusterdns %s  %s  up %v", observe.Clean(sum.Version), observe.Clean(status), sum.Time.Sub(sum.Started).Round(time.Second))
 	second := fmt.Sprintf("%s queries/s  median %s  99 %% %s  NXDOMAIN %s  failed %s", rate(now.PerSec),
 		duration(seen.Latency["p50"]), duration(seen.Latency["p99"]), percent(seen.Rcodes["NXDOMAIN"], seen.Queries),
 		percent(failed, seen.Queries))
@@ -181,7 +182,7 @@ func (t *Top) head(s *state, err error, columns int) []string {
 		third += fmt.Sprintf(", one query in %d is looked at", sum.Sample)
 	}
 	if err != nil {
-		third = clean(err.Error())
+		third = observe.Clean(err.Error())
 	}
 	return []string{paint(t.Colours, bold, fit(first, columns)), fit(second, columns), paint(t.Colours, dim, fit(third, columns)), ""}
 }
@@ -191,10 +192,10 @@ func (t *Top) table(i int, s *state, columns, most int) []string {
 	m := &s.tables[i]
 	lines := []string{paint(t.Colours, bold, fit(fmt.Sprintf("%8s %9s  %s", "/S", "QUERIES", headings[i].title), columns))}
 	for _, r := range m.Rows[:max(min(len(m.Rows), most-2), 0)] {
-		what := clean(r.Name + r.Client)
+		what := observe.Clean(r.Name + r.Client)
 		for _, more := range []string{r.Who, r.Reason, r.Example} {
 			if more != "" {
-				what += "  " + clean(more)
+				what += "  " + observe.Clean(more)
 			}
 		}
 		lines = append(lines, fit(fmt.Sprintf("%8s %9d  %s", rate(r.Rate), r.Count, what), columns))
@@ -205,8 +206,8 @@ func (t *Top) table(i int, s *state, columns, most int) []string {
 func (t *Top) failed(s *state, columns, most int) []string {
 	lines := []string{paint(t.Colours, bold, fit(fmt.Sprintf("%8s %9s  %s", "LAST", "TIMES", "FAILURES"), columns))}
 	for _, f := range s.failures[:max(min(len(s.failures), most-1), 0)] {
-		line := fit(fmt.Sprintf("%8s %9d  %s %s %s  %s", f.Time.Local().Format("15:04:05"), f.Count, clean(f.Rcode),
-			clean(f.Name), clean(f.Type), clean(f.Reason)), columns)
+		line := fit(fmt.Sprintf("%8s %9d  %s %s %s  %s", f.Time.Local().Format("15:04:05"), f.Count, observe.Clean(f.Rcode),
+			observe.Clean(f.Name), observe.Clean(f.Type), observe.Clean(f.Reason)), columns)
 		if f.Rcode != "NXDOMAIN" {
 			line = paint(t.Colours, red, line)
 		}

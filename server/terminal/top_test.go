@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/page"
 )
 
@@ -61,7 +62,7 @@ func TestPicture(t *testing.T) {
 				if n := utf8.RuneCountInString(line); n > columns {
 					t.Errorf("a line of %d columns in %d: %q", n, columns, line)
 				}
-				if clean(line) != line {
+				if observe.Clean(line) != line {
 					t.Errorf("%q", line)
 				}
 			}
