@@ -41,7 +41,9 @@ func (s *Source) Run(ctx context.Context) {
 	running.Go(func() { s.run(ctx) })
 	var second, hosts <-chan time.Time
 	publish := func() {
+		before := s.state.index.Snapshot()
 		s.state.publish(time.Now())
+		s.state.logChanges(before)
 		if wait := s.state.hostsWait(time.Now()); wait > 0 {
 			hosts = time.After(wait)
 		}

@@ -302,6 +302,23 @@ func (s *state) announce(now time.Time) {
 	s.log.Info(fmt.Sprintf("kubernetes: ready: %s in %.1f s", text, now.Sub(s.started).Seconds()))
 }
 
+// loggedChanges bounds how many lines one edit of manifests writes into the log.
+const loggedChanges = 20
+
+// logChanges says what an edit of manifests has changed. Of an API server it would be too much.
+func (s *state) logChanges(before *zones.Snapshot) {
+	if s.options.Manifests == "" || !before.Synced(zones.ServiceKinds) {
+		return
+	}
+	lines, more := zones.Changes(before, s.index.Snapshot(), loggedChanges)
+	for _, line := range lines {
+		s.log.Info(line)
+	}
+	if more > 0 {
+		s.log.Info(fmt.Sprintf("and %d more", more))
+	}
+}
+
 // publishNamespaces makes namespaces exist or not. When a namespace appears or its labels change, a selector may show
 // or hide its services.
 func (s *state) publishNamespaces(tx *zones.Tx) {
