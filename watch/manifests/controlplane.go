@@ -28,6 +28,7 @@ type Reading struct {
 
 	allocations allocations
 	faults      []fault // in the order of files and lines
+	remarks     []fault // what is no mistake, and seldom meant; in the same order
 }
 
 // readManifests reads files and stands in for the control plane as far as names need it: it gives addresses to services
@@ -59,10 +60,14 @@ func readManifests(files fs.FS, selection object.Selection) (Reading, error) {
 	c.givePodIPs(addresses)
 	c.mirrorEndpoints()
 	c.buildSlices()
-	slices.SortStableFunc(c.faults, func(a, b fault) int {
-		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line))
-	})
-	return Reading{Objects: c.strip(filter), Ignored: c.ignored, allocations: addresses.current, faults: c.faults}, nil
+	c.remarkServiceNames()
+	for _, list := range [][]fault{c.faults, c.remarks} {
+		slices.SortStableFunc(list, func(a, b fault) int {
+			return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line))
+		})
+	}
+	return Reading{Objects: c.strip(filter), Ignored: c.ignored, allocations: addresses.current, faults: c.faults,
+		remarks: c.remarks}, nil
 }
 
 // id names an object.
@@ -75,6 +80,7 @@ type id struct {
 type controlPlane struct {
 	selection object.Selection
 	faults    []fault
+	remarks   []fault
 	ignored   map[string]int
 	implied   map[string]bool // namespaces that objects are in
 	written   map[id]manifest
@@ -92,10 +98,11 @@ type controlPlane struct {
 
 // read takes in every file.
 func (c *controlPlane) read(files fs.FS) error {
-	names, err := manifestFiles(files)
+	names, buildFiles, err := manifestFiles(files)
 	if err != nil {
 		return err
 	}
+	names = c.withoutUnbuilt(files, names, buildFiles)
 	from := newDecoder()
 	for _, name := range names {
 		text, err := fs.ReadFile(files, name)
@@ -106,25 +113,31 @@ func (c *controlPlane) read(files fs.FS) error {
 		documents, faults := splitDocuments(name, text)
 		c.faults = append(c.faults, faults...)
 		for _, d := range documents {
-			c.readDocument(from, d)
+			if !c.readDocument(from, d) {
+				break
+			}
 		}
 	}
 	return nil
 }
 
-func (c *controlPlane) readDocument(from *decoder, d *document) {
+// readDocument takes in a document. It is false for a template: the rest of the file is one too.
+func (c *controlPlane) readDocument(from *decoder, d *document) bool {
 	manifests, f := d.manifests()
 	c.report(f)
 	for _, m := range manifests {
-		o, kind, f := from.decode(m)
-		c.report(f)
+		o, kind, faults := from.decode(m)
+		for _, f := range faults {
+			c.report(f)
+		}
 		if o != nil {
 			c.take(m, kind, o.(metav1.Object))
-		} else if f == nil {
+		} else if len(faults) == 0 {
 			c.ignore(m, kind)
 		}
 	}
 	d.root = nil // the tree is large, and its next use rare
+	return f == nil || d.templateFault() == nil
 }
 
 // ignore counts a manifest of a kind that is not read. The namespace that it is in exists.

@@ -94,6 +94,9 @@ func dump(r Reading) string {
 	for _, f := range r.faults {
 		line(f)
 	}
+	for _, f := range r.remarks {
+		line("remark:", f)
+	}
 	for _, kind := range slices.Sorted(maps.Keys(r.Ignored)) {
 		line("ignored:", r.Ignored[kind], kind)
 	}

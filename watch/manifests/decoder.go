@@ -54,21 +54,24 @@ func newDecoder() *decoder {
 // decode is the manifest as an object. An object of a kind that is not read is nil, with the kind and without a fault.
 // A field that is not known is a fault too, though the object is read: kubectl rejects a misspelt field, and a selector
 // that was overlooked is hard to find.
-func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
+func (d *decoder) decode(m manifest) (o runtime.Object, kind string, faults []*fault) {
 	o, gvk, err := d.codec.Decode(m.json, nil, nil)
 	switch {
 	case err == nil:
 		return o, gvk.Kind, nil
 	case runtime.IsMissingKind(err):
-		return nil, "", m.left("", "it has no kind")
+		return nil, "", []*fault{m.left("", "it has no kind")}
 	case runtime.IsMissingVersion(err):
-		return nil, "", m.left("kind", "it has no apiVersion")
+		return nil, "", []*fault{m.left("kind", "it has no apiVersion")}
 	case runtime.IsNotRegisteredError(err):
 		if served, ok := d.serves(*gvk); ok {
-			return nil, "", m.left(
+			return nil, "", []*fault{m.left(
 				"apiVersion",
 				fmt.Sprintf("kind %s of %s is not read, only of %s", gvk.Kind, gvk.GroupVersion(), served),
-			)
+			)}
+		}
+		if meant := d.meant(*gvk); meant != "" {
+			return nil, "", []*fault{m.left("kind", fmt.Sprintf("unknown kind %q (did you mean %q?)", gvk.Kind, meant))}
 		}
 		return nil, gvk.Kind, nil
 	}
@@ -76,11 +79,23 @@ func (d *decoder) decode(m manifest) (o runtime.Object, kind string, f *fault) {
 		if d.partial[*gvk] {
 			return o, gvk.Kind, nil
 		}
-		first := strict.Errors()[0].Error()
-		_, field, _ := strings.Cut(first, `"`)
-		return o, gvk.Kind, m.fault(strings.TrimSuffix(field, `"`), first+"; the rest of the object is taken")
+		for _, err := range strict.Errors() {
+			_, field, _ := strings.Cut(err.Error(), `"`)
+			faults = append(faults, m.fault(strings.TrimSuffix(field, `"`), err.Error()+"; the rest of the object is taken"))
+		}
+		return o, gvk.Kind, faults
 	}
-	return nil, "", m.typeFault(err)
+	return nil, "", []*fault{m.typeFault(err)}
+}
+
+// meant is the kind that is written in other cases of letters: "service" is an API server's "no matches for kind".
+func (d *decoder) meant(kind schema.GroupVersionKind) string {
+	for known := range d.scheme.AllKnownTypes() {
+		if strings.EqualFold(known.Kind, kind.Kind) && (known.Group == kind.Group || !strings.Contains(kind.Group, ".")) {
+			return known.Kind
+		}
+	}
+	return ""
 }
 
 // serves is the version of which a kind is read, when it is not the one that is written. Groups without a dot are

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,9 @@ type manifest struct {
 // manifestFiles are the files to read, in a fixed order. Hidden folders are not entered: the folder of a mounted
 // ConfigMap keeps its versions in them, and links to the current one in sight. Links to files are followed, links to
 // folders are not, for they can make a ring.
-func manifestFiles(files fs.FS) (names []string, err error) {
+//
+// buildFiles are those by which a tool makes manifests.
+func manifestFiles(files fs.FS) (names, buildFiles []string, err error) {
 	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil && name == ".":
@@ -46,7 +49,10 @@ func manifestFiles(files fs.FS) (names []string, err error) {
 				return fs.SkipDir
 			}
 			return nil
-		case !isManifest(name):
+		case isBuildFile(name) && !entry.IsDir():
+			buildFiles = append(buildFiles, name)
+		}
+		if !isManifest(name) {
 			return nil
 		}
 		if info, err := fs.Stat(files, name); err == nil && info.Mode().IsRegular() {
@@ -54,14 +60,14 @@ func manifestFiles(files fs.FS) (names []string, err error) {
 		}
 		return nil
 	})
-	return names, err
+	return names, buildFiles, err
 }
 
 func isManifest(name string) bool {
 	switch path.Ext(name) {
 	case ".yaml", ".yml", ".json":
 		base := strings.TrimSuffix(path.Base(name), path.Ext(name))
-		return base != "kustomization" // it often has no kind, and names files that are read anyway
+		return base != "kustomization" // it often has no kind
 	}
 	return false
 }
@@ -137,7 +143,7 @@ func (d *document) manifests() ([]manifest, *fault) {
 		if asJSON, err = yaml.YAMLToJSONStrict(d.text); err != nil {
 			var ok bool
 			if asJSON, ok = d.merged(); !ok {
-				return nil, d.syntaxFault(err)
+				return nil, cmp.Or(d.templateFault(), d.syntaxFault(err))
 			}
 		}
 	}

@@ -67,6 +67,7 @@ func (c *controlPlane) buildSlices() {
 		}
 		pods := selected(o, byLabel)
 		c.reportTargets(o, pods)
+		c.remarkUnmatched(o, pods)
 		for _, family := range families(o) {
 			for _, made := range buildFamily(o, discoveryv1.AddressType(family), pods) {
 				c.addSlice(made)
@@ -83,6 +84,30 @@ func (c *controlPlane) reportTargets(o *corev1.Service, pods []*corev1.Pod) {
 		has := func(pod *corev1.Pod) bool { return targetPort(p, cmp.Or(p.Protocol, corev1.ProtocolTCP), pod) != 0 }
 		if len(pods) > 0 && !slices.ContainsFunc(pods, has) {
 			c.report(c.source[o].faultIn(fmt.Sprintf("target port %q is no port of the service's pods", p.TargetPort.StrVal)))
+		}
+	}
+}
+
+// remarkUnmatched remarks on a selector that finds no pod. The pods may be made by somebody else, an operator for one.
+// Of a headless service the index says it, where its names are missing.
+func (c *controlPlane) remarkUnmatched(o *corev1.Service, pods []*corev1.Pod) {
+	if m, written := c.source[o]; written && len(pods) == 0 && !isHeadless(&o.Spec) {
+		c.remarks = append(c.remarks, *m.fault("spec.selector",
+			title("Service", object.KeyOf(o))+": its selector matches no pod of these manifests"))
+	}
+}
+
+// remarkServiceNames remarks on StatefulSets of a service that is not there: their pods have no names.
+func (c *controlPlane) remarkServiceNames() {
+	for _, w := range c.workloads {
+		if w.serviceName == "" {
+			continue
+		}
+		service := object.Key{Namespace: w.GetNamespace(), Name: w.serviceName}
+		if _, exists := c.written[id{"Service", service}]; !exists && c.rejected[service] == nil {
+			c.remarks = append(c.remarks, *w.fault("spec.serviceName", fmt.Sprintf(
+				"%s: its serviceName %q is no service of these manifests: its pods have no names",
+				title(w.kind, object.KeyOf(w)), w.serviceName)))
 		}
 	}
 }

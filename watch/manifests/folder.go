@@ -71,23 +71,32 @@ func (d *Folder) read() {
 		return
 	}
 	d.logMoved(r.allocations)
-	r.NewFaults = d.logFaults(r.faults)
+	r.NewFaults = d.logFaults(r.faults, r.remarks)
 	d.log.Info("manifests: folder read", d.summary(&r)...)
 	d.sink(r)
 }
 
-// logFaults logs the faults that the last reading did not have, and counts them.
-func (d *Folder) logFaults(faults []fault) (fresh int) {
+// Remark is the level of a log line about what is no mistake, and seldom meant.
+const Remark = slog.LevelInfo + 2
+
+// logFaults logs the faults and remarks that the last reading did not have, and counts the faults.
+func (d *Folder) logFaults(faults, remarks []fault) (fresh int) {
 	last := d.logged
-	d.logged = make(map[string]bool, len(faults))
-	for _, f := range faults {
+	d.logged = make(map[string]bool, len(faults)+len(remarks))
+	for i, f := range slices.Concat(faults, remarks) {
 		if f.file != "" {
 			f.file = filepath.Join(d.path, filepath.FromSlash(f.file))
 		}
-		text := f.String()
+		text, level := f.String(), slog.LevelWarn
+		if i >= len(faults) {
+			level = Remark
+		}
 		d.logged[text] = true
-		if !last[text] {
-			d.log.Warn(text)
+		if last[text] {
+			continue
+		}
+		d.log.Log(context.Background(), level, text)
+		if level == slog.LevelWarn {
 			fresh++
 		}
 	}

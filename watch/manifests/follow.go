@@ -92,7 +92,7 @@ func (w *folderWatch) concerns(e fsnotify.Event) bool {
 		return true // "..data" is the link by which the files of a ConfigMap change all at once
 	case !inside(e.Name, w.folder):
 		return false // a neighbour
-	case isManifest(base):
+	case isManifest(base), isBuildFile(base):
 		return true
 	}
 	info, err := os.Stat(e.Name)
