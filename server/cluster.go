@@ -41,8 +41,8 @@ func readCluster(ctx context.Context, options watch.Options, log *slog.Logger) (
 	return index, &counters, nil
 }
 
-// manifestsIn is a folder with the manifests of paths: a folder alone is itself, files and standard input, "-", are
-// copied. Call remove when they have been read.
+// manifestsIn is a folder with the manifests of paths: a folder alone is itself; files, standard input, "-", and several
+// folders are copied. Call remove when they have been read.
 func (c *console) manifestsIn(paths []string) (folder string, remove func(), err error) {
 	remove = func() {}
 	if len(paths) == 1 && paths[0] != "-" {
@@ -58,17 +58,36 @@ func (c *console) manifestsIn(paths []string) (folder string, remove func(), err
 		return "", remove, err
 	}
 	remove = func() { os.RemoveAll(folder) }
-	c.err = &without{c.err, folder + string(filepath.Separator)}
 	for i, path := range paths {
-		if err = c.copyManifest(path, folder, i); err != nil {
+		copied := filepath.Join(folder, fmt.Sprint(i))
+		if err = c.copyManifests(path, copied); err != nil {
 			remove()
 			return "", func() {}, err
 		}
+		c.err = &without{c.err, copied + string(filepath.Separator), original(path)}
 	}
 	return folder, remove, nil
 }
 
-func (c *console) copyManifest(path, folder string, number int) error {
+// original is what a path of manifests begins with in what is said of them.
+func original(path string) string {
+	switch info, err := os.Stat(path); {
+	case path == "-":
+		return ""
+	case err == nil && info.IsDir():
+		return filepath.Clean(path) + string(filepath.Separator)
+	}
+	folder, _ := filepath.Split(path)
+	return folder
+}
+
+func (c *console) copyManifests(path, folder string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if err := os.CopyFS(folder, os.DirFS(path)); err != nil {
+			return fmt.Errorf("-f: %s cannot be read: %w", path, err)
+		}
+		return nil
+	}
 	content, err := []byte(nil), error(nil)
 	name := filepath.Base(path)
 	if path == "-" {
@@ -80,11 +99,8 @@ func (c *console) copyManifest(path, folder string, number int) error {
 	if err != nil {
 		return fmt.Errorf("-f: %s cannot be read: %w", path, errors.Unwrap(err))
 	}
-	if number > 0 {
-		folder = filepath.Join(folder, fmt.Sprint(number))
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			return err
-		}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
 	}
 	if extension := filepath.Ext(name); extension != ".yaml" && extension != ".yml" && extension != ".json" {
 		name += ".yaml"
@@ -92,14 +108,14 @@ func (c *console) copyManifest(path, folder string, number int) error {
 	return os.WriteFile(filepath.Join(folder, name), content, 0o600)
 }
 
-// without writes to a writer, and leaves out the name of a folder that the user has not chosen.
+// without writes to a writer, with what the user wrote in the place of a folder that he has not chosen.
 type without struct {
-	to     io.Writer
-	folder string
+	to             io.Writer
+	folder, chosen string
 }
 
 func (w *without) Write(p []byte) (int, error) {
-	_, err := w.to.Write(bytes.ReplaceAll(p, []byte(w.folder), nil))
+	_, err := w.to.Write(bytes.ReplaceAll(p, []byte(w.folder), []byte(w.chosen)))
 	return len(p), err
 }
 

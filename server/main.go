@@ -39,8 +39,8 @@ func commands() []command {
 	return []command{
 		{"demo", "[-p PORT] [-f DIR]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
 			demoFlags, (*console).demo},
-		{"records", "-f PATH [-zone ZONE] [-ttl TTL]",
-			"print every record that manifests imply, as a zone file", recordsFlags, (*console).records},
+		{"records", "-f PATH | diff PATH PATH",
+			"print every record that manifests or a cluster imply, or what differs", recordsFlags, (*console).records},
 		{"check", "[-conf FILE] [-o json] [-p PORT]", "read a Corefile, say what it means, or where it is wrong",
 			config.Flags("conf", "port") + checkFlags, (*console).check},
 		{"explain", "NAME [-from NAMESPACE] [-server ADDRESS]",
@@ -60,9 +60,15 @@ const (
 	demoFlags = "  -p PORT     port to serve on (default 1053); the page is on the next one\n" +
 		"  -f DIR      folder of manifests (default a copy of the sample cluster)\n"
 	checkFlags   = "  -o json              print one JSON object\n"
-	recordsFlags = "  -f PATH     manifests: a folder, a file, or - for standard input; several are given by several -f\n" +
-		"  -zone ZONE  cluster domain (default cluster.local)\n" +
-		"  -ttl TTL    TTL of the records, in seconds or such as 1m (default 5)\n"
+	recordsFlags = "  -f PATH            manifests: a folder, a file, or - for standard input; several may follow\n" +
+		"  -kubeconfig FILE   list a live cluster once instead; a context may follow\n" +
+		"  -context NAME      of the kubeconfig (default its current one)\n" +
+		"  -name NAME         one service (web.shop), namespace (shop) or name, and what is below it\n" +
+		"  -o json            print one JSON object\n" +
+		"  -zone ZONE         cluster domain (default cluster.local)\n" +
+		"  -ttl TTL           TTL of the records, in seconds or such as 1m (default 5)\n" +
+		"diff compares two of a folder, a file, or -: it prints the records that came (+) and went (-). Its exit status is 0 if\n" +
+		"there are none, 1 if there are, 2 if that cannot be told.\n"
 )
 
 // Main runs the program with its arguments, the name first, and returns the exit status: 0, or 1 after one line on

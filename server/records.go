@@ -1,10 +1,14 @@
 package server
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -16,66 +20,254 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// records prints every record that manifests imply. Mistakes in them go to stderr.
+// listed is what the flags of records say.
+type listed struct {
+	paths                                   several
+	kubeconfig, context, zone, name, output string
+	ttl                                     time.Duration
+}
+
+// records prints every record that manifests, or the objects of a cluster, imply. Mistakes in them go to stderr.
 func (c *console) records(arguments []string) error {
-	flags := flag.NewFlagSet("clusterdns records", flag.ContinueOnError)
-	var paths several
-	flags.Var(&paths, "f", "manifests")
-	domain := flags.String("zone", "cluster.local.", "cluster domain")
-	written := flags.String("ttl", "5", "TTL of the records")
-	if err := parseFlags(flags, arguments); err != nil {
-		return err
+	if len(arguments) > 0 && arguments[0] == "diff" {
+		return c.recordsDiff(arguments[1:])
 	}
-	ttl, err := parseTTL(*written)
+	o, words, err := readListed("clusterdns records", arguments)
 	if err != nil {
 		return err
 	}
-	zone := dns.CanonicalName(*domain)
-	if len(paths) == 0 {
-		return errors.New("clusterdns records: -f PATH says where the manifests are: a folder, a file, or - for standard input")
+	if o.kubeconfig != "" && o.context == "" && len(words) == 1 { // -kubeconfig FILE CONTEXT
+		o.context, words = words[0], nil
 	}
-	if zone == "." {
-		return errors.New("-zone: the root is not a domain such as cluster.local")
+	o.paths = append(o.paths, words...) // -f a.yaml b.yaml, as a shell writes -f *.yaml
+	switch {
+	case o.kubeconfig != "" && len(o.paths) > 0:
+		return errors.New("-kubeconfig and -f: give one of them")
+	case o.kubeconfig == "" && len(o.paths) == 0:
+		return errors.New("clusterdns records: -f PATH says where the manifests are: a folder, a file, or - for standard input; " +
+			"-kubeconfig FILE lists a live cluster")
 	}
-	if err := resolver.CheckZone(zone); err != nil {
-		return fmt.Errorf("-zone: %q: %w", *domain, err)
-	}
-	folder, remove, err := c.manifestsIn(paths)
+	lines, mistakes, err := c.list(o)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	options := watch.Options{Manifests: folder}
-	options.VerifyPods = true
-	log := slog.New(logs.NewHandler(c.err, slog.LevelWarn))
+	if o.output == "json" {
+		err = writeJSON(c.out, lines)
+	} else {
+		_, err = io.WriteString(c.out, strings.Join(lines, ""))
+	}
+	return cmp.Or(err, mistakes)
+}
+
+// readListed reads the flags of records, and of records diff; words are the arguments that are no flags.
+func readListed(name string, arguments []string) (o *listed, words []string, err error) {
+	o = &listed{}
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.Var(&o.paths, "f", "")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "")
+	flags.StringVar(&o.context, "context", "", "")
+	flags.StringVar(&o.name, "name", "", "")
+	flags.StringVar(&o.output, "o", "", "")
+	domain := flags.String("zone", "cluster.local.", "")
+	written := flags.String("ttl", "5", "")
+	if words, err = parseWords(flags, arguments); err != nil {
+		return nil, nil, err
+	}
+	if o.ttl, err = parseTTL(*written); err != nil {
+		return nil, nil, err
+	}
+	o.zone = dns.CanonicalName(*domain)
+	if o.zone == "." {
+		return nil, nil, errors.New("-zone: the root is not a domain such as cluster.local")
+	}
+	if err := resolver.CheckZone(o.zone); err != nil {
+		return nil, nil, fmt.Errorf("-zone: %q: %w", *domain, err)
+	}
+	if o.output != "" && o.output != "json" {
+		return nil, nil, fmt.Errorf("-o: got %q, wants json", o.output)
+	}
+	return o, words, nil
+}
+
+// list is the lines of the zone file, each with its end. mistakes is not nil where manifests have some: they have been
+// said, and the lines are those of the rest.
+func (c *console) list(o *listed) (lines []string, mistakes, err error) {
+	options := watch.Options{Kubeconfig: o.kubeconfig, Context: o.context}
+	if o.kubeconfig == "" {
+		folder, remove, err := c.manifestsIn(o.paths)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer remove()
+		options.Manifests, options.VerifyPods = folder, true
+	}
+	log := slog.New(logs.NewHandler(c.err, watch.Remark))
 	index, counters, err := readCluster(context.Background(), options, log)
 	if err != nil {
-		return fmt.Errorf("clusterdns records: %w", err)
+		return nil, nil, fmt.Errorf("clusterdns records: %w", err)
 	}
-	own, err := ownRecords(index, zone, ttl)
+	own, err := ownRecords(index, o.zone, o.ttl)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	fmt.Fprint(c.out, own)
-	if err := index.Snapshot().WriteText(c.out, zone, uint32(ttl.Seconds())); err != nil {
-		return err
+	text := bytes.NewBufferString(own)
+	if err := index.Snapshot().WriteText(text, o.zone, uint32(o.ttl.Seconds())); err != nil {
+		return nil, nil, err
 	}
-	for _, kind := range slices.Sorted(maps.Keys(counters.Ignored)) {
-		fmt.Fprintf(c.err, "ignored (has no DNS names): %s (%d)\n", kind, counters.Ignored[kind])
+	lines = slices.Collect(strings.Lines(text.String()))
+	if o.name != "" {
+		if lines = named(lines, o.name, o.zone); len(lines) == 0 {
+			return nil, nil, fmt.Errorf("-name: nothing is called %q%s", o.name, nearest(index, o.name))
+		}
 	}
-	switch n := counters.Problems; {
-	case n == 1:
+	c.sayIgnored(counters.Ignored)
+	if o.kubeconfig == "" && counters.Problems > 0 {
+		mistakes = mistaken(counters.Problems)
+	}
+	return lines, mistakes, nil
+}
+
+func (c *console) sayIgnored(kinds map[string]int) {
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		fmt.Fprintf(c.err, "ignored (has no DNS names): %s (%d)\n", kind, kinds[kind])
+	}
+}
+
+func mistaken(n uint64) error {
+	if n == 1 {
 		return errors.New("clusterdns records: a mistake in the manifests; see above")
-	case n > 1:
-		return fmt.Errorf("clusterdns records: %d mistakes in the manifests; see above", n)
+	}
+	return fmt.Errorf("clusterdns records: %d mistakes in the manifests; see above", n)
+}
+
+// named are the lines about what a name may mean: a service, "web.shop", a namespace, or a whole name; with what is
+// below it, and the PTR records that point there.
+func named(lines []string, name, zone string) []string {
+	name = dns.CanonicalName(name)
+	domains := []string{name, name + "svc." + zone, name + "pod." + zone, name + zone}
+	return slices.DeleteFunc(lines, func(line string) bool {
+		words := strings.Fields(line)
+		if !strings.HasPrefix(line, ";") && len(words) > 4 && words[3] != "PTR" {
+			words = words[:1] // what another name points at is not about it
+		}
+		return !slices.ContainsFunc(words, func(word string) bool {
+			return strings.HasSuffix(word, ".") && slices.ContainsFunc(domains, func(domain string) bool {
+				return dns.IsSubDomain(domain, word)
+			})
+		})
+	})
+}
+
+// nearest suggests a service or a namespace.
+func nearest(index *zones.Index, name string) string {
+	var names []string
+	for s := range index.Snapshot().EachService {
+		service, namespace := s.Names()
+		names = append(names, service+"."+namespace, namespace)
+	}
+	slices.Sort(names)
+	return config.DidYouMean(name, slices.Compact(names))
+}
+
+// listedRecord is a record, as -o json has it.
+type listedRecord struct {
+	Name string `json:"name"`
+	TTL  int    `json:"ttl"`
+	Type string `json:"type"`
+	Data string `json:"data"`
+}
+
+// writeJSON prints lines of a zone file as one object: records, and what only comments say.
+func writeJSON(to io.Writer, lines []string) error {
+	all := struct {
+		Records []listedRecord `json:"records"`
+		Notes   []string       `json:"notes"`
+	}{[]listedRecord{}, []string{}}
+	for _, line := range lines {
+		line = strings.TrimSuffix(line, "\n")
+		if note, is := strings.CutPrefix(line, "; "); is {
+			all.Notes = append(all.Notes, note)
+			continue
+		}
+		words := strings.SplitN(line, " ", 5) // owner TTL IN type data
+		ttl, err := strconv.Atoi(words[1])
+		if err != nil {
+			return err
+		}
+		all.Records = append(all.Records, listedRecord{words[0], ttl, words[3], words[4]})
+	}
+	encoder := json.NewEncoder(to)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(all)
+}
+
+// recordsDiff prints what two listings differ in, as diff does: status 1 when they do, 2 when that cannot be told.
+func (c *console) recordsDiff(arguments []string) error {
+	o, words, err := readListed("clusterdns records diff", arguments)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+	case len(words) != 2 || len(o.paths) > 0 || o.kubeconfig != "" || o.output != "":
+		err = errors.New("clusterdns records diff: wants two of a folder, a file, or - for standard input")
+	case words[0] == "-" && words[1] == "-":
+		err = errors.New("clusterdns records diff: standard input can be read only once")
+	}
+	var sides [2][]string
+	for i := 0; i < 2 && err == nil; i++ {
+		side := *o
+		side.paths, side.name = several{words[i]}, ""
+		var mistakes error
+		sides[i], mistakes, err = c.list(&side)
+		err = cmp.Or(err, mistakes)
+		if o.name != "" {
+			sides[i] = named(sides[i], o.name, o.zone)
+		}
+	}
+	if err != nil {
+		return &exit{statusTrouble, err}
+	}
+	changes := difference(sides[0], sides[1])
+	if _, err := io.WriteString(c.out, strings.Join(changes, "")); err != nil {
+		return &exit{statusTrouble, err}
+	}
+	if len(changes) > 0 {
+		return &exit{status: statusDifferent}
 	}
 	return nil
+}
+
+// difference is the lines that one of two lists has, by name, what is gone before what came.
+func difference(before, after []string) (changes []string) {
+	count := map[string]int{}
+	for _, line := range before {
+		count[line]--
+	}
+	for _, line := range after {
+		count[line]++
+	}
+	for line, n := range count {
+		switch {
+		case n < 0:
+			changes = append(changes, "- "+line)
+		case n > 0:
+			changes = append(changes, "+ "+line)
+		}
+	}
+	owner := func(line string) string {
+		return strings.Fields(strings.TrimPrefix(line[2:], "; "))[0]
+	}
+	slices.SortFunc(changes, func(a, b string) int {
+		return cmp.Or(cmp.Compare(owner(a), owner(b)), cmp.Compare(b[:1], a[:1]), cmp.Compare(a, b))
+	})
+	return changes
 }
 
 // parseTTL reads seconds, as a Corefile has them, or a duration.

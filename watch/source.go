@@ -11,6 +11,9 @@ import (
 	"github.com/clusterdns/clusterdns/zones"
 )
 
+// Remark is the level of a log line about what is no mistake in manifests, and seldom meant.
+const Remark = manifests.Remark
+
 // Source keeps an index equal to a cluster: one of an API server or of a directory of manifests.
 type Source struct {
 	state *state
