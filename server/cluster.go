@@ -108,7 +108,7 @@ func (c *console) copyManifests(path, folder string) error {
 	return os.WriteFile(filepath.Join(folder, name), content, 0o600)
 }
 
-// without writes to a writer, with what the user wrote in the place of a folder that he has not chosen.
+// without writes to a writer, with what the user wrote in the place of a folder that was made for it.
 type without struct {
 	to             io.Writer
 	folder, chosen string

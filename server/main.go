@@ -37,7 +37,7 @@ type console struct {
 
 func commands() []command {
 	return []command{
-		{"demo", "[-p PORT] [-f DIR]", "serve a sample cluster on 127.0.0.1 port 1053, and log each query",
+		{"demo", "[-f PATH | -kubeconfig FILE]", "serve a sample cluster, or yours, on 127.0.0.1 port 1053, and log each query",
 			demoFlags, (*console).demo},
 		{"records", "-f PATH | diff PATH PATH",
 			"print every record that manifests or a cluster imply, or what differs", recordsFlags, (*console).records},
@@ -57,8 +57,6 @@ func commands() []command {
 }
 
 const (
-	demoFlags = "  -p PORT     port to serve on (default 1053); the page is on the next one\n" +
-		"  -f DIR      folder of manifests (default a copy of the sample cluster)\n"
 	checkFlags   = "  -o json              print one JSON object\n"
 	recordsFlags = "  -f PATH            manifests: a folder, a file, or - for standard input; several may follow\n" +
 		"  -kubeconfig FILE   list a live cluster once instead; a context may follow\n" +

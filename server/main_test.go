@@ -79,7 +79,7 @@ func TestTakenPort(t *testing.T) {
 		{"-conf stdin", ".:0 {\n bind 127.0.0.1\n health 127.0.0.1:" + port + "\n}\n",
 			"stdin:3: health: listen on 127.0.0.1:" + port + ": another process, or another directive, has the TCP " +
 				"port: address already in use\n"},
-		{"demo -p " + port, "", "; clusterdns demo -p PORT takes another\n"},
+		{"demo -p " + port, "", "; -p PORT takes another port\n"},
 	} {
 		var out, errors bytes.Buffer
 		status := Main(append([]string{"clusterdns"}, strings.Fields(c.arguments)...), strings.NewReader(c.corefile),

@@ -49,13 +49,7 @@ func TestReadmeCommands(t *testing.T) {
 			if realDig == "" || !strings.HasPrefix(c.line, "dig ") {
 				return
 			}
-			asReal := func(arguments []string) (string, error) {
-				command := exec.Command(realDig, arguments...)
-				command.Env = append(os.Environ(), "HOME=/nonexistent") // no .digrc
-				out, err := command.Output()
-				return string(out), err
-			}
-			if diff := cmp.Diff(want, normal(runPipe(t, c.line, d.port, asReal))); diff != "" {
+			if diff := cmp.Diff(want, normal(runPipe(t, c.line, d.port, runDig(realDig)))); diff != "" {
 				t.Errorf("%s (-there +%s):\n%s", c.at, realDig, diff)
 			}
 		})
@@ -88,17 +82,23 @@ type documentedCommand struct {
 func documentedCommands(t *testing.T) (commands []documentedCommand) {
 	t.Helper()
 	for _, page := range pages {
-		inside := false
-		for i, line := range strings.Split(document(t, page), "\n") {
-			switch {
-			case strings.HasPrefix(line, "```"):
-				inside = line == "```console"
-			case !inside:
-			case strings.HasPrefix(line, "$ "):
-				commands = append(commands, documentedCommand{line: line[2:], at: fmt.Sprintf("%s:%d", page, i+1)})
-			case len(commands) > 0:
-				commands[len(commands)-1].output += line + "\n"
-			}
+		commands = append(commands, commandsIn(document(t, page), page)...)
+	}
+	return commands
+}
+
+// commandsIn are the commands of a text of page.
+func commandsIn(text, page string) (commands []documentedCommand) {
+	inside := false
+	for i, line := range strings.Split(text, "\n") {
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```console"
+		case !inside:
+		case strings.HasPrefix(line, "$ "):
+			commands = append(commands, documentedCommand{line: line[2:], at: fmt.Sprintf("%s:%d", page, i+1)})
+		case len(commands) > 0:
+			commands[len(commands)-1].output += line + "\n"
 		}
 	}
 	return commands
@@ -131,10 +131,10 @@ type demonstration struct {
 }
 
 // startDemo runs the demo on a free port until the test ends, by the signal that ends it for everybody.
-func startDemo(t *testing.T) demonstration {
+func startDemo(t *testing.T, arguments ...string) demonstration {
 	t.Helper()
 	out, ended := &lockedBuffer{}, make(chan int, 1)
-	go func() { ended <- Main([]string{"clusterdns", "demo", "-p", "0"}, nil, out, out) }()
+	go func() { ended <- Main(append([]string{"clusterdns", "demo", "-p", "0"}, arguments...), nil, out, out) }()
 	t.Cleanup(func() {
 		select {
 		case <-ended: // and nobody would catch the signal
@@ -281,6 +281,16 @@ func todaysDig(t *testing.T) string {
 		return ""
 	}
 	return path
+}
+
+// runDig runs the dig at path.
+func runDig(path string) digger {
+	return func(arguments []string) (string, error) {
+		command := exec.Command(path, arguments...)
+		command.Env = append(os.Environ(), "HOME=/nonexistent") // no .digrc
+		out, err := command.Output()
+		return string(out), err
+	}
 }
 
 // digest is dig, as far as the README uses it.

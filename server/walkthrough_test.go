@@ -41,9 +41,16 @@ func TestWalkthrough(t *testing.T) {
 				}
 			}
 			port := fmt.Sprint(r.listeners[anyPort].Address().Port())
-			got := "```console\n"
+			got, realDig := "```console\n", todaysDig(t)
 			for _, line := range regexp.MustCompile(`(?m)^\$ (.*)$`).FindAllStringSubmatch(parts[2], -1) {
-				got += "$ " + line[1] + "\n" + runPipe(t, line[1], port, digest)
+				said := runPipe(t, line[1], port, digest)
+				got += "$ " + line[1] + "\n" + said
+				if realDig == "" {
+					continue
+				}
+				if diff := cmp.Diff(normal(said), normal(runPipe(t, line[1], port, runDig(realDig)))); diff != "" {
+					t.Errorf("%s, %s (-here +%s):\n%s", title, line[1], realDig, diff)
+				}
 			}
 			got += "```"
 			if diff := cmp.Diff(normal(found), normal(got)); diff != "" && !*stories.Update {

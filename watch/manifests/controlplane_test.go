@@ -297,7 +297,7 @@ func FuzzReadManifests(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		folder := mapFS(map[string]string{"a.yaml": string(text), "b.json": string(text)})
+		folder := mapFS(map[string]string{"a.yaml": string(text), "b.json": string(text), "k/kustomization.yaml": string(text)})
 		o := object.Selection{PodNames: true, Zonal: true, VerifyPods: true}
 		r, err := readManifests(folder, o)
 		if err != nil {
