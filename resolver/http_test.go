@@ -192,7 +192,10 @@ func TestBadWebUpstreams(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, options, _ := web(t, false, tt.handle)
-			options.ReadTimeout = 100 * time.Millisecond
+			options.ReadTimeout = 10 * time.Second
+			if strings.HasPrefix(tt.want, "22") { // the time ends it
+				options.ReadTimeout = 100 * time.Millisecond
+			}
 			if got := forwarding(t, options).ask(t, "www.example.org. A"); !strings.HasPrefix(got, "SERVFAIL "+tt.want) {
 				t.Error(got)
 			}

@@ -283,7 +283,8 @@ const mostProposed = 6
 // proposals are questions to a cluster that nobody knows here.
 func (p *Program) proposals() (list []proposal) {
 	namespace := "default"
-	for _, cluster := range p.clusters()[:min(1, len(p.clusters()))] {
+	clusters := p.served()
+	for _, cluster := range clusters[:min(1, len(clusters))] {
 		below := ".svc." + strings.TrimSuffix(cluster.Zone, ".")
 		var names []string
 		for s := range cluster.Index.Snapshot().EachService {
