@@ -244,8 +244,8 @@ func TestNoLock(t *testing.T) {
 		t.Error("one each second is not what is taken")
 	}
 	c.options.Rate = 0
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Shadow.mu.Lock()
+	defer c.Shadow.mu.Unlock()
 	done := make(chan struct{})
 	go func() { defer close(done); c.add("a.t.", "10.0.0.1") }()
 	select {
