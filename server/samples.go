@@ -1,7 +1,6 @@
 package server
 
 import (
-	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/metrics"
@@ -42,19 +41,6 @@ func (p *Program) samples(emit metrics.Emit) {
 	for _, s := range sources {
 		s.samples(s.Counters(), emit)
 	}
-}
-
-// Differences are the last answers that the second servers of shadow have otherwise, and that nothing explains, the newest
-// first.
-func (p *Program) Differences() []shadow.Difference {
-	p.mu.Lock()
-	resolvers := p.resolvers
-	p.mu.Unlock()
-	var all []*resolver.Resolver
-	for _, r := range resolvers {
-		all = append(all, r.Resolver)
-	}
-	return resolver.Differences(all)
 }
 
 // configSamples emits which configuration is served, and the directives that it has.
