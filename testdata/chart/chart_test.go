@@ -54,12 +54,19 @@ func find(t *testing.T, all []object, kind string) object {
 	return all[i]
 }
 
-// TestValues: each file of values renders, to a Corefile that the server takes, and to ports by number.
-func TestValues(t *testing.T) {
+// build is the server.
+func build(t *testing.T) string {
+	t.Helper()
 	server := filepath.Join(t.TempDir(), "clusterdns")
 	if output, err := exec.Command("go", "build", "-C", "../..", "-o", server, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
+	return server
+}
+
+// TestValues: each file of values renders, to a Corefile that the server takes, and to ports by number.
+func TestValues(t *testing.T) {
+	server := build(t)
 	files, err := filepath.Glob("values/*.yaml")
 	if err != nil || len(files) < 8 {
 		t.Fatalf("%v, %v", files, err)
@@ -76,6 +83,60 @@ func TestValues(t *testing.T) {
 				t.Errorf("%s: targetPort %v: pods of another chart have other names", file, port["targetPort"])
 			}
 		}
+	}
+}
+
+// TestZones: each zone of a server gets its port once, whether it has one of its own or not.
+func TestZones(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	values := `servers:
+- {port: 5353, zones: [{zone: "a.test:5353"}, {zone: b.test}, {scheme: "tls://", zone: c.test}], plugins: [{name: whoami}]}
+- {port: 54, zones: [{zone: "2001:db8::/32"}, {}], plugins: [{name: whoami}]}
+`
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := objects(t, file)
+	want := "a.test:5353 b.test:5353 tls://c.test:5353 {\n2001:db8::/32:54 .:54 {"
+	if got := keys(find(t, all, "ConfigMap").Data["Corefile"]); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// keys are the lines that begin server blocks.
+func keys(corefile string) string {
+	var all []string
+	for line := range strings.Lines(corefile) {
+		if line[0] != ' ' && strings.HasSuffix(line, "{\n") {
+			all = append(all, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// TestMigrate: the values that migrate writes render to the zones and ports of the Corefile that it was given.
+func TestMigrate(t *testing.T) {
+	const zones = "a.test:5353 b.test:5353 c.test:5353 {\ntls://d.test:8853 tls://e.test:8853 {\nf.test:53 .:53 {"
+	corefile := strings.ReplaceAll(zones, "{\n", "{\n whoami\n}\n") + "\n whoami\n}\n"
+	server, values := build(t), filepath.Join(t.TempDir(), "values.yaml")
+	migrate := exec.Command(server, "migrate", "-o", "values", "-f", "-")
+	migrate.Stdin = strings.NewReader(corefile)
+	text, err := migrate.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(values, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := objects(t, values)
+	rendered := find(t, all, "ConfigMap").Data["Corefile"]
+	if got := strings.ReplaceAll(keys(rendered), "f.test .:53", "f.test:53 .:53"); got != zones {
+		t.Errorf("got\n%s\nwant\n%s", got, zones)
+	}
+	check := exec.Command(server, "check", "-conf", "-")
+	check.Stdin = strings.NewReader(rendered)
+	if output, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, output, rendered)
 	}
 }
 
