@@ -48,6 +48,9 @@ func (c *client) open(ctx context.Context, path string, query url.Values) (io.Re
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("nothing listens at %s: the Corefile needs the directive dashboard, and -server says where it is; "+
 			"in a cluster first: kubectl -n kube-system port-forward deployment/clusterdns 1054", c.base)
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET): // of a port-forward to a port where nothing listens
+		return nil, fmt.Errorf("%s ends the connection without an answer: behind a port-forward nothing listens there; "+
+			"the Corefile needs the directive dashboard, or dashboard :PORT for another port", c.base)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", c.base, err)
 	case reply.StatusCode == http.StatusOK:

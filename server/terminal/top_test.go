@@ -76,8 +76,9 @@ func TestForeignServer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r) }))
 	defer server.Close()
 	for says, h := range map[string]http.HandlerFunc{
-		"is not the page of clusterdns": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) },
-		"404 Not Found: nothing":        func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "nothing", 404) },
+		"the Corefile needs the directive dashboard": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"is not the page of clusterdns":              func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) },
+		"404 Not Found: nothing":                     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "nothing", 404) },
 		"400 Bad Request: a?[31m sentence": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(400)
 			json.NewEncoder(w).Encode(map[string]string{"error": "a\x1b[31m sentence"})
