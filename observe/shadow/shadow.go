@@ -191,13 +191,17 @@ func (s *Shadow) Run(ctx context.Context) {
 		}
 		working.Go(func() {
 			defer s.panics.Survive(s.log, "shadow")
-			look := s.compare(ctx, next)
-			<-places
-			if look != nil {
+			if look := s.compareIn(ctx, next, places); look != nil {
 				s.lookAgain(ctx, look, later)
 			}
 		})
 	}
+}
+
+// compareIn compares, and gives back its place among those under way, also when it panics.
+func (s *Shadow) compareIn(ctx context.Context, of sample, places chan struct{}) *look {
+	defer func() { <-places }()
+	return s.compare(ctx, of)
 }
 
 // look is a difference that may be gone in a moment.
@@ -246,24 +250,32 @@ func (s *Shadow) ask(ctx context.Context, u *second, m *dns.Msg) *dns.Msg {
 		s.dropped.Add(1)
 		return nil
 	}
-	s.mu.Lock()
-	s.asking[string(packet)] = true
-	s.mu.Unlock()
+	s.underWay(packet, true)
+	defer s.underWay(packet, false)
 	answer, took, err := s.exchange(ctx, u.address, m, s.options.Timeout, false)
-	s.mu.Lock()
-	delete(s.asking, string(packet))
-	if err == nil {
-		s.theirs.Observe(LatencyBounds, int64(took))
-	}
-	s.mu.Unlock()
 	if ctx.Err() != nil {
 		return nil
 	}
 	s.note(u, err)
 	if err != nil {
 		s.count(Unanswered, "")
+		return nil
 	}
+	s.mu.Lock()
+	s.theirs.Observe(LatencyBounds, int64(took))
+	s.mu.Unlock()
 	return answer
+}
+
+// underWay keeps which questions are ours.
+func (s *Shadow) underWay(packet []byte, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if is {
+		s.asking[string(packet)] = true
+	} else {
+		delete(s.asking, string(packet))
+	}
 }
 
 // note says when a server goes away, and when it is back.

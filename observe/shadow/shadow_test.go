@@ -276,6 +276,27 @@ func TestOwnQuestion(t *testing.T) {
 	})
 }
 
+// TestPanics: comparisons that panic give back their places, and forget their questions.
+func TestPanics(t *testing.T) {
+	run(t, func(c *comparing) {
+		c.answer = func(m *dns.Msg) *dns.Msg {
+			if m.Question[0].Name == "a.t." {
+				panic("broken")
+			}
+			return answered(m, "10.0.0.1")
+		}
+		for range MostAsked {
+			c.add("a.t.", "10.0.0.1")
+		}
+		settle(time.Second)
+		c.add("b.t.", "10.0.0.1")
+		settle(time.Second)
+		if n := c.Counts(); n.Panics != MostAsked || n.Outcomes[Outcome{Result: Same}] != 1 || len(c.asking) != 0 {
+			t.Errorf("%+v, %d under way", n, len(c.asking))
+		}
+	})
+}
+
 // TestSampled: a share of the queries is taken.
 func TestSampled(t *testing.T) {
 	for share, want := range map[float64][2]int{1: {100_000, 100_000}, 0.1: {9_000, 11_000}, 1e-9: {0, 2}} {
