@@ -111,6 +111,7 @@ func (c *comparison) round(ctx context.Context, list []*asked) []*asked {
 
 // ask asks both servers at the same time, since a cluster changes.
 func (c *comparison) ask(ctx context.Context, a *asked) {
+	a.replies, a.verdict = [2]*dns.Msg{}, shadow.Verdict{}
 	var both sync.WaitGroup
 	for i, server := range [2]netip.AddrPort{c.A, c.B} {
 		both.Go(func() {
