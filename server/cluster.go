@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -97,7 +98,10 @@ func (c *console) copyManifests(path, folder string) error {
 		content, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return fmt.Errorf("-f: %s cannot be read: %w", path, errors.Unwrap(err))
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = at.Err
+		}
+		return fmt.Errorf("-f: %s cannot be read: %w", path, err)
 	}
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return err

@@ -97,7 +97,7 @@ func TestDashboard(t *testing.T) {
 // sure of: testdata/browser waits for one.
 func TestDashboardShadow(t *testing.T) {
 	upstream := newOutside(t)
-	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n shadow %s {\n  sample 100%%\n }\n dashboard %s\n forward . %s\n}\n",
+	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n shadow %s {\n  sample 100%%\n  timeout 10s\n }\n dashboard %s\n forward . %s\n}\n",
 		upstream.address, adminAddress, upstream.address))
 	if s := ask[page.Summary](t, r, "/api/summary").Shadow; s == nil || len(s.Differences) > 0 {
 		t.Errorf("%+v", s)

@@ -13,7 +13,7 @@ import (
 func TestShadow(t *testing.T) {
 	upstream, second := newOutside(t), newOutside(t)
 	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n hosts {\n  192.0.2.7 here.test\n  fallthrough\n }\n forward . %s\n"+
-		" shadow %s {\n  sample 100%%\n }\n}\n", upstream.address, second.address))
+		" shadow %s {\n  sample 100%%\n  timeout 10s\n }\n}\n", upstream.address, second.address))
 	address := r.listeners[anyPort].Address()
 	exchange(t, "udp", address, "here.test.", dns.TypeA)
 	exchange(t, "udp", address, "outside.test.", dns.TypeA)
