@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -28,7 +29,7 @@ const usage = `Usage: kubectl dns explain NAME [--from NAMESPACE[/POD]] [--libc 
        kubectl dns tail [--client CLIENT] [--name DOMAIN] [--rcode RCODE]
 
 explain answers from the objects of the cluster, which you must be permitted to list: services, endpointslices
-and namespaces. top and tail ask a pod of clusterdns, through a port-forward to its page (directive dashboard).
+and namespaces. top and tail ask a pod of clusterdns, through a port-forward to its page: the Corefile needs the directive dashboard.
 
 `
 
@@ -56,7 +57,7 @@ func newPlugin() *plugin {
 	p := &plugin{FlagSet: pflag.NewFlagSet("kubectl dns", pflag.ContinueOnError), config: genericclioptions.NewConfigFlags(true)}
 	p.config.AddFlags(p.FlagSet)
 	p.StringVar(&p.system, "dns-namespace", "kube-system", "namespace of clusterdns")
-	p.StringVar(&p.selector, "dns-selector", "k8s-app=kube-dns", "labels of its pods")
+	p.StringVar(&p.selector, "dns-selector", "app.kubernetes.io/name=clusterdns", "labels of its pods")
 	p.IntVar(&p.port, "dns-port", 1054, "port of its page")
 	p.words = map[string]*string{}
 	for name, usage := range map[string]string{"from": "ask as this NAMESPACE or NAMESPACE/POD", "libc": "glibc, musl or go",
@@ -113,16 +114,21 @@ func (p *plugin) explain(words []string, out, mistakes io.Writer) (int, error) {
 		}
 		words = append(words, "-from", namespace)
 	}
-	access := loader.ConfigAccess()
-	file := access.GetDefaultFilename()
-	if access.IsExplicitFile() {
-		file = access.GetExplicitFile()
+	config, err := p.config.ToRESTConfig()
+	if err != nil {
+		return 1, err
 	}
+	file, remove, err := handOn(config)
+	if err != nil {
+		return 1, err
+	}
+	defer remove()
 	words = append(words, "-kubeconfig", file)
-	if context := *p.config.Context; context != "" {
-		words = append(words, "-context", context)
+	cluster := config.Host
+	if *p.config.KubeConfig != "" {
+		cluster = *p.config.KubeConfig
 	}
-	return server.Main(words, nil, out, mistakes), nil
+	return server.Main(words, nil, &naming{out, file, cluster}, &naming{mistakes, file, cluster}), nil
 }
 
 // forwarded runs a command on the page of a pod of clusterdns.
@@ -173,10 +179,18 @@ func (p *plugin) pod(ctx context.Context, client kubernetes.Interface) (string, 
 	if err != nil {
 		return "", err
 	}
-	for i := range pods.Items {
-		if pods.Items[i].Status.Phase == corev1.PodRunning {
-			return pods.Items[i].Name, nil
-		}
+	running := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.Status.Phase != corev1.PodRunning })
+	if i := slices.IndexFunc(running, isReady); i >= 0 {
+		return running[i].Name, nil
+	}
+	if len(running) > 0 {
+		return running[0].Name, nil
 	}
 	return "", fmt.Errorf("no pod runs in namespace %s with the labels %s; --dns-namespace and --dns-selector say others", p.system, p.selector)
+}
+
+func isReady(p corev1.Pod) bool {
+	return p.DeletionTimestamp == nil && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
