@@ -52,7 +52,7 @@ func Read(m *dns.Msg) Reply {
 
 func newRecord(rr dns.RR) record {
 	h := rr.Header()
-	data := strings.TrimPrefix(rr.String(), h.String())
+	data := observe.Clean(strings.TrimPrefix(rr.String(), h.String())) // an OPT among the answers has lines
 	switch h.Rrtype {
 	case dns.TypeCNAME, dns.TypeDNAME, dns.TypeNS, dns.TypePTR, dns.TypeMX, dns.TypeSRV, dns.TypeSOA:
 		data = strings.ToLower(data)

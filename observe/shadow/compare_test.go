@@ -129,6 +129,9 @@ func FuzzCompare(f *testing.F) {
 	m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: 22, ExtraText: "two\nlines\x1b[2J"}}
 	packet, _ = m.Pack()
 	f.Add(packet, packet)
+	m.Answer = append(m.Answer, m.IsEdns0())
+	packet, _ = m.Pack()
+	f.Add(packet, packet)
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		a, b := new(dns.Msg), new(dns.Msg)
 		if a.Unpack(first) != nil || b.Unpack(second) != nil || len(a.Question) == 0 {

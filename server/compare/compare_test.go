@@ -249,6 +249,7 @@ func TestReadNames(t *testing.T) {
 func FuzzReadLog(f *testing.F) {
 	f.Add(`[INFO] 10.244.0.7:1 - 3 "TYPE65534 IN a\046.t. udp 30 false 512" NOERROR`)
 	f.Add(`{"type":"A","name":"a b"}`)
+	f.Add(`\E\`)
 	f.Fuzz(func(t *testing.T, line string) {
 		var q Questions
 		q.ReadLog(strings.NewReader(line))

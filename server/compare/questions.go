@@ -23,10 +23,14 @@ type Questions struct {
 	known map[dns.Question]bool
 }
 
-// Add adds a question that is not there yet.
+// Add adds a question that is not there yet. What cannot be asked, such as a name that ends in a backslash, is passed over.
 func (q *Questions) Add(name string, qtype, class uint16) {
-	q.Read++
 	one := dns.Question{Name: dns.Fqdn(name), Qtype: qtype, Qclass: class}
+	if _, ok := dns.IsDomainName(one.Name); !ok || !dns.IsFqdn(one.Name) {
+		q.Passed++
+		return
+	}
+	q.Read++
 	key := dns.Question{Name: strings.ToLower(one.Name), Qtype: qtype, Qclass: class}
 	if q.known == nil {
 		q.known = map[dns.Question]bool{}
