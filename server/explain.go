@@ -268,10 +268,7 @@ func serverOf(written string) (netip.AddrPort, error) {
 		}
 		written = local.Servers[0]
 	}
-	if address, err := netip.ParseAddr(written); err == nil {
-		return netip.AddrPortFrom(address, 53), nil
-	}
-	address, err := netip.ParseAddrPort(written)
+	address, err := serverAddress(written)
 	if err != nil {
 		return address, fmt.Errorf("-server: got %q, wants an IP address, with a port if it is not 53", written)
 	}

@@ -166,7 +166,7 @@ func FuzzVerdict(f *testing.F) {
 	f.Add("a.b.c.d.e.f.", "NAME REASON")
 	f.Fuzz(func(t *testing.T, name, reason string) {
 		if _, err := CheckName(name); err != nil {
-			t.Skip()
+			return // it is refused before anything is asked
 		}
 		ask := func(context.Context, string, uint16) Answer { return Answer{Rcode: "NXDOMAIN", Reason: reason} }
 		q := Question{Name: name, Types: []uint16{dns.TypeA}, Stub: Pod(Musl, "dev", "cluster.local"), Zone: "cluster.local", Ask: ask}
