@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"server/logs":     {"resolver", "zones/wire"},
 	"server/compare":  {"observe", "observe/shadow"},
 	"server/metrics":  {"observe"},
-	"server/explain":  {"observe", "resolver", "server/config", "zones", "zones/wire"},
+	"server/explain":  {"observe", "observe/shadow", "resolver", "server/config", "zones", "zones/wire"},
 	"server/listen":   {"observe", "observe/traffic", "resolver", "server/logs", "server/metrics", "zones/wire"},
 	"server/admin":    {"observe", "server/listen", "server/metrics"},
 	"server/page":     {"observe/traffic", "zones", "zones/wire"},

@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -85,12 +86,7 @@ const Patience = 3 * time.Second
 func Server(address netip.AddrPort) Asker {
 	return func(ctx context.Context, name string, qtype uint16) (a Answer) {
 		m := query(name, qtype)
-		client := &dns.Client{Timeout: Patience, UDPSize: 1232}
-		reply, _, err := client.ExchangeContext(ctx, m, address.String())
-		if err == nil && reply.Truncated {
-			client.Net = "tcp"
-			reply, _, err = client.ExchangeContext(ctx, m, address.String())
-		}
+		reply, _, err := shadow.Ask(ctx, address, m, Patience, false)
 		if err != nil {
 			a.Reason, a.refusedPort = silence(err, address), errors.Is(err, syscall.ECONNREFUSED)
 			return a
