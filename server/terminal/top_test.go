@@ -72,10 +72,7 @@ func TestPicture(t *testing.T) {
 
 // TestForeignServer: what answers and is not the page of clusterdns is told apart from one that does not answer.
 func TestForeignServer(t *testing.T) {
-	var answer http.HandlerFunc
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r) }))
-	defer server.Close()
-	for says, h := range map[string]http.HandlerFunc{
+	for says, answer := range map[string]http.HandlerFunc{
 		"the Corefile needs the directive dashboard": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"is not the page of clusterdns":              func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) },
 		"404 Not Found: nothing":                     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "nothing", 404) },
@@ -84,7 +81,8 @@ func TestForeignServer(t *testing.T) {
 			json.NewEncoder(w).Encode(map[string]string{"error": "a\x1b[31m sentence"})
 		},
 	} {
-		answer = h
+		server := httptest.NewServer(answer)
+		defer server.Close()
 		top, tail := &Top{Server: server.URL, Size: func() (int, int) { return 80, 24 }}, &Tail{Server: server.URL + "/"}
 		for _, err := range []error{top.Run(t.Context(), t.Output()), tail.Run(t.Context(), t.Output())} {
 			if err == nil || !strings.Contains(err.Error(), says) {
@@ -97,8 +95,9 @@ func TestForeignServer(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	server.Close()
-	if err := (&Tail{Server: server.URL}).Run(t.Context(), t.Output()); err == nil || !strings.HasPrefix(err.Error(), "nothing listens at") {
+	away := httptest.NewServer(nil)
+	away.Close()
+	if err := (&Tail{Server: away.URL}).Run(t.Context(), t.Output()); err == nil || !strings.HasPrefix(err.Error(), "nothing listens at") {
 		t.Error(err)
 	}
 }
