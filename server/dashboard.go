@@ -202,9 +202,9 @@ func (p *Program) who(client netip.Addr) string {
 	var m zones.Match
 	for _, c := range p.served() {
 		s := c.Index.Snapshot()
-		if label, pod := s.PodAt(&m, client); pod != nil {
-			return "pod " + label[1:] + "/" + pod.Name
-		} else if label != "" {
+		if pod := s.Client(&m, client); pod != "" {
+			return "pod " + pod
+		} else if label := s.PodNamespace(&m, client); label != "" {
 			return "a pod in " + label[1:]
 		}
 		if ptr := s.Reverse(&m, client); ptr != nil {

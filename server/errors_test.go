@@ -102,7 +102,7 @@ func TestStacktraceOfErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := blocksOf(&c.Listeners[0])[0].Traced; got != want {
+		if got := new(generation).blocksOf(&c.Listeners[0])[0].Traced; got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}

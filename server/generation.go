@@ -233,7 +233,7 @@ func (p *Program) openSocket(
 	l, err := listen.Open(listen.Options{
 		Address: address, Scheme: c.Scheme, Credentials: credentials, Siblings: siblings, Answerer: answerer,
 		Handshakes: p.handshakes, Traffic: p.traffic,
-		Blocks: blocksOf(c), Log: p.queries, Logger: p.log,
+		Blocks: g.blocksOf(c), Log: p.queries, Logger: p.log,
 		ReadTimeout: c.Limits.Read, WriteTimeout: c.Limits.Write, IdleTimeout: c.Limits.Idle, Queries: c.Limits.Queries,
 		Streams: c.Limits.Connections, Each: c.Limits.Streams, Requests: c.Limits.Requests, Readers: c.Limits.Sockets})
 	if err != nil {
@@ -273,12 +273,13 @@ func (s *source) waitForSync(ctx context.Context) error {
 	return s.Wait(ctx, s.required)
 }
 
-func blocksOf(c *config.Listener) []listen.Block {
+func (g *generation) blocksOf(c *config.Listener) []listen.Block {
 	var blocks []listen.Block
+	client := g.clients()
 	for i := range c.Blocks {
 		b := &c.Blocks[i]
 		blocks = append(blocks, listen.Block{
-			Zones: b.Steps.Zones, View: b.Steps.ViewName(), Metrics: b.Prometheus != "", Log: b.Log, Crash: b.Debug,
+			Zones: b.Steps.Zones, View: b.Steps.ViewName(), Metrics: b.Prometheus != "", Client: client, Log: b.Log, Crash: b.Debug,
 			Traced: b.Errors != nil && b.Errors.Stacktrace,
 		})
 	}

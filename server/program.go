@@ -204,7 +204,7 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 		for _, address := range c.Listeners[i].Addresses {
 			l := g.listeners[socket{c.Listeners[i].Scheme, address}]
 			l.SetCredentials(l.credentials)
-			settle = append(settle, l.SetResolver(g.resolvers[i], blocksOf(&c.Listeners[i])))
+			settle = append(settle, l.SetResolver(g.resolvers[i], g.blocksOf(&c.Listeners[i])))
 			all = append(all, l.Listener)
 		}
 	}

@@ -89,7 +89,7 @@ func (o Options) hostsKinds() (kinds zones.Kinds) {
 	}
 	for i := range object.Resources {
 		r := &object.Resources[i]
-		if r.When(o.Selection) && r.Kind&(zones.Slices|zones.PodObjects) == 0 {
+		if r.When(o.Selection) && r.Kind&(zones.Slices|zones.PodObjects|zones.Nodes) == 0 {
 			kinds |= r.Kind
 		}
 	}

@@ -41,6 +41,7 @@ type state struct {
 	gateways    *collection[*object.KeptGateway]
 	routes      map[string]*collection[*object.Route] // by kind
 	records     *collection[*object.Records]
+	nodes       *collection[*object.Node]
 	hostsDirty  bool
 	hostsNext   time.Time               // the names of hosts are not made anew before
 	hostsPutOff bool                    // they were to be, and wait for it
@@ -48,6 +49,7 @@ type state struct {
 	dirty       map[object.Key]struct{} // services to compile
 	dirtySpace  map[string]struct{}     // namespaces to look at again
 	dirtyPods   []podChange
+	claims      map[zones.Claim]int // of clients' addresses: how many more there are
 	synced      zones.Kinds
 	complaints  complaints
 
@@ -94,7 +96,7 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
 		started:   time.Now(),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
-		dirtySpace: map[string]struct{}{}, complaints: newComplaints(),
+		dirtySpace: map[string]struct{}{}, claims: map[zones.Claim]int{}, complaints: newComplaints(),
 		budget: newBudget(), spaces: map[string]*space{}, troubles: newTroubles(log, index)}
 	s.services = newCollection(s.serviceChanged)
 	s.slices = newCollection(s.sliceChanged)
@@ -107,6 +109,7 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 		s.routes[kind] = newCollection(s.routeChanged)
 	}
 	s.records = newCollection(s.recordsChanged)
+	s.nodes = newCollection(s.nodeChanged)
 	s.hostsDirty = true
 	s.kinds = map[zones.Kinds]objects{
 		zones.Services:   s.services,
@@ -120,6 +123,7 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 		zones.GRPCRoutes: s.routes["GRPCRoute"],
 
 		zones.DNSEndpoints: s.records,
+		zones.Nodes:        s.nodes,
 	}
 	if o.Namespaces != "" {
 		s.exposed = map[string]bool{}
@@ -213,6 +217,10 @@ func (s *state) routeChanged(old, now *object.Route) {
 // sliceChanged keeps byService. The label that names a slice's service may have changed.
 func (s *state) sliceChanged(old, now *object.Slice) {
 	s.takes(cmp.Or(now, old).Namespace, now.Size()-old.Size(), 0)
+	if old == nil || now == nil || old.Clients != now.Clients {
+		s.claim(old, -1)
+		s.claim(now, 1)
+	}
 	if old != nil {
 		owner := ownerOf(old)
 		list := s.byService[owner]
@@ -274,6 +282,7 @@ func (s *state) publish(now time.Time) {
 			s.publishServices(tx)
 		}
 		s.publishPods(tx)
+		s.publishClaims(tx)
 		s.publishOver(tx)
 		tx.SetSynced(s.synced)
 	})

@@ -38,6 +38,7 @@ type Snapshot struct {
 	namespaces trie[*namespace]
 	reverse    reverse
 	pods       trie[*podAddress]
+	clients    trie[*clientAddress] // with claims by slices and nodes
 }
 
 // Kinds is a set of kinds of Kubernetes objects.
@@ -55,6 +56,7 @@ const (
 	TLSRoutes
 	GRPCRoutes
 	DNSEndpoints
+	Nodes
 )
 
 // ServiceKinds are the kinds that must have synced before an answer may deny a name at or below svc.<zone>.
@@ -104,6 +106,7 @@ type Tx struct {
 	snap    *Snapshot
 	edit    uint64
 	changed bool
+	claimed bool                 // claims have changed, which are no content
 	gone    map[removal]struct{} // PTR records to remove from their lists
 	record  []byte               // scratch for addPTR and removePTR, like key
 	key     []byte
@@ -117,7 +120,10 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	tx := Tx{snap: &next, edit: x.edit}
 	change(&tx)
 	if !tx.changed {
-		return false
+		if tx.claimed {
+			x.publish(&next)
+		}
+		return tx.claimed
 	}
 	tx.removeGone()
 	next.changed = true

@@ -138,7 +138,7 @@ func guide() []advice {
 			options: []string{"stacktrace", "consolidate 5m .* warning show_first"}},
 		{name: "log", spare: true, without: "queries are not logged", line: "log",
 			forms: []string{`log example.org "{remote} {name} {type} {rcode} {duration}"`, "log . {combined}",
-				`log . "{common} {>ede}"`, "log . {json}"},
+				`log . "{common} {>ede}"`, `log . "{common} {clusterdns/pod}"`, "log . {json}"},
 			options: []string{"class all", "class success", "class denial", "class error"}},
 		{name: "health", spare: true, without: "there is no /health: a liveness probe that asks it fails",
 			line:    "health",

@@ -23,6 +23,29 @@ func (b *blockReader) keepDetails() {
 	}
 }
 
+// keepClients has clusters keep which pod has an address: all of them where a line of a log says it, and those whose pods
+// are read where it is shown besides.
+func keepClients(all []*blockReader) {
+	asked, shown := false, false
+	for _, b := range all {
+		for _, l := range b.Log {
+			asked = asked || strings.Contains(l.Format, logs.PodOfClient)
+			shown = shown || l.Format == logs.JSONLog
+		}
+		shown = shown || len(b.config.Dashboard.Addresses) > 0
+	}
+	for _, b := range all {
+		for i := range b.Sources {
+			o := &b.Sources[i].Objects
+			o.Clients = asked || shown && o.VerifyPods
+		}
+		for i := range b.Gateways {
+			o := &b.Gateways[i].Objects
+			o.Clients = asked || shown && o.VerifyPods
+		}
+	}
+}
+
 // labelInBraces is a placeholder for a label of metadata in rewrite, and labelOfLog one in a format of log.
 var (
 	labelInBraces = regexp.MustCompile(`\{[^{}/]+/[^{}]+\}`)

@@ -103,6 +103,7 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, r *Report
 		b.directives(w, rootFirst(s.directives), r)
 		all = append(all, b)
 	}
+	keepClients(all)
 	shareSources(all)
 	shareGateways(all)
 	warnTransfers(all, r.warn)

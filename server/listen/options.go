@@ -117,12 +117,13 @@ type Answerer interface {
 // Block is what a listener does around the answers of one server block. Its index is the one in
 // resolver.Options.Blocks.
 type Block struct {
-	Zones   []string   // as in resolver.Block
-	View    string     // the name of its view in metrics; "" for none
-	Metrics bool       // its queries are counted (directive prometheus)
-	Log     []logs.Log // the first that matches a query writes its line (directive log)
-	Crash   bool       // a panic ends the process instead of one query (directive debug)
-	Traced  bool       // the stack of a panic is logged (option stacktrace of errors)
+	Zones   []string    // as in resolver.Block
+	View    string      // the name of its view in metrics; "" for none
+	Metrics bool        // its queries are counted (directive prometheus)
+	Client  logs.Client // who asks, for the log; nil for nobody
+	Log     []logs.Log  // the first that matches a query writes its line (directive log)
+	Crash   bool        // a panic ends the process instead of one query (directive debug)
+	Traced  bool        // the stack of a panic is logged (option stacktrace of errors)
 }
 
 // sameCarrier reports whether the sockets of two schemes are of the same protocol, so that they cannot have one port.

@@ -77,7 +77,7 @@ func (t *zoneTable) bySlot() []zoneLabels {
 func (l *Listener) compile(answerer Answerer, blocks []Block) *serving {
 	s := &serving{answerer: answerer, zones: l.zones.slot(zoneLabels{zone: dropped}) + 1}
 	for _, block := range blocks {
-		served := servedBlock{log: logs.Compile(block.Log)}
+		served := servedBlock{log: logs.Compile(block.Log, block.Client)}
 		for _, zone := range block.Zones {
 			slot := l.zones.slot(zoneLabels{strings.ToLower(zone), block.View})
 			s.zones = max(s.zones, slot+1)

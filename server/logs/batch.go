@@ -27,6 +27,7 @@ func (b *Batch) Add(rules Rules, request *resolver.Request, reply []byte, size i
 		r.fill(request, reply, size)
 		r.format, r.dropped, r.metadata = format, dropped, format.metadata(request, reply)
 		r.explain(request)
+		r.pod = format.pod(request.Client.Addr().Unmap())
 	}
 }
 
@@ -47,6 +48,7 @@ type record struct {
 	format    format
 	metadata  []string // the values of the format's labels, in order; noValue for none
 	reason    string   // the text of the Extended DNS Error, also where the client has no EDNS; "" for none
+	pod       string   // that asks; "" for none
 	info      wire.InfoCode
 	at        time.Time
 	client    netip.AddrPort

@@ -23,14 +23,38 @@ type part struct {
 	value    func(text []byte, r *record) []byte
 	isLabel  bool
 	explains bool // value needs the reason
+	names    bool // value needs the pod that asks
+	client   Client
 }
 
+// Client is the pod that has an address, as NAMESPACE/NAME; "" where nobody is sure.
+type Client func(netip.Addr) string
+
+// PodOfClient is the placeholder for the pod that asks.
+const PodOfClient = "{clusterdns/pod}"
+
 // compile is what a line of the query log is made of. Lines of JSON are for programs, and have no level in front.
-func compile(written string) format {
+func compile(written string, client Client) format {
 	if written == JSONLog {
-		return format{{value: appendJSON, explains: true}}
+		return format{{value: appendJSON, explains: true, client: client}}
 	}
-	return append(format{{text: "[INFO] "}}, parseFormat(written)...)
+	f := append(format{{text: "[INFO] "}}, parseFormat(written)...)
+	for i := range f {
+		if f[i].names {
+			f[i].client = client
+		}
+	}
+	return f
+}
+
+// pod is who asks, if a line says it.
+func (f format) pod(client netip.Addr) string {
+	for i := range f {
+		if f[i].client != nil {
+			return f[i].client(client)
+		}
+	}
+	return ""
 }
 
 // explains reports whether a line says why there is no answer.
@@ -65,7 +89,7 @@ func parseFormat(written string) format {
 		switch {
 		case value != nil:
 			text(rest[:start])
-			parts = append(parts, part{value: value, explains: word == ">ede"})
+			parts = append(parts, part{value: value, explains: word == ">ede", names: "{"+word+"}" == PodOfClient})
 		case strings.HasPrefix(word, "/"):
 			text(rest[:start])
 			parts = append(parts, part{text: word[1:], isLabel: true})
@@ -141,6 +165,8 @@ func valueOf(word string) func(text []byte, r *record) []byte {
 		return func(t []byte, r *record) []byte { return strconv.AppendUint(t, uint64(r.client.Port()), 10) }
 	case "local":
 		return func(t []byte, r *record) []byte { return appendHost(t, r.local) }
+	case "clusterdns/pod":
+		return func(t []byte, r *record) []byte { return append(t, cmp.Or(r.pod, noValue)...) }
 	case ">id":
 		return func(t []byte, r *record) []byte { return strconv.AppendUint(t, uint64(r.id), 10) }
 	case ">opcode":

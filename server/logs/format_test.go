@@ -14,7 +14,7 @@ func TestLogFormats(t *testing.T) {
 	r := record{client: netip.MustParseAddrPort("[2001:db8::1]:53"), local: netip.MustParseAddr("10.96.0.10"),
 		elapsed: 1500 * time.Microsecond,
 		size:    40, replySize: 99, id: 7, replied: 0xffff, typ: wire.Type(65280), class: 255, rcode: 23, bufsize: 512,
-		proto: resolver.TCP, metadata: []string{"one", "two"}, reason: "service a/b: not found"}
+		proto: resolver.TCP, metadata: []string{"one", "two"}, reason: "service a/b: not found", pod: "prod/web-0"}
 	r.nameSize = uint8(copy(r.name[:], "\x03a b\x00"))
 	for format, want := range map[string]string{
 		"{remote} {port} {local}":           "[2001:db8::1] 53 10.96.0.10",
@@ -25,6 +25,7 @@ func TestLogFormats(t *testing.T) {
 		"{unknown} } { {name} {/a/b} {":     `{unknown} } { a\ b. one {`,
 		"{/a/b}{type}{x{/c/d}":              "oneTYPE65280{xtwo",
 		"{>ede}":                            "service a/b: not found",
+		"{remote} {clusterdns/pod}":         "[2001:db8::1] prod/web-0",
 		"":                                  "",
 		"{ {name} }":                        `{ a\ b. }`,
 	} {
@@ -51,10 +52,13 @@ func TestJSON(t *testing.T) {
 		{func(r *record) { r.reason, r.dropped = "", true }, `{"time":"2026-01-02T03:04:05.000006Z","client":"2001:db8::1",` +
 			`"port":53,"proto":"tcp","id":7,"opcode":0,"name":"a\\\"\\001b.","type":"A","class":"IN","size":40,"do":true,` +
 			`"bufsize":1232,"rsize":99,"duration":0.0015}`},
+		{func(r *record) { r.reason, r.dropped, r.pod = "", true, "prod/web-0" }, `{"time":"2026-01-02T03:04:05.000006Z",` +
+			`"client":"2001:db8::1","pod":"prod/web-0","port":53,"proto":"tcp","id":7,"opcode":0,"name":"a\\\"\\001b.",` +
+			`"type":"A","class":"IN","size":40,"do":true,"bufsize":1232,"rsize":99,"duration":0.0015}`},
 	} {
 		r := r
 		test.change(&r)
-		got := compile(JSONLog).append(nil, &r)
+		got := compile(JSONLog, nil).append(nil, &r)
 		if string(got) != test.want || !json.Valid(got) {
 			t.Errorf("got  %s\nwant %s, valid: %v", got, test.want, json.Valid(got))
 		}

@@ -11,12 +11,15 @@ import (
 )
 
 // appendJSON appends r as one object. The fields of a query are there always; rcode and flags only where there is a
-// reply, ede and reason only where something has to be explained. Durations are seconds, sizes octets.
+// reply, ede and reason only where something has to be explained, pod only where it is known. Durations are seconds, sizes octets.
 func appendJSON(t []byte, r *record) []byte {
 	t = append(t, `{"time":"`...)
 	t = r.at.UTC().AppendFormat(t, time.RFC3339Nano)
 	t = append(t, `","client":"`...)
 	t = r.client.Addr().Unmap().AppendTo(t)
+	if r.pod != "" {
+		t = append(append(t, `","pod":"`...), r.pod...) // names of Kubernetes
+	}
 	t = append(t, `","port":`...)
 	t = strconv.AppendUint(t, uint64(r.client.Port()), 10)
 	t = append(t, `,"proto":"`...)

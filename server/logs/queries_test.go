@@ -65,7 +65,7 @@ func TestLogForgetsEndedBuffers(t *testing.T) {
 	out := &lines{}
 	log := logTo(t, out)
 	b := log.Buffer()
-	b.add([]record{{format: compile("last words")}})
+	b.add([]record{{format: compile("last words", nil)}})
 	b.End()
 	for deadline := time.Now().Add(10 * time.Second); len(log.all()) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

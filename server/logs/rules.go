@@ -18,15 +18,15 @@ type rule struct {
 	classes Classes
 }
 
-// Compile prepares logs for packets.
-func Compile(logs []Log) Rules {
+// Compile prepares logs for packets. client may be nil: then nobody is named.
+func Compile(logs []Log, client Client) Rules {
 	var rules Rules
 	for _, log := range logs {
 		zone, err := wire.ParseName(log.Zone)
 		if err != nil {
 			continue // config accepts only names
 		}
-		rules = append(rules, rule{zone, wire.Labels(zone), compile(log.Format), log.Classes})
+		rules = append(rules, rule{zone, wire.Labels(zone), compile(log.Format, client), log.Classes})
 	}
 	return rules
 }

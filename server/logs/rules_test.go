@@ -48,11 +48,11 @@ func TestLogRules(t *testing.T) {
 			t.Errorf("%s: class %b, want %b", test.name, got, test.want)
 		}
 		rules := Compile([]Log{{Zone: "other.", Format: "no", Classes: AllClasses},
-			{Zone: "example.", Format: "yes", Classes: test.want}, {Zone: ".", Format: "late", Classes: AllClasses}})
+			{Zone: "example.", Format: "yes", Classes: test.want}, {Zone: ".", Format: "late", Classes: AllClasses}}, nil)
 		if f := rules.format(request, packet); len(f) != 2 || f[1].text != "yes" {
 			t.Errorf("%s: format %v", test.name, f)
 		}
-		rules = Compile([]Log{{Zone: ".", Format: "no", Classes: AllClasses &^ test.want}})
+		rules = Compile([]Log{{Zone: ".", Format: "no", Classes: AllClasses &^ test.want}}, nil)
 		if f := rules.format(request, packet); f != nil {
 			t.Errorf("%s: logged although its class is not", test.name)
 		}

@@ -16,7 +16,7 @@ type Pod struct {
 	Addrs   []netip.Addr
 	Host    bool              // hostNetwork: it has the addresses of its node
 	Started int64             // in seconds since 1970; 0 before a kubelet has seen it
-	Details *zones.PodDetails // nil unless Selection has PodDetails
+	Details *zones.PodDetails // nil unless Selection has Clients or PodDetails, which has labels
 }
 
 // labelOctets bounds the labels that are kept of a pod: a few hundred octets are usual, and any tenant can write a
@@ -44,6 +44,9 @@ func stripPod(o *corev1.Pod, s Selection) (*Pod, []Problem) {
 	}
 	if len(p.Addrs) == 0 {
 		return nil, wrong.List
+	}
+	if s.Clients {
+		p.Details, _ = zones.NewPodDetails(p.Name, nil, 0)
 	}
 	if s.PodDetails {
 		var omitted int

@@ -39,6 +39,7 @@ type Resource struct {
 	Labelled      bool           // Selection.Labels applies
 	Optional      bool           // a custom resource: a cluster without it is one that has no such objects
 	Partial       bool           // the decoded types have the fields that are read, and no others
+	Live          bool           // a folder of manifests is not looked at for it
 	When          func(Selection) bool
 
 	// Strip keeps what is read of a decoded object, nil when nothing of it is served. ok is false for an object of another
@@ -116,6 +117,12 @@ var Resources = []Resource{
 		Fields: "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown",
 		When:   func(s Selection) bool { return s.VerifyPods },
 		Strip:  stripping(stripPod),
+	},
+	{
+		Versions: coreVersions, Plural: "nodes", Kind: zones.Nodes,
+		Example: &corev1.Node{}, List: &corev1.NodeList{}, Live: true,
+		When:  func(s Selection) bool { return s.Clients && !s.VerifyPods },
+		Strip: stripping(always(stripNode)),
 	},
 }
 

@@ -11,6 +11,7 @@ type Selection struct {
 	Zonal          bool // zonal: headless services have names for the topology zones of their endpoints
 	VerifyPods     bool // pods are watched, for `pods verified`
 	PodDetails     bool // with VerifyPods: their names and labels are kept, for metadata
+	Clients        bool // it is kept which pod has an address: with VerifyPods of pods, else of slices and nodes
 	External       bool // of services, what clients outside the cluster reach them by is kept (k8s_external)
 	ServiceImports bool // the objects are ServiceImports and their slices, for `multicluster`
 

@@ -27,6 +27,7 @@ type Slice struct {
 	Nameless  bool   // the endpoints have no names of their own, as those of two clusters could share one
 	Ports     []Port
 	Endpoints Endpoints // the ready ones, one for each valid address
+	Clients   Endpoints // with Selection.Clients, the addresses of pods, ready or not
 	FQDN      bool      // its addresses are names, and not kept
 	Unready   int       // addresses that are not ready
 	Trigger   time.Time // annotation endpoints.kubernetes.io/last-change-trigger-time; zero without
@@ -61,11 +62,14 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 			s.Ports = append(s.Ports, kept)
 		}
 	}
-	var list []byte
+	var list, clients []byte
 	for i := range o.Endpoints {
 		list = s.add(list, &o.Endpoints[i], o.AddressType, selection, &wrong)
+		if selection.Clients && !selection.VerifyPods {
+			clients = s.addClient(clients, &o.Endpoints[i])
+		}
 	}
-	s.Endpoints = Endpoints(list)
+	s.Endpoints, s.Clients = Endpoints(list), Endpoints(clients)
 	// read by a metric only
 	s.Trigger, _ = time.Parse(time.RFC3339Nano, o.Annotations[corev1.EndpointsLastChangeTriggerTime])
 	return s, wrong.List
@@ -112,12 +116,27 @@ func (s *Slice) add(
 	return list
 }
 
+// addClient appends the addresses of an endpoint that is a pod, also while it is not ready: a pod that starts asks, too.
+// The pod is one of the slice's namespace, so that nobody speaks for others. An API server takes any name.
+func (s *Slice) addClient(list []byte, o *discoveryv1.Endpoint) []byte {
+	r := o.TargetRef
+	if r == nil || r.Kind != "Pod" || r.Namespace != "" && r.Namespace != s.Namespace || !ValidName(r.Name) {
+		return list
+	}
+	for _, text := range o.Addresses {
+		if addr, ok := ParseAddr(text); ok {
+			list = appendPacked(list, &Endpoint{Addr: addr, Pod: r.Name})
+		}
+	}
+	return list
+}
+
 // Size is about how many octets s takes; none if it is nil.
 func (s *Slice) Size() int {
 	if s == nil {
 		return 0
 	}
-	size := 256 + len(s.Name) + len(s.Namespace) + len(s.Version) + len(s.Service) + len(s.Cluster) + len(s.Endpoints)
+	size := 256 + len(s.Name) + len(s.Namespace) + len(s.Version) + len(s.Service) + len(s.Cluster) + len(s.Endpoints) + len(s.Clients)
 	return size + portsSize(s.Ports)
 }
 
