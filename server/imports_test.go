@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 		"observe/shadow", "observe/traffic", "resolver", "watch", "zones", "zones/feed", "zones/wire", "testdata/cluster"},
 	".":                    {"server"},
 	"testdata/attack":      {},
+	"testdata/bench":       {},
 	"testdata/browser":     {},
 	"testdata/cluster":     {},
 	"testdata/libc":        {},
@@ -71,9 +72,9 @@ var doors = map[string][]string{
 	"github.com/prometheus/client_golang": {"server/metrics", "testdata/scrape"},
 	"github.com/expr-lang/expr":           {"resolver"},
 	"github.com/quic-go/quic-go":          {"resolver", "server/listen"},
-	"golang.org/x/sys":                    {"server/listen", "server/terminal"},
+	"golang.org/x/sys":                    {"server/listen", "server/terminal", "testdata/bench"},
 	"github.com/miekg/dns": {"observe/shadow", "resolver", "server", "server/compare", "server/config", "server/explain", "server/listen", "server/logs", "server/page",
-		"testdata/stories", "zones/feed"},
+		"testdata/bench", "testdata/stories", "zones/feed"},
 	"golang.org/x/tools/txtar": {"testdata/mutants", "testdata/stories"},
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 const usage = `usage:
-  apiserver -dir DIR [-listen ADDR] [-authorization-mode MODE] [-token NAME=TOKEN ...]
+  apiserver -dir DIR [-listen ADDR] [-authorization-mode MODE] [-feature-gates GATES] [-token NAME=TOKEN ...]
         run etcd and kube-apiserver; prints "ready URL" once /readyz is ok.
         DIR/kubeconfig is the administrator's, DIR/kubeconfig-NAME that of each
         -token; DIR/apiserver.log is the log

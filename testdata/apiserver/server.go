@@ -41,6 +41,7 @@ func runServer(args []string) error {
 	dir := flags.String("dir", "", "directory of all state; made if missing")
 	listen := flags.String("listen", "127.0.0.1:0", "loopback address; port 0 is the port of the last start, or any free one")
 	mode := flags.String("authorization-mode", "AlwaysAllow", "AlwaysAllow or RBAC")
+	gates := flags.String("feature-gates", "", "as in kube-apiserver; WatchList=false is one that does not stream lists")
 	var users tokens
 	flags.Var(&users, "token", "NAME=TOKEN: a user without rights of its own; may be repeated")
 	if err := parse(flags, args, "dir"); err != nil {
@@ -73,11 +74,11 @@ func runServer(args []string) error {
 	}
 	defer stopEtcd()
 	go announce(address, pki, admin)
-	return serve(address, *mode)
+	return serve(address, *mode, *gates)
 }
 
 // serve runs the API server until a signal. The directory is the current one.
-func serve(address *net.TCPAddr, mode string) error {
+func serve(address *net.TCPAddr, mode, gates string) error {
 	command := app.NewAPIServerCommand()
 	command.SetArgs([]string{
 		"--etcd-servers=" + etcdURL,
@@ -88,6 +89,7 @@ func serve(address *net.TCPAddr, mode string) error {
 		"--tls-private-key-file=" + servingKey,
 		"--token-auth-file=" + tokenFile,
 		"--authorization-mode=" + mode,
+		"--feature-gates=" + gates,
 		"--disable-admission-plugins=ServiceAccount",
 		"--service-cluster-ip-range=10.96.0.0/12,fd00:10:96::/112",
 		"--service-account-issuer=https://test",

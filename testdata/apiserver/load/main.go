@@ -16,11 +16,12 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -34,16 +35,29 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	dir := flags.String("dir", "", "directory of a running API server, as in its own flag")
 	name := flags.String("shape", "10k", "what to write: "+names)
+	services := flags.Int("services", 0, "write a shape of so many services instead")
+	onlyWide := flags.Bool("wide", false, "write services of 40 and of 200 endpoints instead, ten of each")
+	updates := flags.Int("updates", 0, "until a signal, write slices so many times a second: those of headless services, one endpoint of which comes and goes")
 	list := flags.String("names", "", "file for a dnsperf input: questions for the names of the shape; nothing is written to an API server")
+	mix := flags.String("mix", "pods", "which questions: "+strings.Join(slices.Sorted(maps.Keys(mixes)), ", "))
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	s, known := shapes[*name]
-	if !known || flags.NArg() > 0 || (*list == "") == (*dir == "") {
-		return fmt.Errorf("want -shape (%s) and one of -dir and -names, nothing else", names)
+	if *services > 0 {
+		s = scaled(*services)
 	}
-	if *list != "" {
-		return s.writeQuestions(*list)
+	ask := mixes[*mix]
+	if !known || ask == nil || flags.NArg() > 0 || (*list == "") == (*dir == "") {
+		return fmt.Errorf("want -shape (%s) and one of -dir and -names; -help has the rest", names)
+	}
+	switch {
+	case *list != "":
+		return s.writeQuestions(*list, ask)
+	case *onlyWide:
+		return fillWide(ctx, *dir)
+	case *updates > 0:
+		return s.update(ctx, *dir, *updates, out)
 	}
 	return s.fill(ctx, *dir, out)
 }

@@ -28,6 +28,19 @@ var shapes = map[string]shape{
 	"100k": {headless: 20_000, headlessEndpoints: 4, clusterIP: 75_000, clusterIPEndpoints: 3, externalName: 5_000},
 }
 
+// scaled is a shape of about so many services: up to 10,000 with as many
+// endpoints each as in 10k, above as in 100k.
+func scaled(services int) shape {
+	s := shapes["10k"]
+	if services > s.services() {
+		s = shapes["100k"]
+	}
+	all := s.services()
+	s.headless, s.clusterIP = s.headless*services/all, s.clusterIP*services/all
+	s.externalName = services - s.headless - s.clusterIP
+	return s
+}
+
 // namespaces is over how many namespaces the services of each shape are spread.
 const namespaces = 100
 
