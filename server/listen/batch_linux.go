@@ -62,11 +62,12 @@ func openEngine(address netip.AddrPort, options Options) (engine, error) {
 // the preemption that sysmon asks for every 10 ms would then take four switches between threads instead of none, a
 // tenth of all CPU at 2,000 queries a second.
 type batch struct {
-	address netip.AddrPort
-	readers []*reader
-	stop    atomic.Bool
-	mu      sync.Mutex // for closed: a scrape must not ask a descriptor that by now belongs to something else
-	closed  bool
+	address  netip.AddrPort
+	readers  []*reader
+	steering *steering
+	stop     atomic.Bool
+	mu       sync.Mutex // for closed: a scrape must not ask a descriptor that by now belongs to something else
+	closed   bool
 }
 
 func openBatch(address netip.AddrPort, options Options) (*batch, error) {
@@ -84,6 +85,9 @@ func openBatch(address netip.AddrPort, options Options) (*batch, error) {
 			return nil, err
 		}
 		b.readers = append(b.readers, newReader(&b.stop, fd, park, address.Addr()))
+	}
+	if len(options.Siblings) == 0 { // else the first sockets of the address may be theirs
+		b.steering = newSteering(b.readers)
 	}
 	return b, nil
 }
@@ -157,6 +161,7 @@ func (b *batch) run(ctx context.Context, l *Listener) {
 	defer stop()
 	var readers sync.WaitGroup
 	for _, r := range b.readers {
+		r.steering = b.steering
 		r.worker = newWorker(l, &r.tally, l.options.Log.Buffer(), l.options.Traffic.Recorder())
 		readers.Go(r.run)
 	}
@@ -165,6 +170,7 @@ func (b *batch) run(ctx context.Context, l *Listener) {
 
 // wake ends the readers after they have read what has arrived: shutting down a UDP socket wakes whoever waits on it.
 func (b *batch) wake() {
+	b.steering.end()
 	for _, r := range b.readers {
 		detach(r.fd, b.address)
 	}

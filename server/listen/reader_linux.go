@@ -49,6 +49,10 @@ type reader struct {
 	stop     *atomic.Bool
 	failed   atomic.Uint64 // replies that the kernel did not take
 
+	steering *steering     // nil for none
+	busy     atomic.Int64  // nanoseconds that it has answered for
+	seen     time.Duration // of busy, at the last look of steering
+
 	worker *worker
 	tally  tally
 
@@ -160,7 +164,10 @@ func (r *reader) serve(n int) {
 		}
 	}
 	r.send(replies)
-	w.end(time.Now())
+	now := time.Now()
+	w.end(now)
+	r.busy.Add(int64(now.Sub(w.request.Now)))
+	r.steering.look(now)
 	if pending > 0 {
 		runtime.Gosched() // their flights are in this P's queue: they start now, not when another thread steals them
 	}
