@@ -53,7 +53,7 @@ func (p *Program) now() (*config.Config, map[socket]*listening, []*resolver.Reso
 func (p *Program) state() page.State {
 	c, listeners, resolvers, sources := p.now()
 	s := page.State{Started: p.started, NotReady: append([]string{}, p.notReady()...), Addresses: []string{}, Caches: []page.Cache{},
-		Upstreams: []page.Upstream{}, Watches: []page.Watch{}}
+		Upstreams: []page.Upstream{}, Watches: []page.Watch{}, Troubles: []page.Trouble{}}
 	s.Version, s.Revision = config.ProgramVersion()
 	for _, l := range listeners {
 		s.Addresses = append(s.Addresses, l.Label())
@@ -80,6 +80,9 @@ func (p *Program) state() page.State {
 	s.Shadow = shadowState(resolvers, counts)
 	for _, source := range sources {
 		s.Watches = append(s.Watches, source.states()...)
+		if why := source.Trouble(); why != "" {
+			s.Troubles = append(s.Troubles, page.Trouble{Source: source.id, Why: why})
+		}
 	}
 	return s
 }

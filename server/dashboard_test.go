@@ -9,7 +9,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/server/explain"
 	"github.com/clusterdns/clusterdns/server/page"
+	"github.com/clusterdns/clusterdns/testdata/scrape"
 )
 
 // ask reads the JSON of a path of the page.
@@ -91,6 +93,54 @@ func TestDashboard(t *testing.T) {
 	}
 	until(t, func() bool { return r.traffic.Report(time.Now()).Seconds.Counts == nil })
 	exchange(t, "udp", r.Addresses()[0], web, dns.TypeA)
+}
+
+// TestDashboardTrouble: the page has the API server's reason.
+func TestDashboardTrouble(t *testing.T) {
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n dashboard "+adminAddress+"\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
+	if s := ask[page.Summary](t, r, "/api/summary"); s.Troubles == nil || len(s.Troubles) > 0 {
+		t.Errorf("%+v", s.Troubles)
+	}
+	const why = "API server 10.96.0.1:443: 403 Forbidden: clusterdns may not list services: give its ClusterRole the rule {}"
+	_, _, _, sources := r.now()
+	sources[0].index.SetTrouble(why)
+	if got := ask[page.Summary](t, r, "/api/summary").Troubles; len(got) != 1 || got[0] != (page.Trouble{Source: sources[0].id, Why: why}) {
+		t.Errorf("%+v", got)
+	}
+	sources[0].index.SetTrouble("")
+	if got := ask[page.Summary](t, r, "/api/summary").Troubles; len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestDashboardExplainsAs: /explain asks in the place of a client, and acl decides as for it.
+func TestDashboardExplainsAs(t *testing.T) {
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n dashboard "+adminAddress+"\n acl {\n  block net 192.0.2.0/24\n }\n"+
+		" kubernetes cluster.local {\n  manifests town\n }\n}\n")
+	if err := r.Synced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for query, resolves := range map[string]bool{"": true, "&client=198.51.100.1": true, "&client=192.0.2.1": false} {
+		report := ask[explain.Report](t, r, "/explain?name="+web+query)
+		if report.Resolves != resolves || !resolves && !strings.HasPrefix(report.Sentence, "A rule of the directive acl keeps this name") {
+			t.Errorf("%s: %v %s", query, report.Resolves, report.Sentence)
+		}
+	}
+}
+
+// TestDashboardMetrics: what the bounds of the page do is in /metrics while it is served.
+func TestDashboardMetrics(t *testing.T) {
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n dashboard "+adminAddress+"\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
+	r.answer(t, web)
+	scrape.AwaitLines(t, r.metrics, `
+clusterdns_dashboard_entries{table="names"} 1
+clusterdns_dashboard_entries{table="clients"} 1
+clusterdns_dashboard_entries{table="failures"} 0
+clusterdns_dashboard_evictions_total{table="names"} 0
+clusterdns_dashboard_samples_dropped_total 0
+clusterdns_dashboard_tails 0
+clusterdns_dashboard_tail_omitted_total 0
+`)
 }
 
 // TestDashboardShadow: what a second server answers to the same questions is on the page. Differences take longer to be

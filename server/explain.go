@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
@@ -147,8 +148,15 @@ func (o *explained) question() (q explain.Question, err error) {
 	}
 	q.Zone = strings.TrimSuffix(strings.ToLower(o.zone), ".")
 	if o.from != "" || len(o.paths) > 0 || o.kubeconfig != "" { // this machine's search list says nothing of those
-		if q.From, err = explain.CheckNamespace(o.from); err != nil {
+		pod := ""
+		if q.From, pod, err = explain.CheckNamespace(o.from); err != nil {
 			return q, fmt.Errorf("-from: %w", err)
+		}
+		switch {
+		case pod != "" && o.kubeconfig == "":
+			q.Notes = append(q.Notes, "Pod "+o.from+" is not read without -kubeconfig: its dnsPolicy, dnsConfig and hostNetwork do not show.")
+		case pod != "" && o.search != "":
+			q.Notes = append(q.Notes, "Pod "+o.from+" is not read, since -search says what its search list is.")
 		}
 	}
 	q.Stub, err = o.stub(libc, q.From, q.Zone)
@@ -194,14 +202,14 @@ func (c *console) answerer(ctx context.Context, o *explained, q *explain.Questio
 		q.Asked = "the objects of the cluster in " + o.kubeconfig
 	default:
 		server, err := serverOf(o.server)
-		q.Ask, q.Asked = explain.Server(server), server.String()
+		q.Ask, q.Asked, q.Elsewhere = explain.Server(server), server.String(), nearestElsewhere(q)
 		return err
 	}
-	index, _, err := readCluster(ctx, options, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
+	index, counters, err := readCluster(ctx, options, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
 	if err != nil {
 		return fmt.Errorf("clusterdns explain: %w", err)
 	}
-	q.Index = index
+	q.Index, q.NoSlices = index, counters.Objects["endpointslices"] == 0
 	if _, pod, is := strings.Cut(o.from, "/"); is && o.kubeconfig != "" && o.search == "" {
 		dns, err := watch.ReadPodDNS(ctx, options, q.From, pod)
 		if err != nil {
@@ -211,22 +219,36 @@ func (c *console) answerer(ctx context.Context, o *explained, q *explain.Questio
 		asPod(q, &dns)
 	}
 	r, err := clusterResolver(index, q.Zone+".", options.VerifyPods)
-	q.Ask = clusterOnly(explain.InProcess(r), q.Zone)
+	q.Ask = explain.ClusterOnly(explain.InProcess(r, explain.Loopback), q.Zone)
 	return err
+}
+
+// nearestElsewhere says how to get what a server does not tell over DNS.
+func nearestElsewhere(q *explain.Question) string {
+	values := url.Values{"name": {q.Name}}
+	if q.From != "" {
+		values.Set("from", q.From)
+	}
+	return "A server does not tell what is like it. explain does with -kubeconfig FILE in the place of -server, and so does the page of a " +
+		"clusterdns with the directive dashboard: curl 'http://ADDRESS/explain?" + values.Encode() + "'"
 }
 
 // asPod makes the search list that of a pod, as the kubelet writes it: dnsPolicy, then dnsConfig.
 func asPod(q *explain.Question, pod *watch.PodDNS) {
+	note := ""
 	switch policy := pod.Policy; {
 	case policy == "None":
 		q.Stub.Search, q.Stub.Ndots = nil, 1
-		q.Note = "The pod has dnsPolicy None: its dnsConfig is all there is. It may ask another server than the cluster's."
+		note = "The pod has dnsPolicy None: its dnsConfig is all there is. It may ask another server than the cluster's."
 	case policy == "Default":
 		q.Stub.Search, q.Stub.Ndots = nil, 1
-		q.Note = "The pod has dnsPolicy Default: it asks the servers of its node, which do not know names of the cluster. dnsPolicy ClusterFirst asks the cluster's."
+		note = "The pod has dnsPolicy Default: it asks the servers of its node, which do not know names of the cluster. dnsPolicy ClusterFirst asks the cluster's."
 	case pod.HostNetwork && policy != "ClusterFirstWithHostNet":
 		q.Stub.Search, q.Stub.Ndots = nil, 1
-		q.Note = "The pod has hostNetwork: it asks the servers of its node, which do not know names of the cluster. dnsPolicy ClusterFirstWithHostNet asks the cluster's."
+		note = "The pod has hostNetwork: it asks the servers of its node, which do not know names of the cluster. dnsPolicy ClusterFirstWithHostNet asks the cluster's."
+	}
+	if note != "" {
+		q.Notes, q.Away = append(q.Notes, note), true
 	}
 	for _, search := range pod.Searches {
 		if !slices.Contains(q.Stub.Search, search) {
@@ -249,16 +271,6 @@ func clusterResolver(index *zones.Index, zone string, verifyPods bool) (*resolve
 	return resolver.New(resolver.Options{Blocks: []resolver.Block{block}}, nil, slog.New(slog.DiscardHandler))
 }
 
-// clusterOnly answers for the names that only an upstream knows: nobody is asked for them.
-func clusterOnly(ask explain.Asker, zone string) explain.Asker {
-	return func(ctx context.Context, name string, qtype uint16) explain.Answer {
-		if qtype != dns.TypePTR && !dns.IsSubDomain(zone+".", name) {
-			return explain.Answer{Reason: explain.OutsideReason}
-		}
-		return ask(ctx, name, qtype)
-	}
-}
-
 // serverOf is the address of a server, port 53 unless one is written; the first of /etc/resolv.conf for "".
 func serverOf(written string) (netip.AddrPort, error) {
 	if written == "" {
@@ -276,18 +288,19 @@ func serverOf(written string) (netip.AddrPort, error) {
 }
 
 // explainBase is what /explain needs of the program: the cluster, and the resolver of the first address.
-func (p *Program) explainBase() explain.Question {
+func (p *Program) explainBase() explain.Base {
 	c, _, resolvers, _ := p.now()
-	q := explain.Question{Zone: "cluster.local", Asked: "this server"}
+	b := explain.Base{Question: explain.Question{Zone: "cluster.local", Asked: "this server"}}
 	if clusters := p.served(); len(clusters) > 0 {
-		q.Zone, q.Index = strings.TrimSuffix(clusters[0].Zone, "."), clusters[0].Index
+		b.Zone, b.Index = strings.TrimSuffix(clusters[0].Zone, "."), clusters[0].Index
 	}
+	b.As = func(client netip.Addr) explain.Asker { return explain.InProcess(resolvers[0], client) }
 	if c == nil || len(resolvers) == 0 {
-		q.Ask = func(context.Context, string, uint16) explain.Answer {
-			return explain.Answer{Reason: "the server has not started"}
+		b.As = func(netip.Addr) explain.Asker {
+			return func(context.Context, string, uint16) explain.Answer {
+				return explain.Answer{Reason: "the server has not started"}
+			}
 		}
-		return q
 	}
-	q.Ask = explain.InProcess(resolvers[0])
-	return q
+	return b
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,6 +27,11 @@ func TestExplain(t *testing.T) {
 	if err := os.WriteFile(file, manifest, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
+	if err := r.Synced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server := r.Addresses()[0].String()
 	const notReady = "Service datarc/nothing-ready is headless, and none of its endpoints is ready.\nSee why the pods are not ready: "
 	for _, test := range []struct {
 		words  string
@@ -43,12 +49,29 @@ func TestExplain(t *testing.T) {
 			"datarc-test exists in namespace datarc: write datarc-test.datarc\n"},
 		{"_htp._tcp.datarc-test.datarc -type SRV -f testdata/cluster", 1,
 			"Service datarc/datarc-test exists, and has no port or endpoint _htp._tcp.\nDid you mean _http._tcp.datarc-test.datarc?\n"},
+		{"web -from dev -server SERVER", 1, "A server does not tell what is like it. explain does with -kubeconfig FILE in the place of -server, and so does " +
+			"the page of a clusterdns with the directive dashboard: curl 'http://ADDRESS/explain?from=dev&name=web'\n"},
 		{"www.example.org -f testdata/cluster", 1, "The name is not of the cluster, and was not asked for further.\n"},
+		{"datarc-test.datarc. -f testdata/cluster", 1, "The final dot leaves the search list out: datarc-test.datarc without it, or " +
+			"datarc-test.datarc.svc.cluster.local. with it.\n"},
+		{"datarc-test.datarc.cluster.local -f testdata/cluster", 1, "The label svc is missing: did you mean datarc-test.datarc.svc.cluster.local?\n"},
+		{"http://datarc-test.datarc:8080/ -f testdata/cluster", 1, "\"http://datarc-test.datarc:8080/\" is a URL; its name is \"datarc-test.datarc\"\n"},
+		{"datarc-test.datarc:8080 -f testdata/cluster", 1, "\"datarc-test.datarc:8080\" is a name with a port; write \"datarc-test.datarc\"\n"},
+		{"localhost -f testdata/cluster", 1, "Stub resolvers find localhost in /etc/hosts, and ask nobody for it.\n"},
+		{"bücher.datarc -f testdata/cluster", 1, "Names of services are ASCII. Of another name programs ask for the form xn--… (IDNA), which is not made here.\n"},
+		{". -f testdata/cluster", 1, "> .  A, AAAA  not asked  outside of the cluster\n"},
 		{"10.96.0.10 -f testdata/cluster", 0, "10.96.0.10 resolves, as 10.0.96.10.in-addr.arpa.\n"},
 		{"datarc.datarc-test -f testdata/cluster", 1, "The service stands before its namespace: did you mean datarc-test.datarc?\n"},
 		{"datarc-test.datarc.svc.cluster.lcoal -f testdata/cluster", 1,
 			"The domain of the cluster is cluster.local: did you mean datarc-test.datarc.svc.cluster.local?\n"},
 		{"-f testdata/cluster a.b.c.d.e.f -libc musl", 1, "musl takes no domain of the search list for a name with 5 dots or more (ndots).\n"},
+		{"-from datarc/web-0 -f testdata/cluster nothing-ready", 1, "Pod datarc/web-0 is not read without -kubeconfig: its dnsPolicy"},
+		{"-from datarc/web-0 -server 127.0.0.1:1 web", 1, "Pod datarc/web-0 is not read without -kubeconfig: its dnsPolicy"},
+		{"-from datarc/ -f testdata/cluster web", 1, "-from: \"datarc/\" is not NAMESPACE or NAMESPACE/POD\n"},
+		{"example.datarc -f testdata/cluster", 0, "> example.datarc.svc.cluster.local          A        alias     -> www.example.com. outside of the cluster\n" +
+			"  example.datarc.svc.cluster.local          AAAA     alias     -> www.example.com. outside of the cluster\n\n" +
+			"example.datarc.svc.cluster.local is an alias of www.example.com, which is outside of the cluster and is not asked for here.\n" +
+			"-server ADDRESS asks a server that follows it.\n"},
 		{"web more -f testdata/cluster", 1, "unexpected argument \"more\""},
 		{"web -f testdata/cluster -server 127.0.0.1", 1, "-server, -kubeconfig and -f: give one of them\n"},
 		{"web -nothing", 1, "flag provided but not defined: -nothing; clusterdns explain -h lists the flags\n"},
@@ -60,11 +83,72 @@ func TestExplain(t *testing.T) {
 		{"web -server 127.0.0.1:1", 1, "The server cannot be asked: nothing listens at 127.0.0.1:1."},
 	} {
 		var out bytes.Buffer
-		arguments := append([]string{"clusterdns", "explain"}, strings.Fields(test.words)...)
+		words := strings.ReplaceAll(test.words, "SERVER", server)
+		arguments := append([]string{"clusterdns", "explain"}, strings.Fields(words)...)
 		status := Main(arguments, bytes.NewReader(manifest), &out, &out)
 		if status != test.status || !strings.Contains(out.String(), test.says) {
 			t.Errorf("%s: status %d\n%s", test.words, status, &out)
 		}
+	}
+}
+
+// TestExplainUnready: a cluster IP without anything behind it resolves, and explain says that connections fail.
+func TestExplainUnready(t *testing.T) {
+	const manifests = `
+{apiVersion: v1, kind: Namespace, metadata: {name: prod}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: web}, spec: {selector: {app: web}, ports: [{port: 80}]}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: prod, name: web}, spec: {replicas: 2, selector: {matchLabels: {app: web}},
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}}, status: {replicas: 2, readyReplicas: 0}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: empty}, spec: {selector: {app: wbe}, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: alone}, spec: {ports: [{port: 80, name: http}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: led}, spec: {type: ExternalName, externalName: web.prod.svc.cluster.local}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: misled}, spec: {type: ExternalName, externalName: wbe.prod.svc.cluster.local}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: good}, spec: {selector: {app: good}, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {namespace: prod, name: good, labels: {app: good}}, spec: {containers: [{name: web, image: web}]}}
+`
+	for _, test := range []struct {
+		words  string
+		status int
+		says   string
+	}{
+		{"web.prod", 0, "web.prod resolves, as web.prod.svc.cluster.local. But service prod/web has 0 of 2 endpoints ready: connections will fail.\n" +
+			"See why the pods are not ready: kubectl -n prod describe endpointslices -l kubernetes.io/service-name=web; kubectl -n prod describe pods\n"},
+		{"empty.prod", 0, "But service prod/empty has no endpoints: connections will fail.\nCompare its selector with the labels of the pods: " +
+			"kubectl -n prod describe service empty; kubectl -n prod get pods --show-labels. Without a selector somebody has to write its " +
+			"slices: kubectl -n prod get endpointslices -l kubernetes.io/service-name=empty\n"},
+		{"alone.prod", 0, "But service prod/alone has no endpoints: connections will fail.\n"},
+		{"_http._tcp.alone.prod -type SRV", 0, "But service prod/alone has no endpoints: connections will fail.\n"},
+		{"led.prod", 0, "led.prod resolves, as led.prod.svc.cluster.local. But service prod/web has 0 of 2 endpoints ready: connections will fail.\n"},
+		{"misled.prod", 1, "misled.prod.svc.cluster.local is an alias of wbe.prod.svc.cluster.local. There is no service wbe in namespace prod.\n" +
+			"Correct externalName of service prod/misled: did you mean web.prod.svc.cluster.local?\n"},
+		{"good.prod", 0, "good.prod resolves, as good.prod.svc.cluster.local.\n"},
+		{"kubernetes.default", 0, "kubernetes.default resolves, as kubernetes.default.svc.cluster.local.\n"},
+		{"_web._tcp.web.prod -type SRV", 1, "Service prod/web exists, and has no port or endpoint _web._tcp.\n"},
+		{"_http._tcp.web.prod -type SRV", 1, "Service prod/web exists, and has no port or endpoint _http._tcp.\n"},
+	} {
+		var out bytes.Buffer
+		arguments := append([]string{"clusterdns", "explain", "-f", "-"}, strings.Fields(test.words)...)
+		status := Main(arguments, strings.NewReader(manifests), &out, &out)
+		if status != test.status || !strings.HasSuffix(out.String(), test.says) && !strings.Contains(out.String(), "\n"+test.says) && !strings.Contains(out.String(), ". "+test.says) {
+			t.Errorf("%s: status %d\n%s", test.words, status, &out)
+		}
+	}
+}
+
+// TestExplainServicesAlone: where services alone are written, nothing is known of endpoints.
+func TestExplainServicesAlone(t *testing.T) {
+	const service = `{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: web}, spec: {selector: {app: web}, ports: [{port: 80}]}}`
+	var out bytes.Buffer
+	if Main(strings.Fields("clusterdns explain web.prod -f -"), strings.NewReader(service), &out, &out); !strings.HasSuffix(out.String(), "resolves, as web.prod.svc.cluster.local.\n") {
+		t.Error(out.String())
 	}
 }
 
@@ -87,8 +171,8 @@ func TestExplainPod(t *testing.T) {
 		q := explain.Question{Stub: explain.Pod(explain.Glibc, "dev", "cluster.local")}
 		asPod(&q, &test.pod)
 		if got := strings.Join(q.Stub.Search, " "); got != test.search || q.Stub.Ndots != test.ndots ||
-			!strings.Contains(q.Note, test.note) || (q.Note == "") != (test.note == "") {
-			t.Errorf("%+v: search %q, ndots %d, note %q", test.pod, got, q.Stub.Ndots, q.Note)
+			!strings.Contains(fmt.Sprint(q.Notes), test.note) || q.Away != (test.note != "") {
+			t.Errorf("%+v: search %q, ndots %d, notes %q", test.pod, got, q.Stub.Ndots, q.Notes)
 		}
 	}
 }
@@ -121,7 +205,7 @@ func TestExplainPodsUnread(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a := explain.InProcess(r)(t.Context(), "10-9-8-7.datarc.pod.cluster.local.", dns.TypeA); a.Rcode != want {
+		if a := explain.InProcess(r, explain.Loopback)(t.Context(), "10-9-8-7.datarc.pod.cluster.local.", dns.TypeA); a.Rcode != want {
 			t.Errorf("verify %v: %+v", verify, a)
 		}
 	}

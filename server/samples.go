@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/clusterdns/clusterdns/observe/traffic"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/metrics"
@@ -41,6 +42,27 @@ func (p *Program) samples(emit metrics.Emit) {
 	for _, s := range sources {
 		s.samples(s.Counters(), emit)
 	}
+	if f := p.traffic.Fill(); f != nil {
+		trafficSamples(f, emit)
+	}
+}
+
+// trafficSamples emits what the bounds of the page have done.
+func trafficSamples(f *traffic.Fill, emit metrics.Emit) {
+	const keys, evicted = "clusterdns_dashboard_entries", "clusterdns_dashboard_evictions_total"
+	const helpKeys = "Names, clients and failures that the tables of the page hold, for all parts of an hour."
+	const helpEvicted = "Names, clients and failures that others have displaced in a full table of the page."
+	for table, n := range f.Keys {
+		emit.Gauge(keys, helpKeys, float64(n), "table", table.String())
+		emit.Counter(evicted, helpEvicted, f.Evicted[table], "table", table.String())
+	}
+	emit.Gauge(keys, helpKeys, float64(f.Failures), "table", "failures")
+	emit.Counter(evicted, helpEvicted, f.Pushed, "table", "failures")
+	emit.Counter("clusterdns_dashboard_samples_dropped_total", "Queries of the sample for which there was no room: they are counted, "+
+		"and stand in no table.", f.Lost)
+	emit.Gauge("clusterdns_dashboard_tails", "Readers of /api/tail.", float64(f.Tails))
+	emit.Counter("clusterdns_dashboard_tail_omitted_total", "Queries that readers of /api/tail missed, because they were too far behind.",
+		f.Omitted)
 }
 
 // configSamples emits which configuration is served, and the directives that it has.

@@ -50,6 +50,12 @@ func (o Options) fronts(k object.Key) bool {
 	return k.Namespace == o.home || k.Namespace == systemNamespace && k.Name == systemService
 }
 
+// knowsEndpoints reports whether a service without endpoints has none. Those of default/kubernetes are API servers, which
+// manifests do not have.
+func (o Options) knowsEndpoints(k object.Key) bool {
+	return !o.NoEndpoints && !o.ServiceImports && (o.Manifests == "" || k != object.Key{Namespace: "default", Name: "kubernetes"})
+}
+
 // namespaceFile has the namespace of the pod that the process runs in.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 

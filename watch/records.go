@@ -49,6 +49,9 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 		for _, sl := range slices {
 			endpoints(b, sl, o, func(*object.Endpoint, zones.Name) {})
 		}
+		if ready == 0 && o.knowsEndpoints(s.Key) {
+			b.Unready(fmt.Sprintf("0 of %d endpoints ready%s", total, ofNames(slices)))
+		}
 	}
 	r, err := b.Build()
 	if errors.Is(err, zones.ErrTooLarge) {

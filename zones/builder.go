@@ -26,7 +26,8 @@ type Builder struct {
 	groups [][]member
 	ports  []string // lists of port numbers, packed and sorted
 	byPort map[string]int
-	why    string
+	why    string // there are no names
+	remark string // nothing answers at them
 	err    error
 	flags  byte // of all names
 
@@ -69,7 +70,7 @@ var ErrTooLarge = errors.New("more records than the limit allows")
 
 // Start begins the records of a service.
 func (b *Builder) Start(namespace, service string) {
-	b.why, b.err, b.flags = "", nil, 0
+	b.why, b.remark, b.err, b.flags = "", "", nil, 0
 	b.limit, b.spent = math.MaxInt, 0
 	b.drafts, b.groups, b.ports = b.drafts[:0], b.groups[:0], b.ports[:0]
 	if b.byName == nil {
@@ -235,6 +236,9 @@ func (b *Builder) Reverse(owner Name, cluster bool) {
 // NoNames says why the service has no names, in words for people. Names added before are dropped.
 func (b *Builder) NoNames(why string) { b.why = why }
 
+// Unready says why nothing answers at the addresses of the service.
+func (b *Builder) Unready(why string) { b.remark = why }
+
 // Build compiles what was collected. It sorts records and drops duplicates, so that equal clusters give equal results.
 // It returns an error if a name was invalid, or ErrTooLarge.
 func (b *Builder) Build() (*ServiceRecords, error) {
@@ -250,7 +254,7 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 	if !b.lay() {
 		return nil, ErrTooLarge
 	}
-	r.blob = string(b.blob)
+	r.blob, r.why = string(b.blob), b.remark
 	r.slots = slotsOf(r, len(b.order))
 	b.shrink()
 	return r, nil

@@ -46,7 +46,7 @@ func (s *Snapshot) LookupExternal(m *Match, name *wire.QName, zone *External) {
 		}
 		return
 	}
-	if service.why != "" {
+	if service.nameless() {
 		m.Why, m.Node.service = NoNames, service
 		return
 	}

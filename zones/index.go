@@ -89,6 +89,16 @@ func (s *Snapshot) Size() (services, addresses int) {
 // Service is the service with these labels, "<service>.<namespace>" in wire form without a root label; nil for none.
 func (s *Snapshot) Service(owner []byte) *ServiceRecords { return s.services.get(owner) }
 
+// Unready says why nothing answers at the addresses of r, "0 of 2 endpoints ready", though it has names; "" if something
+// does, or if it is not known: some of its slices may have been left out.
+func (s *Snapshot) Unready(r *ServiceRecords) string {
+	label := r.owner[1+int(r.owner[0]):]
+	if n := s.namespaces.get([]byte(label)); r.blob == "" || n != nil && n.over {
+		return ""
+	}
+	return r.why
+}
+
 // namespace is the name <namespace>.svc.<zone>. It exists while there is a Namespace object or a service in it.
 type namespace struct {
 	label    string // in wire form

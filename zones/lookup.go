@@ -110,7 +110,7 @@ func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
 	}
 	m.Node.service = service
 	switch {
-	case service.why != "":
+	case service.nameless():
 		m.Why = NoNames
 	case service.find(&m.Node, name.Between(0, below-2)),
 		service.findPort(&m.Node, name, below-2),

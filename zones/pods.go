@@ -217,6 +217,44 @@ func (s *Snapshot) PodAt(m *Match, addr netip.Addr) (label string, details *PodD
 	return label, details
 }
 
+// PodAddr is an address of a pod, where pods are read with their names, or else of an endpoint that is named after it, as
+// those of a StatefulSet are; invalid for none. It looks through all of them.
+func (s *Snapshot) PodAddr(namespace, pod string) (addr netip.Addr) {
+	space, err := wire.ParseName(namespace)
+	host, failed := wire.ParseName(pod)
+	if err != nil || failed != nil {
+		return addr
+	}
+	space, host = space[:len(space)-1], host[:len(host)-1]
+	s.pods.each(func(p *podAddress) bool {
+		for _, there := range p.pods {
+			if there.label == string(space) && !there.host && there.details != nil && there.details.Name == pod {
+				addr, _ = netip.AddrFromSlice([]byte(p.addr))
+			}
+		}
+		return !addr.IsValid()
+	})
+	if !addr.IsValid() {
+		s.services.each(func(r *ServiceRecords) bool {
+			var n Node
+			if r.owner[1+int(r.owner[0]):] == string(space) && r.find(&n, host) && n.flags&flagPTR != 0 {
+				addr = n.first()
+			}
+			return !addr.IsValid()
+		})
+	}
+	return addr.Unmap()
+}
+
+// first is the first address of n; invalid without one.
+func (n *Node) first() (addr netip.Addr) {
+	if len(n.a) > 0 {
+		return netip.AddrFrom4([4]byte([]byte(n.a[:sizeA])))
+	}
+	addr, _ = netip.AddrFromSlice([]byte(n.aaaa[:min(len(n.aaaa), sizeAAAA)]))
+	return addr
+}
+
 func (s *Snapshot) podsAt(m *Match, addr netip.Addr) *podAddress {
 	ip := addr.As16()
 	return s.pods.get(m.scratch[:copy(m.scratch[:], ip[:])])

@@ -13,7 +13,7 @@ type ServiceRecords struct {
 	shared *string // owner again, for PTR records: one string for all versions; set when an index takes the records
 	blob   string  // where the nodes begin, lists that they refer to, and the nodes in the order of their names
 	slots  []slot  // finds nodes by the hash of their names
-	why    string  // why the service has no names, in words for people; "" if it has some
+	why    string  // why the service has no names, or why nothing answers at those that it has, in words for people
 }
 
 // slot finds one node of ServiceRecords.
@@ -27,7 +27,15 @@ func (r *ServiceRecords) sum() uint64                     { return hashString(r.
 func (r *ServiceRecords) Owner() string { return r.owner }
 
 // Why says why the service has no names; "" if it has some.
-func (r *ServiceRecords) Why() string { return r.why }
+func (r *ServiceRecords) Why() string {
+	if r.nameless() {
+		return r.why
+	}
+	return ""
+}
+
+// nameless reports whether the service has no names, and that is explained.
+func (r *ServiceRecords) nameless() bool { return r.why != "" && r.blob == "" }
 
 // What a service takes beside its encoded records, and each of its PTR records with its place in the index, in octets.
 const (

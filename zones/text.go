@@ -108,8 +108,8 @@ func labelText(label string) string {
 func (s *Snapshot) EachService(yield func(*ServiceRecords) bool) { s.services.each(yield) }
 
 func (w *text) service(r *ServiceRecords) {
-	if r.why != "" {
-		fmt.Fprintf(w, "%s; %s has no names: %s\n", w.begin, w.absolute(r.owner), r.why)
+	if why := r.Why(); why != "" {
+		fmt.Fprintf(w, "%s; %s has no names: %s\n", w.begin, w.absolute(r.owner), why)
 	}
 	for n := range r.each {
 		w.node(n)

@@ -47,10 +47,7 @@ var kinds = []kind{
 			return p.ours.Own && p.ours.Rcode == dns.RcodeNameError && slices.Contains(p.labels, "_")
 		}},
 	{"alias", "an alias is answered to every type, with what it leads to, and followed ten times (RFC 1034 section 3.6.2)",
-		func(p *pair) bool {
-			links := p.ours.count(dns.TypeCNAME)
-			return links > 0 && (p.theirs.within(&p.ours) && len(p.theirs.records) < len(p.ours.records) || links >= mostLinks)
-		}},
+		(*pair).shortAlias},
 	{"nodata", "the name exists, or has names below it: no NXDOMAIN (RFC 8020)",
 		func(p *pair) bool { return p.ours.Own && p.ours.empty() && p.theirs.Rcode == dns.RcodeNameError }},
 	{"nxdomain", "the name does not exist, whatever the type (RFC 8020)",
@@ -73,6 +70,21 @@ const mostLinks = 10
 // Late explains a difference that is gone when the second server is asked again: its cache, or its watch, was behind.
 var Late = Verdict{Kind: "late", Explained: true,
 	Why: "both servers agree a moment later: a cache or a watch was behind"}
+
+// shortAlias reports what CoreDNS says of an alias of its own zones: NODATA unless it leads to an address; to other types
+// perhaps the alias alone; and of a chain without an end its beginning, or one link more. A failure is none of these.
+func (p *pair) shortAlias() bool {
+	links := p.ours.count(dns.TypeCNAME)
+	if links == 0 || !p.ours.Own || p.theirs.Rcode != dns.RcodeSuccess {
+		return false
+	}
+	part := p.theirs.within(&p.ours) && len(p.theirs.records) < len(p.ours.records)
+	if p.ours.Rcode == dns.RcodeServerFailure {
+		return part || links >= mostLinks && p.ours.within(&p.theirs)
+	}
+	address := p.Qtype == dns.TypeA || p.Qtype == dns.TypeAAAA
+	return part && (!address || p.theirs.empty() && p.ours.count(p.Qtype) == 0)
+}
 
 // otherPod reports what CoreDNS takes for the name of a pod and clusterdns does not, or the other way round.
 func (p *pair) otherPod() bool {

@@ -16,6 +16,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	counts  Counts
 	samples []Sample
+	lost    uint64 // samples for which there was no room
 }
 
 // End says that no more queries come. What has been counted stays.
@@ -34,16 +35,21 @@ func (r *Recorder) add(b *Batch, elapsed time.Duration) {
 		r.counts.Sources[q.source]++
 	}
 	r.counts.Took.ObserveMany(LatencyBounds, int64(elapsed), uint64(len(b.queries)))
-	r.samples = append(r.samples, b.samples[:min(len(b.samples), maxSamples-len(r.samples))]...)
+	room := min(len(b.samples), maxSamples-len(r.samples))
+	r.samples = append(r.samples, b.samples[:room]...)
+	r.lost += uint64(len(b.samples) - room)
 }
 
-// take adds the counts so far to sum, appends the samples to list, and forgets these.
-func (r *Recorder) take(sum *Counts, list []Sample) []Sample {
+// take adds the counts so far to sum, and what was lost to lost, appends the samples to list, and forgets all but the
+// counts.
+func (r *Recorder) take(sum *Counts, lost *uint64, list []Sample) []Sample {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sum.Add(&r.counts)
 	list = append(list, r.samples...)
 	r.samples = r.samples[:0]
+	*lost += r.lost
+	r.lost = 0
 	return list
 }
 

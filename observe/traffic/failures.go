@@ -21,7 +21,10 @@ type Failure struct {
 }
 
 // failures are the last ones, the newest last.
-type failures struct{ list []*Failure }
+type failures struct {
+	list    []*Failure
+	evicted *uint64
+}
 
 func (f *failures) add(s *Sample) {
 	same := func(o *Failure) bool {
@@ -35,6 +38,7 @@ func (f *failures) add(s *Sample) {
 	} else {
 		entry = &Failure{Name: string(s.Name()), Reason: string(s.Reason()), Type: s.Type, Rcode: s.Rcode, Info: s.Info}
 		if len(f.list) == maxFailures {
+			*f.evicted++
 			f.list = slices.Delete(f.list, 0, 1)
 		}
 	}

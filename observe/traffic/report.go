@@ -60,3 +60,32 @@ func (t *Traffic) Failures() []Failure {
 	}
 	return recent(&t.tables.missing, &t.tables.failing)
 }
+
+// Fill is how full what grows with the traffic is, and what had no room.
+type Fill struct {
+	Keys     map[Table]int    // in all parts of the hour
+	Evicted  map[Table]uint64 // keys that others have displaced
+	Failures int
+	Pushed   uint64 // failures that newer ones have displaced
+	Lost     uint64 // samples
+	Tails    int
+	Omitted  uint64 // samples that tails have missed
+}
+
+// Fill is of this moment; nil while counting is off.
+func (t *Traffic) Fill() *Fill {
+	t.recording.Lock()
+	lost := t.lost
+	t.recording.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tables == nil {
+		return nil
+	}
+	f := &Fill{Keys: map[Table]int{}, Evicted: map[Table]uint64{}, Pushed: t.pushed, Lost: lost, Tails: len(t.tails), Omitted: t.omitted}
+	for i, w := range t.tables.top {
+		f.Keys[Table(i)], f.Evicted[Table(i)] = w.keys(), t.evicted[i]
+	}
+	f.Failures = len(t.tables.missing.list) + len(t.tables.failing.list)
+	return f
+}

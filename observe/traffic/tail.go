@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Bounds of those who follow queries as they come.
@@ -69,8 +70,27 @@ func (t *Traffic) Omitted(tail *Tail) (n uint64) {
 	return n
 }
 
-// pass gives a sample to those who want it, without waiting for them.
-func (t *Traffic) pass(s *Sample) {
+// pass gives tails, in the order of time, what was answered before samples were last taken: a worker may since have passed
+// on what is older than what another has. It does not wait for anybody.
+func (t *Traffic) pass(now time.Time, samples []Sample) {
+	k := t.tables
+	due := k.taken
+	k.taken = now
+	if len(t.tails) == 0 {
+		k.waiting = k.waiting[:0]
+		return
+	}
+	k.waiting = append(k.waiting, samples...)
+	slices.SortStableFunc(k.waiting, func(a, b Sample) int { return a.At.Compare(b.At) })
+	n := 0
+	for ; n < len(k.waiting) && !k.waiting[n].At.After(due); n++ {
+		t.tell(&k.waiting[n])
+	}
+	k.waiting = slices.Delete(k.waiting, 0, n)
+}
+
+// tell gives a sample to those who want it.
+func (t *Traffic) tell(s *Sample) {
 	for _, tail := range t.tails {
 		if !tail.filter.matches(s) {
 			continue
@@ -79,6 +99,7 @@ func (t *Traffic) pass(s *Sample) {
 		case tail.c <- *s:
 		default:
 			tail.omitted++
+			t.omitted++
 		}
 	}
 }

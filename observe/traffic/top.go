@@ -20,12 +20,19 @@ func (c *Count) Least() uint64 { return c.N - c.Over }
 // Data Streams, 2005) with weights: the keys that are seen most, in bounded memory. A key that is not in a full table
 // takes the place of the one with the smallest count, and that count with it.
 type top struct {
-	limit int
-	heap  []Count // the smallest count first
-	at    map[string]int
+	limit   int
+	evicted *uint64 // keys that others have displaced
+	heap    []Count // the smallest count first
+	at      map[string]int
 }
 
-func newTop(limit int) *top { return &top{limit: limit, at: map[string]int{}} }
+func newTop(limit int) *top { return &top{limit: limit, evicted: new(uint64), at: map[string]int{}} }
+
+// counted is t, which adds what it displaces to evicted.
+func (t *top) counted(evicted *uint64) *top {
+	t.evicted = evicted
+	return t
+}
 
 // add counts a key n more times. It keeps neither key nor note.
 func (t *top) add(key []byte, n uint64, note []byte) {
@@ -44,6 +51,7 @@ func (t *top) insert(c Count) {
 		t.up(len(t.heap) - 1)
 		return
 	}
+	*t.evicted++
 	least := &t.heap[0]
 	delete(t.at, least.Key)
 	c.N, c.Over = c.N+least.N, c.Over+least.N
@@ -80,6 +88,7 @@ func (t *top) merge(other *top) {
 		}
 	}
 	slices.SortFunc(sum, func(a, b Count) int { return cmp.Compare(b.N, a.N) })
+	*t.evicted += uint64(max(len(sum)-t.limit, 0))
 	sum = sum[:min(len(sum), t.limit)]
 	slices.Reverse(sum) // which is a heap
 	clear(t.at)

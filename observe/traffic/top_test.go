@@ -59,7 +59,7 @@ func FuzzTop(f *testing.F) {
 // TestTopModel: names of many sizes of share, with a flood of names that come once, over the turns of a window.
 func TestTopModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	w, want := newWindow(64), exact{}
+	w, want := newWindow(64, new(uint64)), exact{}
 	for i := range 60_000 {
 		key := fmt.Sprint("often", random.IntN(8))
 		if random.IntN(3) > 0 {
@@ -82,7 +82,7 @@ func TestTopModel(t *testing.T) {
 
 // TestWindowForgets: what is older than an hour, and the parts of a window, are gone.
 func TestWindowForgets(t *testing.T) {
-	w := newWindow(8)
+	w := newWindow(8, new(uint64))
 	w.add([]byte("old"), 1, nil)
 	for minute := range 60 + partMinutes + 1 {
 		if list := w.hour().most(9); minute < 60 && len(list) != 1 {

@@ -35,6 +35,11 @@ const (
 	tableCount = iota
 )
 
+// String is the name of the table.
+func (t Table) String() string {
+	return [tableCount]string{"names", "nxdomains", "clients", "searches"}[t]
+}
+
 // Traffic counts the queries of the whole program, while it is on.
 type Traffic struct {
 	on           atomic.Bool
@@ -46,10 +51,14 @@ type Traffic struct {
 	recorders []*Recorder
 	gone      Counts   // of recorders that have ended
 	left      []Sample // of these, not yet taken, at most maxSamples
+	lost      uint64   // samples for which there was no room
 
-	mu     sync.Mutex // guards what follows
-	tables *tables    // nil while counting is off
-	tails  []*Tail
+	mu      sync.Mutex // guards what follows
+	tables  *tables    // nil while counting is off
+	tails   []*Tail
+	omitted uint64             // samples that tails have missed
+	evicted [tableCount]uint64 // keys of tables
+	pushed  uint64             // failures that newer ones have displaced
 }
 
 // New is a Traffic that is off.
@@ -76,9 +85,9 @@ func (t *Traffic) end(r *Recorder) {
 		return
 	}
 	t.recorders = slices.Delete(t.recorders, at, at+1)
-	if left := r.take(&t.gone, t.left); len(left) <= maxSamples {
-		t.left = left
-	}
+	left := r.take(&t.gone, &t.lost, t.left)
+	t.lost += uint64(max(len(left)-maxSamples, 0))
+	t.left = left[:min(len(left), maxSamples)]
 }
 
 // Set begins or ends the counting. It begins with empty tables.
@@ -129,7 +138,7 @@ func (t *Traffic) open(now time.Time) {
 	t.everyFailing.Store(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tables = newTables(now, before)
+	t.tables = t.newTables(now, before)
 }
 
 // close drops the tables, and ends those who follow.
@@ -151,7 +160,7 @@ func (t *Traffic) collect(empty []Sample) (sum Counts, samples []Sample) {
 	t.left = nil
 	sum = t.gone
 	for _, r := range t.recorders {
-		samples = r.take(&sum, samples)
+		samples = r.take(&sum, &t.lost, samples)
 	}
 	return sum, samples
 }
@@ -164,8 +173,8 @@ func (t *Traffic) take(now time.Time) {
 	t.tables.samples = samples
 	for i := range samples {
 		t.tables.see(&samples[i])
-		t.pass(&samples[i])
 	}
+	t.pass(now, samples)
 	t.tables.turn(now)
 	queries, failed := t.tables.sum(now, &sum)
 	t.every.Store(rate(queries, wanted))
@@ -189,15 +198,19 @@ type tables struct {
 	missing failures // NXDOMAIN
 	failing failures // the rest
 	samples []Sample // scratch
+
+	waiting []Sample  // that tails get when the next ones are taken
+	taken   time.Time // when samples were last taken
 }
 
-func newTables(now time.Time, before Counts) *tables {
-	t := &tables{since: now, total: before, minute: now.Unix() / 60,
+func (t *Traffic) newTables(now time.Time, before Counts) *tables {
+	all := &tables{since: now, total: before, minute: now.Unix() / 60,
 		seconds: newSeries(time.Second, seconds), minutes: newSeries(time.Minute, minutes)}
-	for i := range t.top {
-		t.top[i] = newWindow(topSize)
+	for i := range all.top {
+		all.top[i] = newWindow(topSize, &t.evicted[i])
 	}
-	return t
+	all.missing.evicted, all.failing.evicted = &t.pushed, &t.pushed
+	return all
 }
 
 // see counts a sample.

@@ -207,8 +207,54 @@ func TestBounds(t *testing.T) {
 		if n := len(traffic.Failures()); n > 2*maxFailures {
 			t.Errorf("%d failures", n)
 		}
+		f := traffic.Fill()
+		for table, keys := range f.Keys {
+			if keys == 0 || keys > topSize*(parts+2) || f.Evicted[table] == 0 {
+				t.Errorf("%v: %d keys, %d evicted", table, keys, f.Evicted[table])
+			}
+		}
+		if f.Failures != len(traffic.Failures()) || f.Pushed == 0 || f.Tails != MaxTails || f.Omitted == 0 || f.Lost > 0 {
+			t.Errorf("%+v", f)
+		}
 		if traffic.Omitted(tail) == 0 || len(tail.C) != tailLength {
 			t.Error("who does not read was waited for")
+		}
+		for range maxSamples + 1 {
+			w.query("a.test", "10.0.0.1", 0, "", false)
+		}
+		time.Sleep(time.Second)
+		if f := traffic.Fill(); f.Lost == 0 {
+			t.Error("samples without room are not counted")
+		}
+	})
+}
+
+// TestTailOrder: lines come in the order of time, whichever worker passes its queries on first, also where one is late.
+func TestTailOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		traffic, first := running(t)
+		second := &worker{Batch{Recorder: traffic.Recorder()}}
+		traffic.Set(true)
+		synctest.Wait()
+		tail := traffic.Follow(Filter{Rcode: -1})
+		at := func(w *worker, name string, when time.Time) {
+			w.Begin()
+			s := w.Count(0, 2)
+			s.SetName(wire(name))
+			w.End(when, time.Microsecond)
+		}
+		time.Sleep(time.Millisecond)
+		began := time.Now()
+		at(first, "2", began.Add(2))
+		at(second, "1", began.Add(1))
+		at(first, "4", began.Add(4))
+		time.Sleep(takeEvery)
+		at(second, "3", began.Add(3)) // it was interrupted between the answer and this
+		time.Sleep(3 * takeEvery)
+		for _, want := range []string{"1", "2", "3", "4"} {
+			if s := <-tail.C; string(s.Name()) != string(wire(want)) {
+				t.Errorf("%q, want %s", s.Name(), want)
+			}
 		}
 	})
 }

@@ -9,28 +9,42 @@ const (
 // window is what this minute and the one before have seen most, and what the last hour has. What a minute has seen is
 // added to a part of the hour when it is over.
 type window struct {
-	limit  int
-	minute *top
-	before *top
-	parts  [parts]*top
-	part   int // that minutes are added to
+	limit   int
+	evicted *uint64
+	minute  *top
+	before  *top
+	parts   [parts]*top
+	part    int // that minutes are added to
 }
 
-func newWindow(limit int) *window {
-	w := &window{limit: limit, minute: newTop(limit), before: newTop(limit)}
+// newWindow makes one that adds to evicted how many keys others have displaced.
+func newWindow(limit int, evicted *uint64) *window {
+	w := &window{limit: limit, evicted: evicted}
+	w.minute, w.before = w.empty(), w.empty()
 	for i := range w.parts {
-		w.parts[i] = newTop(limit)
+		w.parts[i] = w.empty()
 	}
 	return w
+}
+
+func (w *window) empty() *top { return newTop(w.limit).counted(w.evicted) }
+
+// keys is how many keys are held.
+func (w *window) keys() int {
+	n := len(w.minute.heap) + len(w.before.heap)
+	for _, part := range w.parts {
+		n += len(part.heap)
+	}
+	return n
 }
 
 // turn ends the minute. next says that a part of the hour ends as well.
 func (w *window) turn(next bool) {
 	w.parts[w.part].merge(w.minute)
-	w.before, w.minute = w.minute, newTop(w.limit)
+	w.before, w.minute = w.minute, w.empty()
 	if next {
 		w.part = (w.part + 1) % len(w.parts)
-		w.parts[w.part] = newTop(w.limit)
+		w.parts[w.part] = w.empty()
 	}
 }
 

@@ -68,6 +68,8 @@ type verdict struct {
 	sentence, fix string
 }
 
+const notAName = "not a name the Kubernetes DNS schema defines"
+
 // verdicts are in the order in which they are looked for. A reason that says that the service exists weighs most: its
 // name is the one that was meant.
 var verdicts = []verdict{
@@ -93,10 +95,10 @@ var verdicts = []verdict{
 	{"upstream", 7, "The name is not of the cluster, and an upstream failed: REASON.", "Look at the upstreams in `forward`, and at the network to them."},
 	{"does not answer", 7, "The server was asked and nothing came back: REASON.", "Check the address, NetworkPolicies, and that the server runs."},
 	{"nothing listens at", 7, "The server cannot be asked: REASON.", "Check the address and the port of the server."},
-	{"outside of the cluster", 1, "The name is not of the cluster, and was not asked for further.", "Give --server to ask a server that forwards it."},
+	{"outside of the cluster", 1, "The name is not of the cluster, and was not asked for further.", "-server ADDRESS asks a server that forwards it."},
 	{"no zone here has this name", 2, "The name is not of the cluster, and this server does not forward it.", "Add `forward . /etc/resolv.conf` to the Corefile if it should."},
 	{"no server block has a zone", 2, "The name is not of the cluster, and this server has no block for it.", "Add a block for its zone to the Corefile if it should."},
-	{"not a name the Kubernetes DNS schema defines", 0, "NAME is not in the form of a name of the cluster.", "The form is <service>.<namespace>.svc.ZONE."},
+	{notAName, 0, "NAME is not in the form of a name of the cluster.", "The form is <service>.<namespace>.svc.ZONE."},
 	{"no service or endpoint has this address", 6, "No service or endpoint of the cluster has this address.", "kubectl get services,endpointslices -A -o wide shows the addresses."},
 }
 
@@ -127,7 +129,7 @@ const certain = 5
 // conclude chooses the decisive question, and says what it means.
 func (r *Report) conclude(q *Question) {
 	if r.Resolves {
-		r.resolved()
+		r.resolved(q)
 		return
 	}
 	if r.Decisive = r.decisive(q); r.Decisive < 0 {
@@ -137,14 +139,22 @@ func (r *Report) conclude(q *Question) {
 	if r.spoilt() {
 		return
 	}
-	step := &r.Steps[r.Decisive]
+	alias := r.Steps[r.Decisive]
+	step := alias.followed()
 	v := verdictOf(&step.Answer)
 	r.Sentence, r.Fix = fill(v.sentence, step, q.Zone), fill(v.fix, step, q.Zone)
 	if r.Sentence == "" {
 		r.Sentence = fill("The server says: REASON.", step, q.Zone)
 	}
-	if q.Note != "" && step.Reason == OutsideReason {
+	if alias.Name != step.Name {
+		defer r.misled(&alias, step, q.Zone)
+	}
+	if q.Away && step.Reason == outsideReason {
 		r.Sentence, r.Fix = "The pod does not ask for this name in the cluster.", "Change its dnsPolicy or dnsConfig, as is said above."
+		return
+	}
+	if fix := written(q, step); fix != "" {
+		r.Fix = fix
 		return
 	}
 	if service, ok := otherDomain(step.Name, q.Zone); ok {
@@ -153,6 +163,48 @@ func (r *Report) conclude(q *Question) {
 		return
 	}
 	r.near(q, objectIn(step, q.Zone))
+}
+
+// written says what is wrong with the way in which the name is written; "" for nothing.
+func written(q *Question, step *Step) string {
+	name, final := strings.CutSuffix(q.Name, ".")
+	front, below := strings.CutSuffix(strings.ToLower(step.Name), "."+q.Zone)
+	labels := strings.Split(front, ".")
+	switch last := labels[len(labels)-1]; {
+	case final && name != "" && step.Reason == outsideReason && strings.Count(name, ".") < 2:
+		full := cmp.Or(q.namespace(), "default") + ".svc." + q.Zone
+		if strings.Contains(name, ".") {
+			full = "svc." + q.Zone
+		}
+		return fmt.Sprintf("The final dot leaves the search list out: %s without it, or %s.%s. with it.", name, name, full)
+	case below && len(labels) == 2 && last != "svc" && last != "pod" && last != "dns" && verdictOf(&step.Answer).part == notAName:
+		return fmt.Sprintf("The label svc is missing: did you mean %s.svc.%s?", front, q.Zone)
+	}
+	return ""
+}
+
+// followed is the question for the name that an alias leads to, where the answer ends with one.
+func (s *Step) followed() *Step {
+	last := *s
+	if target := s.target(); target != "" {
+		last.Name, last.Records = target, nil
+	}
+	return &last
+}
+
+// misled says that it is an alias that leads to the name that has been explained.
+func (r *Report) misled(alias, step *Step, zone string) {
+	r.Sentence = fmt.Sprintf("%s is an alias of %s. %s", alias.Name, step.Name, r.Sentence)
+	o, ok := objectOf(alias.Name, zone)
+	if !ok || len(r.Near) == 0 {
+		return
+	}
+	for i, name := range r.Near {
+		if !strings.HasSuffix(name, "."+zone) {
+			r.Near[i] = name + ".svc." + zone
+		}
+	}
+	r.Fix = fmt.Sprintf("Correct externalName of service %s/%s: did you mean %s?", o.namespace, o.service, strings.Join(r.Near, " or "))
 }
 
 // decisive is the question that should have had an answer: the one whose reason is certain; else the one in the form
@@ -229,9 +281,17 @@ func meantBy(q *Question) object {
 }
 
 // resolved says what wins, and what it cost.
-func (r *Report) resolved() {
+func (r *Report) resolved(q *Question) {
 	step := &r.Steps[r.Decisive]
+	if step.Reason == outsideReason {
+		r.Sentence = fmt.Sprintf("%s is an alias of %s, which is outside of the cluster and is not asked for here.", step.Name, step.target())
+		r.Fix = "-server ADDRESS asks a server that follows it."
+		return
+	}
 	r.Sentence = fmt.Sprintf("%s resolves, as %s.", r.Name, cmp.Or(step.Name, "the root"))
+	if r.unready(q, step); r.Unready != "" {
+		return
+	}
 	wasted := 0
 	for i := range r.Decisive {
 		if r.Steps[i].Name != step.Name {

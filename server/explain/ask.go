@@ -32,11 +32,23 @@ type Answer struct {
 	refusedPort bool // nothing listens where the question was sent
 }
 
-// OutsideReason is the reason of a name that nobody was asked for, because only an upstream knows it.
-const OutsideReason = "outside of the cluster"
+// outsideReason is the reason of a name that nobody was asked for, because only an upstream knows it.
+const outsideReason = "outside of the cluster"
+
+// target is where an alias without records of the type that was asked for leads, without a final dot; "" for no alias.
+func (a *Answer) target() string {
+	if len(a.Records) == 0 {
+		return ""
+	}
+	words := strings.Fields(a.Records[len(a.Records)-1])
+	if len(words) != 3 || words[1] != "CNAME" || a.found && a.Reason != outsideReason {
+		return ""
+	}
+	return strings.TrimSuffix(words[2], ".")
+}
 
 // denied reports whether every stub goes on. A name that was not asked for would most likely be denied.
-func (a Answer) denied() bool { return a.Rcode == "NXDOMAIN" || a.Reason == OutsideReason }
+func (a Answer) denied() bool { return a.Rcode == "NXDOMAIN" || a.Reason == outsideReason && !a.found }
 
 // failed reports whether there was neither an answer nor a denial.
 func (a Answer) failed() bool { return a.Rcode != "NOERROR" && !a.denied() }
@@ -47,7 +59,9 @@ func (a Answer) endsList() bool { return a.failed() && a.Rcode != "SERVFAIL" }
 // String is NODATA where the name exists, and the rcode otherwise.
 func (a *Answer) String() string {
 	switch {
-	case a.Reason == OutsideReason:
+	case a.Reason == outsideReason && len(a.Records) > 0:
+		return "alias"
+	case a.Reason == outsideReason:
 		return "not asked"
 	case a.Rcode == "":
 		return "no reply"
@@ -108,16 +122,18 @@ func silence(err error, address netip.AddrPort) string {
 	return err.Error()
 }
 
-// InProcess asks a resolver of this process, as a client at loopback.
-func InProcess(r *resolver.Resolver) Asker {
+// Loopback is the client that InProcess asks as where no other one is meant.
+var Loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// InProcess asks a resolver of this process over TCP, as a client with that address.
+func InProcess(r *resolver.Resolver, client netip.Addr) Asker {
 	return func(ctx context.Context, name string, qtype uint16) (a Answer) {
 		packet, err := query(name, qtype).Pack()
 		if err != nil {
 			a.Reason = err.Error()
 			return a
 		}
-		loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		request := &resolver.Request{Now: time.Now(), Proto: resolver.TCP, Local: loopback, Client: netip.AddrPortFrom(loopback, 53)}
+		request := &resolver.Request{Now: time.Now(), Proto: resolver.TCP, Local: Loopback, Client: netip.AddrPortFrom(client, 53)}
 		reply, _ := r.Respond(ctx, request, packet, make([]byte, wire.MaxMessage))
 		m := new(dns.Msg)
 		if err := m.Unpack(reply); err != nil {
@@ -125,6 +141,21 @@ func InProcess(r *resolver.Resolver) Asker {
 			return a
 		}
 		a.read(m)
+		return a
+	}
+}
+
+// ClusterOnly asks for names of a cluster's zone alone: for those that only an upstream knows nobody is asked, and an
+// alias that leads out of the zone is taken to be right.
+func ClusterOnly(ask Asker, zone string) Asker {
+	return func(ctx context.Context, name string, qtype uint16) Answer {
+		if qtype != dns.TypePTR && !dns.IsSubDomain(zone+".", name) {
+			return Answer{Reason: outsideReason}
+		}
+		a := ask(ctx, name, qtype)
+		if target := a.target(); target != "" && !dns.IsSubDomain(zone+".", target+".") {
+			a.Reason, a.found = outsideReason, true
+		}
 		return a
 	}
 }

@@ -3,13 +3,15 @@ package explain
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"net/http/httptest"
-	"slices"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // TestNames: the names that each stub resolver asks for, in its order.
@@ -91,26 +93,56 @@ func TestDecisive(t *testing.T) {
 	}
 }
 
-// TestHandler: what is no name or type is 400 with a sentence, and all else a report.
+// TestHandler: what is no name, type or client is 400 with a sentence, and all else a report.
 func TestHandler(t *testing.T) {
-	handler := Handler(func() Question { return Question{Zone: "cluster.local", Ask: answers(nil), Asked: "this server"} })
-	for query, part := range map[string]string{
-		"name=web&from=dev/web-0":                `rules of acl and view for the pod do not show. Pod \"web-0\" is not read`,
-		"name=web&from=dev":                      `"sentence":"web`,
-		"name=" + strings.Repeat("a.", 150):      "a name of 300 octets",
-		"name=" + strings.Repeat("a", 64):        "is not a domain name",
-		"":                                       "a name is needed",
-		"name=a&type=NONE":                       "is not a type of records",
-		"name=a&type=axfr":                       "is no type that a stub resolver asks for",
-		"name=a&libc=uclibc":                     "wants glibc, musl or go",
-		"name=a&from=" + strings.Repeat("x", 70): "is not a namespace",
-		"name=a&server=192.0.2.1":                "is no parameter",
-		"name=%3Cscript%3E":                      `\u003cscript\u003e`,
+	as := func(client netip.Addr) Asker { return answers(map[string]string{"who": client.String()}) }
+	index := zones.NewIndex()
+	var b zones.Builder
+	b.Start("prod", "db")
+	host := b.Name("db-0")
+	b.Address(host, netip.MustParseAddr("10.244.0.9"))
+	b.Reverse(host, false)
+	records, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := zones.LivePod{Namespace: "dev", Addr: netip.MustParseAddr("10.244.0.7"), Details: &zones.PodDetails{Name: "shell"}}
+	index.Update(time.Unix(1, 0), func(tx *zones.Tx) { tx.SetService(records); tx.AddPod(pod) })
+	handler := Handler(func() Base {
+		return Base{Question: Question{Zone: "cluster.local", Asked: "this server", Index: index}, As: as}
+	})
+	for query, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		"name=web&from=dev/web-0":                     {200, `The address of pod \"web-0\" is not known here, so rules of acl and view for it do not show`},
+		"name=web&from=dev":                           {200, "Asked as 127.0.0.1 over TCP, by the first listener. Rules of acl and view for the pod do not show"},
+		"name=who&from=dev/shell":                     {200, `Asked as 10.244.0.7 over TCP, by the first listener. Its dnsPolicy`},
+		"name=who.&from=dev/shell":                    {200, `"who. A 10.244.0.7"`},
+		"name=who.&from=prod/db-0":                    {200, `"who. A 10.244.0.9"`},
+		"name=who.&client=192.0.2.1":                  {200, `"who. A 192.0.2.1"`},
+		"name=who.&client=::ffff:192.0.2.1":           {200, `"who. A 192.0.2.1"`},
+		"name=who.&client=fe80::1%25eth0":             {200, `"who. A fe80::1"`},
+		"name=who.&client=192.0.2.1&from=dev/shell":   {200, `"who. A 192.0.2.1"`},
+		"name=%3Cscript%3E":                           {200, `\u003cscript\u003e`},
+		"name=web&client=dev/shell":                   {400, `client: \"dev/shell\" is not an IP address`},
+		"name=web&client=10.0.0.0/8":                  {400, "is not an IP address"},
+		"name=web&client=" + strings.Repeat("1", 500): {400, "is not an IP address"},
+		"name=web&from=dev/":                          {400, `from: \"dev/\" is not NAMESPACE or NAMESPACE/POD`},
+		"name=web&from=/shell":                        {400, "is not NAMESPACE or NAMESPACE/POD"},
+		"name=web&from=a/b/c":                         {400, "is not NAMESPACE or NAMESPACE/POD"},
+		"name=" + strings.Repeat("a.", 150):           {400, "a name of 300 octets"},
+		"name=" + strings.Repeat("a", 64):             {400, "is not a domain name"},
+		"":                                            {400, "a name is needed"},
+		"name=a&type=NONE":                            {400, "is not a type of records"},
+		"name=a&type=axfr":                            {400, "is no type that a stub resolver asks for"},
+		"name=a&libc=uclibc":                          {400, "wants glibc, musl or go"},
+		"name=a&from=" + strings.Repeat("x", 70):      {400, "is not a namespace"},
+		"name=a&server=192.0.2.1":                     {400, "is no parameter; those are name, from, client, type, libc"},
 	} {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest("GET", "/explain?"+query, nil))
-		good := slices.Contains([]string{"name=web&from=dev", "name=web&from=dev/web-0", "name=%3Cscript%3E"}, query)
-		if (w.Code == http.StatusOK) != good || !strings.Contains(w.Body.String(), part) || !json.Valid(w.Body.Bytes()) {
+		if w.Code != want.status || !strings.Contains(w.Body.String(), want.says) || !json.Valid(w.Body.Bytes()) || w.Code == 400 && w.Body.Len() > 300 {
 			t.Errorf("%.40s: %d %s", query, w.Code, w.Body)
 		}
 	}

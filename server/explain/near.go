@@ -1,7 +1,7 @@
 package explain
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/zones"
-	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // mostNear is how many near misses are told.
@@ -18,7 +17,11 @@ const mostNear = 5
 // near looks for what may have been meant: the same service in another namespace, the nearest service or namespace,
 // the nearest port or endpoint.
 func (r *Report) near(q *Question, o object) {
-	if q.Index == nil || o.service == "" {
+	if o.service == "" {
+		return
+	}
+	if q.Index == nil {
+		r.Fix = cmp.Or(r.Fix, q.Elsewhere)
 		return
 	}
 	snapshot := q.Index.Snapshot()
@@ -87,11 +90,7 @@ func (r *Report) nearBelow(snapshot *zones.Snapshot, o object) {
 	if o.below == "" {
 		return
 	}
-	owner, err := wire.ParseName(o.service + "." + o.namespace)
-	if err != nil {
-		return
-	}
-	s := snapshot.Service(bytes.TrimSuffix(owner, []byte{0}))
+	s := recordsOf(snapshot, o)
 	if s == nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -55,8 +56,11 @@ func (r *Report) lines() (lines []string) {
 		what := s.Reason
 		if s.found || len(s.Records) > 0 {
 			what = values(s.Records)
+			if s.Reason == outsideReason {
+				what += " " + s.Reason
+			}
 		}
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s\t%s\t%s\t%s", mark, s.Name, types, s.Answer.String(), what), " \t"))
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s\t%s\t%s\t%s", mark, cmp.Or(s.Name, "."), types, s.Answer.String(), what), " \t"))
 	}
 	return lines
 }

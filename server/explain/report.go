@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/miekg/dns"
 
@@ -22,8 +23,12 @@ type Question struct {
 	Zone  string       // the cluster domain, without final dot
 	Index *zones.Index // of the cluster, for near misses; nil where it is not known
 	Ask   Asker
-	Asked string // who is asked, in words
-	Note  string // on the search list; "" for none
+	Asked string   // who is asked, in words
+	Notes []string // on the search list, and on who asks
+	Away  bool     // the pod asks other servers than the cluster's
+
+	NoSlices  bool   // no EndpointSlice is known at all, so that what is missing says nothing
+	Elsewhere string // where near misses are told, in a sentence, if Index is nil; "" for nowhere
 
 	services func() map[string][]string // of Index, read once, and only where it is needed
 }
@@ -48,8 +53,9 @@ type Report struct {
 	Decisive int      `json:"decisive"` // the index in Steps of the one that wins, or else of the first that should have
 	Sentence string   `json:"sentence"`
 	Fix      string   `json:"fix,omitempty"`
-	Ended    string   `json:"ended,omitempty"` // what the stub has left out, and why
-	Near     []string `json:"near,omitempty"`  // names that may be meant
+	Ended    string   `json:"ended,omitempty"`   // what the stub has left out, and why
+	Near     []string `json:"near,omitempty"`    // names that may be meant
+	Unready  string   `json:"unready,omitempty"` // why connections fail to a name that resolves
 }
 
 // Step is one question.
@@ -61,12 +67,16 @@ type Step struct {
 
 // Explain asks as the stub does, and says what it means.
 func Explain(ctx context.Context, q Question) *Report {
-	r := &Report{Name: q.Name, Libc: q.Stub.Libc, Search: q.Stub.Search, Ndots: q.Stub.Ndots, From: q.From, Asked: q.Asked, Note: q.Note,
+	r := &Report{Name: q.Name, Libc: q.Stub.Libc, Search: q.Stub.Search, Ndots: q.Stub.Ndots, From: q.From, Asked: q.Asked,
+		Note:     strings.Join(q.Notes, " "),
 		Decisive: -1}
 	names, bare := q.Stub.Names(q.Name), strings.TrimSuffix(q.Name, ".")+"."
 	if address, err := netip.ParseAddr(q.Name); err == nil {
 		reverse, _ := dns.ReverseAddr(address.String())
 		names, bare, q.Types = []string{reverse}, reverse, []uint16{dns.TypePTR}
+	}
+	if note := special(q.Name); note != "" {
+		r.Note = strings.TrimSpace(r.Note + " " + note)
 	}
 	q.services = sync.OnceValue(func() map[string][]string { return servicesOf(q.Index) })
 	asked := 0
@@ -107,6 +117,17 @@ func (s Stub) ended(name string, asked, all int, resolves bool) string {
 		return fmt.Sprintf("musl takes no domain of the search list for a name with %d dots or more (ndots).", s.Ndots)
 	case s.Libc == Musl && len(s.domains()) < len(s.Search):
 		return fmt.Sprintf("musl ignores a search list of %d octets or more.", muslLine)
+	}
+	return ""
+}
+
+// special is what is to be said of a name that most programs do not ask for as it is; "" for others.
+func special(name string) string {
+	switch host := strings.TrimSuffix(strings.ToLower(name), "."); {
+	case host == "localhost" || strings.HasSuffix(host, ".localhost"):
+		return "Stub resolvers find localhost in /etc/hosts, and ask nobody for it."
+	case strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }):
+		return "Names of services are ASCII. Of another name programs ask for the form xn--… (IDNA), which is not made here."
 	}
 	return ""
 }

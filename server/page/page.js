@@ -262,6 +262,7 @@ function status(s) {
   const late = s.watches.some(w => w.idle > 150);
   if (!s.reload.current) return say($("status"), "The Corefile on disk is not served", true);
   if (s.notReady.length) return say($("status"), "Not ready: waits for " + s.notReady.join(", "), true);
+  if (s.troubles.length) return say($("status"), "The API server cannot be read", true);
   if (late) return say($("status"), "The API server is silent", true);
   say($("status"), "Ready", false);
 }
@@ -284,6 +285,7 @@ function parts(s) {
     {head: "Median", n: true, cell: u => duration(u.p50)},
     {head: "99 %", n: true, cell: u => duration(u.p99)},
   ], s.upstreams, "Nothing is forwarded.", "Upstreams");
+  say($("troubles"), s.troubles.map(t => t.why).join("\n"), true);
   table($("watches"), [
     {head: "Kind", cell: w => w.kind},
     {head: "Objects", n: true, cell: w => count(w.objects)},
@@ -506,7 +508,8 @@ async function explain(event) {
   } catch (error) {
     return $("answer").replaceChildren(make("p", "bad", error.message));
   }
-  const said = [make("p", "sentence", make("span", r.resolves ? "good" : "bad", r.resolves ? "It resolves. " : "It does not resolve. "), r.sentence)];
+  const [kind, verdict] = !r.resolves ? ["bad", "It does not resolve. "] : r.unready ? ["bad", "It resolves, and nothing answers. "] : ["good", "It resolves. "];
+  const said = [make("p", "sentence", make("span", kind, verdict), r.sentence)];
   if (r.fix) said.push(make("p", "note", r.fix));
   if (r.near) said.push(make("p", "near", "Perhaps: ", ...r.near.map(name => {
     const b = make("button", "", name);
@@ -514,7 +517,7 @@ async function explain(event) {
     b.addEventListener("click", () => { $("ask").elements.name.value = name; $("ask").requestSubmit(); });
     return b;
   })));
-  said.push(make("p", "note", `The search list of a pod in ${r.from}, ndots:${r.ndots}: ${r.search.join(", ")}.`));
+  said.push(make("p", "note", `The search list of a pod in ${r.from.split("/")[0]}, ndots:${r.ndots}: ${r.search.join(", ")}. ${r.note || ""}`));
   $("answer").replaceChildren(...said);
   const rows = r.questions.map((q, i) => ({...q, decides: i === r.decisive}));
   table($("questions"), [

@@ -14,7 +14,8 @@ type State struct {
 	Caches    []Cache    `json:"caches"`
 	Upstreams []Upstream `json:"upstreams"`
 	Watches   []Watch    `json:"watches"`
-	Shadow    *Shadow    `json:"shadow"` // null without the directive shadow
+	Troubles  []Trouble  `json:"troubles"` // of API servers, while they cannot be read
+	Shadow    *Shadow    `json:"shadow"`   // null without the directive shadow
 }
 
 // Shadow is what a second server answers to the same questions.
@@ -78,4 +79,11 @@ type Watch struct {
 	Objects int      `json:"objects"`
 	Idle    *float64 `json:"idle"` // seconds since the API server last said something; null for manifests
 	Synced  bool     `json:"synced"`
+}
+
+// Trouble is why the API server of a source cannot be read at the moment, and what to do: the text of /ready, of the log
+// and of the EDE.
+type Trouble struct {
+	Source string `json:"source"`
+	Why    string `json:"why"`
 }
