@@ -42,7 +42,7 @@ func prepare(ctx context.Context, o options, rows []row) (b *bench, err error) {
 		return nil, err
 	}
 	if err = b.build(rows); err == nil {
-		err = b.startUpstreams()
+		err = errors.Join(b.startUpstreams(), b.startNeighbours())
 	}
 	if err != nil {
 		b.close()
@@ -195,5 +195,6 @@ func (b *bench) about() string {
 	if b.commit != "" {
 		text += ", beside it " + b.commit
 	}
-	return text + fmt.Sprintf("; %d rounds of %v; %d CPUs, Linux %s, %s\n\n", b.rounds, b.seconds, runtime.NumCPU(), release(), runtime.GOARCH)
+	return text + fmt.Sprintf("; %d services; %d rounds of %v; %d CPUs, %d kept busy; Linux %s, %s.\nIn rows about forwarding \"x echo\" is of two echoes.\n\n",
+		b.size, b.rounds, b.seconds, runtime.NumCPU(), b.busy, release(), runtime.GOARCH)
 }

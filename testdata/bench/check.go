@@ -29,10 +29,8 @@ func (b *bench) check(r row, servers []*server) error {
 			}
 			continue
 		}
-		if r.list.expect != nil {
-			if err := r.list.expect(replies); err != nil {
-				return fmt.Errorf("%s: %w", s.peer.name, err)
-			}
+		if err := r.list.expect(replies); err != nil {
+			return fmt.Errorf("%s: %w", s.peer.name, err)
 		}
 		if first == nil || of.world != s.world {
 			first, of = replies, s
@@ -110,6 +108,23 @@ func addresses(count int) func([]*dns.Msg) error {
 		}
 		return nil
 	}
+}
+
+// pods expects what pods ask to be answered, mostly with records.
+func pods(replies []*dns.Msg) error {
+	records := 0
+	for _, m := range replies {
+		if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+			return fmt.Errorf("%s: %s", m.Question[0].Name, dns.RcodeToString[m.Rcode])
+		}
+		if len(m.Answer) > 0 || m.Truncated {
+			records++
+		}
+	}
+	if records < len(replies)/3 {
+		return fmt.Errorf("%d of %d answers have records", records, len(replies))
+	}
+	return nil
 }
 
 // ndots5 expects the mix of its name.

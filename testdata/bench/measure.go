@@ -63,7 +63,7 @@ func (b *bench) measure(r row) ([]result, error) {
 		for i, s := range servers {
 			m, err := b.round(r, s, round)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", results[i].Server, err)
+				return results, fmt.Errorf("%s: %w", results[i].Server, err)
 			}
 			results[i].Samples = append(results[i].Samples, m)
 			b.say("%s, round %d of %d, %s: %.1f us, p99 %.0f us, %d lost", r.name, round+1, b.rounds, results[i].Server, m.CPU, m.P99, m.Lost)

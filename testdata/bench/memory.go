@@ -3,11 +3,9 @@
 package main
 
 import (
-	"path/filepath"
+	"fmt"
 	"syscall"
 	"time"
-
-	"fmt"
 )
 
 // settled is how long after its start a server's memory is read: a collector gives back in the background.
@@ -32,7 +30,7 @@ func (b *bench) measureMemory(r row) (results []result, err error) {
 		for i, p := range chosen {
 			samples, err := b.memoryRound(r, w, p, round)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", b.label(p), err)
+				return results, fmt.Errorf("%s: %w", b.label(p), err)
 			}
 			for j, m := range samples {
 				of := &results[i*len(samples)+j]
@@ -63,7 +61,7 @@ func (b *bench) memoryRound(r row, w *world, p *peer, round int) (samples []samp
 	time.Sleep(settled)
 	synced := sample{Ready: s.ready.Seconds()}
 	synced.RSS, synced.Peak = resident(s.process.pid())
-	if err := b.checkFilled(r, s); err != nil {
+	if err := b.check(r, []*server{s}); err != nil {
 		return nil, err
 	}
 	if err := forgetPeak(s.process.pid()); err != nil {
@@ -82,20 +80,6 @@ func (b *bench) memoryRound(r row, w *world, p *peer, round int) (samples []samp
 	return []sample{synced, loaded}, err
 }
 
-// checkFilled asks for some names, all of which cannot be missing.
-func (b *bench) checkFilled(r row, s *server) error {
-	replies, err := b.askAll(r, s)
-	if err != nil {
-		return err
-	}
-	for _, m := range replies {
-		if len(m.Answer) > 0 {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s has no records of the cluster", filepath.Base(s.process.cmd.Path))
-}
-
 // relist kills the API server and starts it again while a server is asked.
 func (b *bench) relist(r row, w *world, s *server, file string) (m sample, err error) {
 	w.apiserver.cmd.Process.Signal(syscall.SIGKILL)
@@ -108,6 +92,12 @@ func (b *bench) relist(r row, w *world, s *server, file string) (m sample, err e
 			return m, err
 		}
 	}
+	// What has not read everything again would not know of a change.
+	stop, err := b.startUpdates(r, []*server{s})
+	if err != nil {
+		return m, err
+	}
+	stop()
 	m.RSS, m.Peak = resident(s.process.pid())
 	return m, nil
 }

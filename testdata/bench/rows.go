@@ -73,9 +73,9 @@ func forwardRows() []row {
 
 func hitRows() []row {
 	rows := atRates("cached", cached, "1,000 names in the cache", cachedNames)
-	rows = append(rows, atRates("cluster", cluster, "names of the cluster, as pods ask", mixOf("pods", nil))...)
+	rows = append(rows, atRates("cluster", cluster, "names of the cluster, as pods ask", mixOf("pods", pods))...)
 	return append(rows,
-		row{name: "cluster/tcp", about: "names of the cluster over TCP, pipelined, as many as are answered", part: clusterTCP, list: mixOf("pods", nil), tcp: true},
+		row{name: "cluster/tcp", about: "names of the cluster over TCP, pipelined, as many as are answered", part: clusterTCP, list: mixOf("pods", pods), tcp: true},
 		row{name: "addresses/40", about: "answers of 40 addresses, as many as are answered", part: cluster, list: mixOf("40", addresses(40)), edns: true},
 		row{name: "addresses/200", about: "answers of 200 addresses (3.3 kB over UDP), as many as are answered", part: cluster, list: mixOf("200", addresses(200)), edns: true},
 		row{name: "ndots/4", about: "60 % NXDOMAIN, 20 % A, 15 % AAAA without data, 3 % SRV, 2 % PTR; 10,000 q/s from 4 sockets", part: cluster, list: mixOf("ndots5", ndots5), rate: 10_000},
@@ -97,7 +97,7 @@ const fewest, most = 100, 100_000
 
 func sizeRows() []row {
 	what := fmt.Sprintf("names of clusters of %d and %d services", fewest, most)
-	rows := atRates("services", cluster, what, mixOf("pods", nil))[1:]
+	rows := atRates("services", cluster, what, mixOf("pods", pods))[1:]
 	for i := range rows {
 		rows[i].sizes = []int{fewest, most}
 	}
@@ -105,15 +105,15 @@ func sizeRows() []row {
 }
 
 func updateRows() []row {
-	rows := atRates("updates", updates, fmt.Sprintf("names of the cluster while %d slices a second change", updateRate), mixOf("pods", nil))
+	rows := atRates("updates", updates, fmt.Sprintf("names of the cluster while %d slices a second change", updateRate), mixOf("pods", pods))
 	return rows[1:]
 }
 
 func memoryRows() []row {
 	return []row{
-		{name: "memory/streamed", about: "memory after the first sync, and its peak; then when asked", part: memory, list: mixOf("pods", nil)},
-		{name: "memory/listed", about: "the same from an API server that does not stream lists (Kubernetes up to 1.33)", part: memory, list: mixOf("pods", nil), quiet: true},
-		{name: "memory/relist", about: "the peak when the API server is killed and started again, while it is asked", part: memory, list: mixOf("pods", nil), relist: true},
+		{name: "memory/streamed", about: "memory after the first sync, and its peak; then when asked", part: memory, list: mixOf("pods", pods)},
+		{name: "memory/listed", about: "the same from an API server that does not stream lists (Kubernetes up to 1.33)", part: memory, list: mixOf("pods", pods), quiet: true},
+		{name: "memory/relist", about: "the peak when the API server is killed and started again, while it is asked", part: memory, list: mixOf("pods", pods), relist: true},
 	}
 }
 

@@ -35,6 +35,7 @@ func columns() []column {
 		{"p50 us", func(r result, _ float64) string { return whole(r.median(func(s sample) float64 { return s.P50 })) }},
 		{"p99 us", func(r result, _ float64) string { return whole(r.median(func(s sample) float64 { return s.P99 })) }},
 		{"p99.9 us", func(r result, _ float64) string { return whole(r.median(func(s sample) float64 { return s.P999 })) }},
+		{"late us", func(r result, _ float64) string { return whole(r.median(func(s sample) float64 { return s.Late })) }},
 		{"MB", func(r result, _ float64) string { return whole(r.median(func(s sample) float64 { return s.RSS })) }},
 		{"peak MB", func(r result, _ float64) string { return whole(r.median(func(s sample) float64 { return s.Peak })) }},
 		{"ready s", func(r result, _ float64) string { return figure(r.median(func(s sample) float64 { return s.Ready })) }},

@@ -66,6 +66,21 @@ func (b *bench) startUpstreams() error {
 	return b.await(streams, time.Minute, "the upstream", streams.saidReady)
 }
 
+// startNeighbours starts processes that do nothing but use CPU time.
+func (b *bench) startNeighbours() error {
+	self, err := os.Executable()
+	for range b.busy {
+		if err != nil {
+			return err
+		}
+		var p *process
+		if p, err = b.start("neighbour", self, busyCommand); err == nil {
+			b.up.processes = append(b.up.processes, p)
+		}
+	}
+	return err
+}
+
 // writeCertificate writes a certificate that is its own authority, and its key.
 func writeCertificate(certificate, key string) error {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
