@@ -121,6 +121,10 @@ var cases = []struct {
 	{"one.test " + long + ".test", "5", strings.Repeat(long+".", 3) + "x"},
 }
 
+// patience are the timeouts of resolv.conf that a case is tried with, in seconds: musl waits for all of it after REFUSED. A
+// short one is enough unless the machine is busy, and then a libc gives up for no reason of the case.
+var patience = []int{3, 30}
+
 // askAll runs in the namespaces.
 func askAll(t *testing.T, folder string) {
 	conf := filepath.Join(folder, "resolv.conf")
@@ -128,52 +132,77 @@ func askAll(t *testing.T, folder string) {
 	if err := os.WriteFile(nss, []byte("hosts: dns\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	writeConf(t, conf, "test", "1")
+	writeConf(t, conf, "test", "1", patience[0])
 	for _, command := range []string{"ip link set lo up", "mount --bind " + conf + " /etc/resolv.conf", "mount --bind " + nss + " /etc/nsswitch.conf"} {
 		if output, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, output)
 		}
 	}
-	var log questions
-	log.ended = serve(t, folder, &log)
-	log.names(t, 0) // it serves
-	number := 0
+	a := &asking{folder: folder}
+	a.log.ended = serve(t, folder, &a.log)
+	a.log.names(t, 0) // it serves
+	agreed := 0
 	for _, c := range cases {
-		writeConf(t, conf, c.search, c.ndots)
 		for _, name := range strings.Fields(c.names) {
 			for _, libc := range []string{"glibc", "musl", "go"} {
-				said := run(t, filepath.Join(folder, libc), name)
-				number++
-				really := log.names(t, number)
-				var report struct {
-					Questions []struct{ Name string }
-					Resolves  bool
-				}
-				text := run(t, filepath.Join(folder, "clusterdns"), "explain", name, "-libc", libc, "-o", "json")
-				if err := json.Unmarshal([]byte(text), &report); err != nil {
-					t.Fatal(err)
-				}
-				number++
-				log.names(t, number)
-				var told []string
-				for _, q := range report.Questions {
-					if full := q.Name + "."; !slices.Contains(told, full) {
-						told = append(told, full)
+				differs := ""
+				for _, seconds := range patience {
+					writeConf(t, conf, c.search, c.ndots, seconds)
+					if differs = a.compare(t, libc, name); differs == "" {
+						agreed++
+						break
 					}
 				}
-				if !slices.Equal(told, really) || report.Resolves != (said == "found\n") {
-					t.Errorf("%s, search %s, ndots %s, %s: %sit asked for\n\t%q\nand explain says, resolves %v,\n\t%q",
-						libc, c.search, c.ndots, name, said, really, report.Resolves, told)
+				if differs != "" {
+					t.Errorf("%s, search %s, ndots %s, %s: %s", libc, c.search, c.ndots, name, differs)
 				}
 			}
 		}
 	}
-	t.Logf("%d questions of three libcs agree", number/2)
+	t.Logf("%d questions of three libcs agree", agreed)
 }
 
-func writeConf(t *testing.T, file, search, ndots string) {
+// asking asks clusterdns, whose query log it reads.
+type asking struct {
+	folder string
+	log    questions
+	number int // of the names in the log that end what a command has asked for
+}
+
+// names are those that were asked for since the last call.
+func (a *asking) names(t *testing.T) []string {
+	a.number++
+	return a.log.names(t, a.number)
+}
+
+// compare says in what the questions of a libc are others than explain says; "" for nothing.
+func (a *asking) compare(t *testing.T, libc, name string) string {
+	said := run(t, filepath.Join(a.folder, libc), name)
+	really := a.names(t)
+	var report struct {
+		Questions []struct{ Name string }
+		Resolves  bool
+	}
+	text := run(t, filepath.Join(a.folder, "clusterdns"), "explain", name, "-libc", libc, "-o", "json")
+	if err := json.Unmarshal([]byte(text), &report); err != nil {
+		t.Fatal(err)
+	}
+	a.names(t)
+	var told []string
+	for _, q := range report.Questions {
+		if full := q.Name + "."; !slices.Contains(told, full) {
+			told = append(told, full)
+		}
+	}
+	if slices.Equal(told, really) && report.Resolves == (said == "found\n") {
+		return ""
+	}
+	return fmt.Sprintf("%sit asked for\n\t%q\nand explain says, resolves %v,\n\t%q", said, really, report.Resolves, told)
+}
+
+func writeConf(t *testing.T, file, search, ndots string, seconds int) {
 	t.Helper()
-	text := fmt.Sprintf("nameserver 127.0.0.1\nsearch %s\noptions ndots:%s timeout:10 attempts:1\n", search, ndots)
+	text := fmt.Sprintf("nameserver 127.0.0.1\nsearch %s\noptions ndots:%s timeout:%d attempts:1\n", search, ndots, seconds)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
