@@ -49,8 +49,10 @@ async function unfold(page) {
   await page.locator("#records table").waitFor();
   await page.locator("#ask input[name=name]").fill("nothing-ready");
   await page.locator("#ask input[name=from]").fill("datarc");
+  await page.locator("#ask input[name=client]").fill("192.0.2.7");
   await page.locator("#ask button").click();
   await page.getByText("none of its endpoints is ready").waitFor();
+  await page.getByText("Asked as 192.0.2.7 over TCP").waitFor();
   await page.locator("#questions table").waitFor();
   await page.locator("#filter input[name=name]").fill("cluster.local");
   await page.locator("#filter button").click();
