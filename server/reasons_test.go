@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"flag"
 	"go/ast"
 	"go/parser"
@@ -11,6 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/clusterdns/clusterdns/server/explain"
 )
 
 var updateReasons = flag.Bool("update-reasons", false, "write the list of reasons in docs/debugging.md")
@@ -34,6 +39,33 @@ func TestReasonsListed(t *testing.T) {
 		}
 	} else if listed != want {
 		t.Errorf("%s lists other reasons than resolver/ede.go has; go test ./server -run TestReasonsListed -args -update-reasons writes them", page)
+	}
+}
+
+// TestReasonsExplained: explain has a sentence of its own for each text that a stub resolver can get, and what to do for
+// most of them.
+func TestReasonsExplained(t *testing.T) {
+	seldom := []string{"AXFR needs TCP", "only class IN is served", "NXNAME is no type", "this client may not transfer", "erratic: ", "the answer is older"}
+	for _, reason := range reasons(t) {
+		if slices.ContainsFunc(seldom, func(text string) bool { return strings.HasPrefix(reason, text) }) {
+			continue
+		}
+		object := "service prod/web"
+		switch {
+		case strings.Contains(reason, "pod"):
+			object = "namespace prod"
+		case strings.HasPrefix(reason, "… "):
+			object = "upstream 192.0.2.1:53"
+		}
+		said := strings.ReplaceAll(reason, "…", object)
+		ask := func(context.Context, string, uint16) explain.Answer {
+			return explain.Answer{Rcode: "NXDOMAIN", Reason: said}
+		}
+		r := explain.Explain(t.Context(), explain.Question{Name: "_http._tcp.web.prod.svc.cluster.local.", Types: []uint16{dns.TypeA}, Zone: "cluster.local", Ask: ask,
+			Stub: explain.Pod(explain.Glibc, "dev", "cluster.local")})
+		if t.Logf("%s\n\t%s %s", said, r.Sentence, r.Fix); strings.HasPrefix(r.Sentence, "The server says") {
+			t.Errorf("%s: %s", said, r.Sentence)
+		}
 	}
 }
 

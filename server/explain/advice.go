@@ -50,23 +50,48 @@ func objectIn(step *Step, zone string) object {
 // fill writes the words of a question into text; "" where the question does not have one of them.
 func fill(text string, step *Step, zone string) string {
 	o := objectIn(step, zone)
+	if text == ofType {
+		return typeFix(step.Type)
+	}
 	for word, value := range map[string]string{"NAMESPACE": o.namespace, "SERVICE": o.service, "BELOW": o.below} {
 		if value == "" && strings.Contains(text, word) {
 			return ""
 		}
 	}
 	reason := strings.TrimRight(strings.Join(strings.Fields(step.Reason), " "), ". ")
-	return strings.NewReplacer("NAMESPACE", o.namespace, "SERVICE", o.service, "BELOW", o.below, "NAME", cmp.Or(step.Name, "the root"),
+	cause := reason
+	if _, behind, ok := strings.Cut(reason, ": "); ok {
+		cause = behind
+	}
+	return strings.NewReplacer("CAUSE", cmp.Or(cause, "nothing"), "NAMESPACE", o.namespace, "SERVICE", o.service, "BELOW", o.below, "NAME", cmp.Or(step.Name, "the root"),
 		"ZONE", zone, "REASON", cmp.Or(reason, "nothing")).Replace(text)
 }
 
 // verdict is what a reason means: how likely the question is the one that was meant, a sentence, and what to do.
-// SERVICE, NAMESPACE, NAME and REASON are filled in.
+// SERVICE, NAMESPACE, NAME, REASON and CAUSE, which is REASON behind its first colon, are filled in.
 type verdict struct {
 	part          string // of the reason
 	weight        int
 	sentence, fix string
 }
+
+// ofType is the fix of a name without records of the type, typeFix, which depends on the type.
+const ofType = "TYPE"
+
+func typeFix(qtype string) string {
+	switch qtype {
+	case "A":
+		return "A needs IPv4 addresses of the service (ipFamilies); nothing is wrong if AAAA resolves."
+	case "AAAA":
+		return "AAAA needs IPv6 addresses of the service (ipFamilies); nothing is wrong if A resolves."
+	case "SRV":
+		return "SRV needs ports of the service: below it, as _http._tcp.<service>, those with a name."
+	}
+	return "Names of a cluster have records of types A, AAAA, SRV, PTR and CNAME."
+}
+
+// look is where the API server says what is wrong with a service.
+const look = "Look at it and its events: kubectl -n NAMESPACE describe service SERVICE"
 
 const notAName = "not a name the Kubernetes DNS schema defines"
 
@@ -77,14 +102,49 @@ var verdicts = []verdict{
 		"Compare its selector with the labels of the pods: kubectl -n NAMESPACE get service SERVICE -o wide; kubectl -n NAMESPACE get pods --show-labels"},
 	{"endpoints ready", 9, "Service NAMESPACE/SERVICE is headless, and none of its endpoints is ready.",
 		"See why the pods are not ready: kubectl -n NAMESPACE get pods; kubectl -n NAMESPACE describe pods. publishNotReadyAddresses gives names to pods that are not."},
-	{"no cluster IP", 9, "Service NAMESPACE/SERVICE has no cluster IP yet.", "Look at its events: kubectl -n NAMESPACE describe service SERVICE"},
+	{"endpoints are not read", 9, "Service NAMESPACE/SERVICE is headless, and this server reads no endpoints.", "Take the option noendpoints of `kubernetes` away."},
+	{"its manifest is refused", 9, "Service NAMESPACE/SERVICE has no names, because its manifest is refused.", "The log says why, with file and line."},
+	{"its cluster IPs are no IP addresses", 9, "Service NAMESPACE/SERVICE has no names, because its cluster IPs are no IP addresses.", look},
+	{"its external name is no domain name", 9, "Service NAMESPACE/SERVICE has no names, because its externalName is no domain name.", look},
+	{"too many combinations", 9, "Service NAMESPACE/SERVICE has no names, because its endpoints and ports make too many combinations.",
+		"See its slices: kubectl -n NAMESPACE get endpointslices -l kubernetes.io/service-name=SERVICE"},
+	{"the chain of aliases", 9, "NAME is an alias that leads in a circle, or over more than 10 others.",
+		"Follow the ExternalNames: kubectl get services -A -o wide"},
+	{"no cluster IP", 9, "Service NAMESPACE/SERVICE has no cluster IP yet.", look},
 	{"not all of its namespace is known", 8, "Namespace NAMESPACE has more objects than its share of memory, and some are left out.",
 		"The server's log names what was left out; a larger GOMEMLIMIT makes the share larger."},
 	{"no such endpoint or named port", 8, "Service NAMESPACE/SERVICE exists, and has no port or endpoint BELOW.",
 		"Its ports: kubectl -n NAMESPACE get service SERVICE. Names from manifests: clusterdns records -f PATH"},
-	{"without records of this type", 7, "NAME exists, and has no records of this type.", "AAAA needs IPv6 addresses of the service (ipFamilies); nothing is wrong if A resolves."},
+	{"hosts: the name has no records", 7, "The directive hosts has NAME, with addresses of the other type.", ""},
+	{"the zone has this name", 7, "The zone has NAME, without records of this type.", ""},
+	{"without records of this type", 7, "NAME exists, and has no records of this type.", ofType},
 	{"without records of its own", 6, "NAME is no service: it only has names below it.", "Write a service before it: <service>.NAMESPACE"},
-	{"the cluster has not been read yet", 9, "The server has not read the cluster: REASON.", "Its /ready and its log say what the API server answers."},
+	{"hosts: no entry has this name", 7, "The directive hosts is for NAME, has no entry for it, and lets nobody else answer.",
+		"Write `fallthrough` into hosts, or add the name."},
+	{"template: no pattern matches", 7, "A directive template is for NAME, no pattern of it matches, and it lets nobody else answer.",
+		"Write `fallthrough` into it, or a pattern that matches."},
+	{"template: ", 7, "A directive template answers for NAME: CAUSE.", "Ask whoever owns the Corefile."},
+	{"rewrite: ", 8, "A rule of rewrite makes an impossible name: CAUSE.", "Correct the rule in the Corefile."},
+	{"no Ingress, route or load balancer", 7, "NAME is in a zone of k8s_gateway, and no Ingress, route or load balancer has it.",
+		"See their hosts, and whether they have an address: kubectl get ingress -A; kubectl get services -A -o wide"},
+	{"no address outside the cluster", 7, "NAME is a name for clients outside of the cluster, and its service has no address there.",
+		"See whether it has an EXTERNAL-IP: kubectl get services -A -o wide"},
+	{"etcd has no key", 7, "NAME is in a zone of etcd, which has no key for it.", ""},
+	{"etcd has more keys", 7, "NAME is in a zone of etcd, which has more keys than this server keeps.", "Its log says how many."},
+	{"etcd has not been read yet", 9, "The server has not read etcd: its zones are not answered.", "Its log says why."},
+	{"the zone file has not been read", 9, "The zone of NAME has no content: CAUSE.", "Correct the file; the log has the line."},
+	{"the zone has not been transferred", 9, "The zone of NAME has no content: CAUSE.", "See whether the primary can be reached, and allows the transfer."},
+	{"the zone does not have this name", 4, "NAME is in a zone of this server, which does not have it.", "Add it to the zone file, or to the primary."},
+	{"that a DNAME record makes", 7, "An alias of a domain above it makes a name of NAME that is too long.", ""},
+	{"local: ", 4, "NAME is no name that is asked for in a network.", "The directive local answers for it."},
+	{"forwarding loop", 9, "What this server forwards comes back to it.",
+		"Give `forward` servers that do not ask this one: /etc/resolv.conf of a node may name a cache that does. The log names it."},
+	{"too many", 8, "The server has reached a bound: REASON.", "Ask again; the table of bounds in docs/operations.md has its metric."},
+	{"no answer within the time", 7, "NAME had no answer within the time of the directive cancel.", "See which upstream is slow, or give it more time."},
+	{"shutting down", 8, "The server is shutting down.", "Ask again."},
+	{"no view of theirs matches", 7, "There is a zone for NAME, and no view that takes the client.", "Look at the expressions of `view` in the Corefile."},
+	{"the cluster has not been read yet: ", 9, "The server has not read the cluster yet: CAUSE.", "Until then it answers SERVFAIL; /ready and the log say the same."},
+	{"the cluster has not been read yet", 9, "The server has not read the cluster yet.", "Its /ready and its log say what the API server answers."},
 	{"directive acl", 9, "A rule of the directive acl keeps this name from the client.", "Ask whoever owns the Corefile."},
 	{"no live pod has this address", 5, "NAME is the name of a pod, and no running pod has this address.", "kubectl get pods -A -o wide shows the addresses."},
 	{"a pod's name is its address with dashes", 5, "NAME is in the form of a pod's name, and is not an address with dashes.", "Write 10-244-1-7.NAMESPACE.pod."},
@@ -215,12 +275,14 @@ func (r *Report) decisive(q *Question) int {
 	meant := meantBy(q)
 	for i := range r.Steps {
 		step := &r.Steps[i]
-		if w := verdictOf(&step.Answer).weight; w > weight {
+		o, ok := objectOf(step.Name, q.Zone)
+		if ok && o == meant && written < 0 {
+			written = i
+		}
+		if w := verdictOf(&step.Answer).weight; w > weight || w > certain && w == weight && i == written {
 			best, weight = i, w
 		}
-		if o, ok := objectOf(step.Name, q.Zone); ok && o == meant && written < 0 {
-			written = i
-		} else if !ok && strings.EqualFold(step.Name, strings.TrimSuffix(q.Name, ".")) && bare < 0 {
+		if !ok && strings.EqualFold(step.Name, strings.TrimSuffix(q.Name, ".")) && bare < 0 {
 			bare = i
 		}
 	}

@@ -93,6 +93,31 @@ func TestDecisive(t *testing.T) {
 	}
 }
 
+// TestDecisiveOfEqual: of questions with one reason the one in the form that was written decides.
+func TestDecisiveOfEqual(t *testing.T) {
+	ask := func(context.Context, string, uint16) Answer {
+		return Answer{Rcode: "SERVFAIL", Reason: "the cluster has not been read yet: API server 10.96.0.1:443: 403"}
+	}
+	r := Explain(t.Context(), Question{Name: "web.prod", Types: []uint16{dns.TypeA}, Stub: Pod(Glibc, "dev", "cluster.local"), Zone: "cluster.local", Ask: ask})
+	if got := r.Steps[r.Decisive].Name; got != "web.prod.svc.cluster.local" ||
+		r.Sentence != "The server has not read the cluster yet: API server 10.96.0.1:443: 403." {
+		t.Errorf("%s: %s", got, r.Sentence)
+	}
+}
+
+// TestTypeFix: what is said of a type without records is about that type.
+func TestTypeFix(t *testing.T) {
+	for qtype, want := range map[uint16]string{dns.TypeA: "A needs IPv4", dns.TypeAAAA: "AAAA needs IPv6", dns.TypeSRV: "SRV needs ports", dns.TypeMX: "Names of a cluster have"} {
+		ask := func(context.Context, string, uint16) Answer {
+			return Answer{Rcode: "NOERROR", Reason: "the name exists, without records of this type"}
+		}
+		r := Explain(t.Context(), Question{Name: "web.prod.svc.cluster.local.", Types: []uint16{qtype}, Stub: Pod(Glibc, "dev", "cluster.local"), Zone: "cluster.local", Ask: ask})
+		if !strings.HasPrefix(r.Fix, want) {
+			t.Errorf("%d: %s", qtype, r.Fix)
+		}
+	}
+}
+
 // TestHandler: what is no name, type or client is 400 with a sentence, and all else a report.
 func TestHandler(t *testing.T) {
 	as := func(client netip.Addr) Asker { return answers(map[string]string{"who": client.String()}) }
