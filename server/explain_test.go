@@ -54,6 +54,11 @@ func TestExplain(t *testing.T) {
 		{"www.example.org -f testdata/cluster", 1, "The name is not of the cluster, and was not asked for further.\n"},
 		{"datarc-test.datarc. -f testdata/cluster", 1, "The final dot leaves the search list out: datarc-test.datarc without it, or " +
 			"datarc-test.datarc.svc.cluster.local. with it.\n"},
+		{"datarc-test.datarc.svc. -f testdata/cluster", 1, "or datarc-test.datarc.svc.cluster.local. with it.\n"},
+		{"zzzzzz.datarc -f testdata/cluster", 1, "There is no service zzzzzz in namespace datarc.\nServices of namespace datarc: datarc-db, datarc-test, "},
+		{"zzzzzz.yyyyyy -f testdata/cluster", 1, "There is no namespace yyyyyy.\nNamespaces with services: datarc, default"},
+		{"example.com. -f testdata/cluster", 1, "was not asked for further.\n-server ADDRESS asks a server that forwards it.\n"},
+		{"_http._tcp.datarc-test.datarc. -type SRV -f testdata/cluster", 1, "or _http._tcp.datarc-test.datarc.svc.cluster.local. with it.\n"},
 		{"datarc-test.datarc.cluster.local -f testdata/cluster", 1, "The label svc is missing: did you mean datarc-test.datarc.svc.cluster.local?\n"},
 		{"http://datarc-test.datarc:8080/ -f testdata/cluster", 1, "\"http://datarc-test.datarc:8080/\" is a URL; its name is \"datarc-test.datarc\"\n"},
 		{"datarc-test.datarc:8080 -f testdata/cluster", 1, "\"datarc-test.datarc:8080\" is a name with a port; write \"datarc-test.datarc\"\n"},

@@ -231,9 +231,12 @@ func written(q *Question, step *Step) string {
 	front, below := strings.CutSuffix(strings.ToLower(step.Name), "."+q.Zone)
 	labels := strings.Split(front, ".")
 	switch last := labels[len(labels)-1]; {
-	case final && name != "" && step.Reason == outsideReason && strings.Count(name, ".") < 2:
+	case final && step.Reason == outsideReason && q.Index != nil && recordsOf(q.Index.Snapshot(), meantBy(q)) != nil:
 		full := cmp.Or(q.namespace(), "default") + ".svc." + q.Zone
-		if strings.Contains(name, ".") {
+		switch {
+		case strings.HasSuffix(name, ".svc"):
+			full = q.Zone
+		case strings.Contains(name, "."):
 			full = "svc." + q.Zone
 		}
 		return fmt.Sprintf("The final dot leaves the search list out: %s without it, or %s.%s. with it.", name, name, full)

@@ -72,7 +72,25 @@ func (r *Report) nearest(o object, services map[string][]string) {
 	}
 	if r.Near = r.Near[:min(len(r.Near), mostNear)]; len(r.Near) > 0 {
 		r.Fix = "Did you mean " + strings.Join(r.Near, " or ") + "?"
+		return
 	}
+	if r.Fix != "" {
+		return
+	}
+	if names := services[o.namespace]; len(names) > 0 {
+		r.Fix = "Services of namespace " + o.namespace + ": " + some(names) + "."
+	} else if len(services) > 0 {
+		r.Fix = "Namespaces with services: " + some(slices.Collect(maps.Keys(services))) + "."
+	}
+}
+
+// some are the first of names, and how many others there are.
+func some(names []string) string {
+	names = slices.Sorted(slices.Values(names))
+	if more := len(names) - mostNear; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNear], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // servicesOf are the names of the services of each namespace that has some.
