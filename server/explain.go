@@ -21,6 +21,7 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/explain"
 	"github.com/clusterdns/clusterdns/server/logs"
+	"github.com/clusterdns/clusterdns/server/terminal"
 	"github.com/clusterdns/clusterdns/watch"
 	"github.com/clusterdns/clusterdns/zones"
 )
@@ -30,7 +31,7 @@ const explainFlags = "  -from NAMESPACE     ask as a pod of this namespace does;
 	"  -ndots NUMBER       dots from which a name is asked for as it is first (default 5; without -search and -from that of /etc/resolv.conf)\n" +
 	"  -libc LIBC          glibc, musl or go, which search differently (default glibc)\n" +
 	"  -type TYPE          one type (default A and AAAA, as getaddrinfo asks)\n" +
-	"  -server ADDRESS     the server that is asked (default the first of /etc/resolv.conf)\n" +
+	"  -server ADDRESS     the server that is asked (default the first of /etc/resolv.conf); or http://HOST:PORT, its directive dashboard\n" +
 	"  -f PATH             ask manifests instead: a folder, a file, or - for standard input\n" +
 	"  -kubeconfig FILE    ask the objects of a live cluster instead, with permission to list them; a context may follow\n" +
 	"  -context NAME       of the kubeconfig (default its current one)\n" +
@@ -57,10 +58,10 @@ func (c *console) explain(arguments []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := c.answerer(ctx, o, &q); err != nil {
+	report, err := c.report(ctx, o, &q)
+	if err != nil {
 		return err
 	}
-	report := explain.Explain(ctx, q)
 	if o.output == "json" {
 		encoder := json.NewEncoder(c.out)
 		encoder.SetIndent("", "  ")
@@ -72,6 +73,25 @@ func (c *console) explain(arguments []string) error {
 		return &exit{status: 1}
 	}
 	return err
+}
+
+// report asks, or lets the page of a server ask, whose URL is given as the server.
+func (c *console) report(ctx context.Context, o *explained, q *explain.Question) (*explain.Report, error) {
+	if !strings.Contains(o.server, "://") {
+		if err := c.answerer(ctx, o, q); err != nil {
+			return nil, err
+		}
+		return explain.Explain(ctx, *q), nil
+	}
+	if o.search != "" || o.ndots >= 0 {
+		return nil, errors.New("-search and -ndots: the page of a server takes the search list of -from")
+	}
+	query := url.Values{"name": {o.name}, "libc": {string(q.Stub.Libc)}, "from": {o.from}, "type": {o.qtype}}
+	report := &explain.Report{}
+	if err := terminal.Get(ctx, o.server, "/explain", query, report); err != nil {
+		return nil, fmt.Errorf("clusterdns explain: %w", err)
+	}
+	return report, nil
 }
 
 func readExplained(arguments []string) (*explained, error) {
@@ -153,7 +173,7 @@ func (o *explained) question() (q explain.Question, err error) {
 			return q, fmt.Errorf("-from: %w", err)
 		}
 		switch {
-		case pod != "" && o.kubeconfig == "":
+		case pod != "" && o.kubeconfig == "" && !strings.Contains(o.server, "://"):
 			q.Notes = append(q.Notes, "Pod "+o.from+" is not read without -kubeconfig: its dnsPolicy, dnsConfig and hostNetwork do not show.")
 		case pod != "" && o.search != "":
 			q.Notes = append(q.Notes, "Pod "+o.from+" is not read, since -search says what its search list is.")
@@ -202,7 +222,7 @@ func (c *console) answerer(ctx context.Context, o *explained, q *explain.Questio
 		q.Asked = "the objects of the cluster in " + o.kubeconfig
 	default:
 		server, err := serverOf(o.server)
-		q.Ask, q.Asked, q.Elsewhere = explain.Server(server), server.String(), nearestElsewhere(q)
+		q.Ask, q.Asked, q.Elsewhere = explain.Server(server), server.String(), nearestElsewhere
 		return err
 	}
 	index, counters, err := readCluster(ctx, options, slog.New(logs.NewHandler(c.err, slog.LevelWarn)))
@@ -224,14 +244,8 @@ func (c *console) answerer(ctx context.Context, o *explained, q *explain.Questio
 }
 
 // nearestElsewhere says how to get what a server does not tell over DNS.
-func nearestElsewhere(q *explain.Question) string {
-	values := url.Values{"name": {q.Name}}
-	if q.From != "" {
-		values.Set("from", q.From)
-	}
-	return "A server does not tell what is like it. explain does with -kubeconfig FILE in the place of -server, and so does the page of a " +
-		"clusterdns with the directive dashboard: curl 'http://ADDRESS/explain?" + values.Encode() + "'"
-}
+const nearestElsewhere = "A server does not tell what is like it. -kubeconfig FILE in the place of -server does, and so does -server " +
+	"http://HOST:PORT with the address of a clusterdns's directive dashboard."
 
 // asPod makes the search list that of a pod, as the kubelet writes it: dnsPolicy, then dnsConfig.
 func asPod(q *explain.Question, pod *watch.PodDNS) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,8 +50,7 @@ func TestExplain(t *testing.T) {
 			"datarc-test exists in namespace datarc: write datarc-test.datarc\n"},
 		{"_htp._tcp.datarc-test.datarc -type SRV -f testdata/cluster", 1,
 			"Service datarc/datarc-test exists, and has no port or endpoint _htp._tcp.\nDid you mean _http._tcp.datarc-test.datarc?\n"},
-		{"web -from dev -server SERVER", 1, "A server does not tell what is like it. explain does with -kubeconfig FILE in the place of -server, and so does " +
-			"the page of a clusterdns with the directive dashboard: curl 'http://ADDRESS/explain?from=dev&name=web'\n"},
+		{"web -from dev -server SERVER", 1, "A server does not tell what is like it. -kubeconfig FILE in the place of -server does"},
 		{"www.example.org -f testdata/cluster", 1, "The name is not of the cluster, and was not asked for further.\n"},
 		{"datarc-test.datarc. -f testdata/cluster", 1, "The final dot leaves the search list out: datarc-test.datarc without it, or " +
 			"datarc-test.datarc.svc.cluster.local. with it.\n"},
@@ -144,6 +144,32 @@ func TestExplainUnready(t *testing.T) {
 		status := Main(arguments, strings.NewReader(manifests), &out, &out)
 		if status != test.status || !strings.HasSuffix(out.String(), test.says) && !strings.Contains(out.String(), "\n"+test.says) && !strings.Contains(out.String(), ". "+test.says) {
 			t.Errorf("%s: status %d\n%s", test.words, status, &out)
+		}
+	}
+}
+
+// TestExplainPage: the page of a server explains, and knows what is like a name.
+func TestExplainPage(t *testing.T) {
+	r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
+	if err := r.Synced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	page := httptest.NewServer(r.page())
+	defer page.Close()
+	for words, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		"web -from prod":                 {0, "> web.prod.svc.cluster.local  A     NOERROR  10.96.0.8\n  web.prod.svc.cluster.local  AAAA  NODATA "},
+		"wbe.prod -from dev/x":           {1, "There is no service wbe in namespace prod.\nDid you mean web.prod?\n"},
+		"web -from prod -search a.b":     {1, "-search and -ndots: the page of a server takes"},
+		"web -libc musl -type AAAA":      {1, "as musl asks for it"},
+		"web -server http://127.0.0.1:1": {1, "nothing listens at http://127.0.0.1:1"},
+	} {
+		var out bytes.Buffer
+		arguments := append([]string{"clusterdns", "explain", "-server", page.URL}, strings.Fields(words)...)
+		if status := Main(arguments, nil, &out, &out); status != want.status || !strings.Contains(out.String(), want.says) {
+			t.Errorf("%s: status %d\n%s", words, status, &out)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (a *Answer) String() string {
 		return "not asked"
 	case a.Rcode == "":
 		return "no reply"
-	case a.Rcode == "NOERROR" && !a.found:
+	case a.Rcode == "NOERROR" && !a.found && (len(a.Records) == 0 || a.target() != ""): // found is not in JSON
 		return "NODATA"
 	}
 	return a.Rcode

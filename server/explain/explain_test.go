@@ -217,6 +217,15 @@ func TestReasonIsClean(t *testing.T) {
 	}
 }
 
+// TestPrintIsClean: so does a report of another server's page.
+func TestPrintIsClean(t *testing.T) {
+	var out strings.Builder
+	r := Report{Name: "a\x1b[2J", Sentence: "b\x1b[2J", Fix: "c\x1b[2J", Note: "d\x1b[2J", Steps: []Step{{Name: "bücher\x1b[2J", Type: "A"}}}
+	if r.Print(&out); strings.Contains(out.String(), "\x1b") || !strings.Contains(out.String(), "b?[2J\n") || !strings.Contains(out.String(), "bücher?[2J") {
+		t.Errorf("%q", &out)
+	}
+}
+
 // FuzzVerdict: whatever a server says, there is a sentence.
 func FuzzVerdict(f *testing.F) {
 	f.Add("web.prod", "service prod/web: 0 of 2 endpoints ready")

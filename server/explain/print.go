@@ -6,10 +6,18 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/clusterdns/clusterdns/observe"
 )
 
-// Print writes the report for people.
-func (r *Report) Print(out io.Writer) {
+// Print writes the report for people. It does nothing to their terminals, whoever made the report.
+func (r *Report) Print(to io.Writer) {
+	out := &strings.Builder{}
+	defer func() {
+		for line := range strings.Lines(out.String()) {
+			fmt.Fprintln(to, observe.Clean(strings.TrimSuffix(line, "\n")))
+		}
+	}()
 	search := "without a search list"
 	if len(r.Search) > 0 {
 		search = fmt.Sprintf("search %s, ndots %d", strings.Join(r.Search, " "), r.Ndots)

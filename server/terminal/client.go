@@ -71,6 +71,15 @@ func (c *client) open(ctx context.Context, path string, query url.Values) (io.Re
 // largest is more than any answer with an end has.
 const largest = 4 << 20
 
+// Get reads the JSON of a path of the page at server, HOST:PORT or a URL.
+func Get(ctx context.Context, server, path string, query url.Values, to any) error {
+	c, err := newClient(server)
+	if err != nil {
+		return err
+	}
+	return c.get(ctx, path, query, to)
+}
+
 // get reads the JSON of a path.
 func (c *client) get(ctx context.Context, path string, query url.Values, to any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
