@@ -54,9 +54,17 @@ func (p *Program) open(g *generation, c *config.Config) error {
 	return nil
 }
 
-// listen opens the sockets that c needs and that are not open yet. They serve at once, because the kernel may give them
-// queries that the sockets of the old generation had until then.
+// listen opens the sockets that c needs and that are not open yet, after it has seen to the addresses of local_address.
+// They serve at once, because the kernel may give them queries that the sockets of the old generation had until then.
 func (p *Program) listen(g *generation, c *config.Config) error {
+	if len(c.LocalAddresses) > 0 {
+		defer p.local.Lock()()
+	}
+	for _, a := range c.LocalAddresses {
+		if err := p.local.Add(a.Address); err != nil {
+			return fmt.Errorf("%s: local_address: %w", a.At, err)
+		}
+	}
 	for i := range c.Listeners {
 		for _, address := range c.Listeners[i].Addresses {
 			if err := p.openSocket(g, address, &c.Listeners[i], g.resolvers[i]); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
+	"github.com/clusterdns/clusterdns/server/device"
 	"github.com/clusterdns/clusterdns/server/listen"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
@@ -41,11 +42,13 @@ type Program struct {
 	reloads    reloadCounts
 	handshakes *listen.Handshakes
 	parts      resolver.Parts // what outlives the resolvers of a Config
+	local      *device.Table  // what local_address has the machine given
 
 	leaving  sync.WaitGroup // of listeners that a reload has dropped
 	ending   sync.WaitGroup // of resolvers that a reload has replaced
 	replaced *task          // ends with the resolvers that the last reload has replaced; nil before the first
 	opened   []*listening   // all whose sockets may still be open; changed by Apply
+	keeping  *task          // of local; nil before the first address
 	applying chan struct{}  // has an element while Apply runs, which alone changes what follows
 
 	// mu guards what follows. Each is exchanged as a whole and never changed, and not at all once closing is set. It is
@@ -134,7 +137,7 @@ func NewProgram(out io.Writer, log *slog.Logger) *Program {
 	number, revision := config.ProgramVersion()
 	p := &Program{log: log, queries: logs.NewQueryLog(out), metrics: metrics.New(number, revision),
 		listeners: map[socket]*listening{}, sources: map[watch.Options]*source{}, applying: make(chan struct{}, 1),
-		handshakes: listen.NewHandshakes(), started: time.Now(), traffic: traffic.New()}
+		handshakes: listen.NewHandshakes(), started: time.Now(), traffic: traffic.New(), local: device.NewTable(log)}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.counting = start(p.base, p.traffic.Run)
 	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Page: p.page(),
@@ -172,6 +175,7 @@ func (p *Program) Apply(ctx context.Context, c *config.Config) error {
 	}
 	if err != nil {
 		g.abandon()
+		p.local.Keep(localOf(p.config))
 		return err
 	}
 	for _, warning := range c.Warnings {
@@ -215,8 +219,11 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 			settle = append(settle, func() { <-l.done })
 		}
 	}
+	if len(c.LocalAddresses) > 0 && p.keeping == nil {
+		p.keeping = start(p.base, p.local.Run)
+	}
 	if len(oldResolvers) > 0 {
-		p.replaced = start(p.base, func(ctx context.Context) { p.endReplaced(ctx, oldResolvers, settle) })
+		p.replaced = start(p.base, func(ctx context.Context) { p.endReplaced(ctx, oldResolvers, settle, localOf(c)) })
 	}
 	for options, s := range oldSources {
 		if g.sources[options] == nil {
@@ -227,8 +234,9 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 }
 
 // endReplaced ends the resolvers that a reload has replaced when no query needs them any more, and gives their memory
-// back at once: their tables may be large, and the next reload brings others.
-func (p *Program) endReplaced(ctx context.Context, resolvers []*answering, settle []func()) {
+// back at once: their tables may be large, and the next reload brings others. The addresses that only the replaced
+// Config needed go then.
+func (p *Program) endReplaced(ctx context.Context, resolvers []*answering, settle []func(), local []device.Address) {
 	settled := make(chan struct{})
 	p.ending.Go(func() {
 		defer close(settled)
@@ -244,7 +252,19 @@ func (p *Program) endReplaced(ctx context.Context, resolvers []*answering, settl
 	for _, r := range resolvers {
 		r.stop()
 	}
+	p.local.Keep(local)
 	debug.FreeOSMemory()
+}
+
+// localOf is the addresses that c has the machine given; c may be nil.
+func localOf(c *config.Config) (all []device.Address) {
+	if c == nil {
+		return nil
+	}
+	for _, a := range c.LocalAddresses {
+		all = append(all, a.Address)
+	}
+	return all
 }
 
 // attempt is what do returns. When ctx ends before, it waits for patience at most, and leaves do behind: files that do
@@ -312,6 +332,10 @@ func (p *Program) Close() {
 		p.replaced.stop()
 	}
 	p.ending.Wait()
+	if p.keeping != nil {
+		p.keeping.stop()
+	}
+	p.local.Keep(nil)                  // its sockets are closed
 	p.logging.stopWithin(flushTimeout) // last: it writes what the listeners left
 }
 

@@ -26,6 +26,13 @@ func (p *Program) samples(emit metrics.Emit) {
 	if c != nil {
 		configSamples(c, listeners, emit)
 	}
+	for _, a := range p.local.Counts() {
+		emit.Gauge("clusterdns_local_address_present", "1 while the machine has an address of local_address.",
+			truth(a.Present), "address", a.Addr.String(), "device", a.Device)
+		emit.Counter("clusterdns_local_address_restored_total",
+			"Times that an address of local_address was taken away by somebody else and made again.",
+			a.Restored, "address", a.Addr.String(), "device", a.Device)
+	}
 	for _, l := range listeners {
 		l.Gather(emit)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/device"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/watch"
 )
@@ -24,6 +25,10 @@ type Config struct {
 	Pprof      Pprof
 	Dashboard  Dashboard
 	Reload     Reload
+
+	// LocalAddresses are given to the machine before the program listens, and taken away at its end.
+	LocalAddresses []LocalAddress
+
 	EndpointAt map[string]string // "file:line: directive" that first names the address of an HTTP endpoint
 
 	Warnings []string // each begins with file:line
@@ -108,6 +113,12 @@ type Pprof struct {
 type Dashboard struct {
 	Addresses []string // default "127.0.0.1:1054"
 	Hosts     []string // names that a browser may ask for, besides localhost and addresses, in lower case
+}
+
+// LocalAddress is an address that the machine is given.
+type LocalAddress struct {
+	device.Address
+	At string // file:line of the directive
 }
 
 // File is a file of the Corefile as it was read, with its secrets masked.

@@ -43,6 +43,7 @@ func directives() []directive {
 	return append([]directive{
 		{name: "root", read: (*blockReader).root},
 		{name: "bind", read: (*blockReader).listen},
+		{name: "local_address", read: (*blockReader).localAddress, process: summarizeLocalAddresses},
 		{name: "tls", read: (*blockReader).tls, once: true, summary: summarizeTLS},
 		{name: "timeouts", read: (*blockReader).timeouts, summary: summarizeTimeouts},
 		{name: "https", read: (*blockReader).https, once: true, summary: summarizeBounds(resolver.DoH)},

@@ -47,6 +47,7 @@ const everything = `example.org {
     kubernetes
     loadbalance
     local
+    local_address 169.254.20.10
     log
     loop
     metadata
@@ -90,7 +91,7 @@ func TestEnabled(t *testing.T) {
 			t.Errorf("%s is not in the Corefile", name)
 		}
 	}
-	uncounted := []string{"bind", "dashboard", "debug", "grpc_server", "health", "https", "https3", "multisocket",
+	uncounted := []string{"bind", "dashboard", "debug", "grpc_server", "health", "https", "https3", "local_address", "multisocket",
 		"pprof", "proxy", "quic", "ready", "reload", "root", "timeouts", "tls"}
 	want := slices.DeleteFunc(Directives(), func(name string) bool { return slices.Contains(uncounted, name) })
 	if got := enabled(t, everything); !slices.Equal(got, want) {

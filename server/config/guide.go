@@ -152,6 +152,8 @@ func guide() []advice {
 		{name: "pprof", spare: true, without: "there is no /debug/pprof", line: "pprof", options: []string{"block 1"}},
 		{name: "dashboard", spare: true, without: "there is no page that shows the traffic",
 			line: "dashboard 127.0.0.1:1054", options: []string{"host dns.example.org"}},
+		{name: "local_address", without: "somebody else must make the address and take it away",
+			line: "local_address 169.254.20.10", forms: []string{"local_address 169.254.20.10 fd00::a dns0"}},
 		{name: "reload", spare: true, without: "changes of the files need SIGUSR1 or a restart",
 			line: "reload 30s 15s"},
 		{name: "debug", spare: true, without: "debug lines are not logged", line: "debug"},
