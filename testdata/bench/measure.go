@@ -136,10 +136,8 @@ func (b *bench) round(r row, s *server, round int) (m sample, err error) {
 	if m, err = b.cost(r, s, file); err != nil || b.trace {
 		return m, err
 	}
-	if !r.tcp {
-		if err := b.latency(r, s, round, &m); err != nil {
-			return m, err
-		}
+	if err := b.latency(r, s, round, &m); err != nil {
+		return m, err
 	}
 	m.RSS, m.Peak = resident(s.process.pid())
 	return m, nil
@@ -194,12 +192,14 @@ func (b *bench) cost(r row, s *server, file string) (m sample, err error) {
 	}
 	calls, err := count()
 	queries := float64(max(l.completed, 1))
+	if b.trace { // the times are those of strace
+		return sample{SystemCalls: float64(calls) / queries, Rate: l.rate, Lost: l.lost + l.failed}, err
+	}
 	return sample{
-		CPU:         float64(after.cpu-before.cpu) / float64(time.Microsecond) / queries,
-		Switches:    float64(after.switches-before.switches) / queries,
-		SystemCalls: float64(calls) / queries,
-		Rate:        l.rate,
-		Lost:        l.lost + l.failed,
+		CPU:      float64(after.cpu-before.cpu) / float64(time.Microsecond) / queries,
+		Switches: float64(after.switches-before.switches) / queries,
+		Rate:     l.rate,
+		Lost:     l.lost + l.failed,
 	}, err
 }
 
@@ -216,7 +216,7 @@ func (b *bench) latency(r row, s *server, round int, m *sample) error {
 	if err != nil {
 		return err
 	}
-	l, err := openLoop(netip.MustParseAddrPort(s.address()), r.sockets, messages, rate, b.seconds, uint64(round))
+	l, err := openLoop(netip.MustParseAddrPort(s.address()), r.sockets, r.tcp, messages, rate, b.seconds, uint64(round))
 	if err != nil {
 		return err
 	}

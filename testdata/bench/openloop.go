@@ -27,13 +27,14 @@ type latency struct {
 // when the thread comes to read them.
 type generator struct {
 	sockets []int
+	streams []stream // of the sockets, over TCP; else nil
 	epoll   int
 	slots   int             // for each socket; a slot is the low bits of a query's ID
 	due     []int64         // by socket and slot: when the query was due, in nanoseconds of the wall clock; 0 is answered
 	results []time.Duration // latencies
 	late    []time.Duration
 	waiting int
-	buffer  [8 << 10]byte
+	buffer  [16 << 10]byte
 	control [128]byte
 	vector  unix.Iovec
 	header  unix.Msghdr
@@ -43,9 +44,9 @@ type generator struct {
 // most queries of a socket that may be under way: beyond it the oldest is lost.
 const mostSlots, fewestSlots = 1 << 16, 1 << 11
 
-// openLoop asks for a time.
-func openLoop(to netip.AddrPort, sockets int, messages [][]byte, rate float64, length time.Duration, seed uint64) (latency, error) {
-	g, err := newGenerator(to, sockets, int(rate*length.Seconds()*1.1))
+// openLoop asks for a time, from so many sockets. Over TCP queries are pipelined.
+func openLoop(to netip.AddrPort, sockets int, tcp bool, messages [][]byte, rate float64, length time.Duration, seed uint64) (latency, error) {
+	g, err := newGenerator(to, sockets, tcp, int(rate*length.Seconds()*1.1))
 	if err != nil {
 		return latency{}, err
 	}
@@ -53,7 +54,7 @@ func openLoop(to netip.AddrPort, sockets int, messages [][]byte, rate float64, l
 	return g.run(messages, rate, length, seed)
 }
 
-func newGenerator(to netip.AddrPort, sockets, queries int) (g *generator, err error) {
+func newGenerator(to netip.AddrPort, sockets int, tcp bool, queries int) (g *generator, err error) {
 	g = &generator{slots: mostSlots, results: make([]time.Duration, 0, queries), late: make([]time.Duration, 0, queries)}
 	if sockets > 16 {
 		g.slots = fewestSlots
@@ -62,8 +63,11 @@ func newGenerator(to netip.AddrPort, sockets, queries int) (g *generator, err er
 	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
 	}
+	if tcp {
+		g.streams = make([]stream, sockets)
+	}
 	for i := range sockets {
-		fd, err := dial(to)
+		fd, err := dial(to, tcp)
 		if err != nil {
 			g.close()
 			return nil, err
@@ -78,15 +82,25 @@ func newGenerator(to netip.AddrPort, sockets, queries int) (g *generator, err er
 	return g, nil
 }
 
-// dial returns a socket whose datagrams are stamped when they arrive.
-func dial(to netip.AddrPort) (fd int, err error) {
-	if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+// dial returns a socket. What arrives is stamped.
+func dial(to netip.AddrPort, tcp bool) (fd int, err error) {
+	kind := unix.SOCK_DGRAM
+	if tcp {
+		kind = unix.SOCK_STREAM
+	}
+	if fd, err = unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0); err != nil {
 		return -1, err
+	}
+	if tcp {
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
 	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	if err == nil {
 		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -160,6 +174,9 @@ func (g *generator) send(message []byte, n int, due int64) error {
 	}
 	g.due[socket*g.slots+slot] = due
 	g.late = append(g.late, time.Duration(wallClock()-due))
+	if g.streams != nil {
+		return g.streams[socket].send(g.sockets[socket], message)
+	}
 	_, err := unix.Write(g.sockets[socket], message)
 	if err == unix.ECONNREFUSED || err == unix.EAGAIN || err == unix.ENOBUFS {
 		return nil // the query is lost, or the error is of an earlier one
@@ -185,28 +202,42 @@ func (g *generator) receive(nanoseconds int64) error {
 	return nil
 }
 
-// take takes a reply of a socket, and reports whether there was one.
+// take takes what a socket has received, and reports whether there may be more.
 func (g *generator) take(socket int) bool {
 	g.vector.Base, g.header.Iov, g.header.Control = &g.buffer[0], &g.vector, &g.control[0]
 	g.vector.SetLen(len(g.buffer))
 	g.header.SetIovlen(1)
 	g.header.SetControllen(len(g.control))
 	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(g.sockets[socket]), uintptr(unsafe.Pointer(&g.header)), 0)
-	if errno != 0 || n < 2 {
+	if errno != 0 || n == 0 {
 		return errno == unix.ECONNREFUSED // of an earlier query
 	}
-	slot := int(binary.BigEndian.Uint16(g.buffer[:])) % g.slots
-	due := &g.due[socket*g.slots+slot]
-	if *due == 0 {
-		return true // a second reply, or one that came too late
+	at := stamp(g.control[:g.header.Controllen])
+	if g.streams == nil {
+		g.answered(socket, g.buffer[:n], at)
+		return true
 	}
-	g.results = append(g.results, time.Duration(stamp(g.control[:g.header.Controllen])-*due))
-	*due = 0
-	g.waiting--
+	for message := range g.streams[socket].messages(g.buffer[:n]) {
+		g.answered(socket, message, at)
+	}
 	return true
 }
 
-// stamp is when the kernel received a datagram.
+// answered counts a reply, if it is the first to its query.
+func (g *generator) answered(socket int, message []byte, at int64) {
+	if len(message) < 2 {
+		return
+	}
+	due := &g.due[socket*g.slots+int(binary.BigEndian.Uint16(message))%g.slots]
+	if *due == 0 {
+		return
+	}
+	g.results = append(g.results, time.Duration(at-*due))
+	*due = 0
+	g.waiting--
+}
+
+// stamp is when the kernel received what recvmsg returned.
 func stamp(control []byte) int64 {
 	header := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(control)))
 	if len(control) < unix.CmsgLen(16) || header.Level != unix.SOL_SOCKET || header.Type != unix.SO_TIMESTAMPNS {

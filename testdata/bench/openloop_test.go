@@ -5,6 +5,7 @@ package main
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func someMessages(t *testing.T) [][]byte {
 
 func TestOpenLoop(t *testing.T) {
 	for _, sockets := range []int{1, 4, 100} {
-		l, err := openLoop(silentAfter(t, 1_000_000), sockets, someMessages(t), 2000, 100*time.Millisecond, 1)
+		l, err := openLoop(silentAfter(t, 1_000_000), sockets, false, someMessages(t), 2000, 100*time.Millisecond, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func TestOpenLoop(t *testing.T) {
 // TestOpenLoopLost: what is not answered is lost, and the generator goes on asking.
 func TestOpenLoopLost(t *testing.T) {
 	const answered = 10
-	l, err := openLoop(silentAfter(t, answered), 4, someMessages(t), 2000, 50*time.Millisecond, 1)
+	l, err := openLoop(silentAfter(t, answered), 4, false, someMessages(t), 2000, 50*time.Millisecond, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestOpenLoopLost(t *testing.T) {
 // TestOpenLoopFromDue: the latency counts from when a query was due. A generator that has been held up, here by a beginning in
 // the past, must not report less than that.
 func TestOpenLoopFromDue(t *testing.T) {
-	g, err := newGenerator(silentAfter(t, 1), 1, 1)
+	g, err := newGenerator(silentAfter(t, 1), 1, false, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,5 +87,38 @@ func TestOpenLoopFromDue(t *testing.T) {
 	}
 	if l := g.sum(1, 1); l.p50 < held || l.late < held {
 		t.Errorf("%+v, want at least %v", l, held)
+	}
+}
+
+func TestOpenLoopTCP(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go acceptAll(listener)
+	l, err := openLoop(listener.Addr().(*net.TCPAddr).AddrPort(), 4, true, someMessages(t), 2000, 100*time.Millisecond, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.sent < 100 || l.lost != 0 || l.p50 <= 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestStreamMessages cuts two messages at each place: both come out whole, once.
+func TestStreamMessages(t *testing.T) {
+	const sent = "\x00\x03one\x00\x00\x00\x05three"
+	for first := range len(sent) {
+		var s stream
+		var got []string
+		for _, part := range []string{sent[:first], sent[first:]} {
+			for message := range s.messages([]byte(part)) {
+				got = append(got, string(message))
+			}
+		}
+		if !slices.Equal(got, []string{"one", "", "three"}) || len(s.rest) > 0 {
+			t.Errorf("cut at %d: %q, rest %q", first, got, s.rest)
+		}
 	}
 }
