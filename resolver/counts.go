@@ -231,6 +231,7 @@ type UpstreamCounts struct {
 	ChecksFailed uint64
 	Failed       uint64 // queries without a usable reply
 	Mismatches   uint64 // replies to other questions, ignored
+	Sockets      int    // open, over UDP
 	Down         bool
 	Looping      bool
 	WithoutEDNS  bool // it is asked without EDNS, because it was seen to take no other queries
@@ -254,7 +255,7 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 	c := &u.counts
 	sum := UpstreamCounts{
 		To: u.address.String(), ChecksFailed: c.checksFailed.Load(), Failed: c.queriesFailed.Load(),
-		Mismatches: c.mismatches.Load(), Down: u.down(maxFails), Looping: u.loops.Load() > 0,
+		Mismatches: c.mismatches.Load() + u.peer.Mismatches.Load(), Down: u.down(maxFails), Looping: u.loops.Load() > 0,
 		WithoutEDNS: u.edns.paused(time.Now()),
 	}
 	names := [countedRcodes]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "OTHER"}
@@ -286,7 +287,9 @@ func (f *forwarder) count() ForwardCounts {
 	counts.Waiting, counts.Octets = a.all.used, a.all.octets
 	f.mu.Unlock()
 	for _, u := range f.upstreams() {
-		counts.Upstreams = append(counts.Upstreams, u.count(f.options.MaxFails))
+		one := u.count(f.options.MaxFails)
+		one.Sockets = f.engine.Open(&u.peer)
+		counts.Upstreams = append(counts.Upstreams, one)
 	}
 	return counts
 }

@@ -91,7 +91,7 @@ func (f *forwarder) gather() {
 	f.open()
 	for _, u := range before {
 		if !slices.Contains(all, u) {
-			u.close()
+			f.end(u)
 		}
 	}
 }

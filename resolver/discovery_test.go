@@ -270,7 +270,7 @@ func TestMaxConnectAttempts(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		nobody := Upstream{Address: netip.MustParseAddrPort("127.0.0.1:1")}
-		f := forwarding(t, Forward{MaxAttempts: NoAttemptLimit, To: []Upstream{nobody}})
+		f := forwarding(t, Forward{ForceTCP: true, MaxAttempts: NoAttemptLimit, To: []Upstream{nobody}})
 		begin := time.Now()
 		got := f.ask(t, "www.example.org. A")
 		if took := time.Since(begin); !strings.HasPrefix(got, "SERVFAIL") || took < 4*time.Second || took > 6*time.Second {

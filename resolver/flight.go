@@ -1,12 +1,13 @@
 package resolver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -97,9 +98,19 @@ type flight struct {
 	place    *askedPlace // in the first of them
 	observer *observer   // of those who are told of it; nil for nobody
 	cache    *cache      // has the answer when the flight has landed; nil for none
+	policy   cachePolicy // of the answer
 	first    *Wait       // of those that wait, guarded by the mutex of the first forwarder
 	last     *Wait
+	landed   bool     // guarded likewise
 	message  *message // set before any of them is woken
+
+	at      int // of passage, in through
+	passage passage
+	asking  datagram.Query // of passage, over UDP
+
+	mu    sync.Mutex
+	cause error                   // why the flight is to end
+	stop  context.CancelCauseFunc // ends what runs in block
 }
 
 // flightKey tells flights apart. The transport of the first client makes no difference: an answer truncated over UDP is
@@ -121,41 +132,48 @@ func (f *forwarder) join(
 	if len(forwarders) > 1 && f.mayPassOn() {
 		key.second = forwarders[1]
 	}
+	under := &flight{key: key, query: q, through: forwarders, observer: o, cache: c}
+	l := lane{}
+	if r != nil {
+		l.out = r.Out
+	}
+	hit, failed, begun := f.board(under, r, w)
+	if begun {
+		under.fly(l)
+	}
+	return hit, failed
+}
+
+// board has w wait for the flight that asks what new asks. begun says that it is new itself.
+func (f *forwarder) board(new *flight, r *Request, w *Wait) (hit *entry, failed *message, begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if under := f.flights[key]; under != nil {
+	if under := f.flights[new.key]; under != nil {
 		f.coalesced.Add(1)
 		under.add(w)
-		return nil, nil
+		return nil, nil, false
 	}
-	policy, client := cachePolicy{}, netip.Addr{}
+	client := netip.Addr{}
 	if r != nil {
 		client = Host(r.Client.Addr())
 	}
-	if c != nil {
+	if c := new.cache; c != nil {
 		hit = c.look(r, &r.question)
 		if hit != nil && (r.fallback == nil || hit.kind != upstreamFailure) {
-			return hit, nil
+			return hit, nil, false
 		}
-		policy = r.question.scope.caching
+		new.policy = r.question.scope.caching
 	}
 	if f.stopped {
-		return nil, interrupted()
+		return nil, interrupted(), false
 	}
-	ctx, end := context.WithCancelCause(f.ctx)
-	p, failed := f.enter(&q, client, end)
-	if failed != nil {
-		end(nil)
-		return nil, failed
+	if new.place, failed = f.enter(&new.query, client, new.cancel); failed != nil {
+		return nil, failed, false
 	}
-	under := &flight{key: key, query: q, through: forwarders, place: p, observer: o, cache: c}
-	under.add(w)
-	f.flights[key] = under
-	f.wg.Go(func() {
-		defer end(nil)
-		under.fly(ctx, policy)
-	})
-	return nil, nil
+	new.add(w)
+	f.flights[new.key] = new
+	f.wg.Add(1)
+	return nil, nil, true
 }
 
 // add has w wait for the flight, behind those that wait already.
@@ -169,39 +187,51 @@ func (u *flight) add(w *Wait) {
 	u.last = w
 }
 
-// fly asks, caches the answer, and wakes all that wait for it.
-func (u *flight) fly(ctx context.Context, policy cachePolicy) {
-	u.message = u.exchange(ctx)
-	u.message.received = time.Now()
-	u.keep(policy)
+// fly asks, without waiting. When there is an answer, land is called.
+func (u *flight) fly(l lane) {
+	defer u.survive()
+	u.depart(u.through[0], u.place, l)
+}
+
+// land caches the answer and wakes all that wait for it.
+func (u *flight) land(m *message, l lane) {
+	m.received = time.Now()
+	u.keep(m)
 	f := u.through[0]
 	f.mu.Lock()
+	if u.landed {
+		f.mu.Unlock()
+		return
+	}
+	u.landed, u.message = true, m
 	delete(f.flights, u.key)
 	f.places.leave(u.place)
 	w := u.first
 	u.first, u.last = nil, nil
 	f.mu.Unlock()
+	defer f.wg.Done()
 	for w != nil {
 		next := w.next
 		w.next = nil
-		if w.end(u.message) {
-			w.waker.Wake()
+		if w.end(m) {
+			w.waker.Wake(l.cycle)
 		}
 		w = next
 	}
 }
 
-// keep caches the answer. A panic costs the entry, not those that wait.
-func (u *flight) keep(policy cachePolicy) {
-	f, kept := u.through[0], u.message
+// keep caches m, the answer. A panic costs the entry, not those that wait.
+func (u *flight) keep(m *message) {
+	f := u.through[0]
 	defer f.panics.Survive(f.log, "cache")
 	if u.cache == nil {
 		return
 	}
+	kept := m
 	if kept.stuck { // its client asks again over TCP, and upstream need not be
 		kept = unanswered(wire.ServerFailure, wire.InvalidData, edeCut)
 	}
-	u.cache.add(u.query, policy, kept, u.message.received)
+	u.cache.add(u.query, u.policy, kept, m.received)
 }
 
 // cacheOf is the cache for the question's name, nil for none.
@@ -221,43 +251,6 @@ func (b *block) store(f *flight, q query, policy cachePolicy, m *message, now ti
 		b.cache.add(q, policy, m, now)
 	}
 	return b.cache.agingOf(q, policy, m)
-}
-
-// exchange asks the first forwarder, and the next ones for as long as option next or next_on_nodata hands the question on. A panic costs this question, not the process.
-func (u *flight) exchange(ctx context.Context) (m *message) {
-	f := u.through[0]
-	defer func() {
-		if cause := recover(); cause != nil {
-			m = f.recovered(cause)
-		}
-	}()
-	m = f.exchange(ctx, u.query, u.place, u.observer)
-	for i, next := range u.through[1:] {
-		if !u.through[i].passesOn(m) {
-			break
-		}
-		m = next.exchangeNext(ctx, u.query, u.place, u.observer)
-	}
-	return m
-}
-
-// exchangeNext is exchange with a place of f for a question that already has the place first of another forwarder.
-func (f *forwarder) exchangeNext(ctx context.Context, q query, first *askedPlace, o *observer) *message {
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	f.mu.Lock()
-	p, failed := f.enter(&q, first.client, end)
-	f.mu.Unlock()
-	if failed != nil {
-		return failed
-	}
-	defer func() {
-		first.asked = cmp.Or(p.asked, first.asked)
-		f.mu.Lock()
-		f.places.leave(p)
-		f.mu.Unlock()
-	}()
-	return f.exchange(ctx, q, p, o)
 }
 
 // refetch asks the forwarders that take q's name, when the cache refreshes an entry.

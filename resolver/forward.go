@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -40,7 +41,8 @@ type forwarder struct {
 	secure  *tls.Config
 	log     *slog.Logger
 	panics  observe.Panics
-	turn    atomic.Uint32 // counts queries for round_robin
+	engine  *datagram.Engine // asks over UDP
+	turn    atomic.Uint32    // counts queries for round_robin
 
 	ctx  context.Context // of all queries under way
 	stop context.CancelFunc
@@ -64,6 +66,7 @@ type forwarder struct {
 func newForwarder(options Forward, secrets secrets, asked *asked, log *slog.Logger) (*forwarder, error) {
 	f := &forwarder{
 		options: options, log: log, flights: make(map[flightKey]*flight), ready: make(chan struct{}),
+		engine: &asked.engine,
 	}
 	f.places = newPlaces(positive(options.MaxConcurrent, MaxAsked), asked)
 	zone, err := parseName(options.From)
@@ -89,11 +92,18 @@ func newForwarder(options Forward, secrets secrets, asked *asked, log *slog.Logg
 	return f, nil
 }
 
+// end closes what u has open: it is not asked any more.
+func (f *forwarder) end(u *upstream) {
+	u.close()
+	f.engine.Close(&u.peer)
+}
+
 // newUpstream is the server at an address that o stands for.
 func (f *forwarder) newUpstream(o *origin, address netip.AddrPort) *upstream {
 	u := &upstream{
 		address: address, transport: o.Transport, source: f.options.Source, readTimeout: f.readTimeout(),
 	}
+	u.peer.Address, u.peer.Source = address, f.options.Source
 	u.idle.max, u.idle.expire = positive(f.options.MaxIdle, defaultMaxIdle), positive(f.options.Expire, DefaultExpire)
 	u.idle.maxAge, u.dohGET = f.options.MaxAge, f.options.DoHGet
 	if o.Transport.secure() {
@@ -169,6 +179,8 @@ func (f *forwarder) takes(name *wire.QName) bool {
 // run closes connections that have been idle for too long, and finds upstreams by name and by file. It returns when ctx
 // has ended and with it all queries under way; nothing is asked after that.
 func (f *forwarder) run(ctx context.Context) {
+	f.engine.Start(f.log)
+	defer f.engine.Stop()
 	for _, o := range f.origins {
 		if o.Host != "" || o.File != "" {
 			f.wg.Go(func() { f.follow(o) })
@@ -188,10 +200,13 @@ func (f *forwarder) run(ctx context.Context) {
 	f.stop()
 	f.mu.Lock()
 	f.stopped = true
+	for _, u := range f.flights {
+		u.cancel(errStopped)
+	}
 	f.mu.Unlock()
 	f.wg.Wait()
 	for _, u := range f.upstreams() {
-		u.close()
+		f.end(u)
 	}
 }
 
@@ -229,17 +244,6 @@ func rejection() *message {
 	return momentary(wire.Refused, wire.Other, edeMaxConcurrent)
 }
 
-// exchange returns upstream's answer to q, which has place p. It always returns a message: one made here if no upstream
-// answered.
-func (f *forwarder) exchange(ctx context.Context, q query, p *askedPlace, o *observer) *message {
-	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
-	defer cancel()
-	if f.options.PreferUDP || f.options.ForceTCP {
-		q.tcp = f.options.ForceTCP
-	}
-	return f.resolve(ctx, q, p, o)
-}
-
 // passesOn reports whether option next or next_on_nodata hands a question that was answered with m to the next
 // `forward`.
 func (f *forwarder) passesOn(m *message) bool {
@@ -249,79 +253,6 @@ func (f *forwarder) passesOn(m *message) bool {
 
 // mayPassOn reports whether passesOn may ever be true.
 func (f *forwarder) mayPassOn() bool { return len(f.options.Next) > 0 || f.options.NextOnNoData }
-
-// resolve asks one upstream after another until one answers. It skips those that are down. If all are, it assumes that
-// the health checks are wrong and tries one at random.
-func (f *forwarder) resolve(ctx context.Context, q query, p *askedPlace, o *observer) *message {
-	terms := terms{grow: func(octets int) bool { return f.grow(p, octets) }, observer: o}
-	f.await(ctx, q.name)
-	all := f.upstreams()
-	order := f.order(all)
-	switch {
-	case len(all) == 0:
-		return momentary(wire.ServerFailure, wire.NoReachableAuthority, edeNoAddress)
-	case len(order) == 0:
-		return unanswered(wire.ServerFailure, wire.Other, edeForwardLoop)
-	}
-	most := cmp.Or(f.options.MaxAttempts, attemptsEach*len(order))
-	var last *message // the best answer so far
-	var why error
-	var asked *upstream
-	down, tries := 0, 0
-	for i := 0; (tries < most || most == NoAttemptLimit) && ctx.Err() == nil; i++ {
-		if i%len(order) == 0 {
-			down = 0
-			if i > 0 && most == NoAttemptLimit {
-				observe.Pause(ctx, roundPause)
-			}
-		}
-		u := order[i%len(order)]
-		if u.down(f.options.MaxFails) {
-			if down++; down < len(order) {
-				continue
-			}
-			f.allDown.Add(1)
-			if f.options.FailFast {
-				return f.unhealthy(last)
-			}
-			u = order[rand.IntN(len(order))]
-		}
-		tries++
-		p.asked = u.address
-		began := time.Now()
-		m, err := u.ask(ctx, q, q.tcp, terms)
-		o.attempted(u.address, began)
-		if lost := (overtaken{}); errors.As(context.Cause(ctx), &lost) {
-			f.learn(&q, p, nil)
-			own := *lost.message // another question may have lost its place for the same reason
-			return &own
-		}
-		if errors.Is(err, errNoRoom) {
-			return momentary(wire.ServerFailure, wire.Other, edeManyOctets)
-		}
-		if err != nil {
-			why, asked = err, u
-			f.report(u, err)
-			if errors.Is(err, os.ErrDeadlineExceeded) && tries >= len(order) && f.learn(&q, p, nil) {
-				break // the second attempt of all that ask for a silent domain helps nobody
-			}
-			continue
-		}
-		f.learn(&q, p, m)
-		if last = m; tries >= len(order) || !slices.Contains(f.options.Failover, uint16(m.rcode)) {
-			return m
-		}
-	}
-	switch {
-	case last != nil:
-		return last
-	case f.ctx.Err() != nil || asked == nil:
-		return interrupted()
-	}
-	info, text := asked.reason(why)
-	text = fmt.Sprintf("upstream %s (%d upstreams, %d attempts)", text, len(order), tries)
-	return unanswered(wire.ServerFailure, info, text)
-}
 
 // grow makes the reply that is coming for p larger.
 func (f *forwarder) grow(p *askedPlace, octets int) bool {
@@ -358,9 +289,8 @@ func (f *forwarder) unhealthy(last *message) *message {
 	return unanswered(wire.ServerFailure, wire.NoReachableAuthority, edeUpstreamsDown)
 }
 
-// order is all upstreams in the order of the policy, without those that loop back to this server.
-func (f *forwarder) order(all []*upstream) []*upstream {
-	order := make([]*upstream, 0, len(all))
+// order appends all upstreams in the order of the policy, without those that loop back to this server.
+func (f *forwarder) order(all, order []*upstream) []*upstream {
 	first := 0
 	if f.options.Policy == RoundRobin && len(all) > 0 {
 		first = int(f.turn.Add(1)-1) % len(all)

@@ -5,12 +5,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // Bounds of what the process asks upstream at a time.
 const (
-	MaxAsked       = 2048     // questions, each with a goroutine and a socket
+	MaxAsked       = 2048     // questions
 	MaxReplyOctets = 16 << 20 // octets of replies that are coming over TCP
 )
 
@@ -21,8 +22,11 @@ const (
 	patience      = 500 * time.Millisecond
 )
 
-// asked counts what all forwards of the process ask upstream.
-type asked struct{ questions, octets atomic.Int64 }
+// asked is what all forwards of the process share: the counts of what they ask upstream, and what asks it over UDP.
+type asked struct {
+	questions, octets atomic.Int64
+	engine            datagram.Engine
+}
 
 // places are the questions that one forward asks upstream. What anybody may have of them depends on what he leaves to
 // the others: a client, or a domain, has at most ofFree times as many places as are free. So k of them that take all

@@ -64,6 +64,9 @@ func (q *query) pack(buf []byte, id uint16, edns bool) []byte {
 	return buf
 }
 
+// size is how many octets pack appends at most.
+func (q *query) size() int { return wire.HeaderSize + len(q.name) + 4 + 11 + len(q.options) }
+
 // offered is the largest UDP reply that a query asks for. A larger one was not made by a server that has read the query
 // (RFC 6891 section 6.2.5), and may have been put together from forged fragments (RFC 9715 section 3).
 func (q *query) offered(edns bool) int {

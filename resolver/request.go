@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -80,6 +81,9 @@ type Request struct {
 	LocalPort uint16
 	Proto     Proto
 	Now       time.Time // when the batch arrived; carries a monotonic reading
+
+	// Out has what Wait asks upstream over UDP, until the listener flushes it; nil to ask at once.
+	Out *datagram.Outbox
 
 	// Set by Answer, Wait, Resume and SendZone, for metrics and the query log.
 	Query  wire.Query // what the client asked; its Packet and QName stay as they came

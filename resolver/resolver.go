@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -129,7 +130,7 @@ func (r *Resolver) Respond(ctx context.Context, request *Request, packet, buf []
 type signal chan struct{}
 
 // Wake wakes the goroutine.
-func (s signal) Wake() { close(s) }
+func (s signal) Wake(*datagram.Cycle) { close(s) }
 
 // await returns when wait has ended. If ctx ends before, it interrupts wait.
 func (s signal) await(ctx context.Context, wait *Wait) {

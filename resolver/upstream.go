@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 const (
 	// maxMismatches is how many replies that answer another question are ignored; after that, a query over UDP is asked
 	// again over TCP (RFC 5452 section 9.1).
-	maxMismatches = 64
+	maxMismatches = datagram.MostMismatches
 
 	// connectTimeout is half of forwardTimeout, so that there is time to try another upstream.
 	connectTimeout = 2500 * time.Millisecond
@@ -29,13 +30,13 @@ const (
 // The errors of upstreams that sent no usable reply.
 var (
 	errMalformed = errors.New("malformed reply")
-	errSpoofed   = errors.New("too many replies to other questions")
+	errSpoofed   = datagram.ErrSpoofed
 	errOversized = errors.New("a UDP reply larger than was offered")
 	errNoRoom    = errors.New("no room for a reply over TCP")
 )
 
-// datagram has room for the largest reply that is believed, and one octet more to tell that there is more.
-type datagram [MostBufsize + 1]byte
+// replyBuffer has room for the largest reply that is believed, and one octet more to tell that there is more.
+type replyBuffer [MostBufsize + 1]byte
 
 // upstream is one server to forward to.
 type upstream struct {
@@ -48,8 +49,9 @@ type upstream struct {
 	dohGET      bool
 	web         webTransport
 	quic        quicTransport
+	peer        datagram.Peer
 	idle        idleConns
-	buffers     sync.Pool // of *datagram
+	buffers     sync.Pool // of *replyBuffer
 	edns        ednsSupport
 
 	fails    atomic.Uint32 // failed health checks in a row
@@ -66,18 +68,31 @@ func (u *upstream) ask(ctx context.Context, q query, tcp bool, terms terms) (*me
 	begin := time.Now()
 	edns := u.edns.wanted(begin)
 	m, hasOPT, err := u.attempt(ctx, q, tcp, edns, terms)
-	switch {
-	case err != nil || !edns:
-	case m.rejectsEDNS(hasOPT):
+	return u.settle(ctx, q, tcp, edns, begin, m, hasOPT, err, terms)
+}
+
+// settle is what ask makes of the first attempt, which began at begin.
+func (u *upstream) settle(
+	ctx context.Context, q query, tcp, edns bool, begin time.Time, m *message, hasOPT bool, err error, terms terms,
+) (*message, error) {
+	if err == nil && edns && m.rejectsEDNS(hasOPT) {
 		m, err = u.askWithout(ctx, q, tcp, m, terms)
-	case hasOPT:
-		u.edns.confirm(time.Now())
+		hasOPT = false
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u.address, err)
 	}
-	u.counts.observe(m.rcode, time.Since(begin))
-	return m, nil
+	return u.settled(m, edns && hasOPT, begin), nil
+}
+
+// settled counts m, the answer to a question that was asked at begin. confirmed says that it has proved EDNS.
+func (u *upstream) settled(m *message, confirmed bool, begin time.Time) *message {
+	now := time.Now()
+	if confirmed {
+		u.edns.confirm(now)
+	}
+	u.counts.observe(m.rcode, now.Sub(begin))
+	return m
 }
 
 // askWithout asks without EDNS what was answered with, by a message that may be about EDNS. It learns from a better
@@ -110,6 +125,13 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, terms t
 		return u.overTCP(ctx, q, edns, terms)
 	}
 	m, hasOPT, err = u.overUDP(ctx, q, edns, terms)
+	return u.beyondUDP(ctx, q, edns, m, hasOPT, err, terms)
+}
+
+// beyondUDP goes on over TCP if the reply over UDP was truncated or unusable.
+func (u *upstream) beyondUDP(
+	ctx context.Context, q query, edns bool, m *message, hasOPT bool, err error, terms terms,
+) (*message, bool, error) {
 	unusable := errors.Is(err, errMalformed) || errors.Is(err, errSpoofed) || errors.Is(err, errOversized)
 	if err == nil && m.flags&wire.FlagTC == 0 || err != nil && !unusable {
 		return m, hasOPT, err
@@ -129,9 +151,7 @@ func (u *upstream) attempt(ctx context.Context, q query, tcp, edns bool, terms t
 	return m, hasOPT, err
 }
 
-// overUDP asks from a socket of its own, so that each query has a new random port besides its random ID, and the kernel
-// drops packets from other addresses (RFC 5452 section 9.2). A pool of sockets would save two system calls and leave an
-// attacker one port to find.
+// overUDP asks from a socket of its own, and waits: what the server asks itself, and what the engine cannot ask.
 func (u *upstream) overUDP(ctx context.Context, q query, edns bool, terms terms) (*message, bool, error) {
 	var local *net.UDPAddr
 	if u.source.IsValid() {
@@ -200,11 +220,11 @@ func (u *upstream) halve(ctx context.Context, conn net.Conn) {
 }
 
 // buffer is one of the upstream's buffers, to be put back.
-func (u *upstream) buffer() *datagram {
-	if b, ok := u.buffers.Get().(*datagram); ok {
+func (u *upstream) buffer() *replyBuffer {
+	if b, ok := u.buffers.Get().(*replyBuffer); ok {
 		return b
 	}
-	return new(datagram)
+	return new(replyBuffer)
 }
 
 // limit bounds operations on conn by the read timeout and by ctx. Call the result to stop watching ctx.

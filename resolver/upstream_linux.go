@@ -23,7 +23,7 @@ func reportErrors(conn *net.UDPConn) {
 
 // receive reads one datagram into a buffer that the caller puts back. Until there is one to read, no buffer is taken: a
 // query that waits costs that much less.
-func (u *upstream) receive(conn *net.UDPConn) (buffer *datagram, n int, err error) {
+func (u *upstream) receive(conn *net.UDPConn) (buffer *replyBuffer, n int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, 0, err

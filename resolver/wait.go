@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -48,8 +49,9 @@ type unusual struct {
 	noted   noted
 }
 
-// A Waker is told when a Wait has ended. Wake may be called by any goroutine, and does not block it.
-type Waker interface{ Wake() }
+// A Waker is told when a Wait has ended. Wake may be called by any goroutine, and does not block it. What it sends may
+// wait for the end of the cycle, unless that is nil.
+type Waker interface{ Wake(c *datagram.Cycle) }
 
 // keep takes from r what unpack needs.
 func (w *Wait) keep(r *Request) {
@@ -118,7 +120,7 @@ var tooLate = momentary(wire.ServerFailure, wire.NoReachableAuthority, edeStale)
 func (w *Wait) endAfter(d time.Duration, m *message) {
 	w.timer.Store(time.AfterFunc(d, func() {
 		if w.end(m) {
-			w.waker.Wake()
+			w.waker.Wake(nil)
 		}
 	}))
 	if w.ended.Load() { // perhaps before end could find the timer, which would keep w until then

@@ -276,6 +276,7 @@ func upstreamSamples(u *resolver.UpstreamCounts, emit, proxy metrics.Emit) {
 	emit.Counter("clusterdns_upstream_failures_total", "Queries to an upstream without a usable reply.", u.Failed)
 	emit.Counter("clusterdns_upstream_mismatches_total",
 		"Replies that answer another question than the one asked; ignored.", u.Mismatches)
+	emit.Gauge("clusterdns_upstream_sockets", "Sockets over which an upstream is asked over UDP.", float64(u.Sockets))
 	emit.Gauge("clusterdns_upstream_down", "1 while an upstream is taken to be down.", truth(u.Down))
 	emit.Gauge("clusterdns_upstream_without_edns",
 		"1 while an upstream is asked without EDNS, since it takes no other queries.", truth(u.WithoutEDNS))

@@ -8,22 +8,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
 
-const (
-	// batchSize is how many datagrams one system call reads at most.
-	batchSize = 32
-	// idleTime is how long a reader waits in the kernel with its P before it parks.
-	idleTime = 20 * time.Millisecond
-	// A parked reader stays awake once it has been woken denseRun times in a row, each within denseGap of the one
-	// before. Below some fifty wakings a second parking is cheaper: each time that a thread gets a P, the runtime's
-	// sysmon goes through some sixty naps of 20 us and more.
-	denseGap = 10 * time.Millisecond
-	denseRun = 4
-)
+// batchSize is how many datagrams one system call reads at most.
+const batchSize = 32
 
 // openEngine opens the sockets of UDP: of the batch engine where it can run, else of the portable one.
 func openEngine(address netip.AddrPort, options Options) (engine, error) {
@@ -58,7 +50,7 @@ func openEngine(address netip.AddrPort, options Options) (engine, error) {
 // server's query costs at the rates that clusters see. Three things make that safe. The socket has SO_RCVTIMEO, so the
 // runtime's preemption signal ends the call with EINTR instead of restarting it, and the next function prologue lets a
 // stop-the-world proceed. GOMAXPROCS counts each reader on top of what the rest needs (Processors). And a reader that
-// had nothing to do for idleTime is parked, so that an idle server costs nothing. A reader is not locked to its thread:
+// had nothing to do for datagram.IdleTime is parked, so that an idle server costs nothing. A reader is not locked to its thread:
 // the preemption that sysmon asks for every 10 ms would then take four switches between threads instead of none, a
 // tenth of all CPU at 2,000 queries a second.
 type batch struct {
@@ -78,7 +70,7 @@ func openBatch(address netip.AddrPort, options Options) (*batch, error) {
 			b.close()
 			return nil, err
 		}
-		park, err := newPark(fd)
+		park, err := datagram.NewPark(fd)
 		if err != nil {
 			unix.Close(fd)
 			b.close()
@@ -98,16 +90,16 @@ func (b *batch) unusable() string {
 		return "GODEBUG=asyncpreemptoff=1"
 	}
 	for _, r := range b.readers {
-		timeout := unix.NsecToTimeval(idleTime.Nanoseconds())
+		timeout := unix.NsecToTimeval(datagram.IdleTime.Nanoseconds())
 		if err := unix.SetsockoptTimeval(r.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 			return "SO_RCVTIMEO: " + err.Error()
 		}
 	}
 	r := b.readers[0]
-	if _, errno := mmsg(unix.SYS_RECVMMSG, r.fd, nil, unix.MSG_DONTWAIT); errno != 0 && errno != unix.EAGAIN {
+	if _, errno := datagram.Receive(r.fd, nil, unix.MSG_DONTWAIT); errno != 0 && errno != unix.EAGAIN {
 		return "recvmmsg: " + errno.Error() // ENOSYS or EPERM of a seccomp profile
 	}
-	if _, errno := mmsg(unix.SYS_SENDMMSG, r.fd, nil, unix.MSG_DONTWAIT); errno != 0 {
+	if _, errno := datagram.Send(r.fd, nil, unix.MSG_DONTWAIT); errno != 0 {
 		return "sendmmsg: " + errno.Error()
 	}
 	return ""
@@ -151,7 +143,7 @@ func (b *batch) close() {
 	}
 	b.closed = true
 	for _, r := range b.readers {
-		r.park.close()
+		r.park.Close()
 		unix.Close(r.fd)
 	}
 }

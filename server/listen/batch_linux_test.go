@@ -15,6 +15,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
 
 // awake opens a listener whose readers wait in the kernel for an hour, with their Ps, and are never parked.
@@ -26,7 +28,7 @@ func awake(t testing.TB, readers int) *Listener {
 		t.Fatal(err)
 	}
 	for _, r := range l.engine.(*batch).readers {
-		r.awake = true
+		r.pace.Awake = true
 		if err := unix.SetsockoptTimeval(r.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3600}); err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +104,7 @@ func TestReaderParksAndWakes(t *testing.T) {
 		for range burst {
 			exchange(t, "udp", l.Address(), "hit.example.", dns.TypeA)
 		}
-		time.Sleep(3 * idleTime)
+		time.Sleep(3 * datagram.IdleTime)
 	}
 }
 

@@ -31,6 +31,7 @@ type Listener struct {
 	answers   sync.Pool    // of *answers
 	pending   *pending
 	late      sync.Pool // of *late
+	lates     sync.Pool // of *lateReplies
 	zones     zoneTable
 	serving   atomic.Pointer[serving]
 	shared    *tally            // of queries that left their reader, and of TCP

@@ -103,7 +103,7 @@ func (s *scripted) Wait(r *resolver.Request, wait *resolver.Wait, waker resolver
 	s.waits.Store(wait, asked{bytes.Clone(r.Query.Packet), r.Client, r.Local, r.Proto, r.Now})
 	wake := func() {
 		if wait.Interrupt() {
-			waker.Wake()
+			waker.Wake(nil)
 		}
 	}
 	if string(r.Query.Label(0)) != "hold" {

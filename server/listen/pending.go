@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
 
 // ofFree is how many times the places that are free one client may have.
@@ -43,11 +44,14 @@ type pendingQuery struct {
 	next, previous *pendingQuery
 }
 
-// replier answers a query whose wait has ended, in a goroutine that it does not block.
-type replier interface{ ready(q *pendingQuery) }
+// replier answers a query whose wait has ended, in a goroutine that it does not block. What it sends may wait for the end
+// of the cycle, unless that is nil.
+type replier interface {
+	ready(q *pendingQuery, c *datagram.Cycle)
+}
 
 // Wake has the query answered.
-func (q *pendingQuery) Wake() { q.to.ready(q) }
+func (q *pendingQuery) Wake(c *datagram.Cycle) { q.to.ready(q, c) }
 
 // enter takes a place for a query of client. When there is none for it, enter counts that and reports false.
 func (p *pending) enter(q *pendingQuery, client netip.Addr) bool {
@@ -121,7 +125,7 @@ func (p *pending) interrupt() {
 
 func (q *pendingQuery) interrupt() {
 	if q.wait.Interrupt() {
-		q.Wake()
+		q.Wake(nil)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
 
 // portable is the engine that runs everywhere: a few goroutines that read one net.UDPConn.
@@ -109,7 +110,7 @@ type portableQuery struct {
 }
 
 // ready sends the late reply, in the goroutine of the flight.
-func (q *portableQuery) ready(*pendingQuery) {
+func (q *portableQuery) ready(*pendingQuery, *datagram.Cycle) {
 	q.listener.finish(&q.pendingQuery, q.again, func(reply []byte) { q.p.send(reply, q.control, q.client) })
 }
 

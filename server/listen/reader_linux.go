@@ -11,20 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
-
-// mmsghdr is struct mmsghdr of recvmmsg(2); the compiler pads it as C does, on every architecture.
-type mmsghdr struct {
-	header unix.Msghdr
-	size   uint32
-}
-
-// mmsg calls recvmmsg or sendmmsg without telling the scheduler, so that the thread keeps its P meanwhile.
-func mmsg(call uintptr, fd int, messages []mmsghdr, flags uintptr) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(call,
-		uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(messages))), uintptr(len(messages)), flags, 0, 0)
-	return int(n), errno
-}
 
 // nameSize is the size of the largest socket address of a client, which is that of IPv6.
 const nameSize = unix.SizeofSockaddrInet6
@@ -42,10 +30,8 @@ type reader struct {
 	fd       int
 	local    netip.Addr // where all queries were sent to, unless control messages say otherwise
 	wildcard bool
-	park     *park
-	awake    bool      // packets come fast enough to wait for them in the kernel
-	dense    int       // how many wakings in a row came within denseGap of the one before
-	woken    time.Time // the last of them
+	park     *datagram.Park
+	pace     datagram.Pace
 	stop     *atomic.Bool
 	failed   atomic.Uint64 // replies that the kernel did not take
 
@@ -55,29 +41,30 @@ type reader struct {
 
 	worker *worker
 	tally  tally
+	outbox datagram.Outbox // of queries that upstream is asked
 
 	slots    [batchSize]slot
 	names    [batchSize][nameSize]byte
 	controls [batchSize][controlSize]byte
 	inVecs   [batchSize]unix.Iovec
 	outVecs  [batchSize]unix.Iovec
-	in       [batchSize]mmsghdr
-	out      [batchSize]mmsghdr
+	in       [batchSize]datagram.Message
+	out      [batchSize]datagram.Message
 }
 
-func newReader(stop *atomic.Bool, fd int, park *park, local netip.Addr) *reader {
+func newReader(stop *atomic.Bool, fd int, park *datagram.Park, local netip.Addr) *reader {
 	r := &reader{fd: fd, park: park, local: local, wildcard: local.IsUnspecified(), stop: stop}
 	for i := range batchSize {
 		r.inVecs[i].Base = &r.slots[i].in[0]
 		r.inVecs[i].SetLen(querySize)
-		header := &r.in[i].header
+		header := &r.in[i].Header
 		header.Iov, header.Name = &r.inVecs[i], &r.names[i][0]
 		header.SetIovlen(1)
 		if r.wildcard {
 			header.Control = &r.controls[i][0]
 		}
-		r.out[i].header.SetIovlen(1)
-		r.out[i].header.Iov = &r.outVecs[i]
+		r.out[i].Header.SetIovlen(1)
+		r.out[i].Header.Iov = &r.outVecs[i]
 	}
 	r.rearm(batchSize)
 	return r
@@ -86,7 +73,7 @@ func newReader(stop *atomic.Bool, fd int, park *park, local netip.Addr) *reader 
 // rearm gives the kernel back the lengths that it overwrote in the first n headers.
 func (r *reader) rearm(n int) {
 	for i := range n {
-		header := &r.in[i].header
+		header := &r.in[i].Header
 		header.Namelen = nameSize
 		if r.wildcard {
 			header.SetControllen(controlSize)
@@ -107,7 +94,7 @@ func (r *reader) run() {
 			r.serve(n)
 		case unix.EINTR: // the runtime wants this thread, and gets it at the next prologue
 		case unix.EAGAIN:
-			r.awake, r.dense = false, 0
+			r.pace.Idle()
 		default: // such as ENOMEM: do not spin
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -123,30 +110,28 @@ func (r *reader) run() {
 
 // wait waits for datagrams and receives them: in the kernel when there are many, parked when there are few.
 func (r *reader) wait() (int, unix.Errno) {
-	if r.awake {
+	if r.pace.Awake {
 		return r.receive(unix.MSG_WAITFORONE)
 	}
-	r.park.wait()
-	woken := time.Now()
-	if r.dense++; woken.Sub(r.woken) > denseGap {
-		r.dense = 0
-	}
-	r.awake, r.woken = r.dense >= denseRun, woken
+	r.park.Wait()
+	r.pace.Woken(time.Now())
 	return r.receive(unix.MSG_DONTWAIT)
 }
 
-// receive receives datagrams; with MSG_WAITFORONE it waits for them, at most idleTime. It must not be inlined, because
+// receive receives datagrams; with MSG_WAITFORONE it waits for them, at most datagram.IdleTime. It must not be inlined, because
 // its prologue is where a stop-the-world can stop the reader between two calls.
 //
 //go:noinline
-func (r *reader) receive(flags uintptr) (int, unix.Errno) {
-	return mmsg(unix.SYS_RECVMMSG, r.fd, r.in[:], flags)
+func (r *reader) receive(flags int) (int, unix.Errno) {
+	return datagram.Receive(r.fd, r.in[:], flags)
 }
 
 // serve answers the first n datagrams.
 func (r *reader) serve(n int) {
 	w := r.worker
+	w.request.Out = &r.outbox
 	defer w.listener.survive()
+	defer r.outbox.Flush() // after a panic
 	w.begin(time.Now(), resolver.UDP)
 	defer r.rearm(n)
 	replies, pending := 0, 0
@@ -164,18 +149,19 @@ func (r *reader) serve(n int) {
 		}
 	}
 	r.send(replies)
+	sent := r.outbox.Flush()
 	now := time.Now()
 	w.end(now)
 	r.busy.Add(int64(now.Sub(w.request.Now)))
 	r.steering.look(now)
-	if pending > 0 {
-		runtime.Gosched() // their flights are in this P's queue: they start now, not when another thread steals them
+	if pending > sent {
+		runtime.Gosched() // flights that have a goroutine are in this P's queue: they start now, not when it is stolen from
 	}
 }
 
 // packet is the i-th datagram. One that was cut cannot be parsed to its end, and so is malformed.
 func (r *reader) packet(i int) []byte {
-	return r.slots[i].in[:min(int(r.in[i].size), querySize)]
+	return r.slots[i].in[:min(int(r.in[i].Size), querySize)]
 }
 
 // localOf is the address that the i-th datagram was sent to; its control message becomes the reply's.
@@ -183,9 +169,9 @@ func (r *reader) localOf(i int) netip.Addr {
 	if !r.wildcard {
 		return r.local
 	}
-	local, ok := replyFrom(r.controls[i][:r.in[i].header.Controllen])
+	local, ok := replyFrom(r.controls[i][:r.in[i].Header.Controllen])
 	if !ok {
-		r.in[i].header.SetControllen(0)
+		r.in[i].Header.SetControllen(0)
 		return r.local
 	}
 	return local
@@ -204,31 +190,34 @@ func clientOf(name *[nameSize]byte) netip.AddrPort {
 func (r *reader) queue(k, i int, reply []byte) {
 	r.outVecs[k].Base = unsafe.SliceData(reply)
 	r.outVecs[k].SetLen(len(reply))
-	to, from := &r.out[k].header, &r.in[i].header
+	to, from := &r.out[k].Header, &r.in[i].Header
 	to.Name, to.Namelen = from.Name, from.Namelen
 	to.Control, to.Controllen = from.Control, from.Controllen
 }
 
-// send sends the first n replies. It never waits: a reply that the kernel has no room for is lost, as datagrams are.
-func (r *reader) send(n int) {
-	for sent := 0; sent < n; {
-		k, errno := mmsg(unix.SYS_SENDMMSG, r.fd, r.out[sent:n], unix.MSG_DONTWAIT)
+// send sends the first n replies.
+func (r *reader) send(n int) { r.sendAll(r.out[:n]) }
+
+// sendAll sends replies. It never waits: a reply that the kernel has no room for is lost, as datagrams are.
+func (r *reader) sendAll(replies []datagram.Message) {
+	for len(replies) > 0 {
+		k, errno := datagram.Send(r.fd, replies, unix.MSG_DONTWAIT)
 		switch {
 		case errno == unix.EINTR:
 		case errno != 0: // of the first of these replies; the others may still go
 			r.failed.Add(1)
-			sent++
+			replies = replies[1:]
 		default:
-			sent += k
+			replies = replies[k:]
 		}
 	}
 }
 
 // await has the i-th query, just served, wait for upstream.
 func (r *reader) await(i int) ([]byte, resolver.Result) {
-	q := &datagramQuery{reader: r, name: r.names[i], nameLen: r.in[i].header.Namelen}
+	q := &datagramQuery{reader: r, name: r.names[i], nameLen: r.in[i].Header.Namelen}
 	if r.wildcard {
-		q.control, q.controlLen = r.controls[i], int(r.in[i].header.Controllen)
+		q.control, q.controlLen = r.controls[i], int(r.in[i].Header.Controllen)
 	}
 	return r.worker.await(&q.pendingQuery, q, r.slots[i].out[:0])
 }
@@ -243,9 +232,14 @@ type datagramQuery struct {
 	control    [controlSize]byte
 }
 
-// ready sends the late reply, in the goroutine of the flight. The call does not block, so the scheduler need not be
-// told.
-func (q *datagramQuery) ready(*pendingQuery) { q.listener.finish(&q.pendingQuery, q.again, q.send) }
+// ready sends the late reply, with the others of the cycle if it is of one.
+func (q *datagramQuery) ready(_ *pendingQuery, c *datagram.Cycle) {
+	if c != nil {
+		q.listener.lateOf(c).answer(q)
+		return
+	}
+	q.listener.finish(&q.pendingQuery, q.again, q.send)
+}
 
 // again is the same query for another wait.
 func (q *datagramQuery) again() *pendingQuery {
@@ -257,15 +251,9 @@ func (q *datagramQuery) again() *pendingQuery {
 func (q *datagramQuery) send(reply []byte) {
 	vec := &unix.Iovec{Base: unsafe.SliceData(reply)}
 	vec.SetLen(len(reply))
-	message := []mmsghdr{{}}
-	header := &message[0].header
-	header.Name, header.Namelen, header.Iov = &q.name[0], q.nameLen, vec
-	header.SetIovlen(1)
-	if q.controlLen > 0 {
-		header.Control = &q.control[0]
-		header.SetControllen(q.controlLen)
-	}
-	if n, errno := mmsg(unix.SYS_SENDMMSG, q.reader.fd, message, unix.MSG_DONTWAIT); n != 1 || errno != 0 {
-		q.reader.failed.Add(1)
-	}
+	message := []datagram.Message{{}}
+	q.address(&message[0].Header)
+	message[0].Header.Iov = vec
+	message[0].Header.SetIovlen(1)
+	q.reader.sendAll(message)
 }

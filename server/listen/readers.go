@@ -29,14 +29,14 @@ func GivenProcessors() int {
 }
 
 // Processors is what GOMAXPROCS must be in a process that runs these listeners. A reader that waits in the kernel keeps
-// its P; the garbage collector, pending queries, TCP, the watch and the admin endpoints need others. If readers held
-// all Ps, everything else would wait until one of them is preempted, for tens of milliseconds.
+// its P, and so does the one goroutine that receives what upstreams reply; the garbage collector, TCP, the watch and the
+// admin endpoints need others. If readers held all Ps, everything else would wait until one of them is preempted, for tens of milliseconds.
 func Processors(listeners []*Listener) int {
 	reading := 0
 	for _, l := range listeners {
 		reading += len(l.engine.tallies())
 	}
-	return reading + max(2, min(reading, runtime.NumCPU()))
+	return reading + 1 + max(2, min(reading, runtime.NumCPU()))
 }
 
 const noLimit = 1 << 20

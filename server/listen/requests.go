@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
 
 const (
@@ -79,7 +80,7 @@ type blocked struct {
 func newBlocked() *blocked { return &blocked{ended: make(chan struct{})} }
 
 // ready wakes the goroutine.
-func (b *blocked) ready(*pendingQuery) { close(b.ended) }
+func (b *blocked) ready(*pendingQuery, *datagram.Cycle) { close(b.ended) }
 
 // wait returns when there is an answer, or ctx has ended and there will be none.
 func (b *blocked) wait(ctx context.Context) {

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strconv"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
 
 // controlSize holds the one control message of a datagram: IPV6_PKTINFO is larger than IP_PKTINFO.
@@ -64,7 +65,7 @@ func queued(l *net.TCPListener) bool {
 func detach(fd int, address netip.AddrPort) {
 	switch address.Addr() {
 	case netip.IPv6Unspecified():
-		if unix.Connect(fd, sockaddr(netip.AddrPortFrom(netip.IPv6Loopback(), address.Port()))) == nil {
+		if unix.Connect(fd, datagram.Sockaddr(netip.AddrPortFrom(netip.IPv6Loopback(), address.Port()))) == nil {
 			return
 		}
 		mapped := netip.AddrFrom16(netip.AddrFrom4([4]byte{127, 0, 0, 1}).As16())
@@ -72,7 +73,7 @@ func detach(fd int, address netip.AddrPort) {
 	case netip.IPv4Unspecified():
 		address = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), address.Port())
 	}
-	unix.Connect(fd, sockaddr(address))
+	unix.Connect(fd, datagram.Sockaddr(address))
 }
 
 func detachConn(conn *net.UDPConn, address netip.AddrPort) {
@@ -134,22 +135,7 @@ func bindSocket(fd int, address netip.AddrPort, six, reuse bool, buffer int) err
 	if err := setOptions(fd, six, address.Addr().IsUnspecified(), buffer); err != nil {
 		return err
 	}
-	return unix.Bind(fd, sockaddr(address))
-}
-
-func sockaddr(address netip.AddrPort) unix.Sockaddr {
-	if address.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}
-	}
-	to := &unix.SockaddrInet6{Port: int(address.Port()), Addr: address.Addr().As16()}
-	if zone := address.Addr().Zone(); zone != "" {
-		if link, err := net.InterfaceByName(zone); err == nil {
-			to.ZoneId = uint32(link.Index)
-		} else if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-			to.ZoneId = uint32(n)
-		}
-	}
-	return to
+	return unix.Bind(fd, datagram.Sockaddr(address))
 }
 
 // probe binds address without reuse, which fails when any other socket has it, and gives it back.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -368,7 +369,7 @@ func (q *streamQuery) end() {
 
 // ready leaves the query to the goroutine that answers those of its connection whose wait has ended. Only while there
 // are any does it run.
-func (q *streamQuery) ready(*pendingQuery) {
+func (q *streamQuery) ready(*pendingQuery, *datagram.Cycle) {
 	c := q.c
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,0 +1,388 @@
+package datagram
+
+import (
+	"encoding/binary"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Engine asks upstreams over UDP. Any number of goroutines may use it. Its mutex is held for short, never during a system
+// call or a call of an Asker but Again, so whoever holds other mutexes may call it.
+type Engine struct {
+	Panics observe.Panics // of what is done with replies, beyond what askers recover from
+
+	mu      sync.Mutex
+	users   int
+	began   time.Time
+	log     *slog.Logger
+	receive *receiver // nil until the first query
+	sockets map[int32]*socket
+	serial  int32
+	wheel   wheel
+	timer   *time.Timer
+	armed   time.Duration // when the timer fires; 0 for never
+	closing []int         // descriptors to close when the mutex is free
+	failing []failure     // to be told when the mutex is free
+	random  [512]byte     // the last left of it have not been used
+	left    int
+	told    sync.WaitGroup // failures that are being told
+}
+
+// failure is a query without a reply.
+type failure struct {
+	asker Asker
+	err   error
+}
+
+// Start lets queries be asked until Stop is called as often as Start.
+func (e *Engine) Start(log *slog.Logger) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.users++
+	e.log = log
+}
+
+// Stop returns when the last user's goroutines have ended and its sockets are closed. None of its queries waits by then.
+func (e *Engine) Stop() {
+	e.mu.Lock()
+	if e.users--; e.users > 0 || e.receive == nil {
+		e.mu.Unlock()
+		return
+	}
+	for _, s := range e.sockets {
+		e.fail(s, os.ErrClosed)
+	}
+	e.timer.Stop()
+	r := e.receive
+	e.receive, e.armed = nil, 0
+	e.unlock()
+	r.stop()
+	e.told.Wait()
+}
+
+// Open is how many sockets of p are open.
+func (e *Engine) Open(p *Peer) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return p.open
+}
+
+// unlock frees the mutex, closes what is to be closed, and tells in a goroutine what has failed: that may log.
+func (e *Engine) unlock() {
+	closing, failing := e.closing, e.failing
+	e.closing, e.failing = nil, nil
+	if len(failing) > 0 {
+		e.told.Go(func() {
+			for _, f := range failing {
+				f.asker.Fail(f.err)
+			}
+		})
+	}
+	e.mu.Unlock()
+	for _, fd := range closing {
+		unix.Close(fd)
+	}
+}
+
+// begin starts what the first query needs, and reports whether queries may be asked.
+func (e *Engine) begin() bool {
+	if e.receive != nil || e.users == 0 {
+		return e.users > 0
+	}
+	r, err := newReceiver(e)
+	if err != nil {
+		return false
+	}
+	e.receive = r
+	if e.sockets == nil {
+		e.sockets, e.began = map[int32]*socket{}, time.Now()
+		e.timer = time.AfterFunc(time.Hour, e.fire)
+		e.timer.Stop()
+	}
+	go r.run()
+	return true
+}
+
+// since is now for the wheel.
+func (e *Engine) since(now time.Time) time.Duration { return now.Sub(e.began) }
+
+// schedule has t fire at a time.
+func (e *Engine) schedule(t *timed, at, now time.Duration) {
+	e.wheel.add(t, at, now)
+	e.arm(time.Duration(tickOf(at))*tick, now)
+}
+
+// arm has fire called at a tick, or before.
+func (e *Engine) arm(at, now time.Duration) {
+	if e.armed == 0 || at < e.armed {
+		e.armed = at
+		e.timer.Reset(at - now)
+	}
+}
+
+// fire looks after what is due.
+func (e *Engine) fire() {
+	var again []outgoing
+	e.mu.Lock()
+	now := e.since(time.Now())
+	e.armed = 0
+	for _, t := range e.wheel.expire(now) {
+		switch of := t.of.(type) {
+		case *socket:
+			e.retire(of)
+		case *Query:
+			switch {
+			case of.socket == nil: // it has failed with its socket just now
+			case of.end > now && !of.second:
+				again = append(again, e.again(of, now))
+			default:
+				e.giveUp(of, os.ErrDeadlineExceeded)
+			}
+		}
+	}
+	if at, more := e.wheel.next(); more && e.receive != nil {
+		e.arm(at, now)
+	}
+	e.unlock()
+	e.leave(nil, again...)
+}
+
+// receiver is the goroutine that receives all replies. It waits as a reader of the listeners does: in the kernel, without
+// telling the scheduler, while replies come fast, and parked else.
+type receiver struct {
+	engine  *Engine
+	log     *slog.Logger
+	epoll   int // of all sockets
+	bell    int // an eventfd that ends it
+	park    *Park
+	pace    Pace
+	raw     bool // the runtime can interrupt a wait that it does not know of
+	ended   chan struct{}
+	stopped bool // under the engine's mutex
+	cycle   Cycle
+
+	events [mostReady]unix.EpollEvent
+	slots  [mostReady]*arrived
+}
+
+const (
+	mostReady = 32   // sockets of which one cycle takes replies
+	mostOf    = 8    // replies of one socket that one system call takes
+	slotSize  = 4097 // octets: one more than the largest reply that anybody offers, to tell that there is more
+)
+
+// arrived is what has come from one socket.
+type arrived struct {
+	socket   *socket
+	count    int
+	errno    unix.Errno
+	queries  [mostOf]*Query // nil for a datagram that is no reply
+	second   [mostOf]bool
+	messages [mostOf]Message
+	vecs     [mostOf]unix.Iovec
+	data     [mostOf][slotSize]byte
+}
+
+func newReceiver(e *Engine) (*receiver, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver{engine: e, log: e.log, epoll: epoll, bell: -1, ended: make(chan struct{}),
+		raw: !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1")}
+	if r.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
+		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, r.bell, &unix.EpollEvent{Events: unix.EPOLLIN})
+	}
+	if err == nil {
+		r.park, err = NewPark(epoll)
+	}
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *receiver) close() {
+	if r.park != nil {
+		r.park.Close()
+	}
+	if r.bell >= 0 {
+		unix.Close(r.bell)
+	}
+	unix.Close(r.epoll)
+}
+
+// stop returns when the goroutine has ended.
+func (r *receiver) stop() {
+	r.engine.mu.Lock()
+	r.stopped = true
+	r.engine.mu.Unlock()
+	unix.Write(r.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	<-r.ended
+	r.close()
+}
+
+func (r *receiver) run() {
+	defer close(r.ended)
+	for r.round() {
+	}
+}
+
+// round waits for replies and deals with them, until it reports false.
+func (r *receiver) round() (more bool) {
+	defer r.engine.Panics.Survive(r.log, "forward")
+	more = true
+	n, errno := r.wait()
+	switch {
+	case n > 0:
+		more = r.receive(n)
+	case errno == unix.EINTR: // the runtime wants this thread, and gets it at the next prologue
+	case errno == 0:
+		r.pace.Idle()
+	default:
+		time.Sleep(10 * time.Millisecond)
+	}
+	return more
+}
+
+// wait waits until sockets are readable.
+func (r *receiver) wait() (int, unix.Errno) {
+	if r.pace.Awake {
+		return r.ready(int(IdleTime / time.Millisecond))
+	}
+	r.park.Wait()
+	r.pace.Woken(time.Now())
+	return r.ready(0)
+}
+
+// ready is how many sockets are readable. It waits for them for some milliseconds at most. It must not be inlined, because
+// its prologue is where a stop-the-world can stop the receiver between two calls.
+//
+//go:noinline
+func (r *receiver) ready(milliseconds int) (int, unix.Errno) {
+	if !r.raw {
+		n, err := unix.EpollWait(r.epoll, r.events[:], milliseconds)
+		errno, _ := err.(unix.Errno)
+		return n, errno
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(r.epoll), uintptr(unsafe.Pointer(&r.events[0])),
+		mostReady, uintptr(milliseconds), 0, 0)
+	return int(n), errno
+}
+
+// receive takes what has come from the first n sockets that are ready: the datagrams with the mutex free, then the queries
+// that they answer with one look into the table, then each answer.
+func (r *receiver) receive(n int) (more bool) {
+	e := r.engine
+	e.mu.Lock()
+	more = !r.stopped
+	for i := range n {
+		a := r.slots[i]
+		if a == nil {
+			a = newArrived()
+			r.slots[i] = a
+		}
+		if a.socket = e.sockets[r.events[i].Fd]; a.socket != nil {
+			a.socket.holds++
+		}
+	}
+	e.mu.Unlock()
+	for _, a := range r.slots[:n] {
+		a.receive()
+	}
+	e.matchAll(r.slots[:n])
+	defer r.cycle.flush()
+	for _, a := range r.slots[:n] {
+		r.deliver(a)
+	}
+	return more
+}
+
+// watch has the receiver take what comes to s.
+func (r *receiver) watch(s *socket) bool {
+	return unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: s.serial}) == nil
+}
+
+func newArrived() *arrived {
+	a := new(arrived)
+	for i := range a.messages {
+		a.vecs[i].Base = &a.data[i][0]
+		a.vecs[i].SetLen(slotSize)
+		a.messages[i].Header.Iov = &a.vecs[i]
+		a.messages[i].Header.SetIovlen(1)
+	}
+	return a
+}
+
+func (a *arrived) receive() {
+	a.count, a.errno = 0, 0
+	if a.socket != nil {
+		a.count, a.errno = Receive(a.socket.fd, a.messages[:], unix.MSG_DONTWAIT)
+	}
+	if a.errno != 0 {
+		a.count = 0
+	}
+}
+
+// packet is the i-th datagram.
+func (a *arrived) packet(i int) []byte { return a.data[i][:min(a.messages[i].Size, slotSize)] }
+
+func (e *Engine) matchAll(all []*arrived) {
+	e.mu.Lock()
+	defer e.unlock()
+	for _, a := range all {
+		e.match(a)
+	}
+}
+
+// match finds the queries that the datagrams answer, and takes them from the table.
+func (e *Engine) match(a *arrived) {
+	s := a.socket
+	if s == nil {
+		return
+	}
+	for i := range a.count {
+		a.queries[i] = nil
+		packet := a.packet(i)
+		var t *ticket
+		if len(packet) >= wire.HeaderSize {
+			t = s.find(binary.BigEndian.Uint16(packet))
+		}
+		switch {
+		case t != nil && t.query == nil: // late, or twice
+		case t != nil && wire.IsReply(packet, t.id, t.query.question()):
+			a.queries[i], a.second[i] = t.query, t.second
+			e.remove(t.query)
+		default:
+			s.mismatched()
+		}
+	}
+	switch {
+	case a.errno != 0 && a.errno != unix.EAGAIN && a.errno != unix.EINTR:
+		e.fail(s, a.errno)
+	case s.mismatches >= MostMismatches:
+		e.fail(s, ErrSpoofed)
+	}
+	e.release(s)
+}
+
+// deliver hands the replies to those who have asked.
+func (r *receiver) deliver(a *arrived) {
+	for i := range a.count {
+		if q := a.queries[i]; q != nil {
+			a.queries[i] = nil
+			q.asker.Reply(a.packet(i), a.second[i], &r.cycle)
+		}
+	}
+	a.socket = nil
+}
