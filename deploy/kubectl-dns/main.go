@@ -6,30 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/signal"
 	"slices"
-	"time"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
 
 	"github.com/clusterdns/clusterdns/server"
 )
 
 const usage = `Usage: kubectl dns explain NAME [--from NAMESPACE[/POD]] [--libc glibc|musl|go] [--type TYPE] [-o json]
+       kubectl dns records [NAMESPACE | -A] [-o json]
        kubectl dns top [--hour]
        kubectl dns tail [--client CLIENT] [--name DOMAIN] [--rcode RCODE]
 
-explain answers from the objects of the cluster, which you must be permitted to list: services, endpointslices
-and namespaces. top and tail ask a pod of clusterdns, through a port-forward to its page: the Corefile needs the directive dashboard.
+explain and records answer from the objects of the cluster, which you must be permitted to list: services, endpointslices
+and namespaces. top and tail ask the page of a pod of clusterdns, by the API server's proxy or else a port-forward: the Corefile
+needs the directive dashboard.
 
 `
 
@@ -50,7 +47,7 @@ type plugin struct {
 	selector, system string
 	port             int
 	words            map[string]*string // by flag of explain and tail
-	hour             bool
+	hour, all        bool
 }
 
 func newPlugin() *plugin {
@@ -61,17 +58,19 @@ func newPlugin() *plugin {
 	p.IntVar(&p.port, "dns-port", 1054, "port of its page")
 	p.words = map[string]*string{}
 	for name, usage := range map[string]string{"from": "ask as this NAMESPACE or NAMESPACE/POD", "libc": "glibc, musl or go",
-		"type": "type of the records", "zone": "cluster domain", "client": "only queries of it", "name": "only names below it",
+		"type": "type of the records to ask for", "zone": "cluster domain", "client": "only queries of it", "name": "only names below it",
 		"rcode": "only answers with it"} {
 		p.words[name] = p.String(name, "", usage)
 	}
 	p.words["o"] = p.StringP("output", "o", "", "json")
+	p.BoolVarP(&p.all, "all-namespaces", "A", false, "records of all namespaces")
 	p.BoolVar(&p.hour, "hour", false, "the last hour")
 	return p
 }
 
 // of are the flags of each command.
-var of = map[string][]string{"explain": {"from", "libc", "type", "zone", "o"}, "top": {}, "tail": {"client", "name", "rcode", "o"}}
+var of = map[string][]string{"explain": {"from", "libc", "type", "zone", "o"}, "top": {}, "tail": {"client", "name", "rcode", "o"},
+	"records": {"zone", "o"}}
 
 // run does one command, and returns the exit status.
 func run(ctx context.Context, arguments []string, out, mistakes io.Writer) (int, error) {
@@ -87,21 +86,27 @@ func run(ctx context.Context, arguments []string, out, mistakes io.Writer) (int,
 	name := p.Arg(0)
 	flags, known := of[name]
 	if !known {
-		return 1, fmt.Errorf("unknown command %q; the commands are explain, top and tail", name)
+		return 1, fmt.Errorf("unknown command %q; the commands are explain, records, top and tail", name)
 	}
-	words := append([]string{"clusterdns", name}, p.Args()[1:]...)
+	words := []string{"clusterdns", name}
+	if name != "records" {
+		words = append(words, p.Args()[1:]...)
+	}
 	for _, flag := range flags {
 		if value := *p.words[flag]; value != "" {
 			words = append(words, "-"+flag, value)
 		}
 	}
-	if name == "explain" {
+	switch name {
+	case "explain":
 		return p.explain(words, out, mistakes)
+	case "records":
+		return p.records(words, p.Args()[1:], out, mistakes)
 	}
 	if p.hour {
 		words = append(words, "-hour")
 	}
-	return p.forwarded(ctx, words, out, mistakes)
+	return p.onPage(ctx, words, out, mistakes)
 }
 
 // explain answers from the cluster of kubectl's flags. A namespace of kubectl is that of the asking pod.
@@ -114,6 +119,28 @@ func (p *plugin) explain(words []string, out, mistakes io.Writer) (int, error) {
 		}
 		words = append(words, "-from", namespace)
 	}
+	return p.live(words, out, mistakes)
+}
+
+// records lists the records of a namespace, which is kubectl's unless one is named.
+func (p *plugin) records(words, namespaces []string, out, mistakes io.Writer) (int, error) {
+	switch {
+	case len(namespaces) > 1 || p.all && len(namespaces) > 0:
+		return 1, errors.New("records: wants one namespace, or -A for all")
+	case p.all:
+		return p.live(words, out, mistakes)
+	case len(namespaces) == 0:
+		namespace, _, err := p.config.ToRawKubeConfigLoader().Namespace()
+		if err != nil {
+			return 1, err
+		}
+		namespaces = []string{namespace}
+	}
+	return p.live(append(words, "-name", namespaces[0]), out, mistakes)
+}
+
+// live runs a command on the cluster of kubectl's flags.
+func (p *plugin) live(words []string, out, mistakes io.Writer) (int, error) {
 	config, err := p.config.ToRESTConfig()
 	if err != nil {
 		return 1, err
@@ -129,48 +156,6 @@ func (p *plugin) explain(words []string, out, mistakes io.Writer) (int, error) {
 		cluster = *p.config.KubeConfig
 	}
 	return server.Main(words, nil, &naming{out, file, cluster}, &naming{mistakes, file, cluster}), nil
-}
-
-// forwarded runs a command on the page of a pod of clusterdns.
-func (p *plugin) forwarded(ctx context.Context, words []string, out, mistakes io.Writer) (int, error) {
-	config, err := p.config.ToRESTConfig()
-	if err != nil {
-		return 1, err
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return 1, err
-	}
-	pod, err := p.pod(ctx, client)
-	if err != nil {
-		return 1, err
-	}
-	url := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(p.system).Name(pod).SubResource("portforward").URL()
-	transport, upgrader, err := spdy.RoundTripperFor(rest.CopyConfig(config))
-	if err != nil {
-		return 1, err
-	}
-	ready, failed := make(chan struct{}), make(chan error, 1)
-	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
-	f, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf(":%d", p.port)}, ctx.Done(), ready, io.Discard, mistakes)
-	if err != nil {
-		return 1, err
-	}
-	go func() { failed <- f.ForwardPorts() }()
-	select {
-	case err := <-failed:
-		return 1, fmt.Errorf("pod %s/%s: %w", p.system, pod, err)
-	case <-time.After(30 * time.Second):
-		return 1, fmt.Errorf("pod %s/%s: no port-forward within 30 s", p.system, pod)
-	case <-ready:
-	}
-	defer f.Close()
-	ports, err := f.GetPorts()
-	if err != nil {
-		return 1, err
-	}
-	words = append(words, "-server", fmt.Sprintf("http://127.0.0.1:%d/", ports[0].Local))
-	return server.Main(words, nil, out, mistakes), nil
 }
 
 // pod is a running pod of clusterdns.

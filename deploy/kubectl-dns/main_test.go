@@ -19,7 +19,9 @@ func TestRun(t *testing.T) {
 	for arguments, want := range map[string]string{
 		"":                    "Usage: kubectl dns explain NAME",
 		"explain --help":      "--from",
-		"tpo":                 "the commands are explain, top and tail",
+		"tpo":                 "the commands are explain, records, top and tail",
+		"records a b":         "wants one namespace, or -A for all",
+		"records -A a":        "wants one namespace, or -A for all",
 		"explain --nothing":   "unknown flag: --nothing",
 		"top --kubeconfig /x": "/x",
 	} {

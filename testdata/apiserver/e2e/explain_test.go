@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"flag"
 	"fmt"
@@ -34,7 +35,38 @@ var failures = []string{
 	"www.example.com -server SERVER -search dev.svc.cluster.local -libc glibc", // the upstream is away
 }
 
-var kubectlDNS = sync.OnceValues(func() (string, error) { return build("kubectl-dns", "../../../deploy/kubectl-dns") })
+// installPlugin is the command of deploy/kubectl-dns/README.md.
+const installPlugin = "CGO_ENABLED=0 go install -C deploy/kubectl-dns ."
+
+var kubectlDNS = sync.OnceValues(func() (string, error) {
+	command := exec.Command("sh", "-c", installPlugin)
+	command.Dir, command.Env = "../../..", append(os.Environ(), "GOBIN="+bin)
+	if output, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", installPlugin, err, output)
+	}
+	return filepath.Join(bin, "kubectl-dns"), nil
+})
+
+// TestPluginIsStatic: what the README has people install is one file that needs no other.
+func TestPluginIsStatic(t *testing.T) {
+	readme, err := os.ReadFile("../../../deploy/kubectl-dns/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "\n"+installPlugin+" ") {
+		t.Errorf("the README has no %q", installPlugin)
+	}
+	program, err := elf.Open(built(t, kubectlDNS))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	for _, p := range program.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Errorf("it is not static: %v", p.Type)
+		}
+	}
+}
 
 // TestExplainTenFailures compares what explain says of ten failures with testdata/explain.txt, and the plugin of kubectl
 // with explain.
