@@ -237,6 +237,8 @@ func TestDeploy(t *testing.T) {
 	for _, folder := range []string{"base", "overlays/beside", "overlays/custom", "overlays/ipv6", "overlays/scaled", "overlays/proportional"} {
 		t.Run(folder, func(t *testing.T) { s.checks(t, kustomize(t, deploy+folder), "restricted") })
 	}
+	// It has the network of the node, which only the level "privileged" allows: a namespace without a level, as kube-system is.
+	t.Run("overlays/node-local", func(t *testing.T) { s.checks(t, kustomize(t, deploy+"overlays/node-local"), "kube-system") })
 }
 
 func wait(t *testing.T, what string, done func() bool) {
