@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // quiet hands on what client-go logs of one kind, at most one line a minute: while the API server is away every attempt
-// fails for the same reason. What is said already, in better words, is not handed on. Debug messages, which are off by
-// default, are all handed on.
+// fails for the same reason. What is said already, in better words, is not handed on, nor that this server has ended a
+// request itself. Debug messages, which are off by default, are all handed on.
 type quiet struct {
 	slog.Handler
 	*observe.Limiter
@@ -27,7 +28,7 @@ func newQuiet(to slog.Handler, said func() bool) slog.Handler {
 // Handle implements slog.Handler. A line has the number of those that were omitted since the last one.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo {
-		if q.said() {
+		if q.said() || isCancelled(r) {
 			return nil
 		}
 		omitted, ok := q.Allow(r.Time, window)
@@ -41,6 +42,17 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	}
 	r.Message = "kubernetes: " + r.Message
 	return q.Handler.Handle(ctx, r)
+}
+
+// isCancelled reports whether a line says that this server has ended a request itself: of a command that has read what it
+// needs, where the lists of an API server before 1.32 are not streamed, and at the end of a server.
+func isCancelled(r slog.Record) (is bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		err, _ := a.Value.Any().(error)
+		is = is || errors.Is(err, context.Canceled)
+		return !is
+	})
+	return is
 }
 
 // WithAttrs implements slog.Handler.

@@ -44,6 +44,7 @@ func TestQuietLogHasOneLineAMinute(t *testing.T) {
 			services.V(4).Info("not shown")
 			time.Sleep(time.Second)
 		}
+		pods.Error(context.Canceled, "ended by this server, which says nothing")
 		pods.Info("another kind has minutes of its own")
 		want := `level=ERROR msg="kubernetes: failed" logger=services err=refused
 level=ERROR msg="kubernetes: failed" logger=services err=refused omitted=119

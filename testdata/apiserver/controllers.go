@@ -32,9 +32,12 @@ func runControllers(args []string) error {
 	if _, err := os.Stat(*kubeconfig); err != nil {
 		return err
 	}
-	names := controllers
+	names := slices.Clone(controllers)
 	if *more != "" {
-		names = append(slices.Clone(names), strings.Split(*more, ",")...)
+		names = append(names, strings.Split(*more, ",")...)
+	}
+	for i, name := range names {
+		names[i] = controllerName(name)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -59,16 +59,10 @@ func startEtcd(dir, listen string, gateway bool) (stop func(), err error) {
 
 	config := embed.NewConfig()
 	config.Dir = dir
-	config.ListenClientUrls = []url.URL{*client}
-	config.AdvertiseClientUrls = []url.URL{*client}
-	config.ListenPeerUrls = []url.URL{*peer}
-	config.AdvertisePeerUrls = []url.URL{*peer}
+	setAddresses(config, *client, *peer)
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
 	config.EnableGRPCGateway = gateway
 	config.LogLevel = "warn"
-	// Only etcd's own command sets this; zero means that every request is slow
-	// and gets a line.
-	config.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
 	config.LogOutputs = []string{"stderr"}
 	// A write is handed to the kernel before it is acknowledged, so it
 	// survives a kill; only a crash of the machine would lose it. Waiting for
