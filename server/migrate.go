@@ -8,12 +8,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/clusterdns/clusterdns/server/config"
@@ -27,18 +23,18 @@ const migrateFlags = "  -f FILE            ConfigMaps in YAML or JSON, or a Core
 	"  -configmap NAME    of the ConfigMap with the Corefile\n" +
 	"  -o kustomize DIR   write overlays: DIR/beside and DIR/join\n" +
 	"  -o values          print values for the Helm chart\n" +
-	"  -base PATH         of -o kustomize: the base, a folder or a URL\n" +
+	"  -force             of -o kustomize: overwrite files that were changed\n" +
+	"  -base DIR          of -o kustomize: the base, a folder or a URL (default deploy/base if it is here, else that of\n" +
+	"                     the version of this program)\n" +
 	"  -shadow ADDRESS    compare with the server at that address: a Corefile of its own with the directive shadow\n" +
 	"  -image NAME:TAG    of -o kustomize: the image\n" +
 	"Without -o it says what would change. The exit status is 1 if the Corefile has what is not served.\n"
-
-// publishedBase is where the base is if it is not in a folder here.
-const publishedBase = "https://github.com/clusterdns/clusterdns//deploy/base?ref=main"
 
 // migrating is what the flags of migrate say.
 type migrating struct {
 	file, kubeconfig, context, namespace, name, base, image, shadow string
 	output, dir                                                     string
+	force                                                           bool
 }
 
 // migrate reads what CoreDNS is configured with, says what changes, and writes what serves it here.
@@ -94,6 +90,7 @@ func readMigrating(arguments []string) (*migrating, error) {
 	flags.StringVar(&o.image, "image", "", "")
 	flags.StringVar(&o.shadow, "shadow", "", "")
 	flags.StringVar(&o.output, "o", "", "")
+	flags.BoolVar(&o.force, "force", false, "")
 	if i := slices.Index(arguments, "kustomize"); i > 0 && slices.Contains([]string{"-o", "--o"}, arguments[i-1]) && i+1 < len(arguments) {
 		o.dir = arguments[i+1]
 		arguments = slices.Delete(slices.Clone(arguments), i+1, i+2)
@@ -106,6 +103,8 @@ func readMigrating(arguments []string) (*migrating, error) {
 		return nil, fmt.Errorf("-o: got %q, wants kustomize DIR or values", o.output)
 	case o.output == "kustomize" && (o.dir == "" || strings.HasPrefix(o.dir, "-")):
 		return nil, errors.New("-o kustomize: wants a folder for the overlays after it")
+	case o.force && o.output != "kustomize":
+		return nil, errors.New("-force: is for -o kustomize DIR")
 	case o.kubeconfig != "" && o.file != "":
 		return nil, errors.New("-f and -kubeconfig: give one of them")
 	case o.kubeconfig == "" && (o.context != "" || o.name != ""):
@@ -182,6 +181,9 @@ func changes(m *config.Migration) string {
 	if m.Custom != "" {
 		fmt.Fprintf(&b, ", with %s", m.Custom)
 	}
+	if m.Distribution.Assumed != "" {
+		b.WriteString(": assumed is " + m.Distribution.Assumed)
+	}
 	b.WriteString("\n\nThe Corefile\n")
 	(&console{out: &b}).printProblems(m.Report)
 	fmt.Fprintf(&b, "  %s\n\nWhat is answered otherwise, by item of docs/differences.md\n", m.Report.Counts())
@@ -239,192 +241,4 @@ var differences = []struct {
 	{23, "secondary", "an empty non-terminal of a zone is NODATA"},
 	{24, "cancel", "cancel ends the wait when its time is over"},
 	{25, "dnssec", "answers are signed as the client sees them, and denied by compact NSEC records"},
-}
-
-// writeOverlays writes two overlays for kustomize.
-func (o *migrating) writeOverlays(out io.Writer, m *config.Migration) error {
-	base, err := o.baseFrom(filepath.Join(o.dir, "beside"))
-	if err != nil {
-		return err
-	}
-	files := map[string]string{
-		"beside/kustomization.yaml": o.beside(m, base),
-		"join/kustomization.yaml":   o.join(m),
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		path := filepath.Join(o.dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("-o kustomize: %w", err)
-		}
-		if err := os.WriteFile(path, []byte(files[name]), 0o644); err != nil {
-			return fmt.Errorf("-o kustomize: %w", err)
-		}
-	}
-	fmt.Fprintf(out, "Written: %s beside CoreDNS, behind a Service of its own; %s joins the Service of CoreDNS\n"+
-		"  kubectl apply -k %s\n", filepath.Join(o.dir, "beside"), filepath.Join(o.dir, "join"), filepath.Join(o.dir, "beside"))
-	if m.Distribution.Foreign {
-		fmt.Fprintf(out, "  The Service of %s selects labels that are CoreDNS's alone: change its selector instead of joining.\n", m.Distribution.Name)
-	} else {
-		fmt.Fprintf(out, "  kubectl apply -k %s\n", filepath.Join(o.dir, "join"))
-	}
-	if o.image == "" {
-		fmt.Fprintln(out, "  Name your image in "+filepath.Join(o.dir, "beside", "kustomization.yaml")+", or give -image NAME:TAG.")
-	}
-	return nil
-}
-
-// baseFrom is the base as the overlay in dir names it.
-func (o *migrating) baseFrom(dir string) (string, error) {
-	base := o.base
-	if base == "" {
-		if base = filepath.Join("deploy", "base"); !exists(filepath.Join(base, "kustomization.yaml")) {
-			return publishedBase, nil
-		}
-	}
-	if !exists(base) {
-		return base, nil // a URL
-	}
-	from, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	to, err := filepath.Abs(base)
-	if err != nil {
-		return "", err
-	}
-	path, err := filepath.Rel(from, to)
-	return filepath.ToSlash(path), err
-}
-
-func exists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
-
-// patches are lines of a JSON patch.
-type patches []string
-
-func (p *patches) add(format string, values ...any) { *p = append(*p, fmt.Sprintf(format, values...)) }
-
-// target is a patch of one object.
-func (p patches) target(b *strings.Builder, kind, name string) {
-	if len(p) == 0 {
-		return
-	}
-	fmt.Fprintf(b, "- target: {kind: %s, name: %s}\n  options: {allowNameChange: true}\n  patch: |-\n", kind, name)
-	for _, line := range p {
-		b.WriteString("    - {" + line + "}\n")
-	}
-}
-
-// beside is the overlay of clusterdns behind a Service of its own. The Service in place stays as it is.
-func (o *migrating) beside(m *config.Migration, base string) string {
-	var b strings.Builder
-	b.WriteString("# Written by clusterdns migrate: clusterdns beside CoreDNS, behind the Service clusterdns.\n" +
-		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n")
-	if m.Namespace != "kube-system" {
-		fmt.Fprintf(&b, "namespace: %s\n", m.Namespace)
-	}
-	fmt.Fprintf(&b, "resources:\n- %s\n", base)
-	if o.image != "" {
-		name, tag, _ := cutTag(o.image)
-		fmt.Fprintf(&b, "images:\n- {name: clusterdns, newName: %s, newTag: %q}\n", name, cmp.Or(tag, "latest"))
-	}
-	b.WriteString("patches:\n")
-	shared := m.ConfigMap != "" && o.shadow == ""
-	deploymentPatch(m, shared).target(&b, "Deployment", "clusterdns")
-	patches{"op: remove, path: /spec/selector/matchLabels/k8s-app"}.target(&b, "PodDisruptionBudget", "clusterdns")
-	servicePatch(m).target(&b, "Service", "kube-dns")
-	if shared {
-		b.WriteString("- patch: |-\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: clusterdns, namespace: kube-system}\n" +
-			"    $patch: delete # the Corefile is CoreDNS's\n")
-	} else {
-		own := patches{"op: replace, path: /data/Corefile, value: " + strconv.Quote(m.Corefile)}
-		for _, name := range slices.Sorted(maps.Keys(m.Beside)) {
-			own.add("op: add, path: /data/%s, value: %s", name, strconv.Quote(m.Beside[name]))
-		}
-		own.target(&b, "ConfigMap", "clusterdns")
-	}
-	return b.String()
-}
-
-// cutTag splits the name of an image from its tag.
-func cutTag(image string) (name, tag string, found bool) {
-	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
-		return image[:i], image[i+1:], true
-	}
-	return image, "", false
-}
-
-// deploymentPatch mounts the ConfigMaps, that of CoreDNS if it is shared, and fits labels, ports and probes to the Corefile.
-func deploymentPatch(m *config.Migration, shared bool) (p patches) {
-	const spec, container = "/spec/template/spec", "/spec/template/spec/containers/0"
-	p.add("op: remove, path: /spec/selector/matchLabels/k8s-app")
-	p.add("op: replace, path: /spec/template/metadata/labels/k8s-app, value: clusterdns")
-	for i := range 2 {
-		p.add("op: remove, path: %s/topologySpreadConstraints/%d/labelSelector/matchLabels/k8s-app", spec, i)
-	}
-	if shared {
-		p.add("op: replace, path: %s/volumes/0/configMap/name, value: %s", spec, m.ConfigMap)
-	}
-	if m.Custom != "" {
-		p.add("op: add, path: %s/volumes/-, value: {name: custom, configMap: {name: %s, optional: true}}", spec, m.Custom)
-		p.add("op: add, path: %s/volumeMounts/-, value: {name: custom, mountPath: /etc/coredns/custom, readOnly: true}", container)
-	}
-	for i, name := range []string{"udp-53", "tcp-53"} {
-		if m.Distribution.Ports { // by which the Service in place finds them
-			p.add("op: replace, path: %s/ports/%d/name, value: %s", container, i, name)
-		}
-		if port := dnsPortOf(m); port != 53 {
-			p.add("op: replace, path: %s/ports/%d/containerPort, value: %d", container, i, port)
-		}
-	}
-	p.probe(container, "livenessProbe", 3, 8080, m.Report.Config.Health.Addresses)
-	p.probe(container, "readinessProbe", 4, 8181, m.Report.Config.Ready.Addresses)
-	return p
-}
-
-// probe removes a probe whose endpoint the Corefile does not have, or moves it to its port. index is that of the port in the
-// base, which has it at standard.
-func (p *patches) probe(container, name string, index, standard int, addresses []string) {
-	if len(addresses) == 0 {
-		p.add("op: remove, path: %s/%s", container, name)
-		return
-	}
-	if _, port, err := net.SplitHostPort(addresses[0]); err == nil && port != strconv.Itoa(standard) {
-		p.add("op: replace, path: %s/ports/%d/containerPort, value: %s", container, index, port)
-	}
-}
-
-// servicePatch makes the Service of the base one of clusterdns alone.
-func servicePatch(m *config.Migration) (p patches) {
-	p.add("op: replace, path: /metadata/name, value: clusterdns")
-	p.add("op: replace, path: /metadata/labels, value: {app.kubernetes.io/name: clusterdns}")
-	p.add("op: remove, path: /spec/clusterIP")
-	p.add("op: replace, path: /spec/selector, value: {app.kubernetes.io/name: clusterdns}")
-	for i := range 2 {
-		p.add("op: replace, path: /spec/ports/%d/targetPort, value: %d", i, dnsPortOf(m))
-	}
-	return p
-}
-
-// join is the overlay whose pods the Service in place finds too.
-func (o *migrating) join(m *config.Migration) string {
-	return "# Written by clusterdns migrate: the pods of ../beside get the label by which the Service kube-dns finds CoreDNS.\n" +
-		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- ../beside\npatches:\n" +
-		"- target: {kind: Deployment, name: clusterdns}\n  patch: |-\n" +
-		"    - {op: replace, path: /spec/template/metadata/labels/k8s-app, value: kube-dns}\n"
-}
-
-// dnsPortOf is the port that most names are asked at: that of the root, or the first.
-func dnsPortOf(m *config.Migration) uint16 {
-	port := uint16(53)
-	for i, l := range m.Report.Config.Listeners {
-		for _, b := range l.Blocks {
-			if i == 0 || slices.Contains(b.Steps.Zones, ".") {
-				port = l.Addresses[0].Port()
-			}
-		}
-	}
-	return port
 }

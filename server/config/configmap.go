@@ -45,7 +45,7 @@ func Check(s Settings, stdin io.Reader) (*Report, error) {
 		return nil, fmt.Errorf("%s: %w", s.Conf, err)
 	}
 	name := path.Join(mountPoint, "Corefile")
-	return w.pod(files).examine(name, files[name[1:]].Data, s), nil
+	return w.pod(files).besideCoreDNS(maps).examine(name, files[name[1:]].Data, s), nil
 }
 
 // hasConfigMap is what no Corefile has, and what is read as YAML has.
@@ -112,6 +112,15 @@ func mount(maps []configMap) (fstest.MapFS, error) {
 func (w *world) pod(files fs.FS) *world {
 	return &world{files: files, dir: "/", getenv: w.getenv, lenient: true,
 		addresses: addressesElsewhere(func(string) ([]netip.Addr, error) { return nil, interfaceElsewhere{} })}
+}
+
+// besideCoreDNS says whether CoreDNS may read these ConfigMaps too. Those of our own chart and base are called clusterdns.
+func (w *world) besideCoreDNS(maps []configMap) *world {
+	w.shared = slices.ContainsFunc(maps, func(m configMap) bool {
+		_, has := m.Data["Corefile"]
+		return has && !strings.Contains(m.Metadata.Name, "clusterdns")
+	})
+	return w
 }
 
 // addressesElsewhere takes what may be the name of a network interface, and is none here, for one where the server

@@ -23,9 +23,25 @@ func (b *blockReader) warnDoubts(r *Report) {
 	}
 	b.warnMetadata(r)
 	b.warnOutside(r)
+	if r.shared {
+		b.warnOurs(r)
+	}
 	for i := range b.Steps.Kubernetes {
 		for _, zone := range b.Steps.Kubernetes[i].Zones {
 			b.warnCluster(zone, r)
+		}
+	}
+}
+
+// ours are the directives that no CoreDNS has.
+var ours = []string{"dashboard", "local_address", "shadow"}
+
+// warnOurs warns of directives in a ConfigMap that CoreDNS may read: it takes no Corefile with one that it does not know.
+func (b *blockReader) warnOurs(r *Report) {
+	for _, name := range ours {
+		if at, has := b.seen[name]; has {
+			r.warn(at, "%s: CoreDNS does not know this directive: if it reads this ConfigMap too, it will not start again. "+
+				"Write the directive into a Corefile that clusterdns alone reads", name)
 		}
 	}
 }

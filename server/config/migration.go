@@ -29,10 +29,12 @@ type Distribution struct {
 	Name    string // its heading in docs/migrate.md
 	Keeper  string // who changes CoreDNS's objects back, and what to do about it; "" for nobody
 	Ports   bool   // the Service finds ports by CoreDNS's chart's names, udp-53 and tcp-53
-	Foreign bool   // the Service selects labels that are CoreDNS's alone
+	Foreign bool   // the Service selects labels that are CoreDNS's alone; it has the name of the ConfigMap
+	Stays   bool   // whoever manages CoreDNS starts it again within minutes
+	Assumed string // what is taken for given where nothing says who has written the Corefile
 }
 
-// distributions are tried in order. The last one is for all others.
+// distributions are tried in order.
 var distributions = []struct {
 	Distribution
 	is func(m configMap) bool
@@ -46,9 +48,9 @@ var distributions = []struct {
 		func(m configMap) bool { _, has := m.Data["NodeHosts"]; return has }},
 	{Distribution{Name: "EKS", Keeper: "the add-on coredns changes its objects back: remove it with --preserve"},
 		func(m configMap) bool { return m.Metadata.Labels["eks.amazonaws.com/component"] != "" }},
-	{Distribution{Name: "AKS", Keeper: "the add-on manager changes its objects back: let clusterdns join, and keep CoreDNS"},
+	{Distribution{Name: "AKS", Stays: true, Keeper: "the add-on manager changes its objects back: let clusterdns join, and keep CoreDNS"},
 		func(m configMap) bool { return strings.Contains(m.Data["Corefile"], "cloudapp.net") }},
-	{Distribution{Name: "Gardener", Keeper: "the resource manager changes its objects back: let clusterdns join, and keep CoreDNS"},
+	{Distribution{Name: "Gardener", Stays: true, Keeper: "the resource manager changes its objects back: let clusterdns join, and keep CoreDNS"},
 		func(m configMap) bool {
 			return m.Metadata.Labels["resources.gardener.cloud/managed-by"] != "" || strings.Contains(m.Data["Corefile"], ".:8053")
 		}},
@@ -58,31 +60,37 @@ var distributions = []struct {
 		}},
 	{Distribution{Name: "Helm", Foreign: true, Ports: true},
 		func(m configMap) bool { return m.Metadata.Labels["app.kubernetes.io/managed-by"] == "Helm" }},
-	{Distribution{Name: "kubeadm"}, func(configMap) bool { return true }},
+	{Distribution{Name: "kubeadm"}, func(m configMap) bool {
+		return m.Metadata.Name == "coredns" && cmp.Or(m.Metadata.Namespace, systemNamespace) == systemNamespace
+	}},
 }
+
+// unknownDistribution is for a Corefile without its ConfigMap, and for a ConfigMap of no name that is known.
+var unknownDistribution = Distribution{Name: "unknown distribution",
+	Assumed: "the Service kube-dns with the selector k8s-app: kube-dns, as kubeadm makes it"}
 
 // systemNamespace is where a ConfigMap is that does not say.
 const systemNamespace = "kube-system"
 
 // ReadMigration reads ConfigMaps in YAML or JSON, or a Corefile, as Check does. The name appears in messages.
 func ReadMigration(name string, content []byte, s Settings) (*Migration, error) {
-	m := &Migration{Distribution: distributions[len(distributions)-1].Distribution, Corefile: string(content),
+	m := &Migration{Distribution: unknownDistribution, Corefile: string(content),
 		Namespace: systemNamespace}
 	w, err := here()
 	if err != nil {
 		return nil, err
 	}
 	var files fs.FS
+	var all []configMap
 	at := name
 	if hasConfigMap.Match(content) {
-		maps, err := configMaps(content)
-		if err == nil {
-			files, err = mount(maps)
+		if all, err = configMaps(content); err == nil {
+			files, err = mount(all)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		m.take(maps)
+		m.take(all)
 		at = path.Join(mountPoint, "Corefile")
 	} else {
 		files, _ = mount([]configMap{{Data: map[string]string{"Corefile": m.Corefile}}})
@@ -90,7 +98,7 @@ func ReadMigration(name string, content []byte, s Settings) (*Migration, error) 
 	if m.Custom == "" && strings.Contains(m.Corefile, "custom/") {
 		m.Custom = "coredns-custom" // its users may add it later
 	}
-	m.Report = w.pod(files).examine(at, []byte(m.Corefile), s)
+	m.Report = w.pod(files).besideCoreDNS(all).examine(at, []byte(m.Corefile), s)
 	m.written, err = readWritten(at, []byte(m.Corefile))
 	if err != nil && len(m.Report.Errors) == 0 {
 		return nil, err
@@ -183,6 +191,17 @@ func (m *Migration) Values(comment string) ([]byte, error) {
 		v.ExtraMounts = []map[string]any{{"name": "custom", "mountPath": mountPoint + "/custom", "readOnly": true}}
 	}
 	return v.text(m.written, comment)
+}
+
+// InPlace names the Service that clients ask, and what runs CoreDNS behind it, as kubectl does.
+func (m *Migration) InPlace() (service, workload string) {
+	switch {
+	case !m.Distribution.Foreign:
+		return "kube-dns", "deployment/coredns"
+	case m.Distribution.Name == "OpenShift":
+		return m.ConfigMap, "daemonset/" + m.ConfigMap
+	}
+	return m.ConfigMap, "deployment/" + m.ConfigMap
 }
 
 // Distributions are the names of those that ReadMigration knows.

@@ -47,7 +47,7 @@ func (w *world) parse(name string, content []byte, s Settings) (*Config, error) 
 
 // examine reads a Corefile to its end, whatever mistakes it has.
 func (w *world) examine(name string, content []byte, s Settings) *Report {
-	r := &Report{Config: &Config{}, lenient: w.lenient}
+	r := &Report{Config: &Config{}, lenient: w.lenient, shared: w.shared}
 	p := &process{config: r.Config, folder: path.Dir(name)}
 	if name == Stdin {
 		p.folder = "."

@@ -10,6 +10,7 @@ type Report struct {
 	WithoutEffect int // directives and options that are taken for the sake of old Corefiles and do nothing
 
 	lenient bool // a file that is not here is a warning
+	shared  bool // CoreDNS may read the same ConfigMap
 }
 
 func (r *Report) warn(at position, format string, values ...any) {

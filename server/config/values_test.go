@@ -145,7 +145,8 @@ func TestDistribution(t *testing.T) {
 		corefile + "metadata: {name: dns-coredns, namespace: dns, labels: {app.kubernetes.io/managed-by: Helm}}": "Helm dns/dns-coredns ",
 		"data: {Corefile: \". {\\n whoami\\n}\\n\", NodeHosts: a}\nmetadata: {name: coredns}\nkind: ConfigMap\n---\n" +
 			"kind: ConfigMap\nmetadata: {name: coredns-custom}\ndata: {a.server: \"\"}\n": "k3s kube-system/coredns coredns-custom",
-		". {\n import custom/*.override\n whoami\n}\n": "kubeadm kube-system/ coredns-custom",
+		". {\n import custom/*.override\n whoami\n}\n":      "unknown distribution kube-system/ coredns-custom",
+		corefile + "metadata: {name: mine, namespace: dns}": "unknown distribution dns/mine ",
 	} {
 		m, err := ReadMigration("stdin", []byte(text), Settings{Port: 53})
 		if err != nil {

@@ -18,6 +18,7 @@ type world struct {
 	getenv    func(string) string
 	addresses func(iface string) ([]netip.Addr, error) // of a network interface
 	lenient   bool                                     // files may be missing here, since the server runs elsewhere
+	shared    bool                                     // CoreDNS may read the same ConfigMap
 }
 
 func here() (*world, error) {
