@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +23,13 @@ type object struct {
 	Spec  struct {
 		Replicas *int             `json:"replicas"`
 		Ports    []map[string]any `json:"ports"`
+		Template struct {
+			Spec struct {
+				Containers []struct {
+					Ports []map[string]any `json:"ports"`
+				} `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
 	} `json:"spec"`
 }
 
@@ -88,18 +95,41 @@ func TestValues(t *testing.T) {
 
 // TestZones: each zone of a server gets its port once, whether it has one of its own or not.
 func TestZones(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "values.yaml")
 	values := `servers:
 - {port: 5353, zones: [{zone: "a.test:5353"}, {zone: b.test}, {scheme: "tls://", zone: c.test}], plugins: [{name: whoami}]}
 - {port: 54, zones: [{zone: "2001:db8::/32"}, {}], plugins: [{name: whoami}]}
 `
-	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	all, _ := objects(t, file)
+	all, _ := objects(t, written(t, values))
 	want := "a.test:5353 b.test:5353 tls://c.test:5353 {\n2001:db8::/32:54 .:54 {"
 	if got := keys(find(t, all, "ConfigMap").Data["Corefile"]); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestPorts: the Service and the pods have each port that a zone is served at, once for each protocol. What a server says of its
+// port on the Service and the node is not for a port that a zone has of its own.
+func TestPorts(t *testing.T) {
+	values := `serviceType: NodePort
+servers:
+- {port: 53, servicePort: 1053, nodePort: 30053, hostPort: 53, zones: [{zone: .}, {zone: "a.test:5353"}, {zone: "b.test:5353"}], plugins: [{name: whoami}]}
+- {zones: [{scheme: "tls://", zone: "c.test:853"}, {zone: "2001:db8::/32"}], plugins: [{name: whoami}]}
+`
+	all, _ := objects(t, written(t, values))
+	var got []string
+	for _, p := range find(t, all, "Service").Spec.Ports {
+		got = append(got, fmt.Sprint(p["name"], " ", p["port"], " ", p["targetPort"], " ", p["nodePort"]))
+	}
+	want := []string{"udp-53 1053 53 30053", "tcp-53 1053 53 30053", "udp-5353 5353 5353 <nil>", "tcp-5353 5353 5353 <nil>", "tcp-853 853 853 <nil>"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the Service has\n%q, want\n%q", got, want)
+	}
+	got = nil
+	for _, p := range find(t, all, "Deployment").Spec.Template.Spec.Containers[0].Ports {
+		got = append(got, fmt.Sprint(p["name"], " ", p["containerPort"], " ", p["hostPort"]))
+	}
+	want = []string{"udp-53 53 53", "tcp-53 53 53", "udp-5353 5353 <nil>", "tcp-5353 5353 <nil>", "tcp-853 853 <nil>"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the pods have\n%q, want\n%q", got, want)
 	}
 }
 
@@ -118,17 +148,14 @@ func keys(corefile string) string {
 func TestMigrate(t *testing.T) {
 	const zones = "a.test:5353 b.test:5353 c.test:5353 {\ntls://d.test:8853 tls://e.test:8853 {\nf.test:53 .:53 {"
 	corefile := strings.ReplaceAll(zones, "{\n", "{\n whoami\n}\n") + "\n whoami\n}\n"
-	server, values := build(t), filepath.Join(t.TempDir(), "values.yaml")
+	server := build(t)
 	migrate := exec.Command(server, "migrate", "-o", "values", "-f", "-")
 	migrate.Stdin = strings.NewReader(corefile)
 	text, err := migrate.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(values, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	all, _ := objects(t, values)
+	all, _ := objects(t, written(t, string(text)))
 	rendered := find(t, all, "ConfigMap").Data["Corefile"]
 	if got := strings.ReplaceAll(keys(rendered), "f.test .:53", "f.test:53 .:53"); got != zones {
 		t.Errorf("got\n%s\nwant\n%s", got, zones)
@@ -174,21 +201,37 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// mistakes are values, and a part of what is said of them.
+var mistakes = map[string]string{
+	"replicaCoutn: 3\n":                                   "replicaCoutn",
+	"servers: []\n":                                       "servers",
+	"serviceType: Clusterip\n":                            "serviceType",
+	"servers: [{plugins: [{nmae: errors}]}]\n":            "nmae",
+	"hpa: {enabled: true}\nautoscaler: {enabled: true}\n": "enable one of them",
+	"keda: {enabled: true}\n":                             "keda.enabled is not served: write a ScaledObject",
+	"daemonset: {enabled: true}\n":                        "daemonset.enabled is not served by the chart: ",
+	"cilium: {localRedirectPolicy: {enabled: true}}\n":    "write a CiliumLocalRedirectPolicy of your own",
+	"rbac: {pspEnable: true}\n":                           "no PodSecurityPolicy since 1.25",
+	"autoscaling: {minReplicas: 2}\n":                     "autoscaling is not served: write hpa",
+	"preStopSleep: 5\n":                                   "lameduck 5s",
+	"cilum: {}\n":                                         "cilum",
+	"prometheus: {monitor: {enabled: true}}\nservers: [{plugins: []}]\n": "need the plugin prometheus",
+}
+
+// written is a file of values.
+func written(t *testing.T, values string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // TestMistakes: what is wrong with values is said before anything is applied.
 func TestMistakes(t *testing.T) {
-	for values, part := range map[string]string{
-		"replicaCoutn: 3\n":                                                  "replicaCoutn",
-		"servers: []\n":                                                      "servers",
-		"serviceType: Clusterip\n":                                           "serviceType",
-		"servers: [{plugins: [{nmae: errors}]}]\n":                           "nmae",
-		"hpa: {enabled: true}\nautoscaler: {enabled: true}\n":                "enable one of them",
-		"prometheus: {monitor: {enabled: true}}\nservers: [{plugins: []}]\n": "need the plugin prometheus",
-	} {
-		file := filepath.Join(t.TempDir(), "values.yaml")
-		if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := render(file); err == nil || !bytes.Contains([]byte(err.Error()), []byte(part)) {
+	for values, part := range mistakes {
+		if _, _, err := render(written(t, values)); err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v", values, err)
 		}
 	}

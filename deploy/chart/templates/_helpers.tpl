@@ -12,17 +12,24 @@
 {{- end }}
 {{- end }}
 
-{{/* What the selectors of Deployment and Services look for. It must never change for a release. */}}
+{{/* What selectors look for. A Deployment's selector cannot change, so nothing is in it that values change: no k8s-app. */}}
 {{- define "clusterdns.selector" -}}
 app.kubernetes.io/name: {{ include "clusterdns.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
-{{- if .Values.isClusterService }}
+{{- end }}
+
+{{/* The label by which tools and the Services of others find DNS servers. */}}
+{{- define "clusterdns.k8sApp" -}}
+{{- if .Values.isClusterService -}}
 k8s-app: {{ default .Chart.Name .Values.k8sAppLabelOverride }}
 {{- end }}
 {{- end }}
 
 {{- define "clusterdns.labels" -}}
 {{ include "clusterdns.selector" . }}
+{{- with include "clusterdns.k8sApp" . }}
+{{ . }}
+{{- end }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
@@ -43,16 +50,22 @@ kubernetes.io/name: CoreDNS
 {{- end }}
 {{- end }}
 
+{{- define "clusterdns.clusterRole" -}}
+{{- default (include "clusterdns.fullname" .) .Values.clusterRole.nameOverride }}
+{{- end }}
+
 {{- define "clusterdns.autoscaler" -}}
 {{- printf "%s-autoscaler" (include "clusterdns.fullname" . | trunc 52 | trimSuffix "-") }}
 {{- end }}
 
-{{/* The ports of the server blocks, as a list of name, port, protocol, servicePort, nodePort, hostPort. DNS is UDP and TCP. */}}
+{{/* The ports of the server blocks, as a list of name, port, protocol, servicePort, nodePort, hostPort. DNS is UDP and TCP. A zone may
+have a port of its own; what a server says of its port is not for that one. */}}
 {{- define "clusterdns.ports" -}}
 {{- $seen := dict }}
 {{- range $server := .Values.servers }}
-{{- $port := default 53 $server.port | int }}
+{{- $own := default 53 $server.port | int }}
 {{- range $zone := default (list (dict "zone" ".")) $server.zones }}
+{{- $port := regexFind ":[0-9]+$" (toString $zone.zone) | trimPrefix ":" | default $own | int }}
 {{- $scheme := default "dns://" $zone.scheme }}
 {{- $protocols := list "UDP" "TCP" }}
 {{- if has $scheme (list "tls://" "https://" "grpc://") }}{{ $protocols = list "TCP" }}{{ end }}
@@ -64,18 +77,25 @@ kubernetes.io/name: CoreDNS
 - name: {{ $name }}
   port: {{ $port }}
   protocol: {{ $protocol }}
-  {{- with $server.servicePort }}
-  servicePort: {{ . }}
+  {{- if and $server.servicePort (eq $port $own) }}
+  servicePort: {{ $server.servicePort | int }}
   {{- end }}
-  {{- with $server.nodePort }}
-  nodePort: {{ . }}
+  {{- if and $server.nodePort (eq $port $own) }}
+  nodePort: {{ $server.nodePort | int }}
   {{- end }}
-  {{- with $server.hostPort }}
-  hostPort: {{ . }}
+  {{- if and $server.hostPort (eq $port $own) }}
+  hostPort: {{ $server.hostPort | int }}
   {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Secrets to pull an image with: names, or objects with a name. */}}
+{{- define "clusterdns.pullSecrets" -}}
+{{- range . }}
+- name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
 {{- end }}
 {{- end }}
 
