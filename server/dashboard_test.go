@@ -131,6 +131,9 @@ func TestDashboardExplainsAs(t *testing.T) {
 // TestDashboardMetrics: what the bounds of the page do is in /metrics while it is served.
 func TestDashboardMetrics(t *testing.T) {
 	r := launch(t, ".:0 {\n bind 127.0.0.1\n dashboard "+adminAddress+"\n kubernetes cluster.local {\n  manifests town\n }\n}\n")
+	if err := r.Synced(t.Context()); err != nil { // before it is read, the answer is a failure
+		t.Fatal(err)
+	}
 	r.answer(t, web)
 	scrape.AwaitLines(t, r.metrics, `
 clusterdns_dashboard_entries{table="names"} 1
