@@ -18,11 +18,18 @@ const (
 	garbage                = 8 << 20
 	leastGarbagePercent    = 20
 	ordinaryGarbagePercent = 100
+	// startGarbagePercent is until the first list has been taken: a heap that grows to the size of a cluster would otherwise
+	// grow to twice that before it is collected.
+	startGarbagePercent = 25
 )
 
 // keepSmall returns memory to the system after each list of a whole cluster, which leaves much garbage. It returns when
 // ctx ends.
 func keepSmall(ctx context.Context, listed <-chan struct{}) {
+	chosen := os.Getenv("GOGC") != "" // by the operator
+	if !chosen {
+		debug.SetGCPercent(startGarbagePercent)
+	}
 	for {
 		select {
 		case <-listed:
@@ -35,7 +42,7 @@ func keepSmall(ctx context.Context, listed <-chan struct{}) {
 			return
 		}
 		debug.FreeOSMemory()
-		if os.Getenv("GOGC") == "" { // otherwise the operator has chosen a target
+		if !chosen {
 			debug.SetGCPercent(garbagePercent(living()))
 		}
 	}

@@ -46,8 +46,8 @@ func (a *alive) idle() time.Duration { return time.Since(a.since) - time.Duratio
 //   - A watch goes on from the last version only where the API server has come to that version, and was not away in
 //     between: one that was restored from a backup takes such a watch too, and sends nothing until it has come there
 //     again. What was lost is read again from the beginning, as etcd has it now.
-//   - Objects are streamed, one at a time. A list, which holds all of them at once, is asked for only where streams are
-//     unknown or break off.
+//   - Objects are streamed, one at a time. A list is asked for only where streams are unknown or break off, and its
+//     objects are taken one at a time too.
 //   - Of a custom resource that the API server does not have there are no objects, until it is installed.
 //   - Why it cannot be read is said in the words of operators, once for all kinds.
 type lister struct {
@@ -56,6 +56,7 @@ type lister struct {
 	log      *slog.Logger
 	resource *object.Resource
 	forget   func() // all objects
+	strip    cache.TransformFunc
 	reasons  reasons
 	troubles *troubles
 	failed   error // why the last stream of all objects did not begin
@@ -103,9 +104,17 @@ func (l *lister) list(ctx context.Context, options metav1.ListOptions) (runtime.
 	}
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
-	list, err := l.client.ListWithContext(ctx, options)
+	list, err := l.each(ctx, options)
 	l.note(err)
 	return list, err
+}
+
+// each lists, and strips objects while they arrive where the client can.
+func (l *lister) each(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	if c, ok := l.client.(eachLister); ok {
+		return c.ListEach(ctx, options, l.strip)
+	}
+	return l.client.ListWithContext(ctx, options)
 }
 
 // check returns why a watch may not go on from version; nil when it may.

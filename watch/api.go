@@ -67,12 +67,12 @@ func newAPIServer(s *state) (*apiServer, error) {
 			o.FieldSelector = r.Fields
 			o.LabelSelector = r.Selector(s.options.Selection)
 		}
-		client := new(versions)
+		has := new(versions)
 		for _, v := range r.Versions {
-			client.clients = append(client.clients,
-				cache.NewFilteredListWatchFromClient(clients[v], r.Plural, metav1.NamespaceAll, selected))
+			lw := cache.NewFilteredListWatchFromClient(clients[v], r.Plural, metav1.NamespaceAll, selected)
+			has.clients = append(has.clients, &served{lw, clients[v], &r, selected})
 		}
-		a.kinds = append(a.kinds, s.reflect(&r, client))
+		a.kinds = append(a.kinds, s.reflect(&r, has))
 	}
 	s.relist = a.relist
 	return a, nil
@@ -90,7 +90,7 @@ func (s *state) reflect(r *object.Resource, client cache.ListerWatcherWithContex
 	alive := newAlive(r.Plural)
 	s.alive = append(s.alive, alive)
 	to := newStore(s, r, alive)
-	lister := &lister{alive: alive, client: client, log: s.log, resource: r, forget: to.forget, troubles: s.troubles,
+	lister := &lister{alive: alive, client: client, log: s.log, resource: r, forget: to.forget, strip: to.Transformer(), troubles: s.troubles,
 		reasons: newReasons(s.options, s.requests.counts.Host)}
 	logger := logr.FromSlogHandler(newQuiet(s.log.Handler(), func() bool { return s.troubles.has(r.Plural) }))
 	backoff := retry

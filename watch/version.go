@@ -40,6 +40,21 @@ func (v *versions) ListWithContext(ctx context.Context, options metav1.ListOptio
 	return list, err
 }
 
+// ListEach implements eachLister.
+func (v *versions) ListEach(
+	ctx context.Context, options metav1.ListOptions, strip cache.TransformFunc,
+) (list runtime.Object, err error) {
+	err = v.try(func(c cache.ListerWatcherWithContext) (err error) {
+		if each, ok := c.(eachLister); ok {
+			list, err = each.ListEach(ctx, options, strip)
+			return err
+		}
+		list, err = c.ListWithContext(ctx, options)
+		return err
+	})
+	return list, err
+}
+
 // WatchWithContext implements cache.ListerWatcherWithContext.
 func (v *versions) WatchWithContext(ctx context.Context, options metav1.ListOptions) (w watch.Interface, err error) {
 	err = v.try(func(c cache.ListerWatcherWithContext) (err error) {
