@@ -36,7 +36,7 @@ func TestCutReplyCosts(t *testing.T) {
 				tt.cache.ServFail = 5 * time.Second
 			}
 			r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232, Cache: tt.cache, Forwards: []Forward{
-				{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 200 * time.Millisecond}}})
+				{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 2 * time.Second}}})
 			ask := func(question, want string) {
 				request := asking(t, question, time.Now())
 				r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 65535))
