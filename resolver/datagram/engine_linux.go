@@ -16,7 +16,7 @@ import (
 )
 
 // Engine asks upstreams over UDP. Any number of goroutines may use it. Its mutex is held for short, never during a system
-// call or a call of an Asker but Again, so whoever holds other mutexes may call it.
+// call that takes time or a call of an Asker but Again and Sent, so whoever holds other mutexes may call it.
 type Engine struct {
 	Panics observe.Panics // of what is done with replies, beyond what askers recover from
 
@@ -359,6 +359,7 @@ func (e *Engine) match(a *arrived) {
 			t = s.find(binary.BigEndian.Uint16(packet))
 		}
 		switch {
+		case s.mismatches >= MostMismatches: // it is given up below
 		case t != nil && t.query == nil: // late, or twice
 		case t != nil && wire.IsReply(packet, t.id, t.query.question()):
 			a.queries[i], a.second[i] = t.query, t.second

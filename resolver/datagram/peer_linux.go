@@ -128,10 +128,10 @@ func (e *Engine) Ask(q *Query, asker Asker, p *Peer, a Asked) (outcome Outcome, 
 	e.schedule(&q.timed, due, now)
 	binary.BigEndian.PutUint16(a.Packet, e.issue(q, false))
 	s.holds++
-	e.unlock()
-	if a.Sent != nil {
+	if a.Sent != nil { // before its reply, or its time, can be told
 		a.Sent(s.local())
 	}
+	e.unlock()
 	e.leave(a.Out, outgoing{s, a.Packet})
 	return Waits, reused
 }

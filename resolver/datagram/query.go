@@ -27,7 +27,7 @@ type Asked struct {
 	Half   time.Duration              // when it is asked without EDNS too; 0 for never
 	End    time.Duration              // how long the reply may take
 	Out    *Outbox                    // where it leaves from; nil to send it at once
-	Sent   func(local netip.AddrPort) // told where it leaves from; may be nil
+	Sent   func(local netip.AddrPort) // told where it leaves from; may be nil, and is called as Again is
 }
 
 // Outcome is what Ask has made of a query.
