@@ -126,6 +126,9 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		counts.Shadow = &c
 	}
 	for _, f := range b.forwarders {
+		if first(f.engine) {
+			counts.Panics += f.engine.Panics.Total()
+		}
 		if first(f) {
 			counts.Forwards = append(counts.Forwards, f.count())
 		}

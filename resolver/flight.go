@@ -214,10 +214,17 @@ func (u *flight) land(m *message, l lane) {
 		next := w.next
 		w.next = nil
 		if w.end(m) {
-			w.waker.Wake(l.cycle)
+			u.wake(w, l)
 		}
 		w = next
 	}
+}
+
+// wake wakes w. A panic costs w, not the others that wait.
+func (u *flight) wake(w *Wait, l lane) {
+	f := u.through[0]
+	defer f.panics.Survive(f.log, "forward")
+	w.waker.Wake(l.cycle)
 }
 
 // keep caches m, the answer. A panic costs the entry, not those that wait.

@@ -15,10 +15,11 @@ import (
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
-// Engine asks upstreams over UDP. Any number of goroutines may use it. Its mutex is held for short, never during a system
-// call that takes time or a call of an Asker but Again and Sent, so whoever holds other mutexes may call it.
+// Engine asks upstreams over UDP. Any number of goroutines may use it. Its mutex is held for short: the only system calls
+// meanwhile have a new socket watched and tell its address, and the only calls of an Asker are Again and Sent. So whoever
+// holds other mutexes may call it.
 type Engine struct {
-	Panics observe.Panics // of what is done with replies, beyond what askers recover from
+	Panics observe.Panics // of askers, beyond what they recover from
 
 	mu      sync.Mutex
 	users   int
@@ -34,7 +35,7 @@ type Engine struct {
 	failing []failure     // to be told when the mutex is free
 	random  [512]byte     // the last left of it have not been used
 	left    int
-	told    sync.WaitGroup // failures that are being told
+	told    *sync.WaitGroup // failures that are being told, of queries to receive
 }
 
 // failure is a query without a reply.
@@ -62,11 +63,11 @@ func (e *Engine) Stop() {
 		e.fail(s, os.ErrClosed)
 	}
 	e.timer.Stop()
-	r := e.receive
+	r, told := e.receive, e.told
 	e.receive, e.armed = nil, 0
 	e.unlock()
 	r.stop()
-	e.told.Wait()
+	told.Wait()
 }
 
 // Open is how many sockets of p are open.
@@ -81,9 +82,10 @@ func (e *Engine) unlock() {
 	closing, failing := e.closing, e.failing
 	e.closing, e.failing = nil, nil
 	if len(failing) > 0 {
+		log := e.log
 		e.told.Go(func() {
 			for _, f := range failing {
-				f.asker.Fail(f.err)
+				e.tell(log, f)
 			}
 		})
 	}
@@ -91,6 +93,12 @@ func (e *Engine) unlock() {
 	for _, fd := range closing {
 		unix.Close(fd)
 	}
+}
+
+// tell tells an asker that its query has failed. A panic costs that query, not those that are to be told after it.
+func (e *Engine) tell(log *slog.Logger, f failure) {
+	defer e.Panics.Survive(log, "forward")
+	f.asker.Fail(f.err)
 }
 
 // begin starts what the first query needs, and reports whether queries may be asked.
@@ -102,7 +110,7 @@ func (e *Engine) begin() bool {
 	if err != nil {
 		return false
 	}
-	e.receive = r
+	e.receive, e.told = r, new(sync.WaitGroup) // Stop may still wait for those of the receiver before
 	if e.sockets == nil {
 		e.sockets, e.began = map[int32]*socket{}, time.Now()
 		e.timer = time.AfterFunc(time.Hour, e.fire)
@@ -112,8 +120,8 @@ func (e *Engine) begin() bool {
 	return true
 }
 
-// since is now for the wheel.
-func (e *Engine) since(now time.Time) time.Duration { return now.Sub(e.began) }
+// since is now for the wheel. It may have been taken just before the wheel began.
+func (e *Engine) since(now time.Time) time.Duration { return max(0, now.Sub(e.began)) }
 
 // schedule has t fire at a time.
 func (e *Engine) schedule(t *timed, at, now time.Duration) {
@@ -297,8 +305,8 @@ func (r *receiver) receive(n int) (more bool) {
 		}
 	}
 	e.mu.Unlock()
-	for _, a := range r.slots[:n] {
-		a.receive()
+	for i, a := range r.slots[:n] {
+		a.receive(r.events[i].Events&unix.EPOLLERR != 0)
 	}
 	e.matchAll(r.slots[:n])
 	defer r.cycle.flush()
@@ -324,13 +332,17 @@ func newArrived() *arrived {
 	return a
 }
 
-func (a *arrived) receive() {
+// receive takes what has come, or else why the socket is ready: failing says that the network has refused a packet.
+func (a *arrived) receive(failing bool) {
 	a.count, a.errno = 0, 0
 	if a.socket != nil {
 		a.count, a.errno = Receive(a.socket.fd, a.messages[:], unix.MSG_DONTWAIT)
 	}
 	if a.errno != 0 {
 		a.count = 0
+	}
+	if a.errno == unix.EAGAIN && failing {
+		a.errno = refusal(a.socket.fd)
 	}
 }
 
@@ -382,8 +394,14 @@ func (r *receiver) deliver(a *arrived) {
 	for i := range a.count {
 		if q := a.queries[i]; q != nil {
 			a.queries[i] = nil
-			q.asker.Reply(a.packet(i), a.second[i], &r.cycle)
+			r.tell(q, a.packet(i), a.second[i])
 		}
 	}
 	a.socket = nil
+}
+
+// tell tells the asker of q the reply. A panic costs that query, not the others of the cycle.
+func (r *receiver) tell(q *Query, reply []byte, second bool) {
+	defer r.engine.Panics.Survive(r.log, "forward")
+	q.asker.Reply(reply, second, &r.cycle)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -276,5 +277,56 @@ func TestStop(t *testing.T) {
 	}
 	if n := e.Open(p); n != 0 {
 		t.Errorf("%d sockets", n)
+	}
+}
+
+// TestRefusalThatSendTook: the kernel hands the pending error of a socket out once, perhaps to a send that says nothing of
+// it. The queries that wait are told all the same, and the receiver does not go on being woken.
+func TestRefusalThatSendTook(t *testing.T) {
+	gone, p := serve(t, echo)
+	gone.Close()
+	e := started(t)
+	e.mu.Lock()
+	s, _ := e.choose(p, time.Now())
+	for i := range p.pool {
+		p.pool[i] = s
+	}
+	e.mu.Unlock()
+	a, out := newAsker(), new(Outbox)
+	e.Ask(&a.query, a, p, Asked{Packet: question(1), Now: time.Now(), End: time.Minute, Out: out})
+	e.mu.Lock() // so that the receiver sees what comes from here on only afterwards
+	unix.Write(s.fd, question(1))
+	unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	e.mu.Unlock()
+	if err := <-a.told; !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("told %v", err)
+	}
+}
+
+// panicking panics when it is given a reply.
+type panicking struct{ *asker }
+
+func (panicking) Reply([]byte, bool, *Cycle) { panic("scripted") }
+
+// TestPanicCostsOne: the other replies of a cycle are told.
+func TestPanicCostsOne(t *testing.T) {
+	_, p := serve(t, echo)
+	e, out := started(t), new(Outbox)
+	var well []*asker
+	for i := range 32 {
+		a := newAsker()
+		asker := Asker(a)
+		if i%2 == 0 {
+			asker = panicking{a}
+		} else {
+			well = append(well, a)
+		}
+		e.Ask(&a.query, asker, p, Asked{Packet: question(i), Now: time.Now(), End: time.Minute, Out: out})
+	}
+	out.Flush()
+	for _, a := range well {
+		if err := <-a.told; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -219,6 +219,26 @@ func dial(p *Peer) (fd int, err error) {
 	return fd, err
 }
 
+// refusal is why the network has refused a packet of the socket. The socket's pending error says so too, but sendmmsg
+// takes that away and keeps it to itself where a packet has left before. What stays is this, for which the socket is
+// ready until it is taken.
+func refusal(fd int) unix.Errno {
+	var control [256]byte
+	_, n, _, _, err := unix.Recvmsg(fd, nil, control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+	if errno, ok := err.(unix.Errno); ok {
+		return errno
+	}
+	messages, _ := unix.ParseSocketControlMessage(control[:n])
+	for _, m := range messages {
+		four := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR
+		six := m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
+		if (four || six) && len(m.Data) >= unix.SizeofInt {
+			return unix.Errno(binary.NativeEndian.Uint32(m.Data)) // ee_errno of struct sock_extended_err
+		}
+	}
+	return unix.EIO
+}
+
 // local is the socket's own address.
 func (s *socket) local() (local netip.AddrPort) {
 	switch own, _ := unix.Getsockname(s.fd); own := own.(type) {
@@ -254,10 +274,15 @@ func (e *Engine) number() uint16 {
 // again has q, for which nothing has come by half of its time, asked without EDNS too.
 func (e *Engine) again(q *Query, now time.Duration) outgoing {
 	q.second = true
-	packet := q.asker.Again(e.issue(q, true))
-	q.socket.holds++
 	e.schedule(&q.timed, q.end, now)
-	return outgoing{q.socket, packet}
+	q.socket.holds++
+	return outgoing{q.socket, e.packAgain(q, e.issue(q, true))}
+}
+
+// packAgain is the packet without EDNS. A panic costs the packet.
+func (e *Engine) packAgain(q *Query, id uint16) []byte {
+	defer e.Panics.Survive(e.log, "forward")
+	return q.asker.Again(id)
 }
 
 // remove takes q, which waits, from the table.

@@ -45,14 +45,18 @@ func (l *lateReplies) answer(q *datagramQuery) {
 	if l.count == batchSize {
 		l.send()
 	}
+	queued := false
+	defer func() {
+		if !queued {
+			q.listener.pending.leave(&q.pendingQuery)
+		}
+	}()
 	reply, result := l.worker.resume(&q.pendingQuery, l.buffers[l.count][:0], q.again)
 	if result == resolver.Pending {
-		q.listener.pending.leave(&q.pendingQuery)
 		return
 	}
 	l.worker.end(time.Now())
 	if result != resolver.Send {
-		q.listener.pending.leave(&q.pendingQuery)
 		return
 	}
 	l.vecs[l.count].Base = unsafe.SliceData(reply)
@@ -60,6 +64,7 @@ func (l *lateReplies) answer(q *datagramQuery) {
 	q.address(&l.out[l.count].Header)
 	l.queries[l.count] = q
 	l.count++
+	queued = true
 }
 
 // address has header lead to q's client.

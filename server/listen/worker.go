@@ -1,7 +1,9 @@
 package listen
 
 import (
+	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/clusterdns/clusterdns/observe/traffic"
@@ -132,7 +134,7 @@ func (w *worker) overflow(buf []byte) []byte {
 // recovered answers after a panic: one query is lost, not the server.
 func (w *worker) recovered(cause any, buf []byte) ([]byte, resolver.Result) {
 	if w.serving.crash {
-		panic(cause)
+		crash(cause)
 	}
 	w.listener.panics.CountServer(w.listener.options.Logger, w.listener.Label(), cause, w.serving.traced)
 	if len(w.request.Query.Packet) < wire.HeaderSize {
@@ -142,6 +144,14 @@ func (w *worker) recovered(cause any, buf []byte) ([]byte, resolver.Result) {
 	reply := servfail(&w.request, buf, "internal error")
 	w.note(reply, resolver.Send)
 	return reply, resolver.Send
+}
+
+// crash ends the process by a panic, with the stack of this one's. Whoever called may recover from panics: a flight does,
+// which has the queries answered that waited for it.
+func crash(cause any) {
+	stack := debug.Stack()
+	go panic(fmt.Sprintf("%v\n\n%s", cause, stack))
+	select {}
 }
 
 // servfail writes a SERVFAIL with an Extended DNS Error (RFC 8914).
