@@ -308,6 +308,17 @@ type panicking struct{ *asker }
 
 func (panicking) Reply([]byte, bool, *Cycle) { panic("scripted") }
 
+// TestPanicWhileSending: who panics when he is told where his query leaves from does not stop the engine.
+func TestPanicWhileSending(t *testing.T) {
+	_, p := serve(t, echo)
+	e, a := started(t), newAsker()
+	sent := func(netip.AddrPort) { panic("scripted") }
+	e.Ask(&a.query, a, p, Asked{Packet: question(1), Now: time.Now(), End: time.Minute, Sent: sent})
+	if err := <-a.told; err != nil || e.Panics.Total() != 1 {
+		t.Errorf("%v, %d panics", err, e.Panics.Total())
+	}
+}
+
 // TestPanicCostsOne: the other replies of a cycle are told.
 func TestPanicCostsOne(t *testing.T) {
 	_, p := serve(t, echo)
@@ -328,5 +339,36 @@ func TestPanicCostsOne(t *testing.T) {
 		if err := <-a.told; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// slow takes its time with a failure.
+type slow struct{ query Query }
+
+func (s *slow) Again(uint16) []byte        { return nil }
+func (s *slow) Reply([]byte, bool, *Cycle) {}
+func (s *slow) Fail(error)                 { time.Sleep(100 * time.Microsecond) }
+
+// TestStartWhileStopping: the next user may come, and its queries may fail, while Stop waits for those of the last one.
+func TestStartWhileStopping(t *testing.T) {
+	gone, closed := serve(t, echo)
+	gone.Close()
+	e := new(Engine)
+	var users sync.WaitGroup
+	for range 8 {
+		users.Go(func() {
+			for range 1000 {
+				e.Start(slog.New(slog.DiscardHandler))
+				for range 3 {
+					s := new(slow)
+					e.Ask(&s.query, s, closed, Asked{Packet: question(1), Now: time.Now(), End: time.Millisecond})
+				}
+				e.Stop()
+			}
+		})
+	}
+	users.Wait()
+	if n := e.Open(closed); n != 0 {
+		t.Errorf("%d sockets", n)
 	}
 }

@@ -129,11 +129,17 @@ func (e *Engine) Ask(q *Query, asker Asker, p *Peer, a Asked) (outcome Outcome, 
 	binary.BigEndian.PutUint16(a.Packet, e.issue(q, false))
 	s.holds++
 	if a.Sent != nil { // before its reply, or its time, can be told
-		a.Sent(s.local())
+		e.sent(s, a.Sent)
 	}
 	e.unlock()
 	e.leave(a.Out, outgoing{s, a.Packet})
 	return Waits, reused
+}
+
+// sent tells where a query leaves from. A panic costs that; it must not keep the mutex.
+func (e *Engine) sent(s *socket, tell func(local netip.AddrPort)) {
+	defer e.Panics.Survive(e.log, "forward")
+	tell(s.local())
 }
 
 // Cancel takes back a query, for good. It reports whether the query has waited: then its asker is told nothing more.
