@@ -2,10 +2,13 @@ package resolver
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 // missing are requests for one question, each of which Answer has found pending.
@@ -119,5 +122,20 @@ func TestVerifyOneAfterTheOther(t *testing.T) {
 	}
 	if n := up.udp.Load(); n != 1 {
 		t.Errorf("%d upstream queries for 50 equal questions", n)
+	}
+}
+
+// TestObservedOverUDP: the goroutine that has sent a query and the one that receives its reply tell the same observer.
+func TestObservedOverUDP(t *testing.T) {
+	f := forwarding(t, Forward{}, serve(t, answering("192.0.2.1")))
+	for i := range 200 {
+		woken := make(signal)
+		w := &Wait{waker: woken}
+		q := query{name: string(must(wire.ParseName(fmt.Sprintf("%d.example.org", i)))), typ: wire.TypeA}
+		f.join(q, []*forwarder{f}, nil, nil, &observer{taps: &taps{}}, w)
+		<-woken
+		if w.message.rcode != wire.NoError {
+			t.Fatalf("%+v", w.message)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -59,4 +60,24 @@ func (alarmed) Enabled(_ context.Context, level slog.Level) bool {
 		panic("scripted")
 	}
 	return false
+}
+
+// upset panics when it is woken.
+type upset struct{}
+
+func (upset) Wake(*datagram.Cycle) { panic("scripted") }
+
+// TestPanicOfOneThatWaits: it costs the others that wait for the same flight nothing.
+func TestPanicOfOneThatWaits(t *testing.T) {
+	f := forwarding(t, Forward{}, serve(t, nil))
+	woken := make(signal)
+	lost := &flight{through: []*forwarder{f}, place: new(askedPlace)}
+	lost.add(&Wait{waker: upset{}})
+	lost.add(&Wait{waker: woken})
+	f.wg.Add(1)
+	lost.land(interrupted(), lane{})
+	<-woken
+	if n := f.panics.Total(); n != 1 {
+		t.Errorf("%d panics counted", n)
+	}
 }

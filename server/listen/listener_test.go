@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -242,6 +244,28 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%d panics counted, want 4", n)
 		}
 	})
+}
+
+// TestCrash: where a block wants it, a panic ends the process, with its stack, although a flight recovers from what those
+// panic with that it wakes.
+func TestCrash(t *testing.T) {
+	const inside = "CLUSTERDNS_TEST_INSIDE"
+	if os.Getenv(inside) != "" {
+		defer os.Exit(0)
+		defer func() { recover() }()
+		(&worker{serving: &serving{crash: true}}).recovered("scripted", nil)
+	}
+	command := exec.Command(os.Args[0], "-test.run=^TestCrash$")
+	command.Env = append(os.Environ(), inside+"=1")
+	out, err := command.CombinedOutput()
+	if failed := (*exec.ExitError)(nil); !errors.As(err, &failed) {
+		t.Fatalf("it ends with %v:\n%s", err, out)
+	}
+	for _, text := range []string{"panic: scripted\n", "listen.TestCrash("} {
+		if !bytes.Contains(out, []byte(text)) {
+			t.Errorf("without %q:\n%s", text, out)
+		}
+	}
 }
 
 // Packets that are no valid queries: a reply where the header can be trusted, else silence.
