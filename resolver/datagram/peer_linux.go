@@ -27,12 +27,14 @@ const (
 //
 // An attacker who cannot see the packets has to forge the port and the ID of one query for the name that he wants,
 // between the query and its reply. Linux picks from 28,232 ports, so 1 of 2^30.8 packets hits, of a pool as of a socket
-// for each query: for this query one port of all is right, however many sockets there are. The pool differs for who has
-// found a port out, for example by a side channel of ICMP ("SAD DNS", Man and others, 2020). A port of its own is worth
-// 2^16 packets for one query, for as long as that waits: read_timeout. A port of the pool is worth the same for each
-// query that leaves by it, of which there are no more than socketUses, within socketAge of its first; chance gives it to
-// one query in poolSize, so he must have poolSize names asked for each that he can forge, and the socket is given up,
-// with all that it waits for, at MostMismatches wrong replies.
+// for each query: for this query one port of all is right, however many sockets there are. A query that is asked
+// without EDNS too has two IDs from then on, so 2^29.8. Names are sent in lower case and without a cookie, which add
+// nothing to guess. The pool differs for who has found a port out, for example by a side channel of ICMP ("SAD DNS",
+// Man and others, 2020). A port of its own is worth 2^16 packets for one query, for as long as that waits:
+// read_timeout. A port of the pool is worth the same for each query that leaves by it, of which there are no more than
+// socketUses, within socketAge of its first; chance gives it to one query in poolSize, so he must have poolSize names
+// asked for each that he can forge, and the socket is given up, with all that it waits for, at MostMismatches wrong
+// replies.
 //
 // A socket that is refused by the network fails its queries, and no others.
 type Peer struct {
