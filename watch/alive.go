@@ -104,17 +104,9 @@ func (l *lister) list(ctx context.Context, options metav1.ListOptions) (runtime.
 	}
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
-	list, err := l.each(ctx, options)
+	list, err := listEach(ctx, l.client, options, l.strip)
 	l.note(err)
 	return list, err
-}
-
-// each lists, and strips objects while they arrive where the client can.
-func (l *lister) each(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	if c, ok := l.client.(eachLister); ok {
-		return c.ListEach(ctx, options, l.strip)
-	}
-	return l.client.ListWithContext(ctx, options)
 }
 
 // check returns why a watch may not go on from version; nil when it may.

@@ -21,6 +21,16 @@ type eachLister interface {
 	ListEach(ctx context.Context, options metav1.ListOptions, strip cache.TransformFunc) (runtime.Object, error)
 }
 
+// listEach lists, and strips objects while they arrive where the client can.
+func listEach(
+	ctx context.Context, client cache.ListerWithContext, options metav1.ListOptions, strip cache.TransformFunc,
+) (runtime.Object, error) {
+	if each, ok := client.(eachLister); ok {
+		return each.ListEach(ctx, options, strip)
+	}
+	return client.ListWithContext(ctx, options)
+}
+
 // served lists and watches a resource in one of its versions.
 type served struct {
 	*cache.ListWatch

@@ -45,11 +45,7 @@ func (v *versions) ListEach(
 	ctx context.Context, options metav1.ListOptions, strip cache.TransformFunc,
 ) (list runtime.Object, err error) {
 	err = v.try(func(c cache.ListerWatcherWithContext) (err error) {
-		if each, ok := c.(eachLister); ok {
-			list, err = each.ListEach(ctx, options, strip)
-			return err
-		}
-		list, err = c.ListWithContext(ctx, options)
+		list, err = listEach(ctx, c, options, strip)
 		return err
 	})
 	return list, err

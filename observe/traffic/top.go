@@ -21,17 +21,13 @@ func (c *Count) Least() uint64 { return c.N - c.Over }
 // takes the place of the one with the smallest count, and that count with it.
 type top struct {
 	limit   int
-	evicted *uint64 // keys that others have displaced
+	evicted *uint64 // is counted up by keys that others displace
 	heap    []Count // the smallest count first
 	at      map[string]int
 }
 
-func newTop(limit int) *top { return &top{limit: limit, evicted: new(uint64), at: map[string]int{}} }
-
-// counted is t, which adds what it displaces to evicted.
-func (t *top) counted(evicted *uint64) *top {
-	t.evicted = evicted
-	return t
+func newTop(limit int, evicted *uint64) *top {
+	return &top{limit: limit, evicted: evicted, at: map[string]int{}}
 }
 
 // add counts a key n more times. It keeps neither key nor note.

@@ -36,13 +36,14 @@ func FuzzTop(f *testing.F) {
 	f.Add([]byte("aabacadaebbbfg"), uint8(3))
 	f.Add([]byte("abcdefghijklmnop!abcabcabc!zzzzzzyyyy"), uint8(4))
 	f.Fuzz(func(t *testing.T, data []byte, limit uint8) {
-		sum, part := newTop(int(limit%8)+1), newTop(int(limit%8)+1)
+		size, evicted := int(limit%8)+1, new(uint64)
+		sum, part := newTop(size, evicted), newTop(size, evicted)
 		seen, all := exact{}, exact{}
 		for i, c := range data {
 			if c == '!' {
 				sum.merge(part)
 				check(t, sum, all)
-				part, seen = newTop(part.limit), exact{}
+				part, seen = newTop(size, evicted), exact{}
 				continue
 			}
 			n := uint64(i%3 + 1)

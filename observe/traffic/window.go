@@ -27,7 +27,7 @@ func newWindow(limit int, evicted *uint64) *window {
 	return w
 }
 
-func (w *window) empty() *top { return newTop(w.limit).counted(w.evicted) }
+func (w *window) empty() *top { return newTop(w.limit, w.evicted) }
 
 // keys is how many keys are held.
 func (w *window) keys() int {
@@ -52,7 +52,7 @@ func (w *window) add(key []byte, n uint64, note []byte) { w.minute.add(key, n, n
 
 // now is what this minute and the one before have seen.
 func (w *window) now() *top {
-	sum := newTop(w.limit)
+	sum := newTop(w.limit, new(uint64))
 	sum.merge(w.before)
 	sum.merge(w.minute)
 	return sum
@@ -60,7 +60,7 @@ func (w *window) now() *top {
 
 // hour is what the last hour has seen, and up to a part of one before it.
 func (w *window) hour() *top {
-	sum := newTop(w.limit)
+	sum := newTop(w.limit, new(uint64))
 	for _, part := range w.parts {
 		sum.merge(part)
 	}

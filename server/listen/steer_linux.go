@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,15 +116,13 @@ func choose(fd, n int) error {
 		noSocket   = 1<<32 - 1    // then the kernel chooses by its hash of the client
 		clientHash = 1<<32 - 4064 // SKF_AD_OFF + SKF_AD_RXHASH of linux/filter.h
 	)
-	program := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: noSocket}}
-	switch {
-	case n == 1:
-		program[0].K = 0
-	case n > 1:
-		program = slices.Insert(program, 0,
-			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: clientHash},
-			unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_MOD | unix.BPF_K, K: uint32(n)})
-		program[2] = unix.SockFilter{Code: unix.BPF_RET | unix.BPF_A}
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: clientHash},
+		{Code: unix.BPF_ALU | unix.BPF_MOD | unix.BPF_K, K: uint32(n)},
+		{Code: unix.BPF_RET | unix.BPF_A},
+	}
+	if n == hashed {
+		program = []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: noSocket}}
 	}
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
 		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
