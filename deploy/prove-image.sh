@@ -49,6 +49,7 @@ kubelet() {
   mount -t proc proc "$root/proc"
   echo "nameserver 192.0.2.53" > "$root/etc/resolv.conf"
   cp deploy/base/*.yaml "$config"
+  rm "$config/kustomization.yaml" # with it the folder is a kustomize tree, whose files are not served before it is built
   sed -n '/^  Corefile: |$/,$ { /^  Corefile/d; s/^    //; /^ *kubernetes /s|$|\n       manifests .|; p }' deploy/base/configmap.yaml > "$config/Corefile"
   grep -q manifests "$config/Corefile" || fail "the Corefile of deploy/base has no kubernetes"
 }
