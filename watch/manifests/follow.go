@@ -63,11 +63,21 @@ func (d *Folder) watch() (*folderWatch, error) {
 	return w, nil
 }
 
-// addAround watches the nearest folder around a path that there is.
+// addAround watches the nearest folder around a path that there is. Nobody tells of one that is made nearer while one
+// farther away is yet to be watched, so it is looked for afterwards.
 func (w *folderWatch) addAround(path string) {
-	around := filepath.Dir(path)
-	for w.watcher.Add(around) != nil && around != filepath.Dir(around) {
+	around, nearer := filepath.Dir(path), ""
+	err := w.watcher.Add(around)
+	for err != nil && around != filepath.Dir(around) {
+		nearer = ""
+		if os.IsNotExist(err) {
+			nearer = around
+		}
 		around = filepath.Dir(around)
+		err = w.watcher.Add(around)
+	}
+	if _, err := os.Stat(nearer); err == nil {
+		w.addAround(path)
 	}
 }
 
