@@ -25,6 +25,9 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 	if o.fronts(s.Key) {
 		b.Front()
 	}
+	if o.Who {
+		placed(b, slices)
+	}
 	ready, total := count(slices)
 	switch {
 	case s.Flaw != object.Flawless:
@@ -60,6 +63,16 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 		return r, errCombinations
 	}
 	return r, err
+}
+
+// placed has the places of endpoints kept, and who asks though he is not ready.
+func placed(b *zones.Builder, slices []*object.Slice) {
+	b.Placed()
+	for _, sl := range slices {
+		for e := range sl.Endpoints.Asking() {
+			b.Asking(e.Addr, e.Place)
+		}
+	}
 }
 
 // most is how many octets the combinations of a service's endpoints and ports may take: in proportion to what its
@@ -141,11 +154,11 @@ func portName(p object.Port) string { return "_" + p.Name + "._" + strings.ToLow
 func headless(b *zones.Builder, slices []*object.Slice, o Options) {
 	self := b.Name("")
 	for _, sl := range slices {
-		if sl.Endpoints == "" {
+		if sl.Endpoints.None() {
 			continue // no ready endpoint has the ports: their names do not exist
 		}
 		group := b.Group()
-		endpoints(b, sl, o, func(e *object.Endpoint, host zones.Name) { b.Member(group, host, e.Addr) })
+		endpoints(b, sl, o, func(e *object.Endpoint, host zones.Name) { b.Member(group, host, e.Addr, e.Place) })
 		b.Share(self, group, numbers(b, sl.Ports, !sl.Nameless))
 		for i, p := range sl.Ports {
 			if named(p) {
@@ -172,7 +185,7 @@ func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 				group = b.Group()
 				groups[e.Zone] = group
 			}
-			b.Member(group, host(b, sl, &e, o), e.Addr)
+			b.Member(group, host(b, sl, &e, o), e.Addr, e.Place)
 		}
 		for zone, group := range groups {
 			b.Share(b.Name(zone+".pin._zone"), group, numbers(b, sl.Ports, !sl.Nameless))
@@ -188,7 +201,7 @@ func endpoints(b *zones.Builder, sl *object.Slice, o Options, each func(e *objec
 		host := host(b, sl, &e, o)
 		if !sl.Nameless {
 			b.Reverse(host, false)
-			b.Address(host, e.Addr)
+			b.AddressAt(host, e.Addr, e.Place)
 			b.SRV(host, host, ports)
 		}
 		each(&e, host)

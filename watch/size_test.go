@@ -10,13 +10,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/clusterdns/clusterdns/watch/object"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
-// heldBy is how many octets a source and its index keep of count services with so many endpoints each.
-func heldBy(t *testing.T, count, endpoints int, headless bool) int {
+// heldBy is how many octets a source and its index keep of count services with so many endpoints each, on as many nodes.
+func heldBy(t *testing.T, o Options, count, endpoints int, headless bool) int {
 	t.Helper()
-	s, err := newState(Options{}, zones.NewIndex(), slog.New(slog.DiscardHandler))
+	s, err := newState(o, zones.NewIndex(), slog.New(slog.DiscardHandler))
 	must(t, err)
 	stores := map[zones.Kinds]*store{}
 	for _, kind := range []zones.Kinds{zones.Services, zones.Slices, zones.Namespaces} {
@@ -61,7 +62,8 @@ func fill(t *testing.T, stores map[zones.Kinds]*store, count, endpoints int, hea
 		slice.Ports = []discoveryv1.EndpointPort{{Name: to("http"), Port: to(int32(8080))}}
 		for j := range endpoints {
 			n := i*endpoints + j
-			e := discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", 128+n>>16, n>>8&255, n&255)}}
+			e := discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", 128+n>>16, n>>8&255, n&255)},
+				NodeName: to(fmt.Sprint("node-", j)), Zone: to(fmt.Sprint("zone-", j%3))}
 			if headless {
 				e.Hostname = to(fmt.Sprintf("%s-%d", name, j))
 			}
@@ -78,15 +80,20 @@ func fill(t *testing.T, stores map[zones.Kinds]*store, count, endpoints int, hea
 // It is counted by the collector, so it is the same on each machine but for the collector's rounding.
 func TestSize(t *testing.T) {
 	const services, few, many = 2000, 10, 40
+	placed := Options{Selection: object.Selection{Who: true}}
 	for _, test := range []struct {
 		name                string
+		options             Options
 		headless            bool
 		perService, perPart int
 	}{
-		{"cluster IP", false, mostPerService, mostPerEndpoint},
-		{"headless, with host names", true, mostPerService, mostPerHost},
+		{"cluster IP", Options{}, false, mostPerService, mostPerEndpoint},
+		{"headless, with host names", Options{}, true, mostPerService, mostPerHost},
+		{"cluster IP, with places", placed, false, mostPerService, mostPerEndpoint + mostPerPlace},
+		{"headless, with host names and places", placed, true, mostPerService, mostPerHost + mostPerPlace},
 	} {
-		small, large := heldBy(t, services, few, test.headless), heldBy(t, services, many, test.headless)
+		small := heldBy(t, test.options, services, few, test.headless)
+		large := heldBy(t, test.options, services, many, test.headless)
 		perPart := (large - small) / (services * (many - few))
 		perService := small/services - few*perPart
 		t.Logf("%s: %d octets for each endpoint, %d for each service", test.name, perPart, perService)
@@ -102,4 +109,5 @@ const (
 	mostPerService  = 1250
 	mostPerEndpoint = 115
 	mostPerHost     = 175
+	mostPerPlace    = 8 // more, where it is kept who asks
 )

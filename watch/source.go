@@ -28,7 +28,7 @@ func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error)
 		return nil, err
 	}
 	if options.Manifests != "" {
-		return &Source{s, manifests.NewFolder(options.Manifests, options.Selection, log, s.take).Run}, nil
+		return &Source{s, manifests.NewFolder(options.Manifests, s.options.Selection, log, s.take).Run}, nil
 	}
 	api, err := newAPIServer(s)
 	if err != nil {

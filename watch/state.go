@@ -49,6 +49,7 @@ type state struct {
 	dirty       map[object.Key]struct{} // services to compile
 	dirtySpace  map[string]struct{}     // namespaces to look at again
 	dirtyPods   []podChange
+	dirtyNodes  []nodeChange
 	claims      map[zones.Claim]int // of clients' addresses: how many more there are
 	synced      zones.Kinds
 	complaints  complaints
@@ -93,6 +94,9 @@ type Stale struct {
 
 func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	o.home = o.findHome()
+	if o.Who {
+		o.Places = &index.Places
+	}
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
 		started:   time.Now(),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
@@ -283,6 +287,7 @@ func (s *state) publish(now time.Time) {
 		}
 		s.publishPods(tx)
 		s.publishClaims(tx)
+		s.publishNodes(tx, now)
 		s.publishOver(tx)
 		tx.SetSynced(s.synced)
 	})
@@ -374,7 +379,7 @@ func (s *state) publishPods(tx *zones.Tx) {
 	for _, c := range s.dirtyPods {
 		for _, addr := range c.pod.Addrs {
 			p := zones.LivePod{Namespace: c.pod.Namespace, Addr: addr, Host: c.pod.Host, Started: c.pod.Started,
-				Details: c.pod.Details}
+				Place: c.pod.Place, Details: c.pod.Details}
 			if c.gone {
 				tx.DropPod(p)
 			} else {

@@ -35,7 +35,7 @@ func TestAddresses(t *testing.T) {
 				*family = family.drop(addr.AsSlice(), edit)
 				delete(held, addr)
 			default:
-				p := &PTR{record: string(appendPTR(nil, addr, &Node{}))}
+				p := &PTR{record: string(appendPTR(nil, addr, &ptrWalk{}))}
 				*family = family.put(p, edit)
 				held[addr] = p
 			}
@@ -90,7 +90,7 @@ func TestAddressesCost(t *testing.T) {
 	for i := range pairs { // each pair goes apart at its last nibble, and from the others early
 		for last := range 2 {
 			ip := [16]byte{0: byte(i >> 8), 1: byte(i), 15: byte(last)}
-			tree = tree.put(&PTR{record: string(appendPTR(nil, netip.AddrFrom16(ip), &Node{}))}, 1)
+			tree = tree.put(&PTR{record: string(appendPTR(nil, netip.AddrFrom16(ip), &ptrWalk{}))}, 1)
 		}
 	}
 	if n := forks(tree.root); n > 2*pairs {

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -29,7 +30,9 @@ type Builder struct {
 	why    string // there are no names
 	remark string // nothing answers at them
 	err    error
-	flags  byte // of all names
+	flags  byte  // of all names
+	placed bool  // addresses have places
+	asking draft // endpoints that are not ready
 
 	limit, spent int // octets
 	layout
@@ -38,8 +41,8 @@ type Builder struct {
 // draft is one owner name of the service being built.
 type draft struct {
 	name   []byte // wire form, no root label
-	a      [][4]byte
-	aaaa   [][16]byte
+	a      []addressA
+	aaaa   []addressAAAA
 	srv    []draftSRV
 	groups []draftGroup
 	pairs  int // of address and port, duplicates included: SRV weights are shares of these
@@ -54,8 +57,9 @@ type (
 )
 
 type member struct {
-	host int // index of a draft
-	addr netip.Addr
+	host  int // index of a draft
+	addr  netip.Addr
+	place Place
 }
 
 // Name is a handle on one owner name of the service being built, Group one on endpoints, Ports one on port numbers.
@@ -70,7 +74,8 @@ var ErrTooLarge = errors.New("more records than the limit allows")
 
 // Start begins the records of a service.
 func (b *Builder) Start(namespace, service string) {
-	b.why, b.remark, b.err, b.flags = "", "", nil, 0
+	b.why, b.remark, b.err, b.flags, b.placed = "", "", nil, 0, false
+	b.asking.a, b.asking.aaaa = b.asking.a[:0], b.asking.aaaa[:0]
 	b.limit, b.spent = math.MaxInt, 0
 	b.drafts, b.groups, b.ports = b.drafts[:0], b.groups[:0], b.ports[:0]
 	if b.byName == nil {
@@ -93,6 +98,9 @@ func (b *Builder) Limit(octets int) { b.limit = octets }
 // Front says that the service may front this server: where it has an endpoint at one of this server's addresses, its
 // names are those of name servers. It is called before Reverse.
 func (b *Builder) Front() { b.flags |= flagFront }
+
+// Placed has the places of addresses kept. It is called before Build.
+func (b *Builder) Placed() { b.placed = true }
 
 // Headless says that the service has no addresses but those of its endpoints: not every external zone shows such names.
 // It is called before Name.
@@ -184,9 +192,9 @@ func (b *Builder) Group() Group {
 	return Group(at)
 }
 
-// Member adds an endpoint to a group: an address, and the name that has it.
-func (b *Builder) Member(g Group, host Name, addr netip.Addr) {
-	b.groups[g] = append(b.groups[g], member{int(host), addr.Unmap()})
+// Member adds an endpoint to a group: an address, the name that has it, and its place.
+func (b *Builder) Member(g Group, host Name, addr netip.Addr, at Place) {
+	b.groups[g] = append(b.groups[g], member{int(host), addr.Unmap(), at})
 }
 
 // Share gives owner the addresses of g, whose members have all been added, and an SRV record for each of them and each
@@ -201,12 +209,19 @@ func (b *Builder) Share(owner Name, g Group, ports Ports) {
 }
 
 // Address adds an A or AAAA record.
-func (b *Builder) Address(owner Name, addr netip.Addr) {
-	d := &b.drafts[owner]
+func (b *Builder) Address(owner Name, addr netip.Addr) { b.AddressAt(owner, addr, 0) }
+
+// AddressAt adds the A or AAAA record of an endpoint, with its place.
+func (b *Builder) AddressAt(owner Name, addr netip.Addr, at Place) { b.drafts[owner].add(addr, at) }
+
+// Asking adds an endpoint that is not ready: it has no records, and asks.
+func (b *Builder) Asking(addr netip.Addr, at Place) { b.asking.add(addr, at) }
+
+func (d *draft) add(addr netip.Addr, at Place) {
 	if addr = addr.Unmap(); addr.Is4() {
-		d.a = append(d.a, addr.As4())
+		d.a = append(d.a, addressA{addr.As4(), at})
 	} else {
-		d.aaaa = append(d.aaaa, addr.As16())
+		d.aaaa = append(d.aaaa, addressAAAA{addr.As16(), at})
 	}
 }
 
@@ -246,7 +261,10 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 		return nil, b.err
 	}
 	r := &ServiceRecords{owner: string(b.owner), why: b.why}
-	if b.why != "" || len(b.drafts) == 0 {
+	if b.why != "" {
+		b.drafts = b.drafts[:0]
+	}
+	if len(b.drafts)+len(b.asking.a)+len(b.asking.aaaa) == 0 {
 		b.shrink()
 		return r, nil
 	}
@@ -254,7 +272,7 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 	if !b.lay() {
 		return nil, ErrTooLarge
 	}
-	r.blob, r.why = string(b.blob), b.remark
+	r.blob, r.why = string(b.blob), cmp.Or(b.why, b.remark)
 	r.slots = slotsOf(r, len(b.order))
 	b.shrink()
 	return r, nil
@@ -285,11 +303,15 @@ func (b *Builder) sort() {
 		d := &b.drafts[i]
 		d.a, d.aaaa = sortAddresses(d.a, d.aaaa)
 	}
+	b.asking.a, b.asking.aaaa = sortAddresses(b.asking.a, b.asking.aaaa)
 }
 
-// sortAddresses sorts addresses and drops duplicates.
-func sortAddresses(a [][4]byte, aaaa [][16]byte) ([][4]byte, [][16]byte) {
-	slices.SortFunc(a, func(x, y [4]byte) int { return bytes.Compare(x[:], y[:]) })
-	slices.SortFunc(aaaa, func(x, y [16]byte) int { return bytes.Compare(x[:], y[:]) })
-	return slices.Compact(a), slices.Compact(aaaa)
+// sortAddresses sorts addresses and drops duplicates. Of one that is at several places the highest number stays.
+func sortAddresses(a []addressA, aaaa []addressAAAA) ([]addressA, []addressAAAA) {
+	slices.SortFunc(a, func(x, y addressA) int { return cmp.Or(bytes.Compare(x.ip[:], y.ip[:]), cmp.Compare(y.place, x.place)) })
+	slices.SortFunc(aaaa, func(x, y addressAAAA) int {
+		return cmp.Or(bytes.Compare(x.ip[:], y.ip[:]), cmp.Compare(y.place, x.place))
+	})
+	return slices.CompactFunc(a, func(x, y addressA) bool { return x.ip == y.ip }),
+		slices.CompactFunc(aaaa, func(x, y addressAAAA) bool { return x.ip == y.ip })
 }

@@ -15,6 +15,7 @@ type Index struct {
 	changed  atomic.Pointer[chan struct{}] // closed by the next publication
 	trouble  atomic.Pointer[string]        // nil for none
 	Hosts    NamesPlace                    // of Ingresses, routes and load balancers (directive k8s_gateway)
+	Places   Places                        // of endpoints
 	edit     uint64                        // number of the last edit; for the writer alone
 }
 
@@ -39,6 +40,12 @@ type Snapshot struct {
 	reverse    reverse
 	pods       trie[*podAddress]
 	clients    trie[*clientAddress] // with claims by slices and nodes
+
+	// Of clients; see who.go.
+	asking reverse    // endpoints that are not ready
+	ranges ranges     // of nodes
+	zones  []Locality // of nodes, by their numbers
+	places *places
 }
 
 // Kinds is a set of kinds of Kubernetes objects.
@@ -93,7 +100,7 @@ func (s *Snapshot) Service(owner []byte) *ServiceRecords { return s.services.get
 // does, or if it is not known: some of its slices may have been left out.
 func (s *Snapshot) Unready(r *ServiceRecords) string {
 	label := r.owner[1+int(r.owner[0]):]
-	if n := s.namespaces.get([]byte(label)); r.blob == "" || n != nil && n.over {
+	if n := s.namespaces.get([]byte(label)); r.start() == r.end() || n != nil && n.over {
 		return ""
 	}
 	return r.why
@@ -113,10 +120,11 @@ func (n *namespace) sum() uint64                { return hashString(n.label) }
 
 // Tx is a change to an Index. All of it is published in one step.
 type Tx struct {
+	index   *Index
 	snap    *Snapshot
 	edit    uint64
 	changed bool
-	claimed bool                 // claims have changed, which are no content
+	claimed bool                 // who asks has changed, which is no content
 	gone    map[removal]struct{} // PTR records to remove from their lists
 	record  []byte               // scratch for addPTR and removePTR, like key
 	key     []byte
@@ -127,8 +135,9 @@ type Tx struct {
 func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	x.edit++
 	next := *x.current.Load()
-	tx := Tx{snap: &next, edit: x.edit}
+	tx := Tx{index: x, snap: &next, edit: x.edit}
 	change(&tx)
+	next.places = x.Places.snapshot()
 	if !tx.changed {
 		if tx.claimed {
 			x.publish(&next)

@@ -25,9 +25,21 @@ type layout struct {
 	classes []class
 	hosts   []uint32
 	numbers []uint16
-	a       [][4]byte
-	aaaa    [][16]byte
+	a       []addressA
+	aaaa    []addressAAAA
 }
+
+// addressA and addressAAAA are an address with its place.
+type (
+	addressA struct {
+		ip    [sizeA]byte
+		place Place
+	}
+	addressAAAA struct {
+		ip    [sizeAAAA]byte
+		place Place
+	}
+)
 
 // span is a part of layout.lists.
 type span struct{ at, end int }
@@ -39,8 +51,24 @@ type (
 	class struct{ at, end int }
 )
 
-// listsAt is where the lists of a blob begin, behind the offset of its nodes. Neither a list nor a node is at 0.
-const listsAt = 4
+// A blob begins with the offset of its nodes. With the bit placed in it, addresses have places, and there follow the
+// offset behind the nodes, where the endpoints that are not ready stand, and what is nearest to a client.
+const (
+	sizeHead       = 4
+	endAt          = sizeHead
+	nearestAt      = endAt + 4
+	sizePlacedHead = nearestAt + 1
+
+	placed = 0x80 // in the first octet
+)
+
+// listsAt is where the lists of the blob begin. Neither a list nor a node is at 0.
+func (b *Builder) listsAt() int {
+	if b.placed {
+		return sizePlacedHead
+	}
+	return sizeHead
+}
 
 // Kinds of keys of layout.written. A list is found by its content, and by the groups or the lists of ports that it was
 // made from, so that it is made once.
@@ -68,7 +96,7 @@ func (b *Builder) lay() bool {
 			return false
 		}
 	}
-	start := uint32(listsAt + len(b.lists))
+	start := uint32(b.listsAt() + len(b.lists))
 	for _, s := range b.ranks {
 		for at := s.at; at < s.end; at += sizeTarget {
 			target := b.lists[at : at+sizeTarget]
@@ -76,7 +104,15 @@ func (b *Builder) lay() bool {
 		}
 	}
 	b.blob = binary.BigEndian.AppendUint32(b.blob[:0], start)
+	if b.placed {
+		b.blob[0] |= placed
+		b.blob = binary.BigEndian.AppendUint32(b.blob, start+uint32(len(b.nodes)))
+		b.blob = append(b.blob, 0)
+	}
 	b.blob = append(append(b.blob, b.lists...), b.nodes...)
+	if b.placed {
+		b.blob = b.appendAddresses(b.blob, b.asking.a, b.asking.aaaa)
+	}
 	return true
 }
 
@@ -94,7 +130,7 @@ func (b *Builder) node(d *draft, rank uint32) {
 		b.nodes[flags] |= flagShared
 		b.nodes = binary.AppendUvarint(b.nodes, uint64(b.addresses(d)))
 	} else {
-		b.nodes = appendAddresses(b.nodes, d.a, d.aaaa)
+		b.nodes = b.appendAddresses(b.nodes, d.a, d.aaaa)
 	}
 	b.terms = b.terms[:0]
 	if b.service(d, rank); len(b.terms) > 0 {
@@ -105,15 +141,24 @@ func (b *Builder) node(d *draft, rank uint32) {
 	}
 }
 
-// appendAddresses appends sorted addresses: for each family how many there are, and these.
-func appendAddresses(to []byte, a [][4]byte, aaaa [][16]byte) []byte {
+// appendAddresses appends sorted addresses: for each family how many there are, and these, and then the places of all.
+func (b *Builder) appendAddresses(to []byte, a []addressA, aaaa []addressAAAA) []byte {
 	to = binary.AppendUvarint(to, uint64(len(a)))
 	for i := range a {
-		to = append(to, a[i][:]...)
+		to = append(to, a[i].ip[:]...)
 	}
 	to = binary.AppendUvarint(to, uint64(len(aaaa)))
 	for i := range aaaa {
-		to = append(to, aaaa[i][:]...)
+		to = append(to, aaaa[i].ip[:]...)
+	}
+	if !b.placed {
+		return to
+	}
+	for i := range a {
+		to = appendPlace(to, a[i].place)
+	}
+	for i := range aaaa {
+		to = appendPlace(to, aaaa[i].place)
 	}
 	return to
 }
@@ -135,7 +180,7 @@ func (b *Builder) put(kind byte) uint32 {
 	b.key = append(append(b.key[:0], kind), b.content...)
 	at, ok := b.written[string(b.key)]
 	if !ok {
-		at = uint32(listsAt + len(b.lists))
+		at = uint32(b.listsAt() + len(b.lists))
 		if kind == targetList {
 			head := len(b.content) - sizeTarget*len(b.hosts)
 			b.ranks = append(b.ranks, span{len(b.lists) + head, len(b.lists) + len(b.content)})
@@ -166,14 +211,14 @@ func (b *Builder) addresses(d *draft) uint32 {
 		b.spent += len(b.groups[g])
 		for _, m := range b.groups[g] {
 			if m.addr.Is4() {
-				b.a = append(b.a, m.addr.As4())
+				b.a = append(b.a, addressA{m.addr.As4(), m.place})
 			} else {
-				b.aaaa = append(b.aaaa, m.addr.As16())
+				b.aaaa = append(b.aaaa, addressAAAA{m.addr.As16(), m.place})
 			}
 		}
 	}
 	b.a, b.aaaa = sortAddresses(b.a, b.aaaa)
-	b.content = appendAddresses(b.content[:0], b.a, b.aaaa)
+	b.content = b.appendAddresses(b.content[:0], b.a, b.aaaa)
 	return b.put(addressList)
 }
 

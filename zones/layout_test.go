@@ -45,7 +45,7 @@ func (o *naiveOwner) point(addr netip.Addr, host string, ports []uint16, pairs i
 func (n *naiveLayout) slice(hosts []string, addrs []netip.Addr, owners map[string][]uint16) {
 	group := n.b.Group()
 	for i, host := range hosts {
-		n.b.Member(group, n.b.Name(host), addrs[i])
+		n.b.Member(group, n.b.Name(host), addrs[i], 0)
 		n.b.Address(n.b.Name(host), addrs[i])
 		n.b.SRV(n.b.Name(host), n.b.Name(host), n.b.Ports(max(1, len(owners[""])), owners[""]...))
 		n.owner(host).point(addrs[i], host, owners[""], max(1, len(owners[""])))
@@ -175,7 +175,7 @@ func crossed(count, endpoints, ports int, all bool, limit int) (*ServiceRecords,
 				continue
 			}
 			host, addr := b.Name(fmt.Sprint("pod-", i)), netip.AddrFrom4([4]byte{10, 244, byte(i >> 8), byte(i)})
-			b.Member(group, host, addr)
+			b.Member(group, host, addr, 0)
 			b.Address(host, addr)
 			b.Reverse(host, false)
 			b.SRV(host, host, list)

@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"net/netip"
@@ -111,6 +112,7 @@ type LivePod struct {
 	Addr      netip.Addr
 	Host      bool  // on the network of its node, whose address others have too
 	Started   int64 // in seconds since 1970; 0 when it has not
+	Place     Place
 	Details   *PodDetails
 }
 
@@ -168,6 +170,7 @@ type podThere struct {
 	label   string // of its namespace, in wire form
 	details *PodDetails
 	started uint32
+	place   Place
 	host    bool
 }
 
@@ -197,6 +200,26 @@ func (s *Snapshot) PodAt(m *Match, addr netip.Addr) (label string, details *PodD
 	if p == nil || !s.Synced(PodObjects) {
 		return "", nil
 	}
+	return p.youngest()
+}
+
+// podPlace is the namespace that PodAt says and the place of the pods that have addr, the youngest's; ok is false if none
+// has.
+func (s *Snapshot) podPlace(m *Match, addr netip.Addr) (label string, at Place, ok bool) {
+	if !s.Synced(PodObjects) {
+		return "", 0, false
+	}
+	p := s.podsAt(m, addr)
+	if p == nil {
+		return "", 0, false
+	}
+	label, _ = p.youngest()
+	pod := slices.MaxFunc(p.pods, func(a, b podThere) int { return cmp.Compare(a.started, b.started) })
+	return label, pod.place, true
+}
+
+// youngest is the namespace and the details of the pod that has the address.
+func (p *podAddress) youngest() (label string, details *PodDetails) {
 	first := &p.pods[0]
 	label, details = first.label, first.details
 	youngest := first.started
@@ -290,7 +313,7 @@ func (tx *Tx) podThere(p LivePod) (podThere, bool) {
 		return podThere{}, false
 	}
 	started := uint32(min(max(p.Started, 0), math.MaxUint32))
-	return podThere{tx.sharedLabel(label[:len(label)-1]), p.Details, started, p.Host}, true
+	return podThere{tx.sharedLabel(label[:len(label)-1]), p.Details, started, p.Place, p.Host}, true
 }
 
 // podsAt is the pods at an address, for a change: those of the snapshot stay as they are.

@@ -35,7 +35,7 @@ func (r *ServiceRecords) Why() string {
 }
 
 // nameless reports whether the service has no names, and that is explained.
-func (r *ServiceRecords) nameless() bool { return r.why != "" && r.blob == "" }
+func (r *ServiceRecords) nameless() bool { return r.why != "" && r.start() == r.end() }
 
 // What a service takes beside its encoded records, and each of its PTR records with its place in the index, in octets.
 const (
@@ -48,11 +48,17 @@ func (r *ServiceRecords) Size() int {
 	size := serviceSize + len(r.owner) + len(r.blob) + len(r.why) + len(r.slots)*int(unsafe.Sizeof(slot{}))
 	for n := range r.each {
 		if n.flags&flagPTR != 0 {
-			size += ptrSize * (len(n.a)/sizeA + len(n.aaaa)/sizeAAAA)
+			size += ptrSize * n.addresses()
 		}
+	}
+	if asking := r.asking(); asking.service != nil {
+		size += ptrSize * asking.addresses()
 	}
 	return size
 }
+
+// addresses is how many addresses n has.
+func (n *Node) addresses() int { return len(n.a)/sizeA + len(n.aaaa)/sizeAAAA }
 
 // equal reports whether r and other have equal content.
 func (r *ServiceRecords) equal(other *ServiceRecords) bool {
@@ -89,6 +95,7 @@ type Node struct {
 	flags   byte
 	a       string // packed addresses
 	aaaa    string
+	places  string // of these addresses, in their order, those of IPv4 first; "" where they are not kept
 	srv     string // the weight of each record, and terms: a list of targets, 0 for the node itself, and one of ports
 	cname   string // absolute, wire form
 }
@@ -204,6 +211,7 @@ func (r *ServiceRecords) read(n *Node, at int) int {
 	at += 1 + size
 	n.flags = blob[at]
 	at++
+	n.places = ""
 	if n.flags&flagCNAME != 0 {
 		size = int(blob[at])
 		n.a, n.aaaa, n.srv = "", "", ""
@@ -213,15 +221,24 @@ func (r *ServiceRecords) read(n *Node, at int) int {
 	n.cname, n.srv = "", ""
 	if n.flags&flagShared != 0 {
 		list, end := number(blob, at)
-		n.a, list = packed(blob, list, sizeA)
-		n.aaaa, _ = packed(blob, list, sizeAAAA)
+		r.readAddresses(n, list)
 		at = end
 	} else {
-		n.a, at = packed(blob, at, sizeA)
-		n.aaaa, at = packed(blob, at, sizeAAAA)
+		at = r.readAddresses(n, at)
 	}
 	if n.flags&flagSRV != 0 {
 		n.srv, at = packed(blob, at, 1)
+	}
+	return at
+}
+
+// readAddresses reads addresses at an offset of the blob into n, with their places.
+func (r *ServiceRecords) readAddresses(n *Node, at int) (end int) {
+	n.a, at = packed(r.blob, at, sizeA)
+	n.aaaa, at = packed(r.blob, at, sizeAAAA)
+	if r.blob[0]&placed != 0 {
+		end = at + n.addresses()*sizePlace
+		n.places, at = r.blob[at:end], end
 	}
 	return at
 }
@@ -268,7 +285,44 @@ func (r *ServiceRecords) start() int {
 	if r.blob == "" {
 		return 0
 	}
-	return offset(r.blob)
+	return offset(r.blob) &^ (placed << 24)
+}
+
+// end is the offset behind the last node.
+func (r *ServiceRecords) end() int {
+	if r.placed() {
+		return offset(r.blob[endAt:])
+	}
+	return len(r.blob)
+}
+
+// placed reports whether the places of addresses are kept.
+func (r *ServiceRecords) placed() bool { return r.blob != "" && r.blob[0]&placed != 0 }
+
+// asking is the endpoints that are not ready as one node without a name; the zero Node where they are not kept.
+func (r *ServiceRecords) asking() (n Node) {
+	if r.placed() {
+		n.service, n.flags = r, flagPTR
+		r.readAddresses(&n, r.end())
+	}
+	return n
+}
+
+// places yields the places of all addresses.
+func (r *ServiceRecords) places(yield func(Place) bool) {
+	nodes := func(visit func(*Node) bool) {
+		asking := r.asking()
+		if visit(&asking) {
+			r.each(visit)
+		}
+	}
+	for n := range nodes {
+		for at := 0; at < len(n.places)/sizePlace; at++ {
+			if !yield(placeAt(n.places, at)) {
+				return
+			}
+		}
+	}
 }
 
 // offset is the offset of a node that packed begins with.
@@ -280,7 +334,7 @@ func offset(packed string) int {
 // It reuses the Node.
 func (r *ServiceRecords) each(yield func(*Node) bool) {
 	var n Node
-	for at := r.start(); at < len(r.blob); {
+	for at, end := r.start(), r.end(); at < end; {
 		at = r.read(&n, at)
 		if !n.IsHost() && !yield(&n) {
 			return
@@ -292,7 +346,7 @@ func (r *ServiceRecords) each(yield func(*Node) bool) {
 func slotsOf(r *ServiceRecords, count int) []slot {
 	slots := make([]slot, 0, count)
 	var n Node
-	for at := r.start(); at < len(r.blob); {
+	for at, end := r.start(), r.end(); at < end; {
 		next := r.read(&n, at)
 		slots = append(slots, slot{uint32(hashString(n.name)), uint32(at)})
 		at = next

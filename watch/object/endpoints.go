@@ -1,20 +1,28 @@
 package object
 
 import (
+	"encoding/binary"
+	"iter"
 	"net/netip"
+
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // Endpoint is one address of a ready endpoint (conditions.ready nil or true).
 type Endpoint struct {
 	Addr     netip.Addr
-	Hostname string // the endpoint's own; "" without
-	Pod      string // name of the target pod, kept only for endpoint_pod_names
-	Zone     string // topology zone in lower case, kept only for zonal names; "" without
+	Hostname string      // the endpoint's own; "" without
+	Pod      string      // name of the target pod, kept only for endpoint_pod_names
+	Zone     string      // topology zone in lower case, kept only for zonal names; "" without
+	Place    zones.Place // where it is, kept only with Selection.Who; 0 if that is not known
+
+	unready bool
 }
 
 // Endpoints is a list of endpoints in one string. A large cluster has hundreds of thousands of endpoints: packed, one
 // takes as many octets as its address and texts have, and the garbage collector has nothing to follow. Each is an octet
-// of flags, its address, and those of its texts that are not empty, behind an octet with their length.
+// of flags, its address, its place if that is known, and those of its texts that are not empty, behind an octet with their
+// length. With Selection.Who those that are not ready are in it as well.
 type Endpoints string
 
 // flags of a packed endpoint.
@@ -23,6 +31,8 @@ const (
 	packedHostname
 	packedPod
 	packedZone
+	packedPlace
+	packedUnready
 )
 
 // appendPacked appends e as Endpoints have it. Its texts have at most 255 octets.
@@ -33,6 +43,13 @@ func appendPacked(list []byte, e *Endpoint) []byte {
 		list[flags] |= packedIPv6
 	}
 	list = append(list, e.Addr.AsSlice()...)
+	if e.unready {
+		list[flags] |= packedUnready
+	}
+	if e.Place != 0 {
+		list[flags] |= packedPlace
+		list = binary.BigEndian.AppendUint16(list, uint16(e.Place))
+	}
 	for _, text := range [...]struct {
 		flag byte
 		text string
@@ -45,8 +62,23 @@ func appendPacked(list []byte, e *Endpoint) []byte {
 	return list
 }
 
-// All calls yield with every endpoint until yield returns false. Their texts are parts of the list.
-func (p Endpoints) All(yield func(Endpoint) bool) {
+// All calls yield with every endpoint that is ready until yield returns false. Their texts are parts of the list.
+func (p Endpoints) All(yield func(Endpoint) bool) { p.each(false, yield) }
+
+// Asking are those that are not ready, of which the addresses and the places are kept.
+func (p Endpoints) Asking() iter.Seq[Endpoint] {
+	return func(yield func(Endpoint) bool) { p.each(true, yield) }
+}
+
+// None reports whether no endpoint is ready.
+func (p Endpoints) None() bool {
+	for range p.All {
+		return false
+	}
+	return true
+}
+
+func (p Endpoints) each(unready bool, yield func(Endpoint) bool) {
 	for rest := string(p); rest != ""; {
 		flags := rest[0]
 		rest = rest[1:]
@@ -58,6 +90,10 @@ func (p Endpoints) All(yield func(Endpoint) bool) {
 			e.Addr = netip.AddrFrom4([4]byte([]byte(rest[:4])))
 			rest = rest[4:]
 		}
+		if flags&packedPlace != 0 {
+			e.Place = zones.Place(rest[0])<<8 | zones.Place(rest[1])
+			rest = rest[2:]
+		}
 		text := func(flag byte) (text string) {
 			if flags&flag != 0 {
 				end := 1 + int(rest[0])
@@ -66,7 +102,7 @@ func (p Endpoints) All(yield func(Endpoint) bool) {
 			return text
 		}
 		e.Hostname, e.Pod, e.Zone = text(packedHostname), text(packedPod), text(packedZone)
-		if !yield(e) {
+		if flags&packedUnready != 0 == unready && !yield(e) {
 			return
 		}
 	}

@@ -15,6 +15,7 @@ type Pod struct {
 	Version string
 	Addrs   []netip.Addr
 	Host    bool              // hostNetwork: it has the addresses of its node
+	Place   zones.Place       // its node, with Selection.Who
 	Started int64             // in seconds since 1970; 0 before a kubelet has seen it
 	Details *zones.PodDetails // nil unless Selection has Clients or PodDetails, which has labels
 }
@@ -44,6 +45,9 @@ func stripPod(o *corev1.Pod, s Selection) (*Pod, []Problem) {
 	}
 	if len(p.Addrs) == 0 {
 		return nil, wrong.List
+	}
+	if s.Who {
+		p.Place = s.Places.Number(p.Namespace, zones.Where{Node: o.Spec.NodeName})
 	}
 	if s.Clients {
 		p.Details, _ = zones.NewPodDetails(p.Name, nil, 0)

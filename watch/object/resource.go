@@ -121,8 +121,8 @@ var Resources = []Resource{
 	{
 		Versions: coreVersions, Plural: "nodes", Kind: zones.Nodes,
 		Example: &corev1.Node{}, List: &corev1.NodeList{}, Live: true,
-		When:  func(s Selection) bool { return s.Clients && !s.VerifyPods },
-		Strip: stripping(always(stripNode)),
+		When:  func(s Selection) bool { return s.Who || s.Clients && !s.VerifyPods },
+		Strip: stripping(stripNode),
 	},
 }
 

@@ -1,5 +1,7 @@
 package object
 
+import "github.com/clusterdns/clusterdns/zones"
+
 // Selection is which objects of a cluster are read, and what of them is kept. It is comparable.
 type Selection struct {
 	Namespaces      string // only these, separated by commas, sorted; "" for all
@@ -14,6 +16,9 @@ type Selection struct {
 	Clients        bool // it is kept which pod has an address: with VerifyPods of pods, else of slices and nodes
 	External       bool // of services, what clients outside the cluster reach them by is kept (k8s_external)
 	ServiceImports bool // the objects are ServiceImports and their slices, for `multicluster`
+
+	Who    bool          // it is kept where endpoints, pods and nodes are: who asks is known (zones.Snapshot.Who)
+	Places *zones.Places // with Who: their numbers; set by the source
 
 	Hosts Hosts // what has names by k8s_gateway
 }

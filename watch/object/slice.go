@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // Labels of the slices that a clusterset's controllers write (KEP-1645).
@@ -26,7 +28,7 @@ type Slice struct {
 	Cluster   string // label multicluster.kubernetes.io/source-cluster; "" outside a clusterset, or if it is no DNS label
 	Nameless  bool   // the endpoints have no names of their own, as those of two clusters could share one
 	Ports     []Port
-	Endpoints Endpoints // the ready ones, one for each valid address
+	Endpoints Endpoints // one for each valid address
 	Clients   Endpoints // with Selection.Clients, the addresses of pods, ready or not
 	FQDN      bool      // its addresses are names, and not kept
 	Unready   int       // addresses that are not ready
@@ -98,6 +100,9 @@ func (s *Slice) add(
 	if r := o.TargetRef; selection.PodNames && r != nil && ValidLabel(r.Name) {
 		kept.Pod = r.Name // a pod's name may hold dots or be longer than 63: such a pod is named by its address
 	}
+	if selection.Who {
+		kept.Place = selection.Places.Number(s.Namespace, where(o))
+	}
 	// nil means unknown, to be taken as ready (EndpointConditions)
 	ready := o.Conditions.Ready == nil || *o.Conditions.Ready
 	for _, text := range o.Addresses {
@@ -106,14 +111,32 @@ func (s *Slice) add(
 			wrong.Add(text, "endpoint %q is not an address of the slice's family")
 			continue
 		}
-		if !ready {
-			s.Unready++
-			continue
-		}
 		kept.Addr = addr
-		list = appendPacked(list, &kept)
+		switch {
+		case ready:
+			list = appendPacked(list, &kept)
+		case selection.Who:
+			list = appendPacked(list, &Endpoint{Addr: addr, Place: kept.Place, unready: true})
+			fallthrough
+		default:
+			s.Unready++
+		}
 	}
 	return list
+}
+
+// where is where an endpoint is, and for whom.
+func where(o *discoveryv1.Endpoint) zones.Where {
+	w := zones.Where{Node: Value(o.NodeName), Zone: Value(o.Zone)}
+	if o.Hints != nil {
+		for _, z := range o.Hints.ForZones {
+			w.ForZones = append(w.ForZones, z.Name)
+		}
+		for _, n := range o.Hints.ForNodes {
+			w.ForNodes = append(w.ForNodes, n.Name)
+		}
+	}
+	return w
 }
 
 // addClient appends the addresses of an endpoint that is a pod, also while it is not ready: a pod that starts asks, too.
