@@ -93,9 +93,8 @@ func clusterDomain(r *Request, q *question) int {
 // the first answer is given again: it denies the name that the client asked for.
 func (a *autopath) after(r *Request, w *wrapped, res result) (again bool) {
 	refused := res.source == None && res.rcode == wire.Refused
-	if w.step == 0 && !w.again && res.message != nil && r.question.scope.block.asksAnew() {
-		first := res
-		w.first = &first
+	if w.step == 0 && !w.again {
+		a.keepFirst(r, w, res)
 	}
 	switch {
 	case w.again || r.Reply.Rcode != wire.NameError && !refused:
@@ -106,6 +105,19 @@ func (a *autopath) after(r *Request, w *wrapped, res result) (again bool) {
 	case a.next(r, w):
 		return true
 	}
+	return a.denyFirst(r, w)
+}
+
+// keepFirst keeps the answer for the first name, if upstream would have to be asked for it again.
+func (a *autopath) keepFirst(r *Request, w *wrapped, res result) {
+	if res.message != nil && r.question.scope.block.asksAnew() {
+		first := res
+		w.first = &first
+	}
+}
+
+// denyFirst gives the first answer again, or has it asked for again.
+func (a *autopath) denyFirst(r *Request, w *wrapped) (again bool) {
 	q := r.repeat(w)
 	if w.first != nil {
 		r.finish(q, w.first)
@@ -134,6 +146,7 @@ func (a *autopath) next(r *Request, w *wrapped) bool {
 		r.name.Set(r.text)
 		w.placed = len(r.text)
 		q.name, q.owner, q.asked = &r.name, r.Reply.PlaceName(r.text), false
+		w.target = q.owner
 		q.scope = q.scope.block.inside.of(q.name)
 		return true
 	}

@@ -34,6 +34,7 @@ type block struct {
 	balance     *balance
 	rewrites    *rewrites
 	autopath    *autopath
+	search      *search
 	acls        *acls
 	header      *header
 	chaos       *chaos
@@ -55,7 +56,7 @@ type block struct {
 	loop        *loop
 	transfers   []transferRule
 	notify      []*notifier
-	inside      scopes // of names that rewrite or autopath asks for: such a question stays in the block
+	inside      scopes // of names that rewrite, autopath or search asks for: such a question stays in the block
 
 	notifyPanics observe.Panics
 }
@@ -83,6 +84,7 @@ func (b *block) compileSteps(r *Resolver) {
 		{b.rewrites != nil, "rewrite", b.rewrites.change},
 		{true, "", b.knownClass},
 		{b.autopath != nil, "autopath", b.autopath.walk},
+		{b.search != nil, "search", b.search.walk},
 		{b.acls != nil, "acl", b.acls.check},
 		{b.header != nil, "header", b.header.change},
 		{b.options.Minimal, "minimal", minimal{}.wrap},
@@ -188,7 +190,7 @@ func (r *Resolver) newBlock(o *Block, server string, log *slog.Logger) (*block, 
 
 // newInside makes the scopes of names that a step asks for in the place of the client's.
 func (b *block) newInside() (err error) {
-	if b.rewrites != nil || b.autopath != nil {
+	if b.rewrites != nil || b.autopath != nil || b.search != nil {
 		all := append(append(b.names(), b.options.Zones...), ".")
 		b.inside, err = newScopes(all, func(zone *wire.QName) *scope { return b.scope(zone, blockZone{}) })
 	}
@@ -217,6 +219,11 @@ func (r *Resolver) newPolicies(b *block, server string, log *slog.Logger) (err e
 	if err == nil && o.Autopath != nil {
 		b.autopath, err = obtain(r, "autopath", []any{o.Autopath, server, o.Zones}, func() (*autopath, error) {
 			return newAutopath(o.Autopath)
+		})
+	}
+	if err == nil && o.Search != nil {
+		b.search, err = obtain(r, "search", []any{o.Search, server, o.Zones}, func() (*search, error) {
+			return newSearch(o.Search)
 		})
 	}
 	if err == nil && o.Dnssec != nil {

@@ -28,8 +28,9 @@ type BlockCounts struct {
 	Templates  []TemplateCounts
 	Localhost  *uint64 // questions for names that are localhost with other labels; nil without local
 	Generals   GeneralCounts
-	Translated *uint64 // questions for which dns64 asked for A records; nil without it
-	Completed  *uint64 // questions that autopath has answered with a name of another domain; nil without it
+	Translated *uint64       // questions for which dns64 asked for A records; nil without it
+	Completed  *uint64       // questions that autopath has answered with a name of another domain; nil without it
+	Search     *SearchCounts // nil without search
 	Forwards   []ForwardCounts
 	Dnstaps    []dnstap.Counts
 	Shadow     *shadow.Counts  // nil without shadow
@@ -110,6 +111,10 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		n := b.autopath.completed.Load()
 		counts.Completed = &n
 	}
+	if b.search != nil && first(b.search) {
+		c := b.search.count()
+		counts.Search = &c
+	}
 	if b.taps != nil {
 		for _, t := range *b.taps {
 			if first(t.sink) {
@@ -134,6 +139,19 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 		}
 	}
 	return counts
+}
+
+// SearchCounts counts the questions that search has seen denied, by what became of them.
+type SearchCounts struct {
+	Completed uint64 // answered with an alias of a name in the list
+	Absent    uint64 // denied: no name of the list exists
+	Failed    uint64 // a name of the list could not be looked up
+	Unknown   uint64 // denied: the namespace of the client's address is not known, or not sure
+	Foreign   uint64 // denied: the client is of another namespace than the name
+}
+
+func (s *search) count() SearchCounts {
+	return SearchCounts{s.completed.Load(), s.absent.Load(), s.failed.Load(), s.unknown.Load(), s.foreign.Load()}
 }
 
 // ACLCounts are the counters of acl, for coredns_acl_* metrics.

@@ -62,6 +62,7 @@ const (
 	edeManySigned       = "too many new answers have to be signed (directive dnssec)"
 	edeErratic          = "erratic: it has records of types A and AAAA alone"
 	edeShutdown         = "shutting down"
+	edeCompleted        = "found by the search list of the client's namespace (directive search)"
 )
 
 // edeNoZone says why a general zone has no records, by the source of it.

@@ -54,6 +54,7 @@ type Block struct {
 	Chaos       *Chaos
 	Rewrites    []Rewrite // in the order of the file
 	Autopath    *Autopath
+	Search      *Search
 	ACLs        []ACL // in the order of the file
 	Header      *Header
 	Minimal     bool       // minimal: positive answers have an answer section alone
@@ -223,6 +224,14 @@ type Autopath struct {
 	Zones      []string // of the client's names, at or below these
 	Kubernetes bool     // the list begins with the domains of the client's pod, in the zone of Kubernetes with PodsVerified
 	Search     []string // the list, or what follows the domains of the pod
+}
+
+// Search goes through the search list of a client whose address is of the namespace in the name that it asks for, and
+// needs no pods. The list is <namespace>.svc.<zone>, svc.<zone>, <zone>, Domains, and the name without a domain.
+type Search struct {
+	Zones       []string // of the client's names, at or below these
+	Domains     []string // of hosts: what the kubelet appends to the list
+	Least, Most int      // dots of the names that clients ask for by the list
 }
 
 // ACL decides which clients may ask for which names (directive acl). The first rule that matches a query decides; if

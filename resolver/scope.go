@@ -20,6 +20,7 @@ type scope struct {
 
 	signed       bool // dnssec is for the name
 	autopath     bool // autopath is for the name
+	search       bool // search is for the name
 	acls         []*aclRules
 	templates    []templateScope
 	hosts        bool // hosts answers for the name
@@ -152,6 +153,9 @@ func (b *block) names() (all []string) {
 	if o.Autopath != nil {
 		add(o.Autopath.Zones)
 	}
+	if o.Search != nil {
+		add(o.Search.Zones)
+	}
 	for _, a := range o.ACLs {
 		add(a.Zones)
 	}
@@ -199,6 +203,9 @@ func (b *block) scope(zone *wire.QName, at blockZone) *scope {
 	}
 	if b.autopath != nil {
 		s.autopath = b.autopath.zones.Contains(zone)
+	}
+	if b.search != nil {
+		s.search = b.search.zones.Contains(zone)
 	}
 	if b.acls != nil {
 		s.acls = b.acls.rules(zone)

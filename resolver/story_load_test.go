@@ -64,7 +64,7 @@ func load(t testing.TB, s *stories.Story, section, zone string) *zones.Index {
 		for _, change := range l.changes {
 			change(tx)
 		}
-		tx.SetSynced((zones.ServiceKinds | zones.PodObjects) &^ l.missing)
+		tx.SetSynced((zones.ServiceKinds | zones.PodObjects | zones.Nodes) &^ l.missing)
 	})
 	return index
 }

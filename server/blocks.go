@@ -35,6 +35,16 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			ours.Counter("coredns_autopath_success_total", "Counter of requests that did autopath.", *b.Completed,
 				"view", b.View)
 		}
+		if s := b.Search; s != nil {
+			for _, c := range []struct {
+				result string
+				count  uint64
+			}{{"completed", s.Completed}, {"absent", s.Absent}, {"failed", s.Failed}, {"unknown", s.Unknown}, {"foreign", s.Foreign}} {
+				ours.Counter("clusterdns_search_questions_total",
+					"Questions that only a search list makes, of names that the cluster does not have, by what search made of them.",
+					c.count, "view", b.View, "result", c.result)
+			}
+		}
 		if b.ACL != nil {
 			aclSamples(b.ACL, ours.With("view", b.View))
 		}

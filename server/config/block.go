@@ -22,6 +22,7 @@ type blockReader struct {
 	refused    bool       // a directive is, so that what the block lacks may be in it
 	unplaced   bool       // a zone or an address to listen on is
 	autopathAt *args      // autopath @kubernetes
+	searchAt   *args      // search
 	onwardAt   *args      // fallthrough of grpc
 	externals  []position // of Steps.Externals
 	tlsAt      position
@@ -81,6 +82,7 @@ func (b *blockReader) directives(w *world, all []statement, r *Report) {
 	}
 	b.Steps.Forwards = append(b.Steps.Forwards, b.grpcs...)
 	b.checkAutopath()
+	b.checkSearch()
 	b.checkOnward()
 	if err := b.checkExternals(); err != nil && !b.refused {
 		r.noteAll("k8s_external", []error{err})

@@ -62,6 +62,7 @@ func directives() []directive {
 		{name: "chaos", read: (*blockReader).chaos, enabled: usesChaos, summary: summarizeChaos},
 		{name: "rewrite", read: (*blockReader).rewrite, enabled: usesRewrite, summary: summarizeRewrites},
 		{name: "autopath", read: (*blockReader).autopath, once: true, enabled: usesAutopath, summary: summarizeAutopath},
+		{name: "search", read: (*blockReader).search, once: true, enabled: usesSearch, summary: summarizeSearch},
 		{name: "acl", read: (*blockReader).acl, enabled: usesACL, summary: summarizeACLs},
 		{name: "header", read: (*blockReader).header, enabled: usesHeader, summary: summarizeHeader},
 		{name: "minimal", read: (*blockReader).minimal, enabled: usesMinimal, summary: summarizeMinimal},

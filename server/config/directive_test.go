@@ -61,6 +61,7 @@ const everything = `example.org {
     rewrite name a b
     root zones
     shadow 192.0.2.1
+    search
     secondary {
         transfer from 192.0.2.1
     }

@@ -34,7 +34,7 @@ func (b *blockReader) warnDoubts(r *Report) {
 }
 
 // ours are the directives that no CoreDNS has.
-var ours = []string{"dashboard", "local_address", "shadow"}
+var ours = []string{"dashboard", "local_address", "search", "shadow"}
 
 // warnOurs warns of directives in a ConfigMap that CoreDNS may read: it takes no Corefile with one that it does not know.
 func (b *blockReader) warnOurs(r *Report) {
@@ -50,7 +50,7 @@ func (b *blockReader) warnOurs(r *Report) {
 // its clients. Reverse zones pass: they often stand beside the cluster's, in a block without them.
 func (b *blockReader) warnOutside(r *Report) {
 	renames := func(rule resolver.Rewrite) bool { return rule.Field == resolver.RewriteName }
-	if b.Steps.Autopath != nil || slices.ContainsFunc(b.Steps.Rewrites, renames) {
+	if b.Steps.Autopath != nil || b.Steps.Search != nil || slices.ContainsFunc(b.Steps.Rewrites, renames) {
 		return
 	}
 	for _, n := range b.named {

@@ -86,6 +86,9 @@ func digest(tokens []token, blocks ...*blockReader) string {
 		if b.Steps.Autopath != nil {
 			fmt.Fprintln(h, b.Steps.Autopath.Search)
 		}
+		if b.Steps.Search != nil {
+			fmt.Fprintln(h, b.Steps.Search.Domains)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -257,6 +257,10 @@ func (s *Step) followed() *Step {
 
 // misled says that it is an alias that leads to the name that has been explained.
 func (r *Report) misled(alias, step *Step, zone string) {
+	if alias.Completed != "" {
+		r.Sentence = fmt.Sprintf("The server has gone through the search list, as far as %s. %s", alias.Completed, r.Sentence)
+		return
+	}
 	r.Sentence = fmt.Sprintf("%s is an alias of %s. %s", alias.Name, step.Name, r.Sentence)
 	o, ok := objectOf(alias.Name, zone)
 	if !ok || len(r.Near) == 0 {
@@ -351,6 +355,11 @@ func (r *Report) resolved(q *Question) {
 	if step.Reason == outsideReason {
 		r.Sentence = fmt.Sprintf("%s is an alias of %s, which is outside of the cluster and is not asked for here.", step.Name, step.target())
 		r.Fix = "-server ADDRESS asks a server that follows it."
+		return
+	}
+	if step.Completed != "" {
+		r.Sentence = fmt.Sprintf("%s resolves, as %s: the server has gone through the search list and found it (directive search or autopath).",
+			r.Name, step.Completed)
 		return
 	}
 	r.Sentence = fmt.Sprintf("%s resolves, as %s.", r.Name, cmp.Or(step.Name, "the root"))

@@ -47,6 +47,21 @@ func (a *Answer) target() string {
 	return strings.TrimSuffix(words[2], ".")
 }
 
+// completed is the name that a server has found by the search list of a client who asked for name, without a final dot; ""
+// if it has not. Before the domain of a namespace such names have two labels or more, and aliases of services have one.
+func (a *Answer) completed(name, zone string) string {
+	o, ok := objectOf(name, zone)
+	if !ok || o.below == "" || len(a.Records) == 0 {
+		return ""
+	}
+	words := strings.Fields(a.Records[0])
+	written := o.below + "." + o.service + "."
+	if len(words) != 3 || words[1] != "CNAME" || !strings.EqualFold(words[0], name+".") || !strings.HasPrefix(strings.ToLower(words[2]), written) {
+		return ""
+	}
+	return strings.TrimSuffix(words[2], ".")
+}
+
 // denied reports whether every stub goes on. A name that was not asked for would most likely be denied.
 func (a Answer) denied() bool { return a.Rcode == "NXDOMAIN" || a.Reason == outsideReason && !a.found }
 

@@ -140,8 +140,8 @@ func TestHandler(t *testing.T) {
 		status int
 		says   string
 	}{
-		"name=web&from=dev/web-0":                     {200, `The address of pod \"web-0\" is not known here, so rules of acl and view for it do not show`},
-		"name=web&from=dev":                           {200, "Asked as 127.0.0.1 over TCP, by the first listener. Rules of acl and view for the pod do not show"},
+		"name=web&from=dev/web-0":                     {200, `The address of pod \"web-0\" is not known here, so rules of acl and view for it, and search, do not show`},
+		"name=web&from=dev":                           {200, "Asked as 127.0.0.1 over TCP, by the first listener. Rules of acl and view for the pod, and search, do not show"},
 		"name=who&from=dev/shell":                     {200, `Asked as 10.244.0.7 over TCP, by the first listener. Its dnsPolicy`},
 		"name=who.&from=dev/shell":                    {200, `"who. A 10.244.0.7"`},
 		"name=who.&from=prod/db-0":                    {200, `"who. A 10.244.0.9"`},

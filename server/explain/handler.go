@@ -81,10 +81,10 @@ func (b *Base) place(written, pod string) error {
 	switch {
 	case written != "" || known.IsValid():
 	case pod != "":
-		note += fmt.Sprintf(" The address of pod %q is not known here, so rules of acl and view for it do not show: client=ADDRESS "+
+		note += fmt.Sprintf(" The address of pod %q is not known here, so rules of acl and view for it, and search, do not show: client=ADDRESS "+
 			"asks in its place, and with `pods verified` and `metadata` pods are known.", pod)
 	default:
-		note += " Rules of acl and view for the pod do not show: client=ADDRESS asks in its place."
+		note += " Rules of acl and view for the pod, and search, do not show: client=ADDRESS asks in its place."
 	}
 	if b.Notes = []string{note}; pod != "" {
 		b.From += "/" + pod

@@ -63,6 +63,9 @@ type Step struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
 	Answer
+
+	// Completed is the name that the server has found by the search list, in the place of the client.
+	Completed string `json:"completed,omitempty"`
 }
 
 // Explain asks as the stub does, and says what it means.
@@ -98,7 +101,8 @@ func (r *Report) ask(ctx context.Context, q Question, name string) (answers []An
 	for _, qtype := range q.Types {
 		a := q.Ask(ctx, name, qtype)
 		answers = append(answers, a)
-		r.Steps = append(r.Steps, Step{strings.TrimSuffix(name, "."), dns.TypeToString[qtype], a})
+		asked := strings.TrimSuffix(name, ".")
+		r.Steps = append(r.Steps, Step{asked, dns.TypeToString[qtype], a, a.completed(asked, q.Zone)})
 	}
 	return answers
 }

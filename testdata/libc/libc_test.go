@@ -160,6 +160,7 @@ func askAll(t *testing.T, folder string) {
 		}
 	}
 	t.Logf("%d questions of three libcs agree", agreed)
+	countAll(t, a)
 }
 
 // asking asks clusterdns, whose query log it reads.
@@ -167,6 +168,7 @@ type asking struct {
 	folder string
 	log    questions
 	number int // of the names in the log that end what a command has asked for
+	last   string
 }
 
 // names are those that were asked for since the last call.
