@@ -225,10 +225,10 @@ func (z *servedZone) soa(snapshot *zones.Snapshot) soa {
 func (z *servedZone) records(r *Request, q *question) {
 	n := &r.match.Node
 	if q.wants(&r.Reply, wire.TypeA) {
-		r.rotated(q.owner, wire.TypeA, z.ttl, n.A(), 4)
+		r.addAddresses(q.owner, wire.TypeA, z.ttl, n)
 	}
 	if q.wants(&r.Reply, wire.TypeAAAA) {
-		r.rotated(q.owner, wire.TypeAAAA, z.ttl, n.AAAA(), 16)
+		r.addAddresses(q.owner, wire.TypeAAAA, z.ttl, n)
 	}
 	if q.wants(&r.Reply, wire.TypeSRV) {
 		z.services(r, q, n)
@@ -239,7 +239,8 @@ func (z *servedZone) records(r *Request, q *question) {
 func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 	r.targets = r.targets[:0]
 	owner, tries := n.Service().Owner(), r.Reply.Room()/leastRecord+1 // a record whose name is too long takes no room
-	s := n.SRVs()
+	all := r.srvs(n)
+	s := all
 	for ; tries > 0 && s.Next(); tries-- {
 		name := [...]string{s.Target.Name(), owner, z.info.svc}
 		parts := name[:]
@@ -259,7 +260,7 @@ func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 		z.targetAddresses(r, r.targets[0], &s.Target)
 		return
 	}
-	s = n.SRVs()
+	s = all
 	for _, at := range r.targets {
 		s.NextTarget()
 		z.targetAddresses(r, at, &s.Target)
@@ -272,8 +273,8 @@ func (z *servedZone) targetAddresses(r *Request, at wire.Offset, target *zones.N
 		z.farAddresses(r, target)
 		return
 	}
-	r.rotated(at, wire.TypeA, z.ttl, target.A(), 4)
-	r.rotated(at, wire.TypeAAAA, z.ttl, target.AAAA(), 16)
+	r.addAddresses(at, wire.TypeA, z.ttl, target)
+	r.addAddresses(at, wire.TypeAAAA, z.ttl, target)
 }
 
 // farAddresses adds the addresses of a target that no compression pointer reaches, because it lies behind the first 16
@@ -284,18 +285,10 @@ func (z *servedZone) farAddresses(r *Request, target *zones.Node) {
 		return
 	}
 	owner := []byte(target.Name() + target.Service().Owner() + z.info.svc)
-	for _, rrset := range [...]struct {
-		typ    wire.Type
-		packed string
-		size   int
-	}{{wire.TypeA, target.A(), 4}, {wire.TypeAAAA, target.AAAA(), 16}} {
-		for _, part := range r.turned(rrset.packed, rrset.size) {
-			for addr := range slices.Chunk([]byte(part), rrset.size) {
-				if !r.Reply.AddRaw(owner, rrset.typ, wire.ClassIN, z.ttl, addr) {
-					return
-				}
-			}
-		}
+	for _, t := range [...]wire.Type{wire.TypeA, wire.TypeAAAA} {
+		r.eachAddress(target, t, func(addr string) bool {
+			return r.Reply.AddRaw(owner, t, wire.ClassIN, z.ttl, []byte(addr))
+		})
 	}
 }
 

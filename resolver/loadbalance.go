@@ -119,6 +119,9 @@ func (b *balance) wrap(r *Request, q *question) result {
 }
 
 func (b *balance) after(r *Request, w *wrapped, _ result) (again bool) {
+	if r.affine {
+		return false
+	}
 	var table *weightTable
 	if b.weights != nil {
 		table = b.weights.table.Load()

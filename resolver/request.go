@@ -103,6 +103,7 @@ type Request struct {
 	links    int           // aliases followed so far
 	visited  [maxLinks]hop // those aliases
 	rotate   bool
+	affine   bool    // the answer has an order of its own for the client
 	limit    *cancel // how long the query may take; nil for no bound
 	noted    noted   // for metadata
 

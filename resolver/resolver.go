@@ -170,7 +170,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	}
 	request.question.scope = r.scopes.choose(request)
 	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false
-	request.limit = nil
+	request.limit, request.affine = nil, false
 	limit, payload, flags := uint16(DefaultBufsize), uint16(DefaultBufsize), uint16(0)
 	if s := request.question.scope; s != nil {
 		request.Block, request.Zone = s.at.block, s.at.zone

@@ -35,7 +35,9 @@ type service struct{ namespace, name string }
 // names is the owner names of a service.
 type names struct {
 	absent string
-	list   map[string]*records // by name below the service
+	affine bool
+	twins  map[netip.Addr]netip.Addr // of pods with both: IPv6 to IPv4
+	list   map[string]*records       // by name below the service
 }
 
 type records struct {
@@ -150,6 +152,11 @@ func (l *loader) comment(owner, words string) error {
 	case isAbsent:
 		_, s := l.names(below)
 		s.absent = why
+	case words == "has an endpoint that comes first for each client":
+		_, s := l.names(below)
+		s.affine = true
+	case strings.HasPrefix(words, "is at "):
+		return l.twin(below, words)
 	case words != "exists, without records":
 		return fmt.Errorf("not a comment that is known")
 	case !strings.Contains(below, "."):
@@ -160,13 +167,26 @@ func (l *loader) comment(owner, words string) error {
 	return nil
 }
 
+// twin takes in the addresses of a pod that has both.
+func (l *loader) twin(below, words string) error {
+	v6, v4, _ := strings.Cut(strings.TrimPrefix(words, "is at "), " and ")
+	key, err := netip.ParseAddr(v6)
+	if err != nil {
+		return err
+	}
+	twin, err := netip.ParseAddr(v4)
+	_, s := l.names(below)
+	s.twins[key] = twin
+	return err
+}
+
 // names is the service that a name below svc.<zone> belongs to, and the name below the service.
 func (l *loader) names(below string) (relative string, s *names) {
 	labels := strings.Split(below, ".")
 	n := max(len(labels)-2, 0)
 	k := service{labels[len(labels)-1], strings.Join(labels[n:len(labels)-1], ".")}
 	if l.services[k] == nil {
-		l.services[k] = &names{list: map[string]*records{}}
+		l.services[k] = &names{list: map[string]*records{}, twins: map[netip.Addr]netip.Addr{}}
 	}
 	return strings.Join(labels[:n], "."), l.services[k]
 }
@@ -258,6 +278,12 @@ func (l *loader) build(k service, n *names) (*zones.ServiceRecords, error) {
 	b.Start(k.namespace, k.name)
 	if l.headless {
 		b.Headless()
+	}
+	if n.affine {
+		b.Affine()
+	}
+	for v6, v4 := range n.twins {
+		b.Twin(v6, v4)
 	}
 	if k.namespace == "kube-system" { // as watch.Options has it outside a cluster
 		b.Front()

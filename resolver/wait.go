@@ -83,6 +83,7 @@ func (w *Wait) restore(r *Request, buf []byte) {
 	r.Client, r.Local, r.LocalPort, r.Proto, r.Now = w.client, w.local, w.port, w.proto, w.now
 	r.Block, r.Zone, r.Source = w.block, w.zone, w.source
 	r.question, r.fallback, r.rotate, r.limit = w.question, w.fallback, w.rotate, w.limit
+	r.affine = false // upstream has none
 	r.taps, r.shadow, r.trace = w.taps, w.shadow, w.trace
 	if r.question.asked {
 		r.question.name = &r.Query.QName

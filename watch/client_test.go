@@ -114,6 +114,11 @@ func (c *client) ask(q *query) (v verdict, serial uint32, err error) {
 	}
 	v.rcode = m.Rcode
 	v.error, v.why = reason(&m)
+	for _, rr := range m.Answer {
+		if t := rr.Header().Rrtype; t == dns.TypeA || t == dns.TypeAAAA {
+			v.order = append(v.order, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		}
+	}
 	if v.answer, err = recordTexts(m.Answer); err != nil {
 		return v, 0, err
 	}

@@ -22,7 +22,7 @@ var (
 	poolHosts     = []string{"", "", "", "web-0", "web-1", "tcp", "http", "10-244-0-1"}
 	poolPods      = []string{"", "web-0", "p1", "dotted.pod"}
 	poolZones     = []string{"", "a", "b", "EU.west"}
-	poolV4        = []string{"10.244.0.1", "10.244.0.2", "10.244.0.3", "10.96.0.1", "010.244.0.2", "::ffff:10.244.0.3"}
+	poolV4        = []string{"10.244.0.1", "10.244.0.2", "10.244.0.3", "10.96.0.1", "10.244.0.4", "010.244.0.2", "::ffff:10.244.0.3"}
 	poolV6        = []string{"fd00::1", "fd00:0:0:1::", "fd00::a:b"}
 	poolCluster4  = []string{"10.96.0.1", "10.96.0.2", "10.244.0.2", "10.096.0.1"}
 	poolCluster6  = []string{"fd01::1", "fd00::1", "::ffff:10.96.0.2"}
@@ -102,6 +102,9 @@ func (m *machine) drawService(t *rapid.T) event {
 	if len(s.Spec.ClusterIPs) > 0 {
 		s.Spec.ClusterIP = s.Spec.ClusterIPs[0]
 	}
+	if rapid.Bool().Draw(t, "sessionAffinity") {
+		s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	}
 	s.Spec.PublishNotReadyAddresses = rapid.IntRange(0, 3).Draw(t, "publishNotReadyAddresses") == 3
 	for i, name := range some(t, poolPorts, "ports") {
 		s.Spec.Ports = append(
@@ -118,6 +121,9 @@ func (m *machine) drawSlice(t *rapid.T) event {
 	s.Namespace = pick(t, poolSpaces, "namespace")
 	s.Name = "slice-" + strconv.Itoa(rapid.IntRange(0, 7).Draw(t, "name"))
 	s.Labels = m.drawLabels(t)
+	if rapid.IntRange(0, 2).Draw(t, "headless") > 0 { // as the controllers write it for headless services
+		s.Labels[corev1.IsHeadlessService] = ""
+	}
 	s.AddressType = discoveryv1.AddressTypeIPv4
 	if rapid.IntRange(0, 2).Draw(t, "family") == 0 {
 		s.AddressType = discoveryv1.AddressTypeIPv6

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,9 @@ var modelSteps = flag.Int(
 	100_000,
 	"random steps that TestModel takes the index and the model through, at least; -race takes a tenth",
 )
+
+// modelClients ask: endpoints, and others.
+var modelClients = append([]string{"10.244.7.7", "fd00::7:7"}, slices.Concat(poolV4, poolV6)...)
 
 // caseSteps is how many steps a cluster is taken through, on average.
 const caseSteps = 250
@@ -108,7 +112,7 @@ func newMachine(o Options, pods zones.Pods, multicluster bool) (*machine, error)
 		m.client, err = newClient(cluster.state.index, nil, pods)
 		return m, err
 	}
-	o.ServiceImports, o.VerifyPods, o.Zonal = true, false, false // pods and topology zones have no names in a clusterset
+	o.ServiceImports, o.VerifyPods, o.Zonal, o.Affinity = true, false, false, false // pods and topology zones have no names in a clusterset
 	set, err := newFollower(o, zones.PodsDisabled)
 	if err != nil {
 		return nil, err
@@ -130,6 +134,7 @@ func drawMachine(t *rapid.T, count *tally) *machine {
 		PodNames:        rapid.Bool().Draw(t, "endpoint_pod_names"),
 		NoEndpoints:     rapid.IntRange(0, 9).Draw(t, "noendpoints") == 9,
 		Zonal:           rapid.Bool().Draw(t, "zonal"),
+		Affinity:        rapid.Bool().Draw(t, "affinity"),
 	}}
 	pods := pick(t, []zones.Pods{zones.PodsVerified, zones.PodsVerified, zones.PodsInsecure, zones.PodsDisabled}, "pods")
 	o.VerifyPods = pods == zones.PodsVerified
@@ -373,6 +378,11 @@ func (m *machine) relist(t *rapid.T, f *follower, kind int) {
 func (m *machine) ask(t *rapid.T) {
 	all := m.questions
 	random := rand.New(rand.NewPCG(uint64(rapid.Uint32().Draw(t, "questions")), 0))
+	asker := address(modelClients[random.IntN(len(modelClients))])
+	m.client.request.Client = netip.AddrPortFrom(asker, 5353)
+	for _, f := range m.followers {
+		f.model.asker = asker
+	}
 	some := func(list []query, count int) {
 		for range count {
 			q := &list[random.IntN(len(list))]

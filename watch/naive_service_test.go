@@ -20,6 +20,7 @@ type end struct {
 	addr  netip.Addr
 	host  string
 	zone  string
+	pod   string // with both addresses, where it is known
 	ports []discoveryv1.EndpointPort
 
 	cluster bool // it is a cluster IP
@@ -54,6 +55,9 @@ func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
 				one := end{addr: addr, host: n.host(&e, addr) + member, ports: slice.Ports}
 				if nameless(member) {
 					one.host = ""
+				}
+				if _, ok := slice.Labels[corev1.IsHeadlessService]; ok {
+					one.pod = podOf(&e)
 				}
 				if e.Zone != nil {
 					one.zone = strings.ToLower(*e.Zone)
@@ -168,7 +172,8 @@ type pair struct {
 
 // answer makes the records of pairs.
 func (n *naive) answer(s *corev1.Service, exists bool, pairs []pair) found {
-	f := found{exists: exists}
+	f := found{exists: exists, affine: n.affine(s)}
+	priority := n.priorities(s, pairs)
 	var addrs []netip.Addr
 	weight := 1
 	if len(pairs) > 0 {
@@ -183,7 +188,7 @@ func (n *naive) answer(s *corev1.Service, exists bool, pairs []pair) found {
 		if p.host != "" {
 			target = p.host + "." + target
 		}
-		record := "0 " + strconv.Itoa(weight) + " " + strconv.Itoa(int(p.port)) + " " + target
+		record := strconv.Itoa(priority(p.host)) + " " + strconv.Itoa(weight) + " " + strconv.Itoa(int(p.port)) + " " + target
 		if slices.Contains(f.srv, record) {
 			continue
 		}
@@ -193,6 +198,9 @@ func (n *naive) answer(s *corev1.Service, exists bool, pairs []pair) found {
 				f.extra = append(f.extra, r)
 			}
 		}
+	}
+	if f.affine {
+		addrs = n.inOrder(s, addrs)
 	}
 	f.add(addrs)
 	return f

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 	corev1 "k8s.io/api/core/v1"
@@ -55,6 +56,7 @@ type naive struct {
 	options Options
 	pods    zones.Pods
 	local   netip.Addr // the address of this server
+	asker   netip.Addr // the client's
 	read    [kindsOf]bool
 	set     *naive // of the clusterset; nil without one
 }
@@ -63,10 +65,11 @@ type naive struct {
 type verdict struct {
 	rcode         int
 	answer, extra []string
-	soa           string // the zone whose SOA is in the authority section; "" for none
-	error         int    // info code of the Extended DNS Error; -1 for none
-	why           string // its text, where the model knows it
-	some          bool   // the answer has some of the records, or none: those of 13 name servers of more
+	soa           string   // the zone whose SOA is in the authority section; "" for none
+	error         int      // info code of the Extended DNS Error; -1 for none
+	why           string   // its text, where the model knows it
+	some          bool     // the answer has some of the records, or none: those of 13 name servers of more
+	order         []string // the data of the last rrset in order; of the model, where that is no matter of chance
 }
 
 // matches reports whether got is what the model says.
@@ -76,6 +79,9 @@ func (want verdict) matches(got verdict) bool {
 		return want.rcode == got.rcode && !slices.ContainsFunc(got.answer, of)
 	}
 	if want.rcode != got.rcode || want.error != got.error || want.soa != got.soa || want.why != "" && want.why != got.why {
+		return false
+	}
+	if len(want.order) > 0 && !slices.Equal(want.order, got.order) {
 		return false
 	}
 	return slices.Equal(want.answer, got.answer) && slices.Equal(want.extra, got.extra)
@@ -130,6 +136,7 @@ type found struct {
 	ns, soa  []string
 	txt      []string
 	extra    []string // goes with SRV and NS
+	affine   bool     // the addresses are in the order of the reply
 	why      string
 	some     bool
 }
@@ -158,6 +165,9 @@ func (f found) fill(v *verdict, owner string, typ uint16, chained bool) {
 	} {
 		if typ != set.typ && (typ != dns.TypeANY || len(v.answer) > before) {
 			continue
+		}
+		if f.affine && (set.typ == dns.TypeA || set.typ == dns.TypeAAAA) {
+			v.order = set.data
 		}
 		for _, data := range set.data {
 			v.answer = append(v.answer, owner+" "+dns.TypeToString[set.typ]+" "+data)
@@ -434,6 +444,18 @@ func (n *naive) namespaceOf(addr netip.Addr) string {
 // address reads the forms of addresses that an API server may have stored: octets may begin with 0, and IPv4 may be
 // mapped into IPv6.
 func address(text string) netip.Addr {
+	if addr, ok := addresses.Load(text); ok {
+		return addr.(netip.Addr)
+	}
+	addr := readAddress(text)
+	addresses.Store(text, addr)
+	return addr
+}
+
+// addresses are those that have been read: they are few, and read for each question.
+var addresses sync.Map
+
+func readAddress(text string) netip.Addr {
 	return netip.MustParseAddr(leadingZeros.ReplaceAllString(strings.TrimPrefix(text, "::ffff:"), "$1"))
 }
 

@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -39,6 +40,9 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 	case s.Headless && ready == 0:
 		b.NoNames(why(s, fmt.Sprintf("0 of %d endpoints ready%s", total, ofNames(slices))))
 	case s.Headless:
+		if s.Affine {
+			affine(b, slices)
+		}
 		headless(b, slices, o)
 		if o.Zonal {
 			zonal(b, slices, o)
@@ -163,6 +167,26 @@ func headless(b *zones.Builder, slices []*object.Slice, o Options) {
 		for i, p := range sl.Ports {
 			if named(p) {
 				b.Share(b.Name(portName(p)), group, numbers(b, sl.Ports[i:i+1], !sl.Nameless))
+			}
+		}
+	}
+}
+
+// affine says which addresses are of one pod: it comes first for a client with both.
+func affine(b *zones.Builder, slices []*object.Slice) {
+	b.Affine()
+	v4 := map[string]netip.Addr{}
+	for _, sl := range slices {
+		for e := range sl.Endpoints.All {
+			if old, ok := v4[e.Pair]; e.Addr.Is4() && e.Pair != "" && (!ok || e.Addr.Less(old)) {
+				v4[e.Pair] = e.Addr
+			}
+		}
+	}
+	for _, sl := range slices {
+		for e := range sl.Endpoints.All {
+			if twin, ok := v4[e.Pair]; ok && e.Addr.Is6() {
+				b.Twin(e.Addr, twin)
 			}
 		}
 	}

@@ -35,6 +35,9 @@ type Builder struct {
 	asking draft // endpoints that are not ready
 
 	limit, spent int // octets
+
+	affine bool
+	twins  map[[16]byte][4]byte // of IPv6 addresses
 	layout
 }
 
@@ -83,6 +86,8 @@ func (b *Builder) Start(namespace, service string) {
 	}
 	clear(b.byName)
 	clear(b.byPort)
+	clear(b.twins)
+	b.affine = false
 	owner, err := wire.ParseName(service + "." + namespace)
 	b.err = err
 	if err == nil {

@@ -59,7 +59,12 @@ const (
 	nearestAt      = endAt + 4
 	sizePlacedHead = nearestAt + 1
 
-	placed = 0x80 // in the first octet
+	// Bits of the first octet.
+	placed = 0x80
+	affine = 0x40 // each client has an endpoint that comes first for it
+	paired = 0x20 // behind addresses, and their places, stand for those of IPv6 the IPv4 addresses of the same pods
+
+	headBits = placed | affine | paired
 )
 
 // listsAt is where the lists of the blob begin. Neither a list nor a node is at 0.
@@ -104,8 +109,8 @@ func (b *Builder) lay() bool {
 		}
 	}
 	b.blob = binary.BigEndian.AppendUint32(b.blob[:0], start)
+	b.blob[0] |= b.headBits()
 	if b.placed {
-		b.blob[0] |= placed
 		b.blob = binary.BigEndian.AppendUint32(b.blob, start+uint32(len(b.nodes)))
 		b.blob = append(b.blob, 0)
 	}
@@ -141,7 +146,8 @@ func (b *Builder) node(d *draft, rank uint32) {
 	}
 }
 
-// appendAddresses appends sorted addresses: for each family how many there are, and these, and then the places of all.
+// appendAddresses appends sorted addresses: for each family how many there are, and these, then the places of all,
+// and the twins of those of IPv6.
 func (b *Builder) appendAddresses(to []byte, a []addressA, aaaa []addressAAAA) []byte {
 	to = binary.AppendUvarint(to, uint64(len(a)))
 	for i := range a {
@@ -151,16 +157,15 @@ func (b *Builder) appendAddresses(to []byte, a []addressA, aaaa []addressAAAA) [
 	for i := range aaaa {
 		to = append(to, aaaa[i].ip[:]...)
 	}
-	if !b.placed {
-		return to
+	if b.placed {
+		for i := range a {
+			to = appendPlace(to, a[i].place)
+		}
+		for i := range aaaa {
+			to = appendPlace(to, aaaa[i].place)
+		}
 	}
-	for i := range a {
-		to = appendPlace(to, a[i].place)
-	}
-	for i := range aaaa {
-		to = appendPlace(to, aaaa[i].place)
-	}
-	return to
+	return b.appendTwins(to, aaaa)
 }
 
 // choose sorts b.chosen and drops duplicates, and returns the list that was made of it, or else 0 with b.key set.

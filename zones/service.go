@@ -96,6 +96,7 @@ type Node struct {
 	a       string // packed addresses
 	aaaa    string
 	places  string // of these addresses, in their order, those of IPv4 first; "" where they are not kept
+	twins   string // of each AAAA record, with paired: the IPv4 address of its pod, zeros for none
 	srv     string // the weight of each record, and terms: a list of targets, 0 for the node itself, and one of ports
 	cname   string // absolute, wire form
 }
@@ -130,6 +131,10 @@ type SRVs struct {
 	targets string // of the term, those that follow
 	all     string // ports of the term
 	ports   string // of the target, those that follow
+
+	led     byte // whether the order is one client's
+	key     ClientKey
+	leaders Leaders
 }
 
 // SRVs begins before the first record.
@@ -155,6 +160,16 @@ func (s *SRVs) Next() bool {
 
 // NextTarget goes to the next target, before its first record. It reports false when there is none.
 func (s *SRVs) NextTarget() bool {
+	for s.step() || s.again() && s.step() {
+		if !s.skips() {
+			return true
+		}
+	}
+	return false
+}
+
+// step goes to the next target, in the order in which they are laid out.
+func (s *SRVs) step() bool {
 	s.First = true
 	r := s.node.service
 	if s.targets == "" {
@@ -240,6 +255,10 @@ func (r *ServiceRecords) readAddresses(n *Node, at int) (end int) {
 		end = at + n.addresses()*sizePlace
 		n.places, at = r.blob[at:end], end
 	}
+	if n.twins = ""; r.blob[0]&paired != 0 {
+		end = at + len(n.aaaa)/sizeAAAA*sizeA
+		n.twins, at = r.blob[at:end], end
+	}
 	return at
 }
 
@@ -285,7 +304,7 @@ func (r *ServiceRecords) start() int {
 	if r.blob == "" {
 		return 0
 	}
-	return offset(r.blob) &^ (placed << 24)
+	return offset(r.blob) &^ (headBits << 24)
 }
 
 // end is the offset behind the last node.

@@ -111,6 +111,9 @@ func (w *text) service(r *ServiceRecords) {
 	if why := r.Why(); why != "" {
 		fmt.Fprintf(w, "%s; %s has no names: %s\n", w.begin, w.absolute(r.owner), why)
 	}
+	if r.Affine() {
+		fmt.Fprintf(w, "%s; %s has an endpoint that comes first for each client\n", w.begin, w.absolute(r.owner))
+	}
 	for n := range r.each {
 		w.node(n)
 	}
@@ -129,6 +132,11 @@ func (w *text) node(n *Node) {
 	}
 	for a := range slices.Chunk([]byte(n.aaaa), sizeAAAA) {
 		w.record(owner, "AAAA", address(a))
+	}
+	for i := range len(n.twins) / sizeA {
+		if twin := n.twins[i*sizeA:][:sizeA]; twin != string(noTwin[:]) {
+			fmt.Fprintf(w, "%s; %s is at %s and %s\n", w.begin, owner, address([]byte(n.aaaa[i*sizeAAAA:][:sizeAAAA])), address([]byte(twin)))
+		}
 	}
 	for s := n.SRVs(); s.Next(); {
 		weight, port := int(s.Fixed[2])<<8|int(s.Fixed[3]), int(s.Fixed[4])<<8|int(s.Fixed[5])

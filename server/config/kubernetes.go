@@ -84,6 +84,7 @@ func (c *kubernetesOptions) options(folder string) options {
 		},
 		"multicluster":    func(a *args) { c.MultiCluster = a.zones() },
 		"zonal":           set(&o.Zonal),
+		"affinity":        set(&o.Affinity),
 		"startup_timeout": func(a *args) { c.StartupTimeout = a.duration(0, forever) },
 		"upstream":        outdated,
 		"resyncperiod":    outdated,
@@ -199,6 +200,9 @@ func (c *kubernetesOptions) check(a *args) {
 	if o.Zonal && o.NoEndpoints {
 		a.fail("zonal needs endpoints: remove noendpoints")
 	}
+	if o.Affinity && o.NoEndpoints {
+		a.fail("affinity needs endpoints: remove noendpoints")
+	}
 	for _, z := range c.Zones {
 		if err := resolver.CheckZone(z); err != nil {
 			a.fail("zone %s: %v", z, err)
@@ -239,7 +243,7 @@ func (c *kubernetesOptions) derive() {
 	c.Objects.VerifyPods = c.Pods == zones.PodsVerified
 	if len(c.MultiCluster) > 0 {
 		c.Imports = c.Objects
-		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal = true, false, false
+		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal, c.Imports.Affinity = true, false, false, false
 	}
 }
 
@@ -253,6 +257,7 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(k.Pods == zones.PodsInsecure, "pods insecure")
 		l.add(k.Pods == zones.PodsVerified, "pods verified")
 		l.add(from.Objects.Zonal, "zonal")
+		l.add(from.Objects.Affinity, "affinity")
 		l.add(len(k.MultiCluster) > 0, "multicluster %s", names(k.MultiCluster))
 		l.add(from.Objects.Namespaces == noNamespace, "no namespace")
 		l.add(!slices.Contains([]string{"", noNamespace}, from.Objects.Namespaces),

@@ -35,6 +35,9 @@ func newSlice(
 	}
 	maps.Copy(s.Labels, owner.GetLabels())
 	s.Labels[discoveryv1.LabelServiceName] = owner.GetName()
+	if o, ok := owner.(*corev1.Service); ok && isHeadless(&o.Spec) {
+		s.Labels[corev1.IsHeadlessService] = ""
+	}
 	return s
 }
 

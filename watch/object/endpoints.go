@@ -14,6 +14,7 @@ type Endpoint struct {
 	Hostname string      // the endpoint's own; "" without
 	Pod      string      // name of the target pod, kept only for endpoint_pod_names
 	Zone     string      // topology zone in lower case, kept only for zonal names; "" without
+	Pair     string      // two addresses of a service with equal ones are of one pod, kept only for affinity; "" for unknown
 	Place    zones.Place // where it is, kept only with Selection.Who; 0 if that is not known
 
 	unready bool
@@ -33,6 +34,7 @@ const (
 	packedZone
 	packedPlace
 	packedUnready
+	packedPair
 )
 
 // appendPacked appends e as Endpoints have it. Its texts have at most 255 octets.
@@ -53,7 +55,7 @@ func appendPacked(list []byte, e *Endpoint) []byte {
 	for _, text := range [...]struct {
 		flag byte
 		text string
-	}{{packedHostname, e.Hostname}, {packedPod, e.Pod}, {packedZone, e.Zone}} {
+	}{{packedHostname, e.Hostname}, {packedPod, e.Pod}, {packedZone, e.Zone}, {packedPair, e.Pair}} {
 		if text.text != "" {
 			list[flags] |= text.flag
 			list = append(append(list, byte(len(text.text))), text.text...)
@@ -101,7 +103,7 @@ func (p Endpoints) each(unready bool, yield func(Endpoint) bool) {
 			}
 			return text
 		}
-		e.Hostname, e.Pod, e.Zone = text(packedHostname), text(packedPod), text(packedZone)
+		e.Hostname, e.Pod, e.Zone, e.Pair = text(packedHostname), text(packedPod), text(packedZone), text(packedPair)
 		if flags&packedUnready != 0 == unready && !yield(e) {
 			return
 		}

@@ -10,6 +10,7 @@ type Selection struct {
 
 	PodNames       bool // endpoint_pod_names
 	NoEndpoints    bool // slices are not watched
+	Affinity       bool // affinity: session affinity of headless services, and which addresses are of one pod
 	Zonal          bool // zonal: headless services have names for the topology zones of their endpoints
 	VerifyPods     bool // pods are watched, for `pods verified`
 	PodDetails     bool // with VerifyPods: their names and labels are kept, for metadata

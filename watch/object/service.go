@@ -12,6 +12,7 @@ type Service struct {
 	Key
 	Version      string // resourceVersion
 	Headless     bool
+	Affine       bool // sessionAffinity is ClientIP, and the service headless; with Selection.Affinity only
 	Flaw         Flaw
 	ClusterIPs   []netip.Addr // valid ones, in the object's order
 	ExternalName string       // "" unless the type is ExternalName
@@ -87,6 +88,9 @@ func StripService(o *corev1.Service) (*Service, []Problem) {
 func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 	s, problems := StripService(o)
 	named := selection.Hosts.has(o)
+	if s != nil {
+		s.Affine = selection.Affinity && s.Headless && o.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
+	}
 	if s == nil || !selection.External && !named && !selection.Hosts.isServer(o) || s.ExternalName != "" || s.Flaw != Flawless {
 		return s, problems
 	}

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"hash/fnv"
 	"strings"
 	"time"
 
@@ -64,9 +65,10 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 			s.Ports = append(s.Ports, kept)
 		}
 	}
+	_, headless := o.Labels[corev1.IsHeadlessService]
 	var list, clients []byte
 	for i := range o.Endpoints {
-		list = s.add(list, &o.Endpoints[i], o.AddressType, selection, &wrong)
+		list = s.add(list, &o.Endpoints[i], o.AddressType, selection, headless, &wrong)
 		if selection.Clients && !selection.VerifyPods {
 			clients = s.addClient(clients, &o.Endpoints[i])
 		}
@@ -83,6 +85,7 @@ func (s *Slice) add(
 	o *discoveryv1.Endpoint,
 	family discoveryv1.AddressType,
 	selection Selection,
+	headless bool,
 	wrong *Problems,
 ) []byte {
 	kept := Endpoint{Hostname: Value(o.Hostname)}
@@ -102,6 +105,9 @@ func (s *Slice) add(
 	}
 	if selection.Who {
 		kept.Place = selection.Places.Number(s.Namespace, where(o))
+	}
+	if selection.Affinity && headless {
+		kept.Pair = pairOf(o)
 	}
 	// nil means unknown, to be taken as ready (EndpointConditions)
 	ready := o.Conditions.Ready == nil || *o.Conditions.Ready
@@ -137,6 +143,22 @@ func where(o *discoveryv1.Endpoint) zones.Where {
 		}
 	}
 	return w
+}
+
+// pairOf stands for the pod of an endpoint in four octets, "" where nothing names it. The slices of IPv4 and IPv6 of a
+// service name the same pods. That two pods of one service have the same octets is so unlikely that nothing is done about
+// it: A and AAAA may then lead to different ones.
+func pairOf(o *discoveryv1.Endpoint) string {
+	name := Value(o.Hostname)
+	if r := o.TargetRef; r != nil && r.Name != "" {
+		name = r.Name
+	}
+	if name == "" {
+		return ""
+	}
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return string(h.Sum(nil))
 }
 
 // addClient appends the addresses of an endpoint that is a pod, also while it is not ready: a pod that starts asks, too.

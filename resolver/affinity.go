@@ -1,0 +1,59 @@
+package resolver
+
+import (
+	"github.com/clusterdns/clusterdns/zones"
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
+
+// Session affinity: an answer with the endpoints of a headless service whose sessionAffinity is ClientIP has those first
+// that come first for the client (zones/affinity.go). All others stand behind them, for clients that find the first one
+// dead. It is the service that says so, so loadbalance leaves such answers as they are.
+
+// key stands for the client in scores. That the answer is the client's own is noted.
+func (r *Request) key() zones.ClientKey {
+	r.affine = true
+	return zones.NewClientKey(r.Client.Addr())
+}
+
+// eachAddress calls yield with the addresses of the A or AAAA records of n in the order that they have for the client, until
+// yield returns false.
+func (r *Request) eachAddress(n *zones.Node, t wire.Type, yield func(addr string) bool) {
+	packed, size := n.A(), 4
+	if t == wire.TypeAAAA {
+		packed, size = n.AAAA(), 16
+	}
+	if len(packed) <= size || !n.Service().Affine() {
+		for _, part := range r.turned(packed, size) {
+			for ; part != ""; part = part[size:] {
+				if !yield(part[:size]) {
+					return
+				}
+			}
+		}
+		return
+	}
+	l := n.Lead(r.key(), size)
+	for i := range l.Count() {
+		if !yield(packed[l.At(i)*size:][:size]) {
+			return
+		}
+	}
+	for i := range len(packed) / size {
+		if !l.Has(i) && !yield(packed[i*size:][:size]) {
+			return
+		}
+	}
+}
+
+// addAddresses adds the A or AAAA records of n.
+func (r *Request) addAddresses(owner wire.Offset, t wire.Type, ttl uint32, n *zones.Node) {
+	r.eachAddress(n, t, func(addr string) bool { return r.Reply.AddRecord(owner, t, ttl, addr) })
+}
+
+// srvs is the SRV records of n in the order that they have for the client.
+func (r *Request) srvs(n *zones.Node) zones.SRVs {
+	if n.Service().Affine() {
+		return n.LeadSRVs(r.key())
+	}
+	return n.SRVs()
+}
