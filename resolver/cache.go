@@ -290,10 +290,10 @@ func (c *cache) rest(known *entry, now time.Time) {
 	known.retry = now.Add(c.options.StaleTimeout + c.options.StaleRecheck)
 }
 
-// agingOf is how the TTLs of m, the answer to q, change for its first client: as a hit would change them, so that they
-// do not jump.
-func (c *cache) agingOf(q query, policy cachePolicy, m *message) aging {
-	e := entry{message: m, query: q}
+// agingOf is how the TTLs of m change for its first client: as a hit would change them, so that they do not jump. rd says
+// that upstream was asked to recurse.
+func (c *cache) agingOf(rd bool, policy cachePolicy, m *message) aging {
+	e := entry{message: m, query: query{rd: rd}}
 	if !policy.enabled || !c.judge(&e) {
 		return unchangedTTLs
 	}

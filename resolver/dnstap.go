@@ -114,7 +114,7 @@ func (o *observer) exchange(u *upstream, local net.Addr, carrier Proto) exchange
 
 // sent tells of the query that has been sent.
 func (e *exchange) sent(query []byte) {
-	if e.observer == nil {
+	if e == nil || e.observer == nil {
 		return
 	}
 	e.message.Type, e.message.Asked, e.message.Query = dnstap.ForwarderQuery, time.Now(), query
@@ -123,7 +123,7 @@ func (e *exchange) sent(query []byte) {
 
 // received tells of the reply to it.
 func (e *exchange) received(reply []byte) {
-	if e.observer == nil {
+	if e == nil || e.observer == nil {
 		return
 	}
 	e.message.Type, e.message.Answered = dnstap.ForwarderResponse, time.Now()

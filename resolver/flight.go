@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver/datagram"
@@ -62,6 +63,7 @@ func (b *block) query(r *Request, q *question) query {
 
 // resume is the result of q after w has ended.
 func (b *block) resume(r *Request, q *question, w *Wait) result {
+	defer w.leave()
 	m := w.message
 	if r.trace != nil && w.flight != nil && w.flight.observer != nil {
 		r.trace.connects(w.flight.observer.attempts)
@@ -85,13 +87,14 @@ func (b *block) resume(r *Request, q *question, w *Wait) result {
 	if m.outcome == wire.Failed && m.packet == nil {
 		b.logFailure(q, m.rcode, m.text+cause(m.text))
 	}
-	return m.result(FromForward, b.store(w.flight, b.query(r, q), q.scope.caching, m, r.Now))
+	return m.result(FromForward, b.store(r, q, w.flight, m))
 }
 
 // flight is one question that an upstream is being asked, with all queries that wait for the answer. Equal questions
 // share a flight, which also denies an attacker the gain from many outstanding queries (RFC 5452 section 5). The answer
 // is in the cache before an equal question can start another flight.
 type flight struct {
+	refs     atomic.Int32 // who may still read it: what makes it land, what began it, and all that wait
 	key      flightKey
 	query    query
 	through  []*forwarder
@@ -107,6 +110,10 @@ type flight struct {
 	at      int // of passage, in through
 	passage passage
 	asking  datagram.Query // of passage, over UDP
+	packet  []byte         // of asking
+
+	own askedPlace        // what place leads to
+	end func(cause error) // cancel
 
 	mu    sync.Mutex
 	cause error                   // why the flight is to end
@@ -132,7 +139,8 @@ func (f *forwarder) join(
 	if len(forwarders) > 1 && f.mayPassOn() {
 		key.second = forwarders[1]
 	}
-	under := &flight{key: key, query: q, through: forwarders, observer: o, cache: c}
+	under := newFlight()
+	under.key, under.query, under.through, under.observer, under.cache = key, q, forwarders, o, c
 	l := lane{}
 	if r != nil {
 		l.out = r.Out
@@ -140,8 +148,35 @@ func (f *forwarder) join(
 	hit, failed, begun := f.board(under, r, w)
 	if begun {
 		under.fly(l)
+	} else {
+		under.release() // it will not land
 	}
+	under.release()
 	return hit, failed
+}
+
+// flights are those that nobody reads any more. A miss would else leave most of a kilobyte to the garbage collector, whose
+// work goes with what is allocated.
+var flights = sync.Pool{New: func() any { return new(flight) }}
+
+// newFlight is an empty flight, which its caller must release: once, and once more if it will not land.
+func newFlight() *flight {
+	u := flights.Get().(*flight)
+	u.refs.Store(2)
+	u.place = &u.own
+	if u.end == nil {
+		u.end = u.cancel
+	}
+	return u
+}
+
+// release says that one of those who read the flight does so no more. A panic on the way leaves the flight to the garbage
+// collector, and so does a client that does not wait for its answer.
+func (u *flight) release() {
+	if u.refs.Add(-1) == 0 {
+		*u = flight{end: u.end, packet: u.packet[:0]}
+		flights.Put(u)
+	}
 }
 
 // board has w wait for the flight that asks what new asks. begun says that it is new itself.
@@ -167,7 +202,8 @@ func (f *forwarder) board(new *flight, r *Request, w *Wait) (hit *entry, failed 
 	if f.stopped {
 		return nil, interrupted(), false
 	}
-	if new.place, failed = f.enter(&new.query, client, new.cancel); failed != nil {
+	new.own.client, new.own.end = client, new.end
+	if failed = f.enter(&new.query, new.place); failed != nil {
 		return nil, failed, false
 	}
 	new.add(w)
@@ -179,6 +215,7 @@ func (f *forwarder) board(new *flight, r *Request, w *Wait) (hit *entry, failed 
 // add has w wait for the flight, behind those that wait already.
 func (u *flight) add(w *Wait) {
 	w.flight = u
+	u.refs.Add(1)
 	if u.last == nil {
 		u.first = w
 	} else {
@@ -187,13 +224,17 @@ func (u *flight) add(w *Wait) {
 	u.last = w
 }
 
+// stay leaves the flight to the garbage collector: a connection may know of it for longer than it takes. Of the engine
+// over UDP it is known that it does not.
+func (u *flight) stay() { u.refs.Add(1) }
+
 // fly asks, without waiting. When there is an answer, land is called.
 func (u *flight) fly(l lane) {
 	defer u.survive()
 	u.depart(u.through[0], u.place, l)
 }
 
-// land caches the answer and wakes all that wait for it.
+// land caches the answer and wakes all that wait for it. It comes last: the flight may be another one's afterwards.
 func (u *flight) land(m *message, l lane) {
 	m.received = time.Now()
 	u.keep(m)
@@ -218,6 +259,7 @@ func (u *flight) land(m *message, l lane) {
 		}
 		w = next
 	}
+	u.release()
 }
 
 // wake wakes w. A panic costs w, not the others that wait.
@@ -250,14 +292,15 @@ func (b *block) cacheOf(q *question) *cache {
 }
 
 // store caches m, the answer to q, in the block's cache unless its flight has done so, and returns how its TTLs change.
-func (b *block) store(f *flight, q query, policy cachePolicy, m *message, now time.Time) aging {
+func (b *block) store(r *Request, q *question, f *flight, m *message) aging {
+	policy := q.scope.caching
 	if b.cache == nil || !policy.enabled {
 		return unchangedTTLs
 	}
 	if f == nil || f.cache != b.cache {
-		b.cache.add(q, policy, m, now)
+		b.cache.add(b.query(r, q), policy, m, r.Now)
 	}
-	return b.cache.agingOf(q, policy, m)
+	return b.cache.agingOf(q.recurse, policy, m)
 }
 
 // refetch asks the forwarders that take q's name, when the cache refreshes an entry.

@@ -210,21 +210,21 @@ func (f *forwarder) run(ctx context.Context) {
 	}
 }
 
-// enter takes a place for q, which client asks; a nobody is the cache. end stops q. If q is to fail at once, enter returns
-// the message that says why. The caller holds f.mu.
-func (f *forwarder) enter(q *query, client netip.Addr, end func(error)) (*askedPlace, *message) {
-	p := &askedPlace{client: client, since: time.Now(), end: end}
+// enter has q take the place p, of which client and end are set: who asks, nobody being the cache, and what stops q. If q
+// is to fail at once, enter returns the message that says why. The caller holds f.mu.
+func (f *forwarder) enter(q *query, p *askedPlace) *message {
+	p.since = time.Now()
 	var name wire.QName
 	name.SetString(q.name)
 	p.domain = f.silence.domain(&name)
 	if labels, silent := f.silence.over(&name, p.since); silent {
-		if s := f.places.clients[client]; s != nil && s.probes >= probesEach {
+		if s := f.places.clients[p.client]; s != nil && s.probes >= probesEach {
 			f.silent++
-			return nil, silentDomainMessage(name.Suffix(name.Labels() - labels))
+			return silentDomainMessage(name.Suffix(name.Labels() - labels))
 		}
 		p.probe = true
 	}
-	return p, f.places.take(p)
+	return f.places.take(p)
 }
 
 // silentDomainMessage says that nothing comes back for names below zone.
@@ -264,6 +264,9 @@ func (f *forwarder) grow(p *askedPlace, octets int) bool {
 // learn notes what came for q, which has place p: nil for nothing. It reports whether q is below a silent domain. A
 // SERVFAIL that took long is nothing: the upstream has given up waiting for a silent domain.
 func (f *forwarder) learn(q *query, p *askedPlace, m *message) (silent bool) {
+	if m != nil && m.rcode != wire.ServerFailure && !f.silence.any.Load() {
+		return false // what there is mostly, and nothing to forget
+	}
 	now := time.Now()
 	waited := now.Sub(p.since)
 	var name wire.QName

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -47,8 +48,11 @@ func momentary(rcode wire.Rcode, info wire.InfoCode, why string) *message {
 // newMessage keeps what belongs to the question of packet, which parsed describes.
 func newMessage(packet []byte, parsed *wire.Message) *message {
 	packed, counts, cut := parsed.Pack(make([]byte, 0, len(packet)), packet)
+	if cap(packed)-len(packed) > roomLeft {
+		packed = slices.Clone(packed)
+	}
 	m := &message{
-		packet: append(make([]byte, 0, len(packed)), packed...), counts: counts,
+		packet: packed, counts: counts,
 		rcode: parsed.Rcode, flags: parsed.Flags, outcome: parsed.Outcome,
 		ttl: time.Duration(parsed.TTL) * time.Second, timed: parsed.Timed,
 		explained: parsed.Error, info: parsed.Info, text: string(parsed.Text),
@@ -60,6 +64,10 @@ func newMessage(packet []byte, parsed *wire.Message) *message {
 	m.findRecords()
 	return m
 }
+
+// roomLeft is how many octets of a packet's memory may be of no use: the size of an OPT. To copy the packet for less would
+// cost more than that.
+const roomLeft = 16
 
 // maxReason is how much of an upstream's error text is kept, in octets.
 const maxReason = 200

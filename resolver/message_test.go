@@ -357,7 +357,7 @@ func FuzzUpstreamReply(f *testing.F) {
 			return
 		}
 		c.add(q, everything, m, r.Now)
-		a := c.agingOf(q, everything, m)
+		a := c.agingOf(q.rd, everything, m)
 		r.rotate = true
 		m.write(r, r.whole(), a)
 		reply := r.Reply.Finish()

@@ -21,7 +21,8 @@ func TestPanicsAreSurvived(t *testing.T) {
 	u.buffers.New = func() any { panic("scripted") }
 	woken := make(signal)
 	w := &Wait{waker: woken}
-	lost := &flight{through: []*forwarder{f}, place: new(askedPlace)} // which nobody has asked
+	lost := newFlight() // which nobody has asked
+	lost.through = []*forwarder{f}
 	lost.add(w)
 	f.wg.Add(1)
 	lost.Reply(nil, false, nil)
@@ -71,7 +72,8 @@ func (upset) Wake(*datagram.Cycle) { panic("scripted") }
 func TestPanicOfOneThatWaits(t *testing.T) {
 	f := forwarding(t, Forward{}, serve(t, nil))
 	woken := make(signal)
-	lost := &flight{through: []*forwarder{f}, place: new(askedPlace)}
+	lost := newFlight()
+	lost.through = []*forwarder{f}
 	lost.add(&Wait{waker: upset{}})
 	lost.add(&Wait{waker: woken})
 	f.wg.Add(1)

@@ -41,11 +41,13 @@ type passage struct {
 	why       error    // of the last attempt that failed, which was of failed
 	failed    *upstream
 
+	now time.Time // where the first attempt begins at once; zero from then on
+
 	// The attempt under way.
 	to    *upstream
 	began time.Time
 	edns  bool
-	told  exchange
+	told  *exchange // nil where nobody is told
 }
 
 // lane is what a step needs to know of the goroutine that it runs in.
@@ -59,12 +61,13 @@ func (l lane) free() bool { return l == lane{} }
 
 // depart begins to ask the upstreams of f, where the flight has place p.
 func (u *flight) depart(f *forwarder, p *askedPlace, l lane) {
-	u.passage = passage{forwarder: f, place: p, until: time.Now().Add(forwardTimeout), tcp: u.query.tcp}
+	u.passage = passage{forwarder: f, place: p, until: p.since.Add(forwardTimeout), tcp: u.query.tcp}
 	if f.options.PreferUDP || f.options.ForceTCP {
 		u.passage.tcp = f.options.ForceTCP
 	}
 	select {
 	case <-f.ready:
+		u.passage.now = p.since
 		u.choose(l)
 	default:
 		u.block(func(ctx context.Context) {
@@ -95,7 +98,7 @@ func (u *flight) choose(l lane) {
 func (u *flight) step(l lane) {
 	p := &u.passage
 	f := p.forwarder
-	for (p.tries < p.most || p.most == NoAttemptLimit) && !u.over() {
+	for (p.tries < p.most || p.most == NoAttemptLimit) && (!p.now.IsZero() || !u.over()) {
 		if p.turn%len(p.order) == 0 {
 			if p.turn > 0 && p.most == NoAttemptLimit && p.paused != p.turn {
 				p.paused = p.turn
@@ -145,7 +148,13 @@ func (u *flight) exhausted() *message {
 // ask asks an upstream: over UDP by the engine, and else in a goroutine.
 func (u *flight) ask(to *upstream, l lane) {
 	p := &u.passage
-	p.to, p.began = to, time.Now()
+	if p.to, p.began = to, p.now; p.began.IsZero() {
+		p.began = time.Now()
+	}
+	p.now = time.Time{}
+	if to.transport != OverDNS || p.tcp {
+		u.stay()
+	}
 	if to.transport == OverDNS && !p.tcp {
 		switch u.send(l) {
 		case datagram.Waits:
@@ -173,11 +182,13 @@ func (u *flight) send(l lane) datagram.Outcome {
 	if p.edns && !to.edns.sure(now) && to.readTimeout/2 < asked.End {
 		asked.Half = to.readTimeout / 2
 	}
-	asked.Packet = u.query.pack(make([]byte, 0, u.query.size()), 0, p.edns)
+	u.packet = u.query.pack(slices.Grow(u.packet[:0], u.query.size()), 0, p.edns)
+	asked.Packet = u.packet
 	if u.observer != nil {
 		asked.Sent = func(local netip.AddrPort) {
-			p.told = u.observer.exchange(to, net.UDPAddrFromAddrPort(local), UDP)
-			p.told.sent(asked.Packet)
+			told := u.observer.exchange(to, net.UDPAddrFromAddrPort(local), UDP)
+			told.sent(u.packet)
+			p.told = &told
 		}
 	}
 	outcome, reused := p.forwarder.engine.Ask(&u.asking, u, &to.peer, asked)
@@ -239,7 +250,7 @@ func (u *flight) attempted(m *message, err error, l lane) {
 	p := &u.passage
 	f, q := p.forwarder, &u.query
 	u.observer.attempted(p.to.address, p.began)
-	if lost := (overtaken{}); errors.As(u.ended(), &lost) {
+	if lost, ok := u.ended().(overtaken); ok {
 		f.learn(q, p.place, nil)
 		own := *lost.message // another question may have lost its place for the same reason
 		u.arrive(&own, l)
@@ -274,8 +285,9 @@ func (u *flight) arrive(m *message, l lane) {
 	for u.at+1 < len(u.through) && u.ended() == nil && u.through[u.at].passesOn(m) {
 		u.at++
 		f := u.through[u.at]
+		p := &askedPlace{client: u.place.client, end: u.end}
 		f.mu.Lock()
-		p, failed := f.enter(&u.query, u.place.client, u.cancel)
+		failed := f.enter(&u.query, p)
 		f.mu.Unlock()
 		if failed == nil {
 			u.depart(f, p, l)
@@ -312,6 +324,7 @@ func (u *flight) terms() terms {
 
 // block runs what may wait in a goroutine. ctx ends with the flight, or when there is no time left.
 func (u *flight) block(do func(ctx context.Context)) {
+	u.stay()
 	ctx, stop := context.WithCancelCause(u.through[0].ctx)
 	ctx, cancel := context.WithDeadline(ctx, u.passage.until)
 	u.mu.Lock()

@@ -43,8 +43,9 @@ type places struct {
 	all      share
 	clients  map[netip.Addr]*share
 	domains  map[uint64]*share
-	refused  uint64 // questions that got no place, or lost theirs
-	rejected uint64 // those of them that max_concurrent kept out
+	spare    []*share // of nobody, to be used again
+	refused  uint64   // questions that got no place, or lost theirs
+	rejected uint64   // those of them that max_concurrent kept out
 }
 
 // The shares that a place counts for.
@@ -93,7 +94,7 @@ var full = [sharesEach]string{
 
 // take gives p a place. If there is none, it returns the message for the clients.
 func (a *places) take(p *askedPlace) *message {
-	p.shares = [sharesEach]*share{&a.all, shareOf(a.clients, p.client), shareOf(a.domains, p.domain)}
+	a.share(p)
 	for which, s := range p.shares {
 		if s.used < a.most(which) {
 			continue
@@ -111,7 +112,7 @@ func (a *places) take(p *askedPlace) *message {
 		if (which == ofForward || s.used >= a.most(which)) && yields(s.first, p) {
 			a.evict(s.first, why) // one more, until nobody has more than its share by now
 		}
-		p.shares = [sharesEach]*share{&a.all, shareOf(a.clients, p.client), shareOf(a.domains, p.domain)}
+		a.share(p)
 		break // there is one place more now, and the other shares have what they had
 	}
 	for which, s := range p.shares {
@@ -221,22 +222,40 @@ func (a *places) grow(p *askedPlace, more int) bool {
 	return true
 }
 
-func shareOf[K comparable](all map[K]*share, key K) *share {
+// share finds the shares that p counts for.
+func (a *places) share(p *askedPlace) {
+	p.shares = [sharesEach]*share{&a.all, shareOf(a, a.clients, p.client), shareOf(a, a.domains, p.domain)}
+}
+
+func shareOf[K comparable](a *places, all map[K]*share, key K) *share {
 	s := all[key]
 	if s == nil {
-		s = new(share)
+		if n := len(a.spare); n > 0 {
+			s, a.spare = a.spare[n-1], a.spare[:n-1]
+		} else {
+			s = new(share)
+		}
 		all[key] = s
 	}
 	return s
 }
 
+// mostSpare is how many shares are kept for others: where few questions are asked at a time, each has some of its own.
+const mostSpare = 64
+
 // forget drops the shares of p that nobody uses.
 func (a *places) forget(p *askedPlace) {
-	if p.shares[ofClient].used == 0 {
-		delete(a.clients, p.client)
+	forgetShare(a, a.clients, p.client, p.shares[ofClient])
+	forgetShare(a, a.domains, p.domain, p.shares[ofDomain])
+}
+
+func forgetShare[K comparable](a *places, all map[K]*share, key K, s *share) {
+	if s.used > 0 {
+		return
 	}
-	if p.shares[ofDomain].used == 0 {
-		delete(a.domains, p.domain)
+	delete(all, key)
+	if len(a.spare) < mostSpare {
+		a.spare = append(a.spare, s)
 	}
 }
 

@@ -3,6 +3,7 @@ package resolver
 import (
 	"hash/maphash"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -28,6 +29,7 @@ const (
 type silence struct {
 	top  int // labels of the forward's zone
 	seed maphash.Seed
+	any  atomic.Bool // a domain is or was remembered; read without the mutex
 
 	// By the hash of the suffix: those used lately, and those that are forgotten next.
 	recent, older map[uint64]*silentDomain
@@ -61,6 +63,7 @@ func (s *silence) keep(hash uint64, d *silentDomain) {
 		s.recent, s.older = map[uint64]*silentDomain{}, s.recent
 	}
 	s.recent[hash] = d
+	s.any.Store(true)
 }
 
 // suffixes are the hashes of the suffixes of a name: first that of the forward's zone, then each with one label more.

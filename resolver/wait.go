@@ -57,7 +57,7 @@ type Waker interface{ Wake(c *datagram.Cycle) }
 func (w *Wait) keep(r *Request) {
 	q := &r.question
 	*w = Wait{
-		waker: w.waker, reply: r.Reply.Keep(), packet: len(r.Query.Packet), written: r.Reply.Len(),
+		waker: w.waker, data: w.data[:0], reply: r.Reply.Keep(), packet: len(r.Query.Packet), written: r.Reply.Len(),
 		question: *q, block: r.Block, zone: r.Zone, source: r.Source, proto: r.Proto, rotate: r.rotate,
 		client: r.Client, local: r.Local, port: r.LocalPort, now: r.Now, fallback: r.fallback, limit: r.limit,
 		taps: r.taps, shadow: r.shadow, trace: r.trace,
@@ -68,7 +68,7 @@ func (w *Wait) keep(r *Request) {
 		name = nil
 	}
 	reply := r.Reply.Bytes()
-	w.data = make([]byte, 0, len(r.Query.Packet)+len(reply)+len(name))
+	w.data = slices.Grow(w.data, len(r.Query.Packet)+len(reply)+len(name))
 	w.data = append(append(append(w.data, r.Query.Packet...), reply...), name...)
 	if len(r.wrapped) > 0 || r.links > 0 || r.noted.by != nil {
 		w.unusual = &unusual{slices.Clone(r.wrapped), slices.Clone(r.visited[:r.links]), r.noted}
@@ -107,6 +107,25 @@ func (w *Wait) end(m *message) bool {
 	if t := w.timer.Load(); t != nil {
 		t.Stop()
 	}
+	return true
+}
+
+// leave says that what the flight has is known.
+func (w *Wait) leave() {
+	if u := w.flight; u != nil {
+		w.flight = nil
+		u.release()
+	}
+}
+
+// Reset makes w, whose result Resume has given, ready for another query, and keeps its buffer. It reports false if
+// somebody may still end the wait that it was, as a timer, or a flight that it has not waited for: then w must not be used
+// again.
+func (w *Wait) Reset() bool {
+	if w.timer.Load() != nil || w.message == nil || w.message.received.IsZero() {
+		return false
+	}
+	*w = Wait{data: w.data[:0]}
 	return true
 }
 

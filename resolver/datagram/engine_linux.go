@@ -161,7 +161,13 @@ func (e *Engine) fire() {
 		e.arm(at, now)
 	}
 	e.unlock()
-	e.leave(nil, again...)
+	if len(again) > 0 {
+		out := e.outbox(nil)
+		for _, one := range again {
+			out.add(one.socket, one.packet)
+		}
+		out.sendAll()
+	}
 }
 
 // receiver is the goroutine that receives all replies. It waits as a reader of the listeners does: in the kernel, without

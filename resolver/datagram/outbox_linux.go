@@ -11,6 +11,7 @@ import (
 type Outbox struct {
 	engine   *Engine // of all in it
 	all      []outgoing
+	octets   []byte // of all
 	messages [mostSent]Message
 	vecs     [mostSent]unix.Iovec
 }
@@ -25,22 +26,32 @@ type outgoing struct {
 
 var outboxes = sync.Pool{New: func() any { return new(Outbox) }}
 
-// leave sends packets, or leaves them to out.
-func (e *Engine) leave(out *Outbox, all ...outgoing) {
-	if out != nil {
-		if out.engine != e {
-			out.Flush()
-			out.engine = e
-		}
-		out.all = append(out.all, all...)
-		return
-	}
-	if len(all) > 0 {
+// outbox is out, or without one an outbox of nobody, which send must be given.
+func (e *Engine) outbox(out *Outbox) *Outbox {
+	if out == nil {
 		out = outboxes.Get().(*Outbox)
-		out.engine, out.all = e, append(out.all, all...)
-		out.Flush()
-		outboxes.Put(out)
 	}
+	if out.engine != e {
+		out.Flush()
+		out.engine = e
+	}
+	return out
+}
+
+// sendAll sends what is in an outbox of nobody.
+func (o *Outbox) sendAll() {
+	o.Flush()
+	outboxes.Put(o)
+}
+
+// add copies a packet: a query that is taken back may pack another one before this one leaves.
+func (o *Outbox) add(s *socket, packet []byte) {
+	if packet != nil {
+		begin := len(o.octets)
+		o.octets = append(o.octets, packet...) // where they move, those before keep their place
+		packet = o.octets[begin:len(o.octets):len(o.octets)]
+	}
+	o.all = append(o.all, outgoing{s, packet})
 }
 
 // Flush sends what is in the outbox, without waiting, and returns how many queries that were.
@@ -72,7 +83,7 @@ func (o *Outbox) Flush() int {
 	}
 	e.unlock()
 	clear(o.all)
-	o.all, o.engine = o.all[:0], nil
+	o.all, o.octets, o.engine = o.all[:0], o.octets[:0], nil
 	return n
 }
 

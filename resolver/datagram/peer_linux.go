@@ -108,15 +108,18 @@ func (q *Query) question() []byte {
 // Ask sends a query to a peer. With Waits its asker is told what becomes of it, perhaps before Ask returns. reused says
 // that other queries have left by its socket.
 func (e *Engine) Ask(q *Query, asker Asker, p *Peer, a Asked) (outcome Outcome, reused bool) {
+	out := e.outbox(a.Out)
+	if a.Out == nil {
+		defer out.sendAll()
+	}
 	e.mu.Lock()
+	defer e.unlock()
 	s, reused := e.choose(p, a.Now)
 	now := e.since(a.Now)
 	switch {
 	case s == nil:
-		e.unlock()
 		return Unable, false
 	case q.cancelled:
-		e.unlock()
 		return Cancelled, reused
 	}
 	s.used++
@@ -133,8 +136,7 @@ func (e *Engine) Ask(q *Query, asker Asker, p *Peer, a Asked) (outcome Outcome, 
 	if a.Sent != nil { // before its reply, or its time, can be told
 		e.sent(s, a.Sent)
 	}
-	e.unlock()
-	e.leave(a.Out, outgoing{s, a.Packet})
+	out.add(s, a.Packet)
 	return Waits, reused
 }
 

@@ -22,7 +22,7 @@ type Asker interface {
 
 // Asked is how a query is to be asked.
 type Asked struct {
-	Packet []byte // the query; Ask writes its ID
+	Packet []byte // the query; Ask writes its ID. It must stay as it is for as long as the query waits
 	Now    time.Time
 	Half   time.Duration              // when it is asked without EDNS too; 0 for never
 	End    time.Duration              // how long the reply may take

@@ -87,6 +87,7 @@ func (l *lateReplies) send() {
 	for i, q := range l.queries[:l.count] {
 		q.listener.pending.leave(&q.pendingQuery)
 		l.queries[i], l.vecs[i].Base, l.out[i].Header.Name, l.out[i].Header.Control = nil, nil, nil, nil
+		q.release()
 	}
 	l.count = 0
 }

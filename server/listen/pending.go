@@ -41,6 +41,7 @@ type pendingQuery struct {
 	to       replier
 
 	left           bool // under the mutex of pending
+	interrupted    bool // likewise: interrupt may have found it before it left
 	next, previous *pendingQuery
 }
 
@@ -92,7 +93,7 @@ func (p *pending) leave(q *pendingQuery) {
 	defer p.mu.Unlock()
 	defer p.finished.Done()
 	defer q.serving.users.Done()
-	q.left = true
+	q.left, q.interrupted = true, p.interrupted
 	p.sum--
 	p.waiting[q.proto]--
 	if p.clients[q.host]--; p.clients[q.host] == 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -215,21 +216,40 @@ func (r *reader) sendAll(replies []datagram.Message) {
 
 // await has the i-th query, just served, wait for upstream.
 func (r *reader) await(i int) ([]byte, resolver.Result) {
-	q := &datagramQuery{reader: r, name: r.names[i], nameLen: r.in[i].Header.Namelen}
+	q := datagramQueries.Get().(*datagramQuery)
+	q.held.Store(2)
+	q.reader, q.name, q.nameLen, q.controlLen = r, r.names[i], r.in[i].Header.Namelen, 0
 	if r.wildcard {
 		q.control, q.controlLen = r.controls[i], int(r.in[i].Header.Controllen)
 	}
-	return r.worker.await(&q.pendingQuery, q, r.slots[i].out[:0])
+	reply, result := r.worker.await(&q.pendingQuery, q, r.slots[i].out[:0])
+	if result == resolver.Pending {
+		q.release()
+	}
+	return reply, result
 }
+
+// datagramQueries are those that are answered. A miss would else leave several hundred octets to the garbage collector.
+var datagramQueries = sync.Pool{New: func() any { return new(datagramQuery) }}
 
 // datagramQuery is a query that waits for upstream, and where its reply goes.
 type datagramQuery struct {
 	pendingQuery
+	held       atomic.Int32 // of a query from datagramQueries: by who has it wait, and by who answers it
 	reader     *reader
 	nameLen    uint32
 	controlLen int
 	name       [nameSize]byte
 	control    [controlSize]byte
+}
+
+// release says that one of those who hold q does so no more. Where q is not answered in the usual way, it is left to the
+// garbage collector.
+func (q *datagramQuery) release() {
+	if q.held.Add(-1) == 0 && !q.interrupted && q.wait.Reset() {
+		q.serving, q.listener, q.to, q.reader, q.left = nil, nil, nil, nil, false
+		datagramQueries.Put(q)
+	}
 }
 
 // ready sends the late reply, with the others of the cycle if it is of one.

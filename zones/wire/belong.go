@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"sync"
 )
 
 // What of another server's message belongs to its question. Nothing else of it is kept, because who answers for one
@@ -209,13 +210,13 @@ func (m *Message) addTargets(leads map[string]bool, packet []byte, r *Record) {
 // that belong to it. It returns the numbers of records in its sections; cut is set if more of them belong to it than a
 // message has room for.
 func (m *Message) Pack(buf, packet []byte) (message []byte, counts [3]uint16, cut bool) {
-	var query Query
-	query.Packet = packet[:m.starts[Answer]]
+	p := packings.Get().(*packing)
+	query, reply := &p.query, &p.reply
+	*query = Query{Packet: packet[:m.starts[Answer]]}
 	if m.starts[Answer] > HeaderSize {
 		query.readQuestion(packet)
 	}
-	var reply Reply
-	reply.Start(&query, buf, MaxMessage, 0)
+	reply.Start(query, buf, MaxMessage, 0)
 	copy(reply.buf[HeaderSize:], query.Name())
 	m.belonging(packet, func(section, at int, r Record) {
 		var owner [MaxName + 1]byte
@@ -228,5 +229,16 @@ func (m *Message) Pack(buf, packet []byte) (message []byte, counts [3]uint16, cu
 		reply.Begin(section)
 		reply.Add(&Written{section, owner[:size], r.Type, r.Class, r.TTL, r.Unpack(scratch[:0], packet, end)})
 	})
-	return reply.buf, reply.counts, reply.full
+	message, counts, cut = reply.buf, reply.counts, reply.full
+	reply.buf, query.Packet = nil, nil
+	packings.Put(p)
+	return message, counts, cut
 }
+
+// packing is what Pack needs for a moment.
+type packing struct {
+	query Query
+	reply Reply
+}
+
+var packings = sync.Pool{New: func() any { return new(packing) }}
