@@ -157,3 +157,41 @@ func TestSearchOfLongNames(t *testing.T) {
 		}
 	}
 }
+
+// searching has a block go through search lists.
+func searching(b *Block) { b.Search = &Search{Zones: []string{"."}, Least: 1, Most: 4} }
+
+// TestHitsWithSearchAllocateNothing: nor do names that search lets pass.
+func TestHitsWithSearchAllocateNothing(t *testing.T) { hitsAllocateNothing(t, sample(t, searching)) }
+
+// BenchmarkSearch measures what search costs hits: a name that it does not look at, and one of an endpoint, which it does;
+// and what it costs to go through the list.
+func BenchmarkSearch(b *testing.B) {
+	buf := make([]byte, 4096)
+	for _, name := range []string{"web.prod.svc.cluster.local.", "web-0.db.prod.svc.cluster.local.", "web.prod.dev.svc.cluster.local."} {
+		for how, change := range map[string]func(*Block){"without": func(*Block) {}, "with": searching} {
+			b.Run(name+"/"+how, func(b *testing.B) {
+				index := zones.NewIndex()
+				index.Update(time.Unix(1, 0), func(tx *zones.Tx) {
+					tx.SetNamespace("dev", true)
+					endpoint(tx, "dev", "10.244.0.1")
+					for _, service := range []string{"web", "db"} {
+						var s zones.Builder
+						s.Start("prod", service)
+						s.Address(s.Name(""), netip.MustParseAddr("10.96.0.1"))
+						s.Address(s.Name("web-0"), netip.MustParseAddr("10.96.0.2"))
+						tx.SetService(must(s.Build()))
+					}
+					tx.SetSynced(zones.ServiceKinds | zones.Nodes)
+				})
+				block := Block{Zones: []string{"."}, Kubernetes: []Kubernetes{{Zones: []string{"cluster.local."}, Index: index, TTL: time.Second}}}
+				change(&block)
+				r, packet := running(b, nil, block), pack(b, name, dns.TypeA)
+				request := &Request{Client: netip.MustParseAddrPort("10.244.0.1:4711"), Now: time.Now()}
+				for b.Loop() {
+					r.Answer(request, packet, buf)
+				}
+			})
+		}
+	}
+}

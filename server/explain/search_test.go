@@ -163,3 +163,34 @@ func searchResolver(t *testing.T, index *zones.Index, names *outside, search boo
 	}
 	return r
 }
+
+// TestCompleted: the report says that the server has gone through the search list, and how far.
+func TestCompleted(t *testing.T) {
+	r := searchResolver(t, searchCluster(t), &outside{}, true)
+	for qtype, want := range map[uint16]string{
+		dns.TypeA: "api.dev resolves, as api.dev.svc.cluster.local: the server has gone through the search list and found it (directive search or autopath).",
+		dns.TypeAAAA: "The server has gone through the search list, as far as api.dev.svc.cluster.local. " +
+			"api.dev.svc.cluster.local exists, and has no records of this type.",
+	} {
+		q := Question{Name: "api.dev", Types: []uint16{qtype}, Stub: Pod(Musl, "prod", "cluster.local"), Zone: "cluster.local",
+			Ask: InProcess(r, netip.MustParseAddr("10.244.0.1"))}
+		report := Explain(t.Context(), q)
+		if report.Sentence != want || len(report.Steps) != 1 || report.Steps[0].Completed != "api.dev.svc.cluster.local" {
+			t.Errorf("%s: %+v", dns.TypeToString[qtype], report)
+		}
+	}
+}
+
+// TestOwnAliases: an alias of a service is no work of a search list.
+func TestOwnAliases(t *testing.T) {
+	for name, record := range map[string]string{
+		"web.prod.svc.cluster.local":     "web.prod.svc.cluster.local. CNAME web.example.com.",
+		"web.example.com":                "web.example.com. CNAME web.example.com.",
+		"www.web.prod.svc.cluster.local": "www.web.prod.svc.cluster.local. CNAME www.example.com.",
+	} {
+		a := Answer{Records: []string{record}}
+		if got := a.completed(name, "cluster.local"); got != "" {
+			t.Errorf("%s: %q", record, got)
+		}
+	}
+}
