@@ -144,14 +144,15 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestSharedSources: blocks that differ in what k8s_external and metadata need of their cluster share one watch.
+// TestSharedSources: blocks that differ in what k8s_external, metadata and search need of their cluster share one watch.
 func TestSharedSources(t *testing.T) {
 	const corefile = "a.example {\n kubernetes a.example\n}\n" +
 		"b.example {\n kubernetes b.example\n k8s_external x.b.example {\n headless\n }\n}\n" +
 		"c.example {\n kubernetes c.example {\n noendpoints\n }\n}\n" +
 		"d.example {\n kubernetes d.example {\n pods verified\n }\n}\n" +
 		"e.example {\n kubernetes e.example {\n pods verified\n }\n metadata\n}\n" +
-		"f.example {\n kubernetes f.example\n metadata\n}\n"
+		"f.example {\n kubernetes f.example\n metadata\n}\n" +
+		"g.example {\n kubernetes g.example\n search\n}\n"
 	c, err := island(t, &txtar.Archive{}).parse("Corefile", []byte(corefile), Settings{Port: 53})
 	if err != nil {
 		t.Fatal(err)
@@ -165,5 +166,8 @@ func TestSharedSources(t *testing.T) {
 	}
 	if got[3] != got[4] || !got[3].PodDetails || got[0] != got[5] || got[5].PodDetails {
 		t.Errorf("got %+v", got[3:])
+	}
+	if got[0] != got[6] || !got[6].Who || got[2].Who || got[3].Who {
+		t.Errorf("got %+v", got)
 	}
 }

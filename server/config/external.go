@@ -45,10 +45,10 @@ func (b *blockReader) checkExternals() error {
 	return nil
 }
 
-// shareSources has sources that differ in nothing but what k8s_external and metadata need of them share one watch.
+// shareSources has sources that differ in nothing but what k8s_external, metadata and search need of them share one watch.
 func shareSources(blocks []*blockReader) {
 	plain := func(o watch.Options) watch.Options {
-		o.External, o.ExternalHeadless, o.PodDetails = false, false, false
+		o.External, o.ExternalHeadless, o.PodDetails, o.Who = false, false, false, false
 		return o
 	}
 	kept := map[watch.Options]watch.Options{}
@@ -62,12 +62,12 @@ func shareSources(blocks []*blockReader) {
 	each(func(o *watch.Options) {
 		all := kept[plain(*o)]
 		all.External, all.ExternalHeadless = all.External || o.External, all.ExternalHeadless || o.ExternalHeadless
-		all.PodDetails = all.PodDetails || o.PodDetails
+		all.PodDetails, all.Who = all.PodDetails || o.PodDetails, all.Who || o.Who
 		kept[plain(*o)] = all
 	})
 	each(func(o *watch.Options) {
 		all := kept[plain(*o)]
-		o.External, o.ExternalHeadless, o.PodDetails = all.External, all.ExternalHeadless, all.PodDetails
+		o.External, o.ExternalHeadless, o.PodDetails, o.Who = all.External, all.ExternalHeadless, all.PodDetails, all.Who
 	})
 }
 
