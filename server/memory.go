@@ -30,6 +30,7 @@ func keepSmall(ctx context.Context, listed <-chan struct{}) {
 	if !chosen {
 		debug.SetGCPercent(startGarbagePercent)
 	}
+	forgetCode() // of the start, before the largest moment, which is the first list
 	for {
 		select {
 		case <-listed:
@@ -42,6 +43,7 @@ func keepSmall(ctx context.Context, listed <-chan struct{}) {
 			return
 		}
 		debug.FreeOSMemory()
+		forgetCode()
 		if !chosen {
 			debug.SetGCPercent(garbagePercent(living()))
 		}
