@@ -308,7 +308,7 @@ func (z *servedZone) apexRecords(r *Request, q *question, snapshot *zones.Snapsh
 // the rest of the tree; that it does not exist they cannot say.
 func (z *servedZone) between(r *Request, q *question, snapshot *zones.Snapshot, prefix netip.Prefix) result {
 	switch {
-	case !snapshot.ReverseWithin(&r.match, prefix):
+	case !snapshot.ReverseWithin(prefix):
 		r.match.Why = zones.NoAddress
 		return z.missing(snapshot)
 	case z.through:
@@ -351,13 +351,13 @@ func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 		return z.between(r, q, snapshot, prefix)
 	}
 	ptr := snapshot.Reverse(&r.match, prefix.Addr())
-	if ptr == nil {
+	if !ptr.Next() {
 		r.match.Why = zones.NoAddress
 		return z.missing(snapshot)
 	}
 	r.match.Outcome = zones.Found
 	if q.wants(&r.Reply, wire.TypePTR) {
-		for ; ptr != nil; ptr = ptr.Next() {
+		for more := true; more; more = ptr.Next() {
 			if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, z.ttl, nil, ptr.Host(), ptr.Service(), z.svc); !ok {
 				break
 			}

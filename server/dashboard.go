@@ -210,7 +210,7 @@ func (p *Program) who(client netip.Addr) string {
 		} else if label := s.PodNamespace(&m, client); label != "" {
 			return "a pod in " + label[1:]
 		}
-		if ptr := s.Reverse(&m, client); ptr != nil {
+		if ptr := s.Reverse(&m, client); ptr.Next() {
 			return "an endpoint of " + strings.TrimSuffix(wire.NameString([]byte(ptr.Service())), ".")
 		}
 	}

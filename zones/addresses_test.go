@@ -17,27 +17,33 @@ import (
 func TestAddresses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var now reverse
-		held := map[netip.Addr]*PTR{}
+		held := map[netip.Addr]uint32{}
 		type moment struct {
 			tree reverse
-			held map[netip.Addr]*PTR
+			held map[netip.Addr]uint32
 		}
 		var past []moment
 		edit := uint64(0)
-		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+		for step := range rapid.IntRange(1, 200).Draw(t, "steps") {
 			addr := drawAddr(t)
-			family := now.of(addr.BitLen() / 8)
 			switch rapid.IntRange(0, 5).Draw(t, "action") {
 			case 0:
 				past = append(past, moment{now, maps.Clone(held)})
 				edit++ // as Index.Update does after each publication
 			case 1, 2:
-				*family = family.drop(addr.AsSlice(), edit)
+				if addr.Is4() {
+					now.v4 = now.v4.drop(addr.As4(), edit)
+				} else {
+					now.v6 = now.v6.drop(addr.As16(), edit)
+				}
 				delete(held, addr)
 			default:
-				p := &PTR{record: string(appendPTR(nil, addr, &ptrWalk{}))}
-				*family = family.put(p, edit)
-				held[addr] = p
+				held[addr] = uint32(step)
+				if addr.Is4() {
+					now.v4 = now.v4.put(pointer[[sizeA]byte]{addr: addr.As4(), record: record{host: held[addr]}}, edit)
+				} else {
+					now.v6 = now.v6.put(pointer[[sizeAAAA]byte]{addr: addr.As16(), record: record{host: held[addr]}}, edit)
+				}
 			}
 		}
 		past = append(past, moment{now, held})
@@ -59,24 +65,25 @@ func drawAddr(t *rapid.T) netip.Addr {
 	return netip.AddrFrom16(ip)
 }
 
-func equalAddresses(t *rapid.T, got *reverse, want map[netip.Addr]*PTR) {
+func equalAddresses(t *rapid.T, got *reverse, want map[netip.Addr]uint32) {
 	var list []netip.Addr
-	got.each(func(p *PTR) bool { list = append(list, p.Address()); return true })
+	got.each(func(addr netip.Addr, _ chain) bool { list = append(list, addr); return true })
 	ordered := slices.SortedFunc(maps.Keys(want), netip.Addr.Compare)
 	if !slices.Equal(list, ordered) || got.v4.size+got.v6.size != len(want) {
 		t.Fatalf("addresses %v of %d and %d, want %v", list, got.v4.size, got.v6.size, ordered)
 	}
 	s := &Snapshot{reverse: *got}
-	var m Match
 	for range 20 {
 		addr := drawAddr(t)
-		if p := s.Reverse(&m, addr); p != want[addr] {
-			t.Fatalf("record of %v: %v, want %v", addr, p, want[addr])
+		rest := got.at(addr)
+		_, r, ok := rest.next()
+		if host, exists := want[addr]; r.host != host || ok != exists {
+			t.Fatalf("record of %v: %v, %v, want %v, %v", addr, r, ok, host, exists)
 		}
 		for bits := 4; bits < addr.BitLen(); bits += 4 {
 			prefix := netip.PrefixFrom(addr, bits).Masked()
 			exists := slices.ContainsFunc(ordered, prefix.Contains)
-			if s.ReverseWithin(&m, prefix) != exists {
+			if s.ReverseWithin(prefix) != exists {
 				t.Fatalf("within %v: %v, want %v; of %v", prefix, !exists, exists, ordered)
 			}
 		}
@@ -85,12 +92,12 @@ func equalAddresses(t *rapid.T, got *reverse, want map[netip.Addr]*PTR) {
 
 // TestAddressesCost: what an address costs does not grow with those that it shares its beginning with.
 func TestAddressesCost(t *testing.T) {
-	var tree addresses
+	var tree addresses[[sizeAAAA]byte]
 	const pairs = 1000
 	for i := range pairs { // each pair goes apart at its last nibble, and from the others early
 		for last := range 2 {
 			ip := [16]byte{0: byte(i >> 8), 1: byte(i), 15: byte(last)}
-			tree = tree.put(&PTR{record: string(appendPTR(nil, netip.AddrFrom16(ip), &ptrWalk{}))}, 1)
+			tree = tree.put(pointer[[sizeAAAA]byte]{addr: ip}, 1)
 		}
 	}
 	if n := forks(tree.root); n > 2*pairs {
@@ -98,7 +105,7 @@ func TestAddressesCost(t *testing.T) {
 	}
 }
 
-func forks(f *fork) int {
+func forks(f *fork[[sizeAAAA]byte]) int {
 	n := 1
 	for _, kid := range f.kids {
 		n += forks(kid)

@@ -1,6 +1,10 @@
 package zones
 
-import "github.com/clusterdns/clusterdns/zones/wire"
+import (
+	"net/netip"
+
+	"github.com/clusterdns/clusterdns/zones/wire"
+)
 
 // Contents calls yield with every record of the services in s, for the zone whose "svc.<zone>" in wire form is svc,
 // until yield returns false. Owners are absolute; owner and data are valid only during the call. Names that are
@@ -77,12 +81,13 @@ func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byt
 // false. svc is "svc.<zone>" of the zone with the targets, in wire form. owner and data are valid only during the call.
 func (s *Snapshot) PTRs(zone []byte, svc string, yield func(owner []byte, t wire.Type, data []byte) bool) {
 	var owner, data []byte
-	s.reverse.each(func(p *PTR) bool {
-		owner = appendArpa(owner[:0], p.Address())
+	var m Match
+	s.reverse.each(func(addr netip.Addr, _ chain) bool {
+		owner = appendArpa(owner[:0], addr)
 		if !wire.Within(owner, zone) {
 			return true
 		}
-		for ; p != nil; p = p.Next() {
+		for p := s.Reverse(&m, addr); p.Next(); {
 			data = append(append(append(data[:0], p.Host()...), p.Service()...), svc...)
 			if len(data) > wire.MaxName {
 				continue

@@ -126,8 +126,6 @@ type Tx struct {
 	changed bool
 	claimed bool                 // who asks has changed, which is no content
 	gone    map[removal]struct{} // PTR records to remove from their lists
-	record  []byte               // scratch for addPTR and removePTR, like key
-	key     []byte
 }
 
 // Update lets change edit the state and publishes the result in one step. If nothing has changed it publishes nothing

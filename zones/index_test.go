@@ -179,7 +179,7 @@ func TestReverseOfSharedAddress(t *testing.T) {
 }
 
 func count(x *Index, addr netip.Addr) (n int) {
-	for p := x.Snapshot().Reverse(new(Match), addr); p != nil; p = p.Next() {
+	for p := x.Snapshot().Reverse(new(Match), addr); p.Next(); {
 		n++
 	}
 	return n

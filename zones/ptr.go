@@ -4,32 +4,38 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 )
 
-// PTR is one PTR record of an address; next leads to the others, in the order of their ranks. The list is immutable. It
-// refers to no ServiceRecords, so when a service changes, most of its PTR records stay.
-type PTR struct {
-	// record is the size of the address with flags, the address, its place if ptrPlaced is set, and the labels of the host in
-	// wire form, without a root label.
-	record string
+// pointer is what the index keeps of one PTR record of an address; next leads to the others, in the order of their ranks.
+// The list is immutable. It refers to no ServiceRecords, so when a service changes, most of its PTR records stay; and it
+// does not have the name that it points to, which the records of its service have anyway.
+type pointer[A octets] struct {
 	// service is the labels of the service and its namespace in wire form, without a root label. All records of a
 	// service share one string.
 	service *string
-	next    *PTR
+	next    *pointer[A]
+	addr    A
+	record
+}
+
+// record is what a PTR record is beside its address and its service.
+type record struct {
+	// host is the hash of the labels of the target below its service. Of two hosts of one service with one address and
+	// one hash, which is one pair in four thousand million, one has no PTR record.
+	host  uint32
+	place Place // of an endpoint, 0 for not known
+	flags uint8
 }
 
 const (
 	// ptrCluster marks the address as a cluster IP of the service, which takes precedence over endpoints.
-	ptrCluster = 0x80
+	ptrCluster = 1 << iota
 	// ptrFront marks the service as one that may front this server.
-	ptrFront = 0x40
-	// ptrPlaced marks a record that has a place.
-	ptrPlaced = 0x20
-	// ptrAsking marks one that is no PTR record: of an endpoint that is not ready.
-	ptrAsking = 0x08
-
-	ptrFlags = ptrCluster | ptrFront | ptrPlaced | ptrAsking
+	ptrFront
+	// ptrAsking marks what is no PTR record: an endpoint that is not ready.
+	ptrAsking
 )
 
 // The ranks of PTR records. Those of services that may front this server come before those that tenants can make.
@@ -39,28 +45,7 @@ const (
 	rankEndpoint
 )
 
-// appendPTR appends PTR.record for the address that w is at.
-func appendPTR(record []byte, addr netip.Addr, w *ptrWalk) []byte {
-	head := byte(addr.BitLen() / 8)
-	for _, f := range [...]struct {
-		is   bool
-		flag byte
-	}{
-		{w.node.flags&flagCluster != 0, ptrCluster}, {w.node.flags&flagFront != 0, ptrFront},
-		{w.place != 0, ptrPlaced}, {w.asking, ptrAsking},
-	} {
-		if f.is {
-			head |= f.flag
-		}
-	}
-	record = appendAddr(append(record, head), addr)
-	if w.place != 0 {
-		record = appendPlace(record, w.place)
-	}
-	return append(record, w.node.name...)
-}
-
-// appendAddr appends the octets of an address, the key of its PTR records.
+// appendAddr appends the octets of an address.
 func appendAddr(key []byte, addr netip.Addr) []byte {
 	if addr.Is4() {
 		ip := addr.As4()
@@ -70,86 +55,114 @@ func appendAddr(key []byte, addr netip.Addr) []byte {
 	return append(key, ip[:]...)
 }
 
-func (p *PTR) is(addr []byte) bool { return p.addr() == string(addr) }
+func (r *record) cluster() bool { return r.flags&ptrCluster != 0 }
 
-// addr is the octets of the address, four or sixteen.
-func (p *PTR) addr() string { return p.record[1 : 1+p.size()] }
-
-func (p *PTR) size() int { return int(p.record[0] &^ ptrFlags) }
-
-func (p *PTR) cluster() bool { return p.record[0]&ptrCluster != 0 }
-
-func (p *PTR) rank() int {
+func (r *record) rank() int {
 	switch {
-	case p.cluster():
+	case r.cluster():
 		return rankCluster
-	case p.record[0]&ptrFront != 0:
+	case r.flags&ptrFront != 0:
 		return rankFront
 	}
 	return rankEndpoint
 }
 
+// PTRs reads the PTR records of one address, one after the other: if it has those of cluster IPs, those of endpoints are
+// left out.
+type PTRs struct {
+	snapshot *Snapshot
+	scratch  *Match
+	addr     netip.Addr
+	rest     chain
+	begun    bool
+	cluster  bool // the first is of a cluster IP
+	node     Node
+}
+
+// Reverse begins before the first PTR record of addr. m is scratch.
+func (s *Snapshot) Reverse(m *Match, addr netip.Addr) PTRs {
+	return PTRs{snapshot: s, scratch: m, addr: addr, rest: s.reverse.at(addr)}
+}
+
+// Next goes to the next record. It reports false when there is none.
+func (p *PTRs) Next() bool {
+	for {
+		owner, r, ok := p.rest.next()
+		if !ok || p.begun && r.cluster() != p.cluster {
+			return false
+		}
+		p.begun, p.cluster = true, r.cluster()
+		service := p.snapshot.services.get(append(p.scratch.scratch[:0], *owner...))
+		if service != nil && service.pointed(&p.node, r.host, p.addr) {
+			return true
+		}
+	}
+}
+
 // Host is the labels of the target below its service, in wire form without a root label; "" for the service itself.
 // Host, Service and "svc.<zone>" make up the target.
-func (p *PTR) Host() string {
-	host := p.record[1+p.size():]
-	if p.record[0]&ptrPlaced != 0 {
-		host = host[sizePlace:]
-	}
-	return host
-}
-
-// place is where the endpoint is.
-func (p *PTR) place() Place {
-	if p.record[0]&ptrPlaced == 0 {
-		return 0
-	}
-	return placeAt(p.record[1+p.size():], 0)
-}
-
-// namespace is the label of the service's namespace.
-func (p *PTR) namespace() string { return (*p.service)[1+int((*p.service)[0]):] }
+func (p *PTRs) Host() string { return p.node.name }
 
 // Service is the labels of the service and its namespace, in wire form without a root label.
-func (p *PTR) Service() string { return *p.service }
-
-// Next is the next PTR record to answer with, nil at the end: if an address has cluster IP records, its endpoint
-// records are left out.
-func (p *PTR) Next() *PTR {
-	if p.next == nil || p.next.cluster() != p.cluster() {
-		return nil
-	}
-	return p.next
-}
+func (p *PTRs) Service() string { return p.node.service.owner }
 
 // Address is the address that has the PTR record.
-func (p *PTR) Address() netip.Addr {
-	addr, _ := netip.AddrFromSlice([]byte(p.addr()))
-	return addr
+func (p *PTRs) Address() netip.Addr { return p.addr }
+
+// pointed reads the node of r that a PTR record of addr points to, whose name has a hash, into n.
+func (r *ServiceRecords) pointed(n *Node, hash uint32, addr netip.Addr) bool {
+	for at := r.slot(hash); at < len(r.slots) && r.slots[at].hash == hash; at++ {
+		if r.read(n, int(r.slots[at].at)); n.flags&flagPTR != 0 && n.has(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether n has an A or AAAA record of addr.
+func (n *Node) has(addr netip.Addr) bool {
+	var key [sizeAAAA]byte
+	sorted, octets := n.aaaa, appendAddr(key[:0], addr)
+	if len(octets) == sizeA {
+		sorted = n.a
+	}
+	size := len(octets)
+	_, found := sort.Find(len(sorted)/size, func(i int) int {
+		return cmp.Compare(string(octets), sorted[i*size:(i+1)*size])
+	})
+	return found
 }
 
 // with is the list with add, which comes first in its rank: adding to an address that very many services share takes
 // constant time.
-func (p *PTR) with(add *PTR) *PTR {
-	if p == nil || add.rank() <= p.rank() {
-		add.next = p
+func (p *pointer[A]) with(add pointer[A]) pointer[A] {
+	if p == nil {
 		return add
 	}
-	head := *p
-	head.next = p.next.with(add)
-	return &head
+	kept := *p // p may be a leaf, whose place add takes
+	if add.rank() <= p.rank() {
+		add.next = &kept
+		return add
+	}
+	rest := p.next.with(add)
+	kept.next = &rest
+	return kept
 }
 
 // removal is the key of a PTR record that a change removes.
-type removal struct{ record, service string }
+type removal struct {
+	addr    netip.Addr
+	service string
+	record
+}
 
 // without is the list without the records in gone, and removes those from gone. The list shares what follows the last
 // of them.
-func (p *PTR) without(gone map[removal]struct{}) *PTR {
-	var head *PTR
+func (p *pointer[A]) without(addr netip.Addr, gone map[removal]struct{}) *pointer[A] {
+	var head *pointer[A]
 	end, tail := &head, p
 	for at := p; at != nil && len(gone) > 0; at = at.next {
-		found := removal{at.record, *at.service}
+		found := removal{addr, *at.service, at.record}
 		if _, ok := gone[found]; !ok {
 			continue
 		}
@@ -261,49 +274,77 @@ func compare(o *ptrWalk, oldAddr netip.Addr, n *ptrWalk, newAddr netip.Addr) int
 	)
 }
 
+// record is what the PTR record of the address that w is at has.
+func (w *ptrWalk) record() record {
+	r := record{host: uint32(hashString(w.node.name)), place: w.place}
+	for _, f := range [...]struct {
+		is   bool
+		flag uint8
+	}{
+		{w.node.flags&flagCluster != 0, ptrCluster}, {w.node.flags&flagFront != 0, ptrFront}, {w.asking, ptrAsking},
+	} {
+		if f.is {
+			r.flags |= f.flag
+		}
+	}
+	return r
+}
+
 // addPTR adds a PTR record. A record that this change has removed before is left where it is.
 func (tx *Tx) addPTR(addr netip.Addr, w *ptrWalk) {
-	tx.record = appendPTR(tx.record[:0], addr, w)
-	add := &PTR{record: string(tx.record), service: w.node.service.shared}
-	back := removal{add.record, *add.service}
+	r, service := w.record(), w.node.service.shared
+	back := removal{addr, *service, r}
 	if _, ok := tx.gone[back]; ok {
 		delete(tx.gone, back)
 		return
 	}
-	tx.key = appendAddr(tx.key[:0], addr)
-	family := tx.family(add)
-	*family = family.put(family.get(tx.key).with(add), tx.edit)
+	if tree := tx.tree(r); addr.Is4() {
+		tree.v4 = tree.v4.add(pointer[[sizeA]byte]{service: service, addr: addr.As4(), record: r}, tx.edit)
+	} else {
+		tree.v6 = tree.v6.add(pointer[[sizeAAAA]byte]{service: service, addr: addr.As16(), record: r}, tx.edit)
+	}
 }
 
-// family is the tree that p is in.
-func (tx *Tx) family(p *PTR) *addresses {
-	if p.record[0]&ptrAsking != 0 {
-		return tx.snap.asking.of(p.size())
+// add is the tree with p among the records of its address.
+func (t addresses[A]) add(p pointer[A], edit uint64) addresses[A] {
+	return t.put(t.get(p.addr).with(p), edit)
+}
+
+// tree is the index that r is in.
+func (tx *Tx) tree(r record) *reverse {
+	if r.flags&ptrAsking != 0 {
+		return &tx.snap.asking
 	}
-	return tx.snap.reverse.of(p.size())
+	return &tx.snap.reverse
 }
 
 // removePTR removes a PTR record. removeGone walks its list at the end of the change, once for the whole change even if
 // it removes very many services of one address.
 func (tx *Tx) removePTR(addr netip.Addr, w *ptrWalk) {
-	tx.record = appendPTR(tx.record[:0], addr, w)
 	if tx.gone == nil {
 		tx.gone = map[removal]struct{}{}
 	}
-	tx.gone[removal{string(tx.record), w.node.service.owner}] = struct{}{}
+	tx.gone[removal{addr, w.node.service.owner, w.record()}] = struct{}{}
 }
 
 // removeGone takes the removed records out of their lists. All records of an address are taken out together.
 func (tx *Tx) removeGone() {
 	for r := range tx.gone {
-		p := &PTR{record: r.record}
-		key, family := []byte(p.addr()), tx.family(p)
-		if list := family.get(key).without(tx.gone); list == nil {
-			*family = family.drop(key, tx.edit)
+		if tree := tx.tree(r.record); r.addr.Is4() {
+			tree.v4 = tree.v4.removeGone(r.addr.As4(), r.addr, tx)
 		} else {
-			*family = family.put(list, tx.edit)
+			tree.v6 = tree.v6.removeGone(r.addr.As16(), r.addr, tx)
 		}
 	}
+}
+
+// removeGone is the tree without those records of an address that tx has removed.
+func (t addresses[A]) removeGone(key A, addr netip.Addr, tx *Tx) addresses[A] {
+	list := t.get(key).without(addr, tx.gone)
+	if list == nil {
+		return t.drop(key, tx.edit)
+	}
+	return t.put(*list, tx.edit)
 }
 
 // AppendFronts appends the nodes by which clients reach the services that may front this server (Builder.Front) and have
@@ -312,23 +353,23 @@ func (tx *Tx) removeGone() {
 // though kube-proxy may add all of them to an interface of the node. What other services have at addr costs nothing,
 // because their records come last. m is scratch.
 func (s *Snapshot) AppendFronts(nodes []Node, m *Match, addr netip.Addr, limit int) []Node {
-	p := s.Reverse(m, addr)
+	rest := s.reverse.at(addr)
 	for range limit {
-		if p == nil || p.rank() != rankFront || len(nodes) >= limit {
+		service, r, ok := rest.next()
+		if !ok || r.rank() != rankFront || len(nodes) >= limit {
 			break
 		}
-		of := func(n Node) bool { return n.service.owner == p.Service() }
+		of := func(n Node) bool { return n.service.owner == *service }
 		if !slices.ContainsFunc(nodes, of) {
-			nodes = s.appendFront(nodes, m, p, limit)
+			nodes = s.appendFront(nodes, m, *service, limit)
 		}
-		p = p.Next()
 	}
 	return nodes
 }
 
-// appendFront appends the nodes of the service of p.
-func (s *Snapshot) appendFront(nodes []Node, m *Match, p *PTR, limit int) []Node {
-	service := s.services.get(append(m.scratch[:0], p.Service()...))
+// appendFront appends the nodes of a service.
+func (s *Snapshot) appendFront(nodes []Node, m *Match, owner string, limit int) []Node {
+	service := s.services.get(append(m.scratch[:0], owner...))
 	if service == nil {
 		return nodes
 	}

@@ -40,7 +40,7 @@ func (r *ServiceRecords) nameless() bool { return r.why != "" && r.start() == r.
 // What a service takes beside its encoded records, and each of its PTR records with its place in the index, in octets.
 const (
 	serviceSize = 200
-	ptrSize     = 100
+	ptrSize     = 50
 )
 
 // Size is about how many octets r takes, with its PTR records.
@@ -198,23 +198,28 @@ func (n *Node) Empty() bool { return n.a == "" && n.aaaa == "" && n.srv == "" &&
 // find reads the node called name, labels below the service, into n.
 func (r *ServiceRecords) find(n *Node, name []byte) bool {
 	h := uint32(hash(name))
-	low, high := 0, len(r.slots)
-	for low < high {
-		mid := int(uint(low+high) >> 1)
-		if r.slots[mid].hash < h {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	for ; low < len(r.slots) && r.slots[low].hash == h; low++ {
-		r.read(n, int(r.slots[low].at))
+	for at := r.slot(h); at < len(r.slots) && r.slots[at].hash == h; at++ {
+		r.read(n, int(r.slots[at].at))
 		if n.name == string(name) {
 			return true
 		}
 	}
 	*n = Node{}
 	return false
+}
+
+// slot is the first slot with a hash, if there is one.
+func (r *ServiceRecords) slot(hash uint32) int {
+	low, high := 0, len(r.slots)
+	for low < high {
+		mid := int(uint(low+high) >> 1)
+		if r.slots[mid].hash < hash {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
 }
 
 // read decodes the node at offset at of the blob into n, and returns the offset behind it.

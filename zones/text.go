@@ -30,8 +30,8 @@ func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	for _, p := range s.sortedPods() {
 		w.pod(p)
 	}
-	for _, p := range s.sortedPTRs() {
-		w.ptrs(p)
+	for addr := range s.reverse.each {
+		w.ptrs(s, addr)
 	}
 	w.externals(s)
 	return w.Flush()
@@ -165,10 +165,11 @@ func (w *text) pod(p LivePod) {
 	}
 }
 
-func (w *text) ptrs(p *PTR) {
+func (w *text) ptrs(s *Snapshot, addr netip.Addr) {
 	var targets []string
-	owner := reverseName(p.Address())
-	for ; p != nil; p = p.Next() {
+	var m Match
+	owner := reverseName(addr)
+	for p := s.Reverse(&m, addr); p.Next(); {
 		targets = append(targets, w.absolute(p.Host()+p.Service()))
 	}
 	slices.Sort(targets)
@@ -220,10 +221,6 @@ func (s *Snapshot) sortedPods() (list []LivePod) {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), a.Addr.Compare(b.Addr))
 	})
 	return slices.Compact(list)
-}
-
-func (s *Snapshot) sortedPTRs() []*PTR {
-	return slices.Collect(s.reverse.each)
 }
 
 // sorted returns the leaves of t in order.

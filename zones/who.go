@@ -44,10 +44,9 @@ func (s *Snapshot) Who(m *Match, addr netip.Addr) Client {
 		c.Node, c.Zone = node, s.zoneOf(node)
 		return c
 	}
-	key := appendAddr(m.scratch[:0], addr)
 	var found claims
-	found.add(s, s.reverse.of(len(key)).get(key))
-	found.add(s, s.asking.of(len(key)).get(key))
+	found.add(s, s.reverse.at(addr))
+	found.add(s, s.asking.at(addr))
 	if label, at, ok := s.podPlace(m, addr); ok {
 		found = claims{namespace: label, at: at, sure: true}
 	}
@@ -99,28 +98,29 @@ type claims struct {
 }
 
 // add adds the records of an address.
-func (c *claims) add(s *Snapshot, p *PTR) {
-	for ; p != nil && !c.cluster; p = p.next {
+func (c *claims) add(s *Snapshot, all chain) {
+	for service, r, ok := all.next(); ok && !c.cluster; service, r, ok = all.next() {
+		namespace := (*service)[1+int((*service)[0]):]
 		switch c.seen++; {
-		case p.cluster():
+		case r.cluster():
 			*c = claims{cluster: true}
 		case c.seen > mostClaims:
 			c.namespace, c.torn = "", true
 			return
 		case c.seen == 1:
-			c.namespace, c.at = p.namespace(), p.place()
+			c.namespace, c.at = namespace, r.place
 		default:
-			c.agree(s, p)
+			c.agree(s, namespace, r.place)
 		}
 	}
 }
 
 // agree takes back what another record contradicts. One that knows no place contradicts none.
-func (c *claims) agree(s *Snapshot, p *PTR) {
-	if c.namespace != p.namespace() {
+func (c *claims) agree(s *Snapshot, namespace string, at Place) {
+	if c.namespace != namespace {
 		c.namespace = ""
 	}
-	switch at := p.place(); {
+	switch {
 	case at == 0 || at == c.at:
 	case c.at == 0:
 		c.at = at

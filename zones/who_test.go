@@ -214,10 +214,10 @@ func TestPlacesAreNoRecords(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	m := new(Match)
-	if x.Snapshot().Reverse(m, netip.MustParseAddr("10.1.0.2")) != nil {
+	if p := x.Snapshot().Reverse(m, netip.MustParseAddr("10.1.0.2")); p.Next() {
 		t.Error("an endpoint that is not ready has a PTR record")
 	}
-	if x.Snapshot().ReverseWithin(m, netip.MustParsePrefix("10.2.0.0/16")) {
+	if x.Snapshot().ReverseWithin(netip.MustParsePrefix("10.2.0.0/16")) {
 		t.Error("a reverse name exists without records below it")
 	}
 }
