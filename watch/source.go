@@ -99,7 +99,8 @@ func (s *Source) Name() string {
 	return cmp.Or(s.state.options.Manifests, s.state.requests.read().Host)
 }
 
-// Listed receives when a whole list of a kind has been taken: at the start, and after an outage.
+// Listed receives when a whole list of a kind has been taken, and when the names of one have been made: at the start, and
+// after an outage.
 func (s *Source) Listed() <-chan struct{} { return s.state.listed }
 
 // Wait returns when all of kinds have been read once and published, or with ctx's error when it ends before.

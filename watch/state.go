@@ -28,7 +28,7 @@ type state struct {
 	exposed  map[string]bool // namespaces; nil for all
 	selector labels.Selector // on namespaces; nil for all
 	wake     chan struct{}   // holds one token while something is dirty
-	listed   chan struct{}   // holds one token after a whole list has been taken
+	listed   chan struct{}   // holds one token after a whole list has been taken, and after much has been compiled
 	started  time.Time
 
 	mu          sync.Mutex
@@ -370,8 +370,17 @@ func (s *state) publishServices(tx *zones.Tx) {
 	if len(s.dirty) > 1000 {
 		s.dirty = map[object.Key]struct{}{} // a map never shrinks: do not keep a full rebuild's
 		s.builder = zones.Builder{}
+		s.tidy()
 	} else {
 		clear(s.dirty)
+	}
+}
+
+// tidy says that much garbage has been left.
+func (s *state) tidy() {
+	select {
+	case s.listed <- struct{}{}:
+	default:
 	}
 }
 

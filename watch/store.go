@@ -217,10 +217,7 @@ func (s *store) Replace(list []any, version string) error {
 		s.state.synced |= s.resource.Kind
 		s.latest = version
 	})
-	select {
-	case s.state.listed <- struct{}{}:
-	default:
-	}
+	s.state.tidy()
 	return nil
 }
 
