@@ -32,7 +32,13 @@ func heldBy(t *testing.T, o Options, count, endpoints int, headless bool) int {
 	}
 	before := live()
 	fill(t, stores, count, endpoints, headless)
+	<-s.listed
 	s.publish(time.Unix(1, 0))
+	select {
+	case <-s.listed: // memory is given back
+	default:
+		t.Error("nobody is told that many names have been made")
+	}
 	after := live()
 	if services, _ := s.index.Snapshot().Size(); services != count {
 		t.Fatalf("%d services, want %d", services, count)
