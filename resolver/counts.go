@@ -10,6 +10,7 @@ import (
 	"github.com/clusterdns/clusterdns/observe/dnstap"
 	"github.com/clusterdns/clusterdns/observe/shadow"
 	"github.com/clusterdns/clusterdns/observe/tracing"
+	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones/skydns"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -253,6 +254,7 @@ type UpstreamCounts struct {
 	Failed       uint64 // queries without a usable reply
 	Mismatches   uint64 // replies to other questions, ignored
 	Sockets      int    // open, over UDP
+	Streams      stream.Counts
 	Down         bool
 	Looping      bool
 	WithoutEDNS  bool // it is asked without EDNS, because it was seen to take no other queries
@@ -276,7 +278,7 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 	c := &u.counts
 	sum := UpstreamCounts{
 		To: u.address.String(), ChecksFailed: c.checksFailed.Load(), Failed: c.queriesFailed.Load(),
-		Mismatches: c.mismatches.Load() + u.peer.Mismatches.Load(), Down: u.down(maxFails), Looping: u.loops.Load() > 0,
+		Mismatches: c.mismatches.Load() + u.peer.Mismatches.Load() + u.streams.Mismatches.Load(), Down: u.down(maxFails), Looping: u.loops.Load() > 0,
 		WithoutEDNS: u.edns.paused(time.Now()),
 	}
 	names := [countedRcodes]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "OTHER"}
@@ -310,6 +312,7 @@ func (f *forwarder) count() ForwardCounts {
 	for _, u := range f.upstreams() {
 		one := u.count(f.options.MaxFails)
 		one.Sockets = f.engine.Open(&u.peer)
+		one.Streams = f.streams.Count(&u.streams, time.Now())
 		counts.Upstreams = append(counts.Upstreams, one)
 	}
 	return counts

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver/datagram"
+	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -111,6 +112,7 @@ type flight struct {
 	passage passage
 	asking  datagram.Query // of passage, over UDP
 	packet  []byte         // of asking
+	piping  stream.Query   // of passage, over TCP or TLS
 
 	own askedPlace        // what place leads to
 	end func(cause error) // cancel

@@ -19,6 +19,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver/datagram"
+	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
@@ -42,6 +43,7 @@ type forwarder struct {
 	log     *slog.Logger
 	panics  observe.Panics
 	engine  *datagram.Engine // asks over UDP
+	streams *stream.Engine   // asks over TCP and TLS
 	turn    atomic.Uint32    // counts queries for round_robin
 
 	ctx  context.Context // of all queries under way
@@ -66,7 +68,7 @@ type forwarder struct {
 func newForwarder(options Forward, secrets secrets, asked *asked, log *slog.Logger) (*forwarder, error) {
 	f := &forwarder{
 		options: options, log: log, flights: make(map[flightKey]*flight), ready: make(chan struct{}),
-		engine: &asked.engine,
+		engine: &asked.engine, streams: &asked.streams,
 	}
 	f.places = newPlaces(positive(options.MaxConcurrent, MaxAsked), asked)
 	zone, err := parseName(options.From)
@@ -96,6 +98,7 @@ func newForwarder(options Forward, secrets secrets, asked *asked, log *slog.Logg
 func (f *forwarder) end(u *upstream) {
 	u.close()
 	f.engine.Close(&u.peer)
+	f.streams.Close(&u.streams)
 }
 
 // newUpstream is the server at an address that o stands for.
@@ -112,10 +115,21 @@ func (f *forwarder) newUpstream(o *origin, address netip.AddrPort) *upstream {
 		u.tls = f.secure.Clone()
 		u.tls.ServerName = u.serverName
 	}
+	if o.Transport == OverDNS || o.Transport == OverTLS {
+		u.streams.Options = f.streamOptions(u)
+	}
 	if o.Transport == OverQUIC {
 		u.tls.NextProtos, u.quic.dialing = []string{doqProtocol}, make(chan struct{}, 1)
 	}
 	return u
+}
+
+// streamOptions are those of the connections to u that queries share.
+func (f *forwarder) streamOptions(u *upstream) stream.Options {
+	return stream.Options{
+		Receiver: f.engine, Dial: u.dial, TLS: u.tls, Timeout: connectTimeout, MaxIdle: u.idle.max, Expire: u.idle.expire,
+		MaxAge: u.idle.maxAge, Used: func(reused bool) { u.counts.dialled(u.via(), reused) }, Log: f.log,
+	}
 }
 
 func (f *forwarder) readTimeout() time.Duration {
@@ -194,6 +208,7 @@ func (f *forwarder) run(ctx context.Context) {
 		case now := <-ticker.C:
 			for _, u := range f.upstreams() {
 				u.idle.close(now)
+				f.streams.Sweep(&u.streams, now)
 			}
 		}
 	}
@@ -207,6 +222,7 @@ func (f *forwarder) run(ctx context.Context) {
 	f.wg.Wait()
 	for _, u := range f.upstreams() {
 		f.end(u)
+		f.streams.Stop(&u.streams)
 	}
 }
 

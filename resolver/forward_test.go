@@ -177,6 +177,7 @@ func forwarding(t testing.TB, options Forward, to ...*dnsServer) *forwarder {
 		f.run(ctx)
 	}()
 	t.Cleanup(func() { cancel(); <-done })
+	until(t, f.engine.Running)
 	return f
 }
 
@@ -782,7 +783,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	if conns := f.count().Upstreams[0].Conns; len(conns) != 1 || conns[0] != (ConnCounts{"tcp", 2, 1}) {
 		t.Errorf("connections %+v", conns)
 	}
-	f.upstreams()[0].idle.close(time.Now().Add(time.Minute))
+	f.streams.Sweep(&f.upstreams()[0].streams, time.Now().Add(time.Minute))
 	expect(t, f.ask(t, "www.example.org. A"), "NOERROR 192.0.2.1")
 	if conns := f.count().Upstreams[0].Conns; conns[0] != (ConnCounts{"tcp", 2, 2}) {
 		t.Errorf("an expired connection was used: %+v", conns)

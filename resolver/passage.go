@@ -145,7 +145,7 @@ func (u *flight) exhausted() *message {
 	return unanswered(wire.ServerFailure, info, text)
 }
 
-// ask asks an upstream: over UDP by the engine, and else in a goroutine.
+// ask asks an upstream: over UDP, TCP and TLS by the engines, and else in a goroutine.
 func (u *flight) ask(to *upstream, l lane) {
 	p := &u.passage
 	if p.to, p.began = to, p.now; p.began.IsZero() {
@@ -155,14 +155,18 @@ func (u *flight) ask(to *upstream, l lane) {
 	if to.transport != OverDNS || p.tcp {
 		u.stay()
 	}
+	outcome := datagram.Unable
 	if to.transport == OverDNS && !p.tcp {
-		switch u.send(l) {
-		case datagram.Waits:
-			return
-		case datagram.Cancelled:
-			u.attempted(nil, u.ended(), l)
-			return
-		}
+		outcome = u.send(l)
+	} else if u.pipes() {
+		outcome = u.pipe(l)
+	}
+	switch outcome {
+	case datagram.Waits:
+		return
+	case datagram.Cancelled:
+		u.attempted(nil, u.ended(), l)
+		return
 	}
 	u.block(func(ctx context.Context) {
 		q := u.query
@@ -351,12 +355,19 @@ func (u *flight) cancel(cause error) {
 		u.stop(cause)
 	}
 	u.mu.Unlock()
-	if u.through[0].engine.Cancel(&u.asking) {
+	if u.takeBack() {
 		go func() {
 			defer u.survive()
 			u.attempted(nil, cause, lane{})
 		}()
 	}
+}
+
+// takeBack takes back what the engines have been asked, and reports whether that was anything.
+func (u *flight) takeBack() bool {
+	f := u.through[0]
+	sent, piped := f.engine.Cancel(&u.asking), f.streams.Cancel(&u.piping)
+	return sent || piped
 }
 
 // ended is why the flight is to end, nil as long as it is not.
@@ -373,7 +384,7 @@ func (u *flight) over() bool { return u.ended() != nil || !time.Now().Before(u.p
 func (u *flight) survive() {
 	if cause := recover(); cause != nil {
 		m := u.through[0].recovered(cause)
-		u.through[0].engine.Cancel(&u.asking)
+		u.takeBack()
 		u.leave()
 		u.land(m, lane{})
 	}

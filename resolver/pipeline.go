@@ -12,15 +12,16 @@ import (
 	"os"
 	"time"
 
+	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
 const (
-	lengthSize = 2    // octets of the length before a message over TCP, RFC 1035 section 4.2.2
+	lengthSize = stream.LengthSize
 	firstRead  = 1024 // octets of room for the beginning of a reply over TCP
 )
 
-// overTCP asks over an idle connection or a new one. If an idle connection turns out to be closed, it tries another.
+// overTCP asks over an idle connection or a new one, which the query has for itself: what package stream does not ask. If an idle connection turns out to be closed, it tries another.
 func (u *upstream) overTCP(ctx context.Context, q query, edns bool, terms terms) (*message, bool, error) {
 	for {
 		conn, reused, err := u.connect(ctx)
@@ -46,10 +47,7 @@ func (u *upstream) overTCP(ctx context.Context, q query, edns bool, terms terms)
 
 // connect returns an idle connection or a new one, after its TLS handshake.
 func (u *upstream) connect(ctx context.Context) (conn idleConn, reused bool, err error) {
-	via := viaTCP
-	if u.tls != nil {
-		via = viaTLS
-	}
+	via := u.via()
 	if conn = u.idle.take(time.Now()); conn.Conn != nil {
 		u.counts.dialled(via, true)
 		return conn, true, nil
@@ -67,6 +65,14 @@ func (u *upstream) connect(ctx context.Context) (conn idleConn, reused bool, err
 		return idleConn{}, false, fmt.Errorf("TLS: %w", err)
 	}
 	return idleConn{Conn: secure, made: time.Now()}, false, nil
+}
+
+// via is how the upstream is asked over a stream.
+func (u *upstream) via() transport {
+	if u.tls != nil {
+		return viaTLS
+	}
+	return viaTCP
 }
 
 // dial connects over TCP.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/clusterdns/clusterdns/resolver/datagram"
+	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -22,10 +23,12 @@ const (
 	patience      = 500 * time.Millisecond
 )
 
-// asked is what all forwards of the process share: the counts of what they ask upstream, and what asks it over UDP.
+// asked is what all forwards of the process share: the counts of what they ask upstream, and what asks it over UDP, TCP
+// and TLS.
 type asked struct {
 	questions, octets atomic.Int64
 	engine            datagram.Engine
+	streams           stream.Engine
 }
 
 // places are the questions that one forward asks upstream. What anybody may have of them depends on what he leaves to

@@ -15,6 +15,7 @@ import (
 
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver/datagram"
+	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -32,7 +33,7 @@ var (
 	errMalformed = errors.New("malformed reply")
 	errSpoofed   = datagram.ErrSpoofed
 	errOversized = errors.New("a UDP reply larger than was offered")
-	errNoRoom    = errors.New("no room for a reply over TCP")
+	errNoRoom    = stream.ErrNoRoom
 )
 
 // replyBuffer has room for the largest reply that is believed, and one octet more to tell that there is more.
@@ -50,6 +51,7 @@ type upstream struct {
 	web         webTransport
 	quic        quicTransport
 	peer        datagram.Peer
+	streams     stream.Pool
 	idle        idleConns
 	buffers     sync.Pool // of *replyBuffer
 	edns        ednsSupport

@@ -287,6 +287,12 @@ func upstreamSamples(u *resolver.UpstreamCounts, emit, proxy metrics.Emit) {
 	emit.Counter("clusterdns_upstream_mismatches_total",
 		"Replies that answer another question than the one asked; ignored.", u.Mismatches)
 	emit.Gauge("clusterdns_upstream_sockets", "Sockets over which an upstream is asked over UDP.", float64(u.Sockets))
+	emit.Gauge("clusterdns_upstream_connections",
+		"Connections over TCP and TLS on which an upstream has several queries at a time.", float64(u.Streams.Conns))
+	emit.Gauge("clusterdns_upstream_connection_queries", "Queries under way on those connections.", float64(u.Streams.Queries))
+	emit.Gauge("clusterdns_upstream_one_at_a_time",
+		"1 while an upstream is asked one query at a time on a connection, since it was seen to take no more.",
+		truth(u.Streams.Alone))
 	emit.Gauge("clusterdns_upstream_down", "1 while an upstream is taken to be down.", truth(u.Down))
 	emit.Gauge("clusterdns_upstream_without_edns",
 		"1 while an upstream is asked without EDNS, since it takes no other queries.", truth(u.WithoutEDNS))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
@@ -28,7 +29,8 @@ func TestReadmeBounds(t *testing.T) {
 // What one of each costs, in KiB, as measured: heap and stacks.
 const (
 	pendingCost  = 1
-	askedCost    = 14
+	askedCost    = 3
+	sharedCost   = 100
 	streamCost   = 106
 	transferCost = 122
 )
@@ -50,6 +52,7 @@ func TestReadmeBoundsFull(t *testing.T) {
 	row(&goMemory, "entries of the cache", 2*standardCache(t), 1)
 	row(&goMemory, "queries that wait for upstream", o.Pending, pendingCost)
 	row(&goMemory, "questions that upstream is asked", resolver.MaxAsked, askedCost)
+	row(&goMemory, "connections to an upstream over TLS", stream.MostAll, sharedCost)
 	row(&goMemory, "long replies that are coming from upstream", 1, resolver.MaxReplyOctets>>10)
 	row(&goMemory, "TCP connections that are answered", o.Streams, streamCost)
 	row(&goMemory, "zone transfers", listen.MaxTransfers, transferCost)

@@ -27,6 +27,7 @@ type Engine struct {
 	log     *slog.Logger
 	receive *receiver // nil until the first query
 	sockets map[int32]*socket
+	others  map[int32]Watcher // by serial, as sockets
 	serial  int32
 	wheel   wheel
 	timer   *time.Timer
@@ -50,6 +51,13 @@ func (e *Engine) Start(log *slog.Logger) {
 	defer e.mu.Unlock()
 	e.users++
 	e.log = log
+}
+
+// Running reports whether Start has been called, and Stop not yet as often.
+func (e *Engine) Running() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.users > 0
 }
 
 // Stop returns when the last user's goroutines have ended and its sockets are closed. None of its queries waits by then.
@@ -112,7 +120,7 @@ func (e *Engine) begin() bool {
 	}
 	e.receive, e.told = r, new(sync.WaitGroup) // Stop may still wait for those of the receiver before
 	if e.sockets == nil {
-		e.sockets, e.began = map[int32]*socket{}, time.Now()
+		e.sockets, e.others, e.began = map[int32]*socket{}, map[int32]Watcher{}, time.Now()
 		e.timer = time.AfterFunc(time.Hour, e.fire)
 		e.timer.Stop()
 	}
@@ -186,6 +194,7 @@ type receiver struct {
 
 	events [mostReady]unix.EpollEvent
 	slots  [mostReady]*arrived
+	others []watched // that are ready
 }
 
 const (
@@ -197,6 +206,7 @@ const (
 // arrived is what has come from one socket.
 type arrived struct {
 	socket   *socket
+	failing  bool // the network has refused a packet
 	count    int
 	errno    unix.Errno
 	queries  [mostOf]*Query // nil for a datagram that is no reply
@@ -297,29 +307,50 @@ func (r *receiver) ready(milliseconds int) (int, unix.Errno) {
 // receive takes what has come from the first n sockets that are ready: the datagrams with the mutex free, then the queries
 // that they answer with one look into the table, then each answer.
 func (r *receiver) receive(n int) (more bool) {
-	e := r.engine
-	e.mu.Lock()
-	more = !r.stopped
-	for i := range n {
-		a := r.slots[i]
-		if a == nil {
-			a = newArrived()
-			r.slots[i] = a
-		}
-		if a.socket = e.sockets[r.events[i].Fd]; a.socket != nil {
-			a.socket.holds++
-		}
+	datagrams, more := r.sort(n)
+	for _, a := range datagrams {
+		a.receive()
 	}
-	e.mu.Unlock()
-	for i, a := range r.slots[:n] {
-		a.receive(r.events[i].Events&unix.EPOLLERR != 0)
-	}
-	e.matchAll(r.slots[:n])
 	defer r.cycle.flush()
-	for _, a := range r.slots[:n] {
+	if len(datagrams) > 0 {
+		r.engine.matchAll(datagrams)
+	}
+	for _, a := range datagrams {
 		r.deliver(a)
 	}
+	for _, w := range r.others {
+		r.tellReady(w)
+	}
+	clear(r.others)
 	return more
+}
+
+// sort finds out what the first n events are about.
+func (r *receiver) sort(n int) (datagrams []*arrived, more bool) {
+	e := r.engine
+	r.others = r.others[:0]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range n {
+		event := &r.events[i]
+		if s := e.sockets[event.Fd]; s != nil {
+			a := r.slot(len(datagrams))
+			a.socket, a.failing = s, event.Events&unix.EPOLLERR != 0
+			s.holds++
+			datagrams = r.slots[:len(datagrams)+1]
+		} else if w := e.others[event.Fd]; w != nil {
+			r.others = append(r.others, watched{w, event.Events&unix.EPOLLOUT != 0})
+		}
+	}
+	return datagrams, !r.stopped
+}
+
+// slot is the i-th place for what comes.
+func (r *receiver) slot(i int) *arrived {
+	if r.slots[i] == nil {
+		r.slots[i] = newArrived()
+	}
+	return r.slots[i]
 }
 
 // watch has the receiver take what comes to s.
@@ -338,16 +369,12 @@ func newArrived() *arrived {
 	return a
 }
 
-// receive takes what has come, or else why the socket is ready: failing says that the network has refused a packet.
-func (a *arrived) receive(failing bool) {
-	a.count, a.errno = 0, 0
-	if a.socket != nil {
-		a.count, a.errno = Receive(a.socket.fd, a.messages[:], unix.MSG_DONTWAIT)
-	}
-	if a.errno != 0 {
+// receive takes what has come, or else why the socket is ready.
+func (a *arrived) receive() {
+	if a.count, a.errno = Receive(a.socket.fd, a.messages[:], unix.MSG_DONTWAIT); a.errno != 0 {
 		a.count = 0
 	}
-	if a.errno == unix.EAGAIN && failing {
+	if a.errno == unix.EAGAIN && a.failing {
 		a.errno = refusal(a.socket.fd)
 	}
 }
@@ -366,9 +393,6 @@ func (e *Engine) matchAll(all []*arrived) {
 // match finds the queries that the datagrams answer, and takes them from the table.
 func (e *Engine) match(a *arrived) {
 	s := a.socket
-	if s == nil {
-		return
-	}
 	for i := range a.count {
 		a.queries[i] = nil
 		packet := a.packet(i)

@@ -29,6 +29,9 @@ type Outbox struct{}
 // Start has nothing to do.
 func (*Engine) Start(*slog.Logger) {}
 
+// Running reports whether there is nothing to wait for.
+func (*Engine) Running() bool { return true }
+
 // Stop has nothing to do.
 func (*Engine) Stop() {}
 

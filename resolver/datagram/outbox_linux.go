@@ -11,7 +11,9 @@ import (
 type Outbox struct {
 	engine   *Engine // of all in it
 	all      []outgoing
-	octets   []byte // of all
+	octets   []byte  // of all
+	batches  []Batch // of those that leave in another way
+	others   int     // queries in them
 	messages [mostSent]Message
 	vecs     [mostSent]unix.Iovec
 }
@@ -54,11 +56,25 @@ func (o *Outbox) add(s *socket, packet []byte) {
 	o.all = append(o.all, outgoing{s, packet})
 }
 
+// Add adds a query that leaves when b is flushed, which is new to the outbox or has been added to one before.
+func (o *Outbox) Add(b Batch, new bool) {
+	if o.others++; new {
+		o.batches = append(o.batches, b)
+	}
+}
+
 // Flush sends what is in the outbox, without waiting, and returns how many queries that were.
 func (o *Outbox) Flush() int {
-	n := len(o.all)
-	if n == 0 {
-		return 0
+	n := len(o.all) + o.others
+	if o.others > 0 {
+		for _, b := range o.batches {
+			b.Flush()
+		}
+		clear(o.batches)
+		o.batches, o.others = o.batches[:0], 0
+	}
+	if len(o.all) == 0 {
+		return n
 	}
 	e := o.engine
 	var failed map[*socket]unix.Errno

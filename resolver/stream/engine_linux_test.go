@@ -1,0 +1,322 @@
+package stream
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/clusterdns/clusterdns/resolver/datagram"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// asker keeps what it is told.
+type asker struct {
+	query Query
+	told  chan error
+	at    time.Time
+	panic bool
+}
+
+func newAsker() *asker { return &asker{told: make(chan error, 1)} }
+
+func (a *asker) Reply([]byte, *datagram.Cycle) { a.tell(nil) }
+func (a *asker) Fail(err error)                { a.tell(err) }
+
+func (a *asker) tell(err error) {
+	a.at = time.Now()
+	a.told <- err
+	if a.panic {
+		panic("on purpose")
+	}
+}
+
+// packet is a query for the n-th name, behind its length.
+func packet(n int) []byte {
+	name := []byte{0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 0, 1}
+	for i := range 4 {
+		name[15+i] = 'a' + byte(n>>(4*i)&15)
+	}
+	return name
+}
+
+// pool is one whose connections dial makes, and what runs it.
+func pool(t *testing.T, dial func(context.Context) (net.Conn, error)) (*Engine, *Pool) {
+	t.Helper()
+	e, receiver := new(Engine), new(datagram.Engine)
+	receiver.Start(slog.New(slog.DiscardHandler))
+	p := &Pool{Options: Options{
+		Receiver: receiver, Dial: dial, Timeout: 2500 * time.Millisecond, MaxIdle: 64, Expire: 10 * time.Second,
+		Used: func(bool) {}, Log: slog.New(slog.DiscardHandler),
+	}}
+	t.Cleanup(func() { e.Stop(p); receiver.Stop() })
+	return e, p
+}
+
+func (a *asker) ask(t *testing.T, e *Engine, p *Pool, n int, wait time.Duration) {
+	t.Helper()
+	asked := Asked{Packet: packet(n), Now: time.Now(), Wait: wait, Until: time.Now().Add(5 * time.Second)}
+	if got := e.Ask(&a.query, a, p, asked); got != datagram.Waits {
+		t.Fatalf("outcome %d", got)
+	}
+}
+
+// listener is a server that reads what comes, and answers it if it is to.
+func listener(t *testing.T, answers bool) func(context.Context) (net.Conn, error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer conn.Close()
+				for buf := make([]byte, 4096); ; {
+					n, err := conn.Read(buf)
+					if err != nil {
+						return
+					}
+					for at := 0; answers && at < n; at += LengthSize + int(binary.BigEndian.Uint16(buf[at:])) {
+						buf[at+LengthSize+2] |= 0x80 // QR
+					}
+					if answers {
+						conn.Write(buf[:n])
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	return func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	}
+}
+
+// TestPanicOfOne: an asker that panics costs nobody else an answer, nor the connection.
+func TestPanicOfOne(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		e, p := pool(t, listener(t, answers))
+		var all []*asker
+		for i := range 20 {
+			a := newAsker()
+			a.panic = i%2 == 0
+			all = append(all, a)
+			a.ask(t, e, p, i, 100*time.Millisecond)
+		}
+		for _, a := range all {
+			if err := <-a.told; answers != (err == nil) {
+				t.Errorf("told %v", err)
+			}
+		}
+		e.Stop(p) // when all of them have panicked
+		if got := p.Receiver.Panics.Total(); !answers && got != 10 {
+			t.Errorf("%d panics", got)
+		}
+	}
+}
+
+// TestCancelTakesBack: a query is taken back before it is asked, while the connection is made, and while it waits.
+func TestCancelTakesBack(t *testing.T) {
+	connect := make(chan struct{})
+	dial := listener(t, false)
+	e, p := pool(t, func(ctx context.Context) (net.Conn, error) {
+		<-connect
+		return dial(ctx)
+	})
+	early, late, never := newAsker(), newAsker(), newAsker()
+	early.ask(t, e, p, 1, time.Second)
+	late.ask(t, e, p, 2, time.Second)
+	if e.Cancel(&never.query) || !e.Cancel(&early.query) || e.Cancel(&early.query) {
+		t.Error("before the connection is there")
+	}
+	if got := e.Ask(&never.query, never, p, Asked{Packet: packet(3), Now: time.Now()}); got != datagram.Cancelled {
+		t.Errorf("outcome %d", got)
+	}
+	close(connect)
+	for written := false; !written; time.Sleep(time.Millisecond) {
+		e.mu.Lock()
+		written = late.query.written
+		e.mu.Unlock()
+	}
+	if !e.Cancel(&late.query) || e.Count(p, time.Now()) != (Counts{Conns: 1}) {
+		t.Errorf("%+v", e.Count(p, time.Now()))
+	}
+	e.Stop(p)
+	if len(early.told)+len(late.told)+len(never.told) > 0 {
+		t.Error("told all the same")
+	}
+}
+
+// connected is a connection that has answered something, and sends nothing anywhere.
+func connected(e *Engine, p *Pool) *conn {
+	c := &conn{engine: e, pool: p, cancel: func() {}, tickets: map[uint16]ticket{}, connected: true, answered: 100,
+		made: time.Now(), since: time.Now(), heard: time.Now()}
+	c.timer = time.AfterFunc(time.Hour, c.expire)
+	c.timer.Stop()
+	p.conns = append(p.conns, c)
+	return c
+}
+
+// sent has the connection send a query for the n-th name.
+func (c *conn) sends(a *asker, n int) *asker {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	now := time.Now()
+	a.query = Query{asker: a, asked: Asked{Packet: packet(n), Now: now, Wait: 2 * time.Second, Until: now.Add(5 * time.Second)}}
+	c.add(&a.query, now)
+	c.pack(now)
+	return a
+}
+
+// answers has the reply to a query come.
+func (c *conn) answers(q *Query) {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	reply := append([]byte{}, q.asked.Packet[LengthSize:]...)
+	reply[2] |= 0x80
+	if got := c.answer(reply, time.Now()); got != nil {
+		got.asker.Reply(reply, nil)
+	}
+}
+
+var errNobody = errors.New("nobody there")
+
+// TestTimeOfQueries: what becomes of a query when half of its time is over, and when all is.
+func TestTimeOfQueries(t *testing.T) {
+	for name, tt := range map[string]struct {
+		when func(c *conn, first, second *asker) // what happens after 10 ms
+		err  error                               // of the second query
+		at   time.Duration
+	}{
+		"nothing comes any more: over another connection": {
+			func(*conn, *asker, *asker) {}, errNobody, time.Second},
+		"one before it is answered: it may have been forgotten": {
+			func(c *conn, first, _ *asker) { c.answers(&first.query) }, ErrAlone, time.Second},
+		"replies have come out of order before: it is waited for": {
+			func(c *conn, first, _ *asker) { c.pool.proven = time.Now(); c.answers(&first.query) },
+			os.ErrDeadlineExceeded, 2 * time.Second},
+		"answered": {
+			func(c *conn, _, second *asker) { c.answers(&second.query) }, nil, 10 * time.Millisecond},
+		"the connection ends: over another one": {
+			func(c *conn, _, _ *asker) {
+				c.engine.mu.Lock()
+				c.abort(net.ErrClosed)
+				c.engine.tellAll(c.pool)
+				c.engine.unlock()
+			}, errNobody, 10 * time.Millisecond},
+		"it ends early: alone": {
+			func(c *conn, first, _ *asker) {
+				c.answers(&first.query)
+				c.engine.mu.Lock()
+				c.answered = 1
+				c.abort(net.ErrClosed)
+				c.engine.tellAll(c.pool)
+				c.engine.unlock()
+			}, ErrAlone, 10 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, p := pool(t, func(context.Context) (net.Conn, error) { return nil, errNobody })
+				c := connected(e, p)
+				time.Sleep(time.Millisecond)
+				began := time.Now()
+				first, second := c.sends(newAsker(), 1), c.sends(newAsker(), 2)
+				time.Sleep(10 * time.Millisecond)
+				tt.when(c, first, second)
+				if err := <-second.told; !errors.Is(err, tt.err) || tt.err == nil && err != nil {
+					t.Errorf("told %v", err)
+				}
+				if got := second.at.Sub(began); got != tt.at {
+					t.Errorf("after %v", got)
+				}
+				<-first.told
+			})
+		})
+	}
+}
+
+// TestTimeOfConnecting: a connection that cannot be made costs its queries the time to connect, or what they have.
+func TestTimeOfConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, p := pool(t, func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() })
+		began := time.Now()
+		patient, hasty := newAsker(), newAsker()
+		patient.ask(t, e, p, 1, time.Second)
+		e.Ask(&hasty.query, hasty, p, Asked{Packet: packet(2), Now: began, Wait: time.Second, Until: began.Add(time.Second)})
+		if err := <-hasty.told; err != os.ErrDeadlineExceeded || time.Since(began) != time.Second {
+			t.Errorf("told %v after %v", err, time.Since(began))
+		}
+		if err := <-patient.told; err != context.DeadlineExceeded || time.Since(began) != p.Timeout {
+			t.Errorf("told %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestBoundsOfConnections: there are no more queries on one, and no more connections, than it says; one that is idle for
+// long, or old, takes no more.
+func TestBoundsOfConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, p := pool(t, func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() })
+		for i := range Depth * MostConns {
+			newAsker().ask(t, e, p, i, time.Second)
+		}
+		if got := e.Count(p, time.Now()); got != (Counts{Conns: MostConns, Queries: Depth * MostConns}) {
+			t.Errorf("%+v", got)
+		}
+		if a := newAsker(); e.Ask(&a.query, a, p, Asked{Packet: packet(0), Now: time.Now()}) != datagram.Unable {
+			t.Error("one more")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		e, p := pool(t, func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() })
+		p.MaxAge, p.MaxIdle = 25*time.Second, 2
+		one := connected(e, p)
+		time.Sleep(p.Expire - 1)
+		if e.Sweep(p, time.Now()); one.dead || e.choose(p, time.Now()) != one {
+			t.Error("it is over too early")
+		}
+		time.Sleep(1)
+		if e.choose(p, time.Now()) == one {
+			t.Error("an expired connection is used")
+		}
+		if e.Sweep(p, time.Now()); !one.dead {
+			t.Error("an expired connection is there")
+		}
+		busy := connected(e, p)
+		asked := busy.sends(newAsker(), 1)
+		busy.made = time.Now().Add(-p.MaxAge)
+		if e.choose(p, time.Now()) == busy {
+			t.Error("an old connection is used")
+		}
+		if e.Sweep(p, time.Now()); busy.dead {
+			t.Error("an old connection does not wait for its query")
+		}
+		busy.answers(&asked.query)
+		if busy.settle(time.Now()); !busy.dead {
+			t.Error("an old connection is there")
+		}
+		oldest := connected(e, p)
+		for range 2 {
+			time.Sleep(1)
+			connected(e, p)
+		}
+		if p.trim(); !oldest.dead || len(p.conns) > 3 { // with the one that choose has begun to make
+			t.Errorf("%d connections", len(p.conns))
+		}
+	})
+}
