@@ -204,11 +204,37 @@ func TestConnectionThatEnds(t *testing.T) {
 	for range 20 {
 		f.askAll(t, 20)
 	}
-	if counts := f.count().Upstreams[0]; counts.Streams.Alone || counts.Failed != 0 || up.tcp.Load() != 2 {
+	if counts := f.count().Upstreams[0]; counts.Streams.Alone || counts.Failed != 0 {
 		t.Errorf("%d connections, %+v", up.tcp.Load(), counts)
 	}
 	if asked.Load() > 20*20 {
 		t.Errorf("%d queries answered", asked.Load())
+	}
+}
+
+// TestQueriesOfOneConnection: a server that ends each connection after a number of queries loses some once, and then is
+// given no more than that.
+func TestQueriesOfOneConnection(t *testing.T) {
+	var cut atomic.Int64
+	up := streamServer(t, nil, func(n int, conn *dns.Conn) {
+		for range 50 {
+			q, err := conn.ReadMsg()
+			if err != nil {
+				return
+			}
+			conn.WriteMsg(answerTo(q))
+		}
+		conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if _, err := conn.ReadMsg(); err == nil {
+			cut.Add(1)
+		}
+	})
+	f := overTCP(t, Forward{}, up)
+	for range 10 {
+		f.askAll(t, 40)
+	}
+	if counts := f.count().Upstreams[0]; counts.Streams.Alone || counts.Failed != 0 || cut.Load() != 1 {
+		t.Errorf("%d connections were cut, %+v", cut.Load(), counts)
 	}
 }
 

@@ -30,6 +30,7 @@ type conn struct {
 	first, last *Query // in the order in which they are sent
 	fresh       *Query // the first that has not been sent
 	load        int    // queries that wait
+	given       int    // all that it has had
 	gone        int    // tickets of queries that wait no more
 	tickets     map[uint16]ticket
 	serial      uint64 // of the query sent last
@@ -105,6 +106,8 @@ func (c *conn) add(q *Query, now time.Time) {
 		c.fresh = q
 	}
 	c.load++
+	c.given++
+	c.retired = c.retired || c.pool.full(c.given, now)
 	c.arm(q.asked.Until, now)
 }
 
@@ -489,6 +492,9 @@ func (c *conn) abort(err error) {
 	late := errors.Is(err, os.ErrDeadlineExceeded)
 	early := !late && c.answered > 0 && c.answered < earlyAnswers && !c.pool.sure(now)
 	final := !c.connected || errors.Is(err, datagram.ErrSpoofed) || errors.Is(err, errClosed)
+	if !late && !final && c.load > 0 && c.answered >= earlyAnswers {
+		c.pool.learn(c.answered, now)
+	}
 	c.end()
 	for c.first != nil {
 		q := c.first

@@ -32,6 +32,8 @@ type Pool struct {
 
 	conns   []*conn
 	alone   time.Time      // until then queries are for others to ask
+	quota   int            // queries that one connection takes, as dnsmasq's 100; 0 for any number
+	counted time.Time      // when that was found out
 	proven  time.Time      // when the last reply came out of order
 	closed  bool           // a connection is kept for its queries alone
 	stopped bool           // nothing is asked any more
@@ -50,6 +52,14 @@ func (p *Pool) suspect(now time.Time) {
 	if !p.sure(now) {
 		p.alone = now.Add(pause)
 	}
+}
+
+// learn notes that a connection has ended after so many answers, with others to come.
+func (p *Pool) learn(answers int, now time.Time) { p.quota, p.counted = answers, now }
+
+// full reports whether a connection that has been given so many queries takes no more.
+func (p *Pool) full(given int, now time.Time) bool {
+	return p.quota > 0 && given >= p.quota && now.Sub(p.counted) < pause
 }
 
 // choose is the connection for one more query, a new one if there is none that gets ahead; nil if there is none to be had.
