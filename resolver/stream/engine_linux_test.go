@@ -320,3 +320,45 @@ func TestBoundsOfConnections(t *testing.T) {
 		}
 	})
 }
+
+// TestPieces: replies are found however they are cut, and what nobody waits for, or there is no room for, is passed over.
+func TestPieces(t *testing.T) {
+	for _, piece := range []int{1, 3, 13, 997, 20000} {
+		e, p := pool(t, func(context.Context) (net.Conn, error) { return nil, errNobody })
+		c := connected(e, p)
+		c.due = time.Unix(1, 0) // no time is over, however long this takes
+		const many = 20
+		var all []*asker
+		var stream []byte
+		for i := range many {
+			a := c.sends(newAsker(), i)
+			a.query.asked.Grow = func(int) bool { return i%2 == 0 }
+			all = append(all, a)
+			reply := append([]byte{}, a.query.asked.Packet...)
+			reply[LengthSize+2] |= 0x80
+			reply = append(reply, make([]byte, i*1000)...)
+			binary.BigEndian.PutUint16(reply, uint16(len(reply)-LengthSize))
+			stream = append(append(stream, reply...), 0, 3, 1, 2, 3) // and a foreign one
+		}
+		for ; len(stream) > 0; stream = stream[min(piece, len(stream)):] {
+			c.room = append(c.room, stream[:min(piece, len(stream))]...)
+			c.take()
+			c.match()
+			for _, f := range c.found {
+				if f.query != nil {
+					f.query.asker.Reply(f.reply, nil)
+				}
+			}
+			c.keep()
+		}
+		for i, a := range all {
+			long := i*1000+len(packet(0))-LengthSize > Base
+			if err := <-a.told; err != nil && (err != ErrNoRoom || !long || i%2 == 0) || err == nil && long && i%2 == 1 && piece < Base {
+				t.Errorf("in pieces of %d, reply %d: %v", piece, i, err)
+			}
+		}
+		if got := p.Mismatches.Load(); got != many || c.load != 0 || len(c.room) > 0 {
+			t.Errorf("in pieces of %d: %d mismatches, %d wait, %d octets are left", piece, got, c.load, len(c.room))
+		}
+	}
+}
