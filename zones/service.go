@@ -40,7 +40,7 @@ func (r *ServiceRecords) nameless() bool { return r.why != "" && r.start() == r.
 // What a service takes beside its encoded records, and each of its PTR records with its place in the index, in octets.
 const (
 	serviceSize = 200
-	ptrSize     = 50
+	ptrSize     = 100
 )
 
 // Size is about how many octets r takes, with its PTR records.
