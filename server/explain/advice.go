@@ -117,6 +117,7 @@ var verdicts = []verdict{
 		"Its ports: kubectl -n NAMESPACE get service SERVICE. Names from manifests: clusterdns records -f PATH"},
 	{"hosts: the name has no records", 7, "The directive hosts has NAME, with addresses of the other type.", ""},
 	{"the zone has this name", 7, "The zone has NAME, without records of this type.", ""},
+	{"by the search list of the client's namespace", 7, "NAME exists, and has no records of this type.", ofType},
 	{"without records of this type", 7, "NAME exists, and has no records of this type.", ofType},
 	{"without records of its own", 6, "NAME is no service: it only has names below it.", "Write a service before it: <service>.NAMESPACE"},
 	{"hosts: no entry has this name", 7, "The directive hosts is for NAME, has no entry for it, and lets nobody else answer.",
