@@ -15,14 +15,29 @@ func (r *Request) key() zones.ClientKey {
 	return zones.NewClientKey(r.Client.Addr())
 }
 
-// eachAddress calls yield with the addresses of the A or AAAA records of n in the order that they have for the client, until
-// yield returns false.
-func (r *Request) eachAddress(n *zones.Node, t wire.Type, yield func(addr string) bool) {
-	packed, size := n.A(), 4
+// eachAddress calls yield with the addresses of the A or AAAA records of n that near gives, nil for all, in the order that
+// they have for the client, until yield returns false.
+func (r *Request) eachAddress(n *zones.Node, t wire.Type, near *zones.Near, yield func(addr string) bool) {
+	packed, before, size := n.A(), 0, 4
 	if t == wire.TypeAAAA {
-		packed, size = n.AAAA(), 16
+		packed, before, size = n.AAAA(), len(n.A())/4, 16
 	}
-	if len(packed) <= size || !n.Service().Affine() {
+	switch {
+	case len(packed) > size && n.Service().Affine():
+		l := n.Lead(r.key(), size, near)
+		for i := range l.Count() {
+			if !yield(packed[l.At(i)*size:][:size]) {
+				return
+			}
+		}
+		for i := range len(packed) / size {
+			if !l.Has(i) && near.Has(n, before+i) && !yield(packed[i*size:][:size]) {
+				return
+			}
+		}
+	case near != nil:
+		r.eachNear(n, packed, before, size, near, yield)
+	default:
 		for _, part := range r.turned(packed, size) {
 			for ; part != ""; part = part[size:] {
 				if !yield(part[:size]) {
@@ -30,30 +45,18 @@ func (r *Request) eachAddress(n *zones.Node, t wire.Type, yield func(addr string
 				}
 			}
 		}
-		return
-	}
-	l := n.Lead(r.key(), size)
-	for i := range l.Count() {
-		if !yield(packed[l.At(i)*size:][:size]) {
-			return
-		}
-	}
-	for i := range len(packed) / size {
-		if !l.Has(i) && !yield(packed[i*size:][:size]) {
-			return
-		}
 	}
 }
 
-// addAddresses adds the A or AAAA records of n.
-func (r *Request) addAddresses(owner wire.Offset, t wire.Type, ttl uint32, n *zones.Node) {
-	r.eachAddress(n, t, func(addr string) bool { return r.Reply.AddRecord(owner, t, ttl, addr) })
+// addAddresses adds the A or AAAA records of n that near gives.
+func (r *Request) addAddresses(owner wire.Offset, t wire.Type, ttl uint32, n *zones.Node, near *zones.Near) {
+	r.eachAddress(n, t, near, func(addr string) bool { return r.Reply.AddRecord(owner, t, ttl, addr) })
 }
 
-// srvs is the SRV records of n in the order that they have for the client.
-func (r *Request) srvs(n *zones.Node) zones.SRVs {
+// srvs is the SRV records of n to endpoints that near gives in the order that they have for the client.
+func (r *Request) srvs(n *zones.Node, near *zones.Near) zones.SRVs {
 	if n.Service().Affine() {
-		return n.LeadSRVs(r.key())
+		return n.LeadSRVs(r.key(), near)
 	}
-	return n.SRVs()
+	return n.SRVs(near)
 }

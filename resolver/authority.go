@@ -176,7 +176,7 @@ func (z *servedZone) answer(r *Request, q *question) result {
 		if target := m.Node.CNAME(); target != "" {
 			return r.follow(q, z.info.source, z.ttl, target)
 		}
-		z.records(r, q)
+		z.records(r, q, snapshot)
 	case zones.Pod:
 		if q.wants(&r.Reply, addressType(m.Addr)) {
 			r.addAddress(q.owner, z.ttl, m.Addr)
@@ -222,24 +222,30 @@ func (z *servedZone) soa(snapshot *zones.Snapshot) soa {
 }
 
 // records adds the rrsets of the matched node that q asks for.
-func (z *servedZone) records(r *Request, q *question) {
-	n := &r.match.Node
+func (z *servedZone) records(r *Request, q *question, snapshot *zones.Snapshot) {
+	n, ttl := &r.match.Node, z.ttl
+	var near *zones.Near
+	if n.Nearest() > zones.NearestOff {
+		near, ttl = r.choose(snapshot, n, ttl)
+	}
+	r.withheld = withholds(near, n, q.qtype)
 	if q.wants(&r.Reply, wire.TypeA) {
-		r.addAddresses(q.owner, wire.TypeA, z.ttl, n)
+		r.addAddresses(q.owner, wire.TypeA, ttl, n, near)
 	}
 	if q.wants(&r.Reply, wire.TypeAAAA) {
-		r.addAddresses(q.owner, wire.TypeAAAA, z.ttl, n)
+		r.addAddresses(q.owner, wire.TypeAAAA, ttl, n, near)
 	}
 	if q.wants(&r.Reply, wire.TypeSRV) {
-		z.services(r, q, n)
+		z.services(r, q, n, near, ttl)
 	}
 }
 
-// services adds the SRV records of n and, as additional data, the addresses of their targets (RFC 2782).
-func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
+// services adds the SRV records of n to endpoints that near gives and, as additional data, the addresses of their targets
+// (RFC 2782).
+func (z *servedZone) services(r *Request, q *question, n *zones.Node, near *zones.Near, ttl uint32) {
 	r.targets = r.targets[:0]
 	owner, tries := n.Service().Owner(), r.Reply.Room()/leastRecord+1 // a record whose name is too long takes no room
-	all := r.srvs(n)
+	all := r.srvs(n, near)
 	s := all
 	for ; tries > 0 && s.Next(); tries-- {
 		name := [...]string{s.Target.Name(), owner, z.info.svc}
@@ -247,7 +253,7 @@ func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 		if s.Target.IsHost() {
 			parts = name[:1]
 		}
-		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, z.ttl, s.Fixed[:], parts...)
+		at, ok := r.Reply.AddName(q.owner, wire.TypeSRV, ttl, s.Fixed[:], parts...)
 		if !ok {
 			return
 		}
@@ -256,38 +262,38 @@ func (z *servedZone) services(r *Request, q *question, n *zones.Node) {
 		}
 	}
 	r.Reply.Begin(wire.Additional)
-	if len(r.targets) == 1 { // it is still at hand
-		z.targetAddresses(r, r.targets[0], &s.Target)
+	if len(r.targets) == 1 && near == nil { // it is still at hand
+		z.targetAddresses(r, r.targets[0], &s.Target, near, ttl)
 		return
 	}
 	s = all
 	for _, at := range r.targets {
 		s.NextTarget()
-		z.targetAddresses(r, at, &s.Target)
+		z.targetAddresses(r, at, &s.Target, near, ttl)
 	}
 }
 
 // targetAddresses adds the addresses of a target whose name is at an offset of the reply.
-func (z *servedZone) targetAddresses(r *Request, at wire.Offset, target *zones.Node) {
+func (z *servedZone) targetAddresses(r *Request, at wire.Offset, target *zones.Node, near *zones.Near, ttl uint32) {
 	if at == 0 {
-		z.farAddresses(r, target)
+		z.farAddresses(r, target, near, ttl)
 		return
 	}
-	r.addAddresses(at, wire.TypeA, z.ttl, target)
-	r.addAddresses(at, wire.TypeAAAA, z.ttl, target)
+	r.addAddresses(at, wire.TypeA, ttl, target, near)
+	r.addAddresses(at, wire.TypeAAAA, ttl, target, near)
 }
 
 // farAddresses adds the addresses of a target that no compression pointer reaches, because it lies behind the first 16
 // KiB of a reply over TCP (RFC 1035 section 4.1.4). It writes the name again instead. A target whose name would be too
 // long has no record at all.
-func (z *servedZone) farAddresses(r *Request, target *zones.Node) {
+func (z *servedZone) farAddresses(r *Request, target *zones.Node, near *zones.Near, ttl uint32) {
 	if len(target.Name())+len(target.Service().Owner())+len(z.info.svc) > wire.MaxName {
 		return
 	}
 	owner := []byte(target.Name() + target.Service().Owner() + z.info.svc)
 	for _, t := range [...]wire.Type{wire.TypeA, wire.TypeAAAA} {
-		r.eachAddress(target, t, func(addr string) bool {
-			return r.Reply.AddRaw(owner, t, wire.ClassIN, z.ttl, []byte(addr))
+		r.eachAddress(target, t, near, func(addr string) bool {
+			return r.Reply.AddRaw(owner, t, wire.ClassIN, ttl, []byte(addr))
 		})
 	}
 }

@@ -56,6 +56,7 @@ type block struct {
 	loop        *loop
 	transfers   []transferRule
 	notify      []*notifier
+	nearest     bool   // endpoints of headless services are chosen for clients
 	inside      scopes // of names that rewrite, autopath or search asks for: such a question stays in the block
 
 	notifyPanics observe.Panics
@@ -73,6 +74,7 @@ func (b *block) compileSteps(r *Resolver) {
 	}{
 		{b.cancel != nil, "cancel", b.cancel.limit},
 		{true, "transfer", b.transfer}, // of the zone itself: its name is not rewritten
+		{b.nearest, "", checkSubnet},
 		{b.loop != nil, "loop", r.answerProbe},
 		{b.loop == nil && r.probes, "", r.answerProbe}, // of other blocks
 		{b.dnssec != nil, "dnssec", b.dnssec.answer},   // what the steps behind it change is signed too
@@ -304,6 +306,7 @@ func (r *Resolver) newLocal(b *block, server string, log *slog.Logger) (err erro
 			return fmt.Errorf("kubernetes: %w", err)
 		}
 		b.authorities = append(b.authorities, a)
+		b.nearest = b.nearest || k.Nearest
 	}
 	if err := b.newExternals(); err != nil {
 		return err

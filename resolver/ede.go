@@ -63,6 +63,8 @@ const (
 	edeErratic          = "erratic: it has records of types A and AAAA alone"
 	edeShutdown         = "shutting down"
 	edeCompleted        = "found by the search list of the client's namespace (directive search)"
+	edeNotHere          = ": internalTrafficPolicy is Local, and no endpoint is ready on the client's node"
+	edeSubnet           = "the EDNS Client Subnet of the query is malformed"
 )
 
 // edeNoZone says why a general zone has no records, by the source of it.
@@ -86,6 +88,8 @@ func unsynced(index *zones.Index) string {
 func (r *Request) explain(m *zones.Match) {
 	reply := &r.Reply
 	switch {
+	case m.Outcome == zones.Found && r.withheld:
+		r.explainLocal(m)
 	case m.Outcome == zones.Empty || m.Outcome == zones.Found && m.Node.Service() != nil && m.Node.Empty():
 		reply.Explain(wire.Other, "the name exists, without records of its own")
 	case m.Outcome != zones.Missing:

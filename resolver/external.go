@@ -99,7 +99,7 @@ func (z *servedZone) answerExternal(r *Request, q *question) result {
 		if target := m.Node.CNAME(); target != "" {
 			return r.follow(q, FromExternal, z.ttl, target)
 		}
-		z.records(r, q)
+		z.records(r, q, snapshot)
 	case zones.NameServer:
 		z.externalServer(r, q, snapshot)
 	case zones.Apex:

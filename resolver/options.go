@@ -314,6 +314,7 @@ type Kubernetes struct {
 	Index        *zones.Index
 	TTL          time.Duration // default 5 s, 0-3600 s
 	Pods         zones.Pods
+	Nearest      bool         // of headless services clients get the endpoints that are nearest, if the index has places
 	Zonal        bool         // names have topology zones, which metadata tells
 	MultiCluster []string     // those of Zones that are clusterset zones
 	MultiIndex   *zones.Index // the index of the ServiceImports; nil without MultiCluster

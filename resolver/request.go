@@ -107,8 +107,13 @@ type Request struct {
 	limit    *cancel // how long the query may take; nil for no bound
 	noted    noted   // for metadata
 
+	subnet      wire.Subnet // of the client, as a cache says it; read for blocks with nearest
+	wrongSubnet bool        // it is malformed
+	withheld    bool        // all endpoints of the match are kept from the client
+
 	// Scratch.
 	match     zones.Match
+	near      zones.Near
 	addresses wire.Addresses
 	targets   []wire.Offset // where the targets of SRV and NS records are in the reply
 	fronts    []zones.Node  // names of the service that fronts this server

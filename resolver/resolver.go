@@ -170,7 +170,7 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	}
 	request.question.scope = r.scopes.choose(request)
 	request.links, request.wrapped, request.fallback, request.rotate = 0, request.wrapped[:0], nil, false
-	request.limit, request.affine = nil, false
+	request.limit, request.affine, request.subnet, request.wrongSubnet = nil, false, wire.Subnet{}, false
 	limit, payload, flags := uint16(DefaultBufsize), uint16(DefaultBufsize), uint16(0)
 	if s := request.question.scope; s != nil {
 		request.Block, request.Zone = s.at.block, s.at.zone
@@ -187,6 +187,10 @@ func (r *Resolver) begin(request *Request, buf []byte) {
 	}
 	if s := request.question.scope; s != nil {
 		request.Reply.Identify(s.block.options.NSID)
+		if s.block.nearest {
+			request.readSubnet()
+			request.Reply.Answer(&request.subnet)
+		}
 	}
 }
 

@@ -60,6 +60,9 @@ func newResolver(t *testing.T, s *stories.Story) asked {
 	for _, b := range c.Listeners[0].Blocks {
 		for i := range b.Steps.Kubernetes {
 			k := &b.Steps.Kubernetes[i]
+			if index == nil && k.Nearest {
+				index = compiled(t, b.Sources[i].Objects) // a zone file cannot say where endpoints are
+			}
 			if index == nil {
 				index = load(t, s, "records", k.Zones[0])
 			}
@@ -69,7 +72,7 @@ func newResolver(t *testing.T, s *stories.Story) asked {
 			k.Index, k.MultiIndex = index, imports
 		}
 		for i := range b.Steps.Gateways {
-			b.Steps.Gateways[i].Index = hosts(t, b.Gateways[i].Objects)
+			b.Steps.Gateways[i].Index = compiled(t, b.Gateways[i].Objects)
 		}
 		options.Blocks = append(options.Blocks, b.Steps)
 	}
@@ -87,8 +90,8 @@ func newResolver(t *testing.T, s *stories.Story) asked {
 	return asked{r, time.Now()}
 }
 
-// hosts are the names of a k8s_gateway, which the records of a story do not have: they are read from its cluster.
-func hosts(t *testing.T, from watch.Options) *zones.Index {
+// compiled is what the records of a story do not have, such as the names of a k8s_gateway: it is read from its cluster.
+func compiled(t *testing.T, from watch.Options) *zones.Index {
 	index := zones.NewIndex()
 	source, err := watch.New(from, index, slog.New(slog.DiscardHandler))
 	if err != nil {

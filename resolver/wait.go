@@ -85,6 +85,9 @@ func (w *Wait) restore(r *Request, buf []byte) {
 	r.question, r.fallback, r.rotate, r.limit = w.question, w.fallback, w.rotate, w.limit
 	r.affine = false // upstream has none
 	r.taps, r.shadow, r.trace = w.taps, w.shadow, w.trace
+	if r.subnet, r.wrongSubnet = (wire.Subnet{}), false; r.question.scope.block.nearest {
+		r.readSubnet()
+	}
 	if r.question.asked {
 		r.question.name = &r.Query.QName
 	} else {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -27,7 +28,7 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 		b.Front()
 	}
 	if o.Who {
-		placed(b, slices)
+		placed(b, s, slices, o)
 	}
 	ready, total := count(slices)
 	switch {
@@ -70,8 +71,12 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 }
 
 // placed has the places of endpoints kept, and who asks though he is not ready.
-func placed(b *zones.Builder, slices []*object.Slice) {
-	b.Placed()
+func placed(b *zones.Builder, s *object.Service, slices []*object.Slice, o Options) {
+	how := zones.NearestUnset
+	if s.Headless && o.Nearest != zones.NearestUnset {
+		how = cmp.Or(s.Nearest, o.Nearest)
+	}
+	b.Placed(how)
 	for _, sl := range slices {
 		for e := range sl.Endpoints.Asking() {
 			b.Asking(e.Addr, e.Place)

@@ -122,39 +122,51 @@ func (l *Leaders) place(score uint64) byte {
 
 // Lead is the records that come first for a client: of the A records or of the AAAA records, by the size of an address.
 // Pods with both addresses are in one order.
-func (n *Node) Lead(k ClientKey, size int) (l Leaders) {
+func (n *Node) Lead(k ClientKey, size int, near *Near) (l Leaders) {
+	v4 := len(n.a) / sizeA
 	if size == sizeA {
-		for i := range len(n.a) / sizeA {
-			l.add(k.score(number4(n.a[i*sizeA:])), i)
+		for i := range v4 {
+			if near.Has(n, i) {
+				l.add(k.score(number4(n.a[i*sizeA:])), i)
+			}
 		}
 		return l
 	}
 	for i := range len(n.aaaa) / sizeAAAA {
-		l.add(k.score(n.number(i)), i)
+		if near.Has(n, v4+i) {
+			l.add(k.score(n.number(i)), i)
+		}
 	}
 	return l
 }
 
-// best is the highest score of n's addresses: endpoints that share a hostname are one target.
-func (n *Node) best(k ClientKey) (best uint64) {
-	for i := range len(n.a) / sizeA {
-		best = max(best, k.score(number4(n.a[i*sizeA:])))
+// best is the highest score of n's addresses that near gives: endpoints that share a hostname are one target.
+func (n *Node) best(k ClientKey, near *Near) (best uint64) {
+	v4 := len(n.a) / sizeA
+	for i := range v4 {
+		if near.Has(n, i) {
+			best = max(best, k.score(number4(n.a[i*sizeA:])))
+		}
 	}
 	for i := range len(n.aaaa) / sizeAAAA {
-		best = max(best, k.score(n.number(i)))
+		if near.Has(n, v4+i) {
+			best = max(best, k.score(n.number(i)))
+		}
 	}
 	return best
 }
 
 // LeadSRVs reads the SRV records of n with the target first that comes first for a client. Clients go by priorities (RFC
 // 2782), so those of the leaders are 0, 1 and 2, and that of all others is 3.
-func (n *Node) LeadSRVs(k ClientKey) SRVs {
+func (n *Node) LeadSRVs(k ClientKey, near *Near) SRVs {
 	var l Leaders
-	s := n.SRVs()
+	s := n.SRVs(near)
 	for s.step() {
-		l.add(s.Target.best(k), 0)
+		if near.hasAny(&s.Target) {
+			l.add(s.Target.best(k, near), 0)
+		}
 	}
-	s = n.SRVs()
+	s = n.SRVs(near)
 	if l.count > 0 {
 		s.led, s.key, s.leaders = ledFirst, k, l
 	}
@@ -170,10 +182,13 @@ const (
 
 // skips reports whether the target is not for this time through the records, else it sets the priority.
 func (s *SRVs) skips() bool {
-	if s.led == unled {
+	switch {
+	case !s.near.hasAny(&s.Target):
+		return true
+	case s.led == unled:
 		return false
 	}
-	s.Fixed[1] = s.leaders.place(s.Target.best(s.key))
+	s.Fixed[1] = s.leaders.place(s.Target.best(s.key, s.near))
 	return (s.Fixed[1] == 0) != (s.led == ledFirst)
 }
 

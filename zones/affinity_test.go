@@ -54,7 +54,7 @@ func (r *ServiceRecords) order(client netip.Addr, size int) (addrs []netip.Addr)
 	if size == sizeAAAA {
 		packed = n.aaaa
 	}
-	l := n.Lead(NewClientKey(client), size)
+	l := n.Lead(NewClientKey(client), size, nil)
 	for i := range l.Count() {
 		addr, _ := netip.AddrFromSlice([]byte(packed[l.At(i)*size:][:size]))
 		addrs = append(addrs, addr)
@@ -141,7 +141,7 @@ func TestAffinityAgrees(t *testing.T) {
 		var n Node
 		r.find(&n, nil)
 		priorities := map[netip.Addr]int{}
-		for s := n.LeadSRVs(NewClientKey(client)); s.Next(); {
+		for s := n.LeadSRVs(NewClientKey(client), nil); s.Next(); {
 			addr := s.Target.first().Unmap()
 			priorities[addr] = int(s.Fixed[0])<<8 | int(s.Fixed[1])
 			if (len(priorities) <= 2) != (priorities[addr] == 0) {
@@ -198,9 +198,9 @@ func TestAffinityAllocates(t *testing.T) {
 	r.find(&n, nil)
 	if n := testing.AllocsPerRun(100, func() {
 		k := NewClientKey(client)
-		n.Lead(k, sizeA)
-		n.Lead(k, sizeAAAA)
-		for s := n.LeadSRVs(k); s.Next(); {
+		n.Lead(k, sizeA, nil)
+		n.Lead(k, sizeAAAA, nil)
+		for s := n.LeadSRVs(k, nil); s.Next(); {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -21,18 +21,19 @@ import (
 // Endpoints that have their ports in common are a Group, and owners share the whole of it: however many pairs of
 // endpoint and port there are, what is collected and what is built grow with the endpoints and the ports alone.
 type Builder struct {
-	owner  []byte
-	drafts []draft
-	byName map[string]int
-	groups [][]member
-	ports  []string // lists of port numbers, packed and sorted
-	byPort map[string]int
-	why    string // there are no names
-	remark string // nothing answers at them
-	err    error
-	flags  byte  // of all names
-	placed bool  // addresses have places
-	asking draft // endpoints that are not ready
+	owner   []byte
+	drafts  []draft
+	byName  map[string]int
+	groups  [][]member
+	ports   []string // lists of port numbers, packed and sorted
+	byPort  map[string]int
+	why     string // there are no names
+	remark  string // nothing answers at them
+	err     error
+	flags   byte // of all names
+	placed  bool // addresses have places
+	nearest Nearest
+	asking  draft // endpoints that are not ready
 
 	limit, spent int // octets
 
@@ -104,8 +105,8 @@ func (b *Builder) Limit(octets int) { b.limit = octets }
 // names are those of name servers. It is called before Reverse.
 func (b *Builder) Front() { b.flags |= flagFront }
 
-// Placed has the places of addresses kept. It is called before Build.
-func (b *Builder) Placed() { b.placed = true }
+// Placed has the places of addresses kept, and says how endpoints of the service are chosen. It is called before Build.
+func (b *Builder) Placed(how Nearest) { b.placed, b.nearest = true, how }
 
 // Headless says that the service has no addresses but those of its endpoints: not every external zone shows such names.
 // It is called before Name.

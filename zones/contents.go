@@ -62,7 +62,7 @@ func (n *Node) contents(owner []byte, data *[]byte, svc string, yield func([]byt
 			}
 		}
 	}
-	for s := n.SRVs(); s.Next(); {
+	for s := n.SRVs(nil); s.Next(); {
 		*data = append(append((*data)[:0], s.Fixed[:]...), s.Target.name...)
 		if !s.Target.IsHost() {
 			*data = append(append(*data, n.service.owner...), svc...)

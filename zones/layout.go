@@ -112,7 +112,7 @@ func (b *Builder) lay() bool {
 	b.blob[0] |= b.headBits()
 	if b.placed {
 		b.blob = binary.BigEndian.AppendUint32(b.blob, start+uint32(len(b.nodes)))
-		b.blob = append(b.blob, 0)
+		b.blob = append(b.blob, byte(b.nearest))
 	}
 	b.blob = append(append(b.blob, b.lists...), b.nodes...)
 	if b.placed {

@@ -116,7 +116,7 @@ func (n *naiveLayout) compare(t *rapid.T, r *ServiceRecords, name string, want *
 		t.Fatalf("%q has addresses %v, want %v", name, addrs, sorted)
 	}
 	var srv, firsts []string
-	for s := node.SRVs(); s.Next(); {
+	for s := node.SRVs(nil); s.Next(); {
 		if weight := int(s.Fixed[2])<<8 | int(s.Fixed[3]); weight != max(1, 100/want.pairs) {
 			t.Fatalf("%q has weight %d for %d pairs", name, weight, want.pairs)
 		}
@@ -130,7 +130,7 @@ func (n *naiveLayout) compare(t *rapid.T, r *ServiceRecords, name string, want *
 		t.Fatalf("%q has SRV %v, want %v", name, srv, sorted)
 	}
 	var targets []string
-	for s := node.SRVs(); s.NextTarget(); {
+	for s := node.SRVs(nil); s.NextTarget(); {
 		targets = append(targets, labels(s.Target.name))
 	}
 	if !slices.Equal(firsts, targets) {

@@ -128,6 +128,7 @@ type SRVs struct {
 
 	node    *Node
 	terms   string
+	near    *Near  // targets without an address that it gives are passed over; nil for none
 	targets string // of the term, those that follow
 	all     string // ports of the term
 	ports   string // of the target, those that follow
@@ -137,9 +138,9 @@ type SRVs struct {
 	leaders Leaders
 }
 
-// SRVs begins before the first record.
-func (n *Node) SRVs() SRVs {
-	s := SRVs{node: n}
+// SRVs begins before the first record. Those to endpoints that near does not give are left out; nil for none.
+func (n *Node) SRVs(near *Near) SRVs {
+	s := SRVs{node: n, near: near}
 	if n.srv != "" {
 		s.Fixed[2], s.Fixed[3] = n.srv[0], n.srv[1]
 		s.terms = n.srv[sizeWeight:]

@@ -138,7 +138,7 @@ func (w *text) node(n *Node) {
 			fmt.Fprintf(w, "%s; %s is at %s and %s\n", w.begin, owner, address([]byte(n.aaaa[i*sizeAAAA:][:sizeAAAA])), address([]byte(twin)))
 		}
 	}
-	for s := n.SRVs(); s.Next(); {
+	for s := n.SRVs(nil); s.Next(); {
 		weight, port := int(s.Fixed[2])<<8|int(s.Fixed[3]), int(s.Fixed[4])<<8|int(s.Fixed[5])
 		target := w.absolute(s.Target.name + n.service.owner)
 		if s.Target.IsHost() {

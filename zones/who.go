@@ -57,8 +57,18 @@ func (s *Snapshot) Who(m *Match, addr netip.Addr) Client {
 		s.locate(&c, s.places.at(found.at))
 	}
 	if c.Node == 0 && !found.cluster {
-		s.locateInRange(m, &c, addr)
+		s.locateInRange(m, &c, netip.PrefixFrom(addr, addr.BitLen()))
 	}
+	return c
+}
+
+// WhoWithin is who has the addresses of a network, of which no single one is known: a node that has all of them.
+func (s *Snapshot) WhoWithin(m *Match, network netip.Prefix) Client {
+	if network.IsSingleIP() {
+		return s.Who(m, network.Addr())
+	}
+	c := Client{Range: network.Bits()}
+	s.locateInRange(m, &c, network)
 	return c
 }
 
@@ -70,12 +80,16 @@ func (s *Snapshot) locate(c *Client, at place) {
 	}
 }
 
-// locateInRange takes the node whose pods have the longest range with addr.
-func (s *Snapshot) locateInRange(m *Match, c *Client, addr netip.Addr) {
+// locateInRange takes the node whose pods have the longest range that a network is in.
+func (s *Snapshot) locateInRange(m *Match, c *Client, network netip.Prefix) {
+	addr := network.Addr()
 	for _, l := range s.ranges.lengths {
 		bits := int(l.bits) - (128 - addr.BitLen())
 		if bits < 0 {
 			return
+		}
+		if bits > network.Bits() {
+			continue
 		}
 		if node, ok := s.nodeWithin(m, addr, bits); ok {
 			c.Node, c.Range = node, bits

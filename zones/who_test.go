@@ -20,7 +20,7 @@ type placedEndpoint struct {
 func setPlaced(x *Index, tx *Tx, namespace, service, clusterIP string, endpoints ...placedEndpoint) {
 	var b Builder
 	b.Start(namespace, service)
-	b.Placed()
+	b.Placed(NearestUnset)
 	if clusterIP != "" {
 		self := b.Name("")
 		b.Reverse(self, true)

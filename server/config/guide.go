@@ -101,7 +101,7 @@ func guide() []advice {
 			"pods insecure", "pods verified",
 			"endpoint_pod_names", "ttl 30", "noendpoints", "fallthrough", "ignore empty_service",
 			"multicluster cluster.local",
-			"startup_timeout 5s", "zonal", "affinity", "upstream", "resyncperiod 5m", "manifests folder"}},
+			"startup_timeout 5s", "zonal", "affinity", "nearest", "nearest zone", "upstream", "resyncperiod 5m", "manifests folder"}},
 		{name: "k8s_gateway", without: "Ingresses and Gateways have no names", line: "k8s_gateway ext.test",
 			options: []string{"resources Ingress Service HTTPRoute TLSRoute GRPCRoute", "ttl 60", "apex dns",
 				"secondary dns2",

@@ -85,6 +85,7 @@ func (c *kubernetesOptions) options(folder string) options {
 		"multicluster":    func(a *args) { c.MultiCluster = a.zones() },
 		"zonal":           set(&o.Zonal),
 		"affinity":        set(&o.Affinity),
+		"nearest":         func(a *args) { o.Nearest = nearest(a) },
 		"startup_timeout": func(a *args) { c.StartupTimeout = a.duration(0, forever) },
 		"upstream":        outdated,
 		"resyncperiod":    outdated,
@@ -95,6 +96,14 @@ func podModes() map[string]zones.Pods {
 	return map[string]zones.Pods{
 		"disabled": zones.PodsDisabled, "insecure": zones.PodsInsecure, "verified": zones.PodsVerified,
 	}
+}
+
+// nearest [off|hints|zone|node]
+func nearest(a *args) zones.Nearest {
+	if !a.more() {
+		return zones.NearestHints
+	}
+	return choose(a, zones.NearestModes())
 }
 
 // outdated warns of an option that older releases of CoreDNS had and newer ones ignore or refuse.
@@ -203,6 +212,9 @@ func (c *kubernetesOptions) check(a *args) {
 	if o.Affinity && o.NoEndpoints {
 		a.fail("affinity needs endpoints: remove noendpoints")
 	}
+	if o.Nearest != zones.NearestUnset && o.NoEndpoints {
+		a.fail("nearest needs endpoints: remove noendpoints")
+	}
 	for _, z := range c.Zones {
 		if err := resolver.CheckZone(z); err != nil {
 			a.fail("zone %s: %v", z, err)
@@ -241,9 +253,12 @@ func (c *kubernetesOptions) derive() {
 	}
 	c.Zonal = c.Objects.Zonal
 	c.Objects.VerifyPods = c.Pods == zones.PodsVerified
+	c.Nearest = c.Objects.Nearest != zones.NearestUnset
+	c.Objects.Who = c.Nearest
 	if len(c.MultiCluster) > 0 {
 		c.Imports = c.Objects
 		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal, c.Imports.Affinity = true, false, false, false
+		c.Imports.Nearest, c.Imports.Who = zones.NearestUnset, false
 	}
 }
 
@@ -258,6 +273,7 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(k.Pods == zones.PodsVerified, "pods verified")
 		l.add(from.Objects.Zonal, "zonal")
 		l.add(from.Objects.Affinity, "affinity")
+		l.add(k.Nearest, "nearest %s", nearestWord(from.Objects.Nearest))
 		l.add(len(k.MultiCluster) > 0, "multicluster %s", names(k.MultiCluster))
 		l.add(from.Objects.Namespaces == noNamespace, "no namespace")
 		l.add(!slices.Contains([]string{"", noNamespace}, from.Objects.Namespaces),
@@ -270,6 +286,16 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(from.StartupTimeout != watch.StartupTimeout, "startup timeout %v", from.StartupTimeout)
 		l.passes(k.Fallthrough)
 	}
+}
+
+// nearestWord is the word for a choice of endpoints.
+func nearestWord(n zones.Nearest) string {
+	for word, mode := range zones.NearestModes() {
+		if mode == n {
+			return word
+		}
+	}
+	return ""
 }
 
 // origin says where the objects come from.

@@ -113,6 +113,8 @@ var verdicts = []verdict{
 	{"no cluster IP", 9, "Service NAMESPACE/SERVICE has no cluster IP yet.", look},
 	{"not all of its namespace is known", 8, "Namespace NAMESPACE has more objects than its share of memory, and some are left out.",
 		"The server's log names what was left out; a larger GOMEMLIMIT makes the share larger."},
+	{"internalTrafficPolicy is Local", 8, "Service NAMESPACE/SERVICE is only for clients on the nodes of its endpoints (internalTrafficPolicy: Local), and on that of the client none is ready.",
+		"Its endpoints and their nodes: kubectl -n NAMESPACE get endpointslices -l kubernetes.io/service-name=SERVICE -o yaml"},
 	{"no such endpoint or named port", 8, "Service NAMESPACE/SERVICE exists, and has no port or endpoint BELOW.",
 		"Its ports: kubectl -n NAMESPACE get service SERVICE. Names from manifests: clusterdns records -f PATH"},
 	{"hosts: the name has no records", 7, "The directive hosts has NAME, with addresses of the other type.", ""},

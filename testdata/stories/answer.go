@@ -18,6 +18,7 @@ type Answer struct {
 	flags   []string
 	errors  []string // code and text
 	bufsize int      // of the OPT; 0 for the default
+	subnet  string   // of the client, and the scope of the answer (RFC 7871); "" for none
 	records [3][]string
 }
 
@@ -40,6 +41,9 @@ func (a Answer) String() string {
 	}
 	if a.bufsize != 0 {
 		fmt.Fprintf(&text, "%s%-10s  %d\n", indent, "bufsize", a.bufsize)
+	}
+	if a.subnet != "" {
+		fmt.Fprintf(&text, "%s%-10s  %s\n", indent, "subnet", a.subnet)
 	}
 	for i, name := range sections {
 		for _, r := range a.records[i] {
@@ -64,6 +68,8 @@ func (a *Answer) parse(text string) (err error) {
 		a.errors = append(a.errors, rest)
 	case word == "bufsize":
 		a.bufsize, err = strconv.Atoi(rest)
+	case word == "subnet":
+		a.subnet = rest
 	case section >= 0:
 		var r string
 		r, err = parseRecord(rest)
@@ -300,7 +306,9 @@ func (a *Answer) option(opt *dns.OPT) {
 		a.bufsize = size
 	}
 	for _, o := range opt.Option {
-		if e, ok := o.(*dns.EDNS0_EDE); ok {
+		if e, ok := o.(*dns.EDNS0_SUBNET); ok {
+			a.subnet = fmt.Sprintf("%s/%d, scope %d", e.Address, e.SourceNetmask, e.SourceScope)
+		} else if e, ok := o.(*dns.EDNS0_EDE); ok {
 			a.errors = append(a.errors, strings.TrimSpace(fmt.Sprintf("%d %s", e.InfoCode, e.ExtraText)))
 		} else {
 			a.errors = append(a.errors, "option "+o.String())

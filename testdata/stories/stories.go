@@ -59,7 +59,7 @@
 // "packet HEX" in the place of name and type is a message as it stands.
 //
 // The first line of the answer is the rcode and the flags that are set: aa tc rd ra ad cd. "silence" says that there is no answer. Then
-// come "error" with the code and text of an Extended DNS Error, "bufsize" with the UDP size of the reply's OPT when it is not 1232, and
+// come "error" with the code and text of an Extended DNS Error, "subnet" with its client subnet and the scope of that (RFC 7871), "bufsize" with the UDP size of the reply's OPT when it is not 1232, and
 // the records, each behind its section. The order of the records of a section means nothing. In an SOA the serial reads SERIAL, in an SRV of whoami the client's port PORT; "..." stands
 // for the times and the signature of an RRSIG and for the record data of the SOA of a zone of ours: ns.dns.ZONE hostmaster.ZONE SERIAL 7200 1800 86400 TTL;
 // ns.dns of a reverse zone is that of cluster.local.

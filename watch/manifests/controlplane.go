@@ -157,7 +157,7 @@ func (c *controlPlane) report(f *fault) {
 
 // take puts an object in its place, when an API server would.
 func (c *controlPlane) take(m manifest, kind string, o metav1.Object) {
-	if kind == "Namespace" {
+	if kind == "Namespace" || kind == "Node" {
 		o.SetNamespace("")
 	} else if o.GetNamespace() == "" {
 		o.SetNamespace(metav1.NamespaceDefault)
@@ -219,7 +219,8 @@ func (c *controlPlane) refuse(m manifest, kind string, o metav1.Object, list fie
 // zone, the id of a cluster.
 func (c *controlPlane) reportUnread(m manifest, o metav1.Object) {
 	selections := []object.Selection{
-		{Zonal: c.selection.Zonal, External: c.selection.External, Hosts: c.selection.Hosts},
+		{Zonal: c.selection.Zonal, External: c.selection.External, Hosts: c.selection.Hosts, Nearest: c.selection.Nearest,
+			Who: c.selection.Who},
 		{ServiceImports: true},
 	}
 	var said []string

@@ -27,9 +27,6 @@ func newDecoder() *decoder {
 	s := runtime.NewScheme()
 	partial := map[schema.GroupVersionKind]bool{}
 	for _, r := range object.Resources {
-		if r.Live {
-			continue
-		}
 		for _, version := range r.Versions {
 			s.AddKnownTypes(version, r.Example)
 		}

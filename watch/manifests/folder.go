@@ -107,7 +107,7 @@ func (d *Folder) logFaults(faults, remarks []fault) (fresh int) {
 func (d *Folder) summary(r *Reading) []any {
 	attrs := []any{"folder", d.path}
 	for _, resource := range object.Resources {
-		if resource.When(d.selection) && !resource.Live {
+		if resource.When(d.selection) {
 			attrs = append(attrs, resource.Plural, len(r.Objects[resource.Kind]))
 		}
 	}

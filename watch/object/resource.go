@@ -39,7 +39,6 @@ type Resource struct {
 	Labelled      bool           // Selection.Labels applies
 	Optional      bool           // a custom resource: a cluster without it is one that has no such objects
 	Partial       bool           // the decoded types have the fields that are read, and no others
-	Live          bool           // a folder of manifests is not looked at for it
 	When          func(Selection) bool
 
 	// Strip keeps what is read of a decoded object, nil when nothing of it is served. ok is false for an object of another
@@ -120,7 +119,7 @@ var Resources = []Resource{
 	},
 	{
 		Versions: coreVersions, Plural: "nodes", Kind: zones.Nodes,
-		Example: &corev1.Node{}, List: &corev1.NodeList{}, Live: true,
+		Example: &corev1.Node{}, List: &corev1.NodeList{},
 		When:  func(s Selection) bool { return s.Who || s.Clients && !s.VerifyPods },
 		Strip: stripping(stripNode),
 	},

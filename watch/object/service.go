@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // Service is what is read of a Service (core/v1).
@@ -14,8 +16,9 @@ type Service struct {
 	Headless     bool
 	Affine       bool // sessionAffinity is ClientIP, and the service headless; with Selection.Affinity only
 	Flaw         Flaw
-	ClusterIPs   []netip.Addr // valid ones, in the object's order
-	ExternalName string       // "" unless the type is ExternalName
+	Nearest      zones.Nearest // what the service says of it; with Selection.Nearest only
+	ClusterIPs   []netip.Addr  // valid ones, in the object's order
+	ExternalName string        // "" unless the type is ExternalName
 	Ports        []Port
 	Outside      *Outside // nil without; with Selection.External only
 }
@@ -87,6 +90,11 @@ func StripService(o *corev1.Service) (*Service, []Problem) {
 // StripServed is StripService, and keeps what the selection asks for besides.
 func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 	s, problems := StripService(o)
+	if s != nil && selection.Nearest != zones.NearestUnset {
+		wrong := Problems{kind: "service", Key: s.Key, List: problems}
+		s.Nearest = nearest(o, selection.Nearest, &wrong)
+		problems = wrong.List
+	}
 	named := selection.Hosts.has(o)
 	if s != nil {
 		s.Affine = selection.Affinity && s.Headless && o.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
@@ -111,6 +119,29 @@ func StripServed(o *corev1.Service, selection Selection) (*Service, []Problem) {
 		out.Names, out.Named = annotated(o.Annotations, &selection.Hosts, &wrong)
 	}
 	return s, wrong.List
+}
+
+// annotationNearest says how endpoints of a headless service are chosen.
+const annotationNearest = "clusterdns.io/nearest"
+
+// nearest is what a service says of the choice: by its annotation, else by its fields, unless the choice is off. Where
+// it has a traffic distribution, its slices have the hints.
+func nearest(o *corev1.Service, otherwise zones.Nearest, wrong *Problems) zones.Nearest {
+	if text, ok := o.Annotations[annotationNearest]; ok {
+		if mode, ok := zones.NearestModes()[text]; ok {
+			return mode
+		}
+		wrong.Add(text, "annotation "+annotationNearest+" %q is not off, hints, zone or node")
+	}
+	switch {
+	case otherwise == zones.NearestOff:
+		return zones.NearestUnset
+	case Value(o.Spec.InternalTrafficPolicy) == corev1.ServiceInternalTrafficPolicyLocal:
+		return zones.NearestLocal
+	case Value(o.Spec.TrafficDistribution) != "":
+		return zones.NearestHints
+	}
+	return zones.NearestUnset
 }
 
 // The annotations that name a load balancer: the first one that is there counts.

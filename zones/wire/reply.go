@@ -43,6 +43,8 @@ type Reply struct {
 	full    bool      // something was left out: nothing more is added to this section or a later one
 	ednsUDP uint16    // the UDP payload size that we advertise
 	nsid    string    // the identifier of the server, "" for none
+	subnet  []byte    // the option of the client's network, nil for none
+	scope   byte      // of it
 	compact bool      // CO goes with the reply
 	padded  bool      // its size becomes a multiple of paddedTo
 	recent  recentNames
@@ -64,6 +66,7 @@ func (r *Reply) Start(q *Query, buf []byte, limit int, udpSize uint16) {
 	r.Rcode, r.Ext, r.Info, r.textLen = NoError, false, 0, 0
 	r.counts, r.section, r.full = [3]uint16{}, Answer, false
 	r.recent.at, r.nsid, r.compact, r.padded = [2]Offset{}, "", false, false
+	r.subnet, r.scope = nil, 0
 	r.flags = FlagQR | q.Flags&(maskOpcode|FlagRD|FlagCD)
 	if q.EDNS {
 		r.limit -= optSize
@@ -354,11 +357,20 @@ func (r *Reply) appendOPT() {
 	if r.nsid != "" {
 		size += 4 + len(r.nsid)
 	}
+	if r.subnet != nil {
+		size += 4 + len(r.subnet)
+	}
 	r.counts[Additional]++
 	r.buf = append(r.buf, 0, 0, byte(TypeOPT), byte(r.ednsUDP>>8), byte(r.ednsUDP),
 		byte(r.Rcode>>4), 0, do, 0, byte(size>>8), byte(size))
 	if r.nsid != "" {
 		r.buf = append(append(r.buf, 0, OptionNSID, 0, byte(len(r.nsid))), r.nsid...)
+	}
+	if r.subnet != nil {
+		r.buf = append(r.buf, 0, OptionSubnet, 0, byte(len(r.subnet)))
+		at := len(r.buf)
+		r.buf = append(r.buf, r.subnet...)
+		r.buf[at+subnetHead-1] = r.scope
 	}
 	if !withError {
 		return

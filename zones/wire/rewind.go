@@ -51,16 +51,24 @@ type Kept struct {
 	nsid    string
 	compact bool
 	padded  bool
+	subnet  bool
+	scope   byte
 }
 
 // Keep is the reply as it is now. An Extended DNS Error is not kept.
-func (r *Reply) Keep() Kept { return Kept{r.Mark(), r.ednsUDP, r.nsid, r.compact, r.padded} }
+func (r *Reply) Keep() Kept {
+	return Kept{r.Mark(), r.ednsUDP, r.nsid, r.compact, r.padded, r.subnet != nil, r.scope}
+}
 
 // Restore makes r the reply to q that was kept when it had these octets. It goes on in buf, whose capacity must be as
 // for Start.
 func (r *Reply) Restore(kept Kept, octets []byte, q *Query, buf []byte) {
 	r.query, r.ednsUDP, r.nsid, r.buf = q, kept.ednsUDP, kept.nsid, append(buf[:0], octets...)
-	r.compact, r.padded = kept.compact, kept.padded
+	r.compact, r.padded, r.subnet, r.scope = kept.compact, kept.padded, nil, kept.scope
+	if kept.subnet {
+		s, _ := q.Subnet()
+		r.subnet = s.option
+	}
 	r.Rewind(kept.mark)
 }
 
