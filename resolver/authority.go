@@ -34,6 +34,7 @@ type authority struct {
 	local        []netip.Addr
 	svc          string       // "svc.<zone>" in wire form, of the zone that PTR records point into
 	index        *zones.Index // of the same zone
+	visibility   *visibility  // nil without the option
 }
 
 // zoneInfo is one zone of an authority.
@@ -66,6 +67,9 @@ func newAuthority(o Kubernetes) (*authority, error) {
 			return nil, err
 		}
 		a.infos = append(a.infos, info)
+	}
+	if o.Visibility != nil {
+		a.visibility = &visibility{Visibility: *o.Visibility, index: o.Index}
 	}
 	if err := a.link(o.Index, o.Zones); err != nil {
 		return nil, err
@@ -167,6 +171,7 @@ func (z *servedZone) answer(r *Request, q *question) result {
 	}
 	m := &r.match
 	snapshot.Lookup(m, q.name, z.labels, z.info.pods)
+	z.hide(r, m, snapshot)
 	switch m.Outcome {
 	case zones.Unsynced:
 		return z.notReady()
@@ -314,7 +319,7 @@ func (z *servedZone) apexRecords(r *Request, q *question, snapshot *zones.Snapsh
 // the rest of the tree; that it does not exist they cannot say.
 func (z *servedZone) between(r *Request, q *question, snapshot *zones.Snapshot, prefix netip.Prefix) result {
 	switch {
-	case !snapshot.ReverseWithin(prefix):
+	case z.visibility == nil && !snapshot.ReverseWithin(prefix): // else it would tell of hidden ones
 		r.match.Why = zones.NoAddress
 		return z.missing(snapshot)
 	case z.through:
@@ -356,14 +361,14 @@ func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 	if !prefix.IsSingleIP() {
 		return z.between(r, q, snapshot, prefix)
 	}
-	ptr := snapshot.Reverse(&r.match, prefix.Addr())
-	if !ptr.Next() {
+	ptr, client := snapshot.Reverse(&r.match, prefix.Addr()), z.seer(r, snapshot)
+	if !client.next(r, &ptr) {
 		r.match.Why = zones.NoAddress
 		return z.missing(snapshot)
 	}
 	r.match.Outcome = zones.Found
 	if q.wants(&r.Reply, wire.TypePTR) {
-		for more := true; more; more = ptr.Next() {
+		for more := true; more; more = client.next(r, &ptr) {
 			if _, ok := r.Reply.AddName(q.owner, wire.TypePTR, z.ttl, nil, ptr.Host(), ptr.Service(), z.svc); !ok {
 				break
 			}

@@ -29,6 +29,7 @@ type BlockCounts struct {
 	Templates  []TemplateCounts
 	Localhost  *uint64 // questions for names that are localhost with other labels; nil without local
 	Generals   GeneralCounts
+	Hidden     *uint64       // names that were kept from clients by visibility; nil without it
 	Translated *uint64       // questions for which dns64 asked for A records; nil without it
 	Completed  *uint64       // questions that autopath has answered with a name of another domain; nil without it
 	Search     *SearchCounts // nil without search
@@ -103,6 +104,15 @@ func (b *block) count(counted map[any]bool) BlockCounts {
 	}
 	if b.generals != nil {
 		counts.Generals = b.generals.count(first)
+	}
+	for _, a := range b.authorities {
+		if a.visibility != nil && first(a.visibility) {
+			n := a.visibility.hidden.Load()
+			if counts.Hidden != nil {
+				n += *counts.Hidden
+			}
+			counts.Hidden = &n
+		}
 	}
 	if b.dns64 != nil && first(b.dns64) {
 		n := b.dns64.translated.Load()

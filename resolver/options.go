@@ -319,6 +319,7 @@ type Kubernetes struct {
 	MultiCluster []string     // those of Zones that are clusterset zones
 	MultiIndex   *zones.Index // the index of the ServiceImports; nil without MultiCluster
 	Fallthrough  Fallthrough
+	Visibility   *Visibility  // which namespaces clients see; nil for all
 	Local        []netip.Addr // addresses of this server, to find the service that fronts it
 }
 

@@ -157,6 +157,11 @@ func (l *loader) comment(owner, words string) error {
 		s.affine = true
 	case strings.HasPrefix(words, "is at "):
 		return l.twin(below, words)
+	case strings.HasPrefix(words, "sees by rules "):
+		var sees, shown zones.Rules
+		_, err := fmt.Sscanf(words, "sees by rules %x, is seen by %x", &sees, &shown)
+		l.changes = append(l.changes, func(tx *zones.Tx) { tx.SetVisibility(below, sees, shown) })
+		return err
 	case words != "exists, without records":
 		return fmt.Errorf("not a comment that is known")
 	case !strings.Contains(below, "."):

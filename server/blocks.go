@@ -35,6 +35,10 @@ func blockSamples(server string, blocks []resolver.BlockCounts, emit metrics.Emi
 			ours.Counter("coredns_autopath_success_total", "Counter of requests that did autopath.", *b.Completed,
 				"view", b.View)
 		}
+		if b.Hidden != nil {
+			ours.Counter("clusterdns_visibility_hidden_total",
+				"Questions for names that exist, in namespaces that visibility keeps from the client.", *b.Hidden, "view", b.View)
+		}
 		if s := b.Search; s != nil {
 			for _, c := range []struct {
 				result string

@@ -22,14 +22,15 @@ import (
 // services dirty; one publisher compiles what is dirty. The work is level-triggered: a service is always compiled whole
 // from the objects as they are.
 type state struct {
-	options  Options
-	log      *slog.Logger
-	index    *zones.Index
-	exposed  map[string]bool // namespaces; nil for all
-	selector labels.Selector // on namespaces; nil for all
-	wake     chan struct{}   // holds one token while something is dirty
-	listed   chan struct{}   // holds one token after a whole list has been taken, and after much has been compiled
-	started  time.Time
+	options    Options
+	log        *slog.Logger
+	index      *zones.Index
+	exposed    map[string]bool // namespaces; nil for all
+	selector   labels.Selector // on namespaces; nil for all
+	visibility []visibilityRule
+	wake       chan struct{} // holds one token while something is dirty
+	listed     chan struct{} // holds one token after a whole list has been taken, and after much has been compiled
+	started    time.Time
 
 	mu          sync.Mutex
 	services    *collection[*object.Service]
@@ -135,11 +136,14 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 			s.exposed[name] = true
 		}
 	}
+	var err error
 	if o.NamespaceLabels != "" {
-		var err error
 		if s.selector, err = labels.Parse(o.NamespaceLabels); err != nil {
 			return nil, err
 		}
+	}
+	if s.visibility, err = parseVisibility(o.Visibility); err != nil {
+		return nil, err
 	}
 	if o.NoEndpoints {
 		s.synced |= zones.Slices
@@ -337,7 +341,10 @@ func (s *state) logChanges(before *zones.Snapshot) {
 // or hide its services.
 func (s *state) publishNamespaces(tx *zones.Tx) {
 	for name := range s.dirtySpace {
-		tx.SetNamespace(name, s.namespace(name) != nil && s.shows(name))
+		n := s.namespace(name)
+		tx.SetNamespace(name, n != nil && s.shows(name))
+		sees, shown := s.visibilityOf(n)
+		tx.SetVisibility(name, sees, shown)
 	}
 	if s.selector != nil && len(s.dirtySpace) > 0 {
 		for k := range s.services.byKey {

@@ -112,6 +112,8 @@ type namespace struct {
 	object   bool
 	over     bool // not all of it is known: it takes more memory than its budget
 	services int
+	sees     Rules // by which clients in it see others
+	shown    Rules // by which others see it
 }
 
 func (n *namespace) is(label []byte) bool       { return n.label == string(label) }

@@ -103,6 +103,9 @@ func (p *PTRs) Next() bool {
 // Host, Service and "svc.<zone>" make up the target.
 func (p *PTRs) Host() string { return p.node.name }
 
+// Namespace is the label of the service's namespace.
+func (p *PTRs) Namespace() string { return p.Service()[1+int(p.Service()[0]):] }
+
 // Service is the labels of the service and its namespace, in wire form without a root label.
 func (p *PTRs) Service() string { return p.node.service.owner }
 

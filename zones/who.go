@@ -18,6 +18,8 @@ type Client struct {
 	Node      Locality
 	Zone      Locality // the node's own, else what slices say
 
+	AtNode bool // the address is the node's own
+
 	// Range is how many bits of the address have decided: all who share them are at the same node. It is that of the whole
 	// address where no range of a node has it.
 	Range int
@@ -41,7 +43,7 @@ func (s *Snapshot) Who(m *Match, addr netip.Addr) Client {
 	addr = addr.Unmap()
 	c := Client{Range: addr.BitLen()}
 	if node, ok := s.nodeWithin(m, addr, addr.BitLen()); ok {
-		c.Node, c.Zone = node, s.zoneOf(node)
+		c.Node, c.Zone, c.AtNode = node, s.zoneOf(node), true
 		return c
 	}
 	var found claims

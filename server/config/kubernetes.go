@@ -27,8 +27,9 @@ type kubernetesOptions struct {
 	resolver.Kubernetes
 	Source
 	namespaces []string
-	selected   bool  // namespaces is given
-	tls        *args // the option, whose files matter with endpoint only
+	selected   bool   // namespaces is given
+	tls        *args  // the option, whose files matter with endpoint only
+	rules      string // of visibility
 }
 
 // kubernetes [ZONES…] { … }
@@ -86,6 +87,7 @@ func (c *kubernetesOptions) options(folder string) options {
 		"zonal":           set(&o.Zonal),
 		"affinity":        set(&o.Affinity),
 		"nearest":         func(a *args) { o.Nearest = nearest(a) },
+		"visibility":      c.visibility,
 		"startup_timeout": func(a *args) { c.StartupTimeout = a.duration(0, forever) },
 		"upstream":        outdated,
 		"resyncperiod":    outdated,
@@ -255,10 +257,13 @@ func (c *kubernetesOptions) derive() {
 	c.Objects.VerifyPods = c.Pods == zones.PodsVerified
 	c.Nearest = c.Objects.Nearest != zones.NearestUnset
 	c.Objects.Who = c.Nearest
+	if c.Visibility != nil { // pods say whose address it is
+		c.Objects.Visibility, c.Objects.VerifyPods, c.Objects.Who = watch.OwnVisibility+c.rules, true, true
+	}
 	if len(c.MultiCluster) > 0 {
 		c.Imports = c.Objects
 		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal, c.Imports.Affinity = true, false, false, false
-		c.Imports.Nearest, c.Imports.Who = zones.NearestUnset, false
+		c.Imports.Nearest, c.Imports.Visibility, c.Imports.Who = zones.NearestUnset, "", false
 	}
 }
 
@@ -281,6 +286,7 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(from.Objects.NamespaceLabels != "", "namespaces with %s", from.Objects.NamespaceLabels)
 		l.add(from.Objects.Labels != "", "objects with %s", from.Objects.Labels)
 		l.add(from.Objects.PodNames, "endpoint pod names")
+		l.add(k.Visibility != nil, "clients see %s", sight(k.Visibility, from.Objects.Visibility))
 		l.add(from.Objects.NoEndpoints, "no endpoints")
 		l.add(from.Objects.IgnoreEmpty, "ignores empty services")
 		l.add(from.StartupTimeout != watch.StartupTimeout, "startup timeout %v", from.StartupTimeout)

@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/zones"
 )
 
@@ -240,4 +242,20 @@ func FuzzVerdict(f *testing.F) {
 			t.Errorf("%q, %q: %+v", name, reason, r)
 		}
 	})
+}
+
+// TestKeptFromClient: what visibility keeps from a client does not exist for it, and people are told why.
+func TestKeptFromClient(t *testing.T) {
+	index := searchCluster(t)
+	r, err := resolver.New(resolver.Options{Blocks: []resolver.Block{{Zones: []string{"."}, Kubernetes: []resolver.Kubernetes{{
+		Zones: []string{"cluster.local."}, Index: index, Visibility: &resolver.Visibility{}}}}}}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := Question{Name: "api.dev.svc.cluster.local", Types: []uint16{dns.TypeA}, Stub: Pod("glibc", "prod", "cluster.local"), Zone: "cluster.local",
+		Index: index, Ask: InProcess(r, netip.MustParseAddr("10.244.0.1"))}
+	report := Explain(t.Context(), q)
+	if want := "Namespace dev is kept from this client."; report.Resolves || report.Sentence != want {
+		t.Errorf("%q, want %q", report.Sentence, want)
+	}
 }

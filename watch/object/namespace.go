@@ -10,7 +10,7 @@ import (
 type Namespace struct {
 	Name    string
 	Version string
-	Labels  map[string]string // kept only for namespace_labels
+	Labels  map[string]string // kept only for namespace_labels and visibility
 }
 
 // stripNamespace keeps what is read of a Namespace; nil when its name cannot be a part of a domain name.
@@ -19,7 +19,7 @@ func stripNamespace(o *corev1.Namespace, selection Selection) (*Namespace, []Pro
 		return nil, []Problem{{Kind: "namespace", Key: Key{Name: o.Name}, Words: fmt.Sprintf("name %q is not a DNS label", o.Name)}}
 	}
 	n := &Namespace{Name: o.Name, Version: o.ResourceVersion}
-	if selection.NamespaceLabels != "" {
+	if selection.NamespaceLabels != "" || selection.Visibility != "" {
 		n.Labels = o.Labels
 	}
 	return n, nil

@@ -7,6 +7,7 @@ type Selection struct {
 	Namespaces      string // only these, separated by commas, sorted; "" for all
 	NamespaceLabels string // label selector on namespaces; "" for all
 	Labels          string // label selector on services, slices and pods; "" for all
+	Visibility      string // rules that say which namespaces clients see (watch.VisibilityRule); "" without the option
 
 	PodNames       bool // endpoint_pod_names
 	NoEndpoints    bool // slices are not watched
