@@ -118,6 +118,8 @@ func (r *Request) explainObject(m *zones.Match) {
 		switch m.Why {
 		case zones.NoNamespace:
 			reply.ExplainMore(": not found")
+		case zones.RefusedNamespace:
+			reply.ExplainMore(": called like a top-level domain, and so not served (kubernetes option toplevel)")
 		case zones.NotAnAddress:
 			reply.ExplainMore(": a pod's name is its address with dashes")
 		case zones.NoPod:
@@ -132,6 +134,8 @@ func (r *Request) explainObject(m *zones.Match) {
 	switch m.Why {
 	case zones.NoNamespace:
 		reply.ExplainMore(": the namespace does not exist")
+	case zones.RefusedNamespace:
+		reply.ExplainMore(": its namespace is called like a top-level domain, and so not served (kubernetes option toplevel)")
 	case zones.NoService:
 		reply.ExplainMore(": not found")
 	case zones.NoEndpoint:

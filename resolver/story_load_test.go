@@ -162,6 +162,8 @@ func (l *loader) comment(owner, words string) error {
 		_, err := fmt.Sscanf(words, "sees by rules %x, is seen by %x", &sees, &shown)
 		l.changes = append(l.changes, func(tx *zones.Tx) { tx.SetVisibility(below, sees, shown) })
 		return err
+	case words == "is refused":
+		l.changes = append(l.changes, func(tx *zones.Tx) { tx.SetRefused(below, true) })
 	case words != "exists, without records":
 		return fmt.Errorf("not a comment that is known")
 	case !strings.Contains(below, "."):

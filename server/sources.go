@@ -24,6 +24,9 @@ func (s *source) samples(c watch.Counters, emit metrics.Emit) {
 		"What cannot be right has no records, the rest is served.", c.Problems)
 	ours.Gauge("clusterdns_kubernetes_namespaces_over_budget", "Namespaces of which something was left out, because they "+
 		"take more memory than their budget.", float64(c.OverBudget))
+	if c.Toplevel != nil {
+		toplevelSamples(ours, c.Toplevel)
+	}
 	for kind, n := range c.Ignored {
 		ours.Gauge("clusterdns_manifests_passed_over", "Manifests of kinds that make no names.", float64(n),
 			"kind", kind)
@@ -34,6 +37,14 @@ func (s *source) samples(c watch.Counters, emit metrics.Emit) {
 	}
 	programmingSamples(&c, emit)
 	requestSamples(&c.Requests, emit)
+}
+
+// toplevelSamples emits what option toplevel counts.
+func toplevelSamples(emit metrics.Emit, t *watch.Toplevels) {
+	for kind, n := range map[string]int{"namespaces": t.Namespaces, "services": t.Services} {
+		emit.Gauge("clusterdns_kubernetes_toplevel_names", "Namespaces with services, and services with named endpoints, that "+
+			"are called like top-level domains: by their search lists pods get those in the place of the domains below.", float64(n), "kind", kind)
+	}
 }
 
 // programmingSamples emits how long changes of endpoints took. Those of several sources are added up.

@@ -26,6 +26,7 @@ type Options struct {
 	object.Selection
 	ExternalHeadless bool // with External: headless services have external names too
 	IgnoreEmpty      bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
+	Toplevel         Toplevel
 
 	QPS         float32 // requests a second to the API server; 0 for client-go's default
 	Burst       int     // 0 for client-go's default

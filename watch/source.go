@@ -83,6 +83,7 @@ func (s *Source) Counters() Counters {
 	defer s.state.mu.Unlock()
 	c := s.state.counters
 	c.Objects, c.OverBudget = s.state.counts(), s.state.overBudgets()
+	c.Toplevel = s.state.toplevel.count()
 	c.Requests = s.state.requests.read()
 	for _, a := range s.state.alive {
 		c.Stale = append(c.Stale, Stale{a.kind, a.idle()})

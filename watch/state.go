@@ -54,6 +54,7 @@ type state struct {
 	claims      map[zones.Claim]int // of clients' addresses: how many more there are
 	synced      zones.Kinds
 	complaints  complaints
+	toplevel    *toplevel
 
 	budget      int // octets that a namespace may take
 	spaces      map[string]*space
@@ -80,6 +81,7 @@ type Counters struct {
 	Objects     map[string]int       // that are held, by the plural of their kind
 	Problems    uint64               // things wrong with objects
 	OverBudget  int                  // namespaces of which something was left out
+	Toplevel    *Toplevels           // of top-level domains; nil without option toplevel
 	Published   uint64               // snapshots
 	Ignored     map[string]int       // manifests of other kinds, by kind
 	Stale       []Stale              // one for each kind that an API server is watched for
@@ -101,7 +103,7 @@ func newState(o Options, index *zones.Index, log *slog.Logger) (*state, error) {
 	s := &state{options: o, log: log, index: index, wake: make(chan struct{}, 1), listed: make(chan struct{}, 1),
 		started:   time.Now(),
 		byService: map[object.Key][]*object.Slice{}, dirty: map[object.Key]struct{}{},
-		dirtySpace: map[string]struct{}{}, claims: map[zones.Claim]int{}, complaints: newComplaints(),
+		dirtySpace: map[string]struct{}{}, claims: map[zones.Claim]int{}, complaints: newComplaints(), toplevel: newToplevel(o.Toplevel),
 		budget: newBudget(), spaces: map[string]*space{}, troubles: newTroubles(log, index)}
 	s.services = newCollection(s.serviceChanged)
 	s.slices = newCollection(s.sliceChanged)
@@ -342,7 +344,8 @@ func (s *state) logChanges(before *zones.Snapshot) {
 func (s *state) publishNamespaces(tx *zones.Tx) {
 	for name := range s.dirtySpace {
 		n := s.namespace(name)
-		tx.SetNamespace(name, n != nil && s.shows(name))
+		tx.SetNamespace(name, n != nil && s.shows(name) && !s.toplevel.refuses(name))
+		s.publishRefused(tx, name)
 		sees, shown := s.visibilityOf(n)
 		tx.SetVisibility(name, sees, shown)
 	}
@@ -360,10 +363,21 @@ func (s *state) publishServices(tx *zones.Tx) {
 	for k := range s.dirty {
 		n := s.services.byKey[k]
 		if n == nil || !s.shows(k.Namespace) {
+			s.toplevel.set(k, 0)
+			s.publishRefused(tx, k.Namespace)
+			s.dropRecords(tx, k)
+			continue
+		}
+		refused, nameless := s.guard(k)
+		if refused {
+			s.publishRefused(tx, k.Namespace)
 			s.dropRecords(tx, k)
 			continue
 		}
 		unit, err := compile(&s.builder, n, s.byService[k], s.options)
+		if nameless {
+			unit, err = compileRefused(&s.builder, n)
+		}
 		if err != nil {
 			s.complain([]object.Problem{{Kind: "service", Key: k, Words: err.Error()}})
 		}

@@ -31,7 +31,7 @@ func Changes(before, after *Snapshot, limit int) (lines []string, more int) {
 
 // namespaceNames are the namespaces, sorted.
 func (s *Snapshot) namespaceNames() []string {
-	names := s.sortedNamespaces()
+	names := s.sortedNamespaces((*namespace).exists)
 	for i, label := range names {
 		names[i] = labelText(label[1:])
 	}

@@ -106,15 +106,21 @@ func (s *Snapshot) Unready(r *ServiceRecords) string {
 	return r.why
 }
 
-// namespace is the name <namespace>.svc.<zone>. It exists while there is a Namespace object or a service in it.
+// namespace is the name <namespace>.svc.<zone>. It exists while there is a Namespace object or a service in it, and it is
+// not refused.
 type namespace struct {
 	label    string // in wire form
 	object   bool
 	over     bool // not all of it is known: it takes more memory than its budget
+	refused  bool // called like a top-level domain: it is there, and has no names
 	services int
 	sees     Rules // by which clients in it see others
 	shown    Rules // by which others see it
 }
+
+func (n *namespace) exists() bool { return n != nil && (n.object || n.services > 0) }
+
+func (n *namespace) isRefused() bool { return n != nil && n.refused }
 
 func (n *namespace) is(label []byte) bool       { return n.label == string(label) }
 func (n *namespace) same(other *namespace) bool { return n.label == other.label }
@@ -268,6 +274,22 @@ func (tx *Tx) Size(owner string) int {
 	return 0
 }
 
+// SetRefused says whether a namespace without names is there, and is called like a top-level domain.
+func (tx *Tx) SetRefused(name string, refused bool) {
+	label, err := wire.ParseName(name)
+	if err != nil {
+		return
+	}
+	entry := namespace{label: string(label[:len(label)-1])}
+	if old := tx.snap.namespaces.get(label[:len(label)-1]); old != nil {
+		entry = *old
+	}
+	if entry.refused != refused {
+		entry.refused = refused
+		tx.putNamespace(entry)
+	}
+}
+
 // countService counts the services of a namespace, because a name with names below it exists (RFC 8020).
 func (tx *Tx) countService(owner string, by int) {
 	label := owner[1+int(owner[0]):]
@@ -281,7 +303,7 @@ func (tx *Tx) countService(owner string, by int) {
 
 func (tx *Tx) putNamespace(entry namespace) {
 	tx.changed = true
-	if !entry.object && entry.services == 0 {
+	if !entry.exists() && !entry.refused {
 		tx.snap.namespaces = tx.snap.namespaces.drop([]byte(entry.label), tx.edit)
 		return
 	}

@@ -26,17 +26,18 @@ type Why uint8
 
 // The reasons.
 const (
-	NotAName     Why = iota // no name in a cluster zone has this form
-	NoNamespace             // Match.Namespace
-	NoService               // Match.Namespace, Match.Service
-	NoNames                 // the service has no names; Match.Node.Service().Why() says why
-	NoEndpoint              // the service has no such endpoint or port
-	PodsOff                 // option `pods disabled`
-	NoPod                   // no live pod has the address
-	NotAnAddress            // not a dashed address
-	NoAddress               // no service or endpoint has the address of the reverse name
-	NoExternal              // the service has no address outside the cluster (directive k8s_external)
-	OverBudget              // not all of Match.Namespace is known: it takes more memory than its budget
+	NotAName         Why = iota // no name in a cluster zone has this form
+	NoNamespace                 // Match.Namespace
+	NoService                   // Match.Namespace, Match.Service
+	NoNames                     // the service has no names; Match.Node.Service().Why() says why
+	NoEndpoint                  // the service has no such endpoint or port
+	PodsOff                     // option `pods disabled`
+	NoPod                       // no live pod has the address
+	NotAnAddress                // not a dashed address
+	NoAddress                   // no service or endpoint has the address of the reverse name
+	NoExternal                  // the service has no address outside the cluster (directive k8s_external)
+	OverBudget                  // not all of Match.Namespace is known: it takes more memory than its budget
+	RefusedNamespace            // Match.Namespace is called like a top-level domain, and has no names
 )
 
 // Match is what a lookup found.
@@ -129,8 +130,8 @@ func (s *Snapshot) lookupService(m *Match, name *wire.QName, below int) {
 // noService says why there is no service. Where something of a namespace was left out, it may have been the service.
 func (s *Snapshot) noService(m *Match) {
 	switch n := s.namespaces.get(m.Namespace); {
-	case n == nil:
-		m.Why = NoNamespace
+	case !n.exists():
+		m.Why = n.missing()
 	case n.over:
 		m.Why = OverBudget
 	default:
@@ -139,11 +140,19 @@ func (s *Snapshot) noService(m *Match) {
 }
 
 func (s *Snapshot) lookupNamespace(m *Match) {
-	if s.namespaces.get(m.Namespace) != nil {
+	if n := s.namespaces.get(m.Namespace); n.exists() {
 		m.Outcome = Empty
 	} else {
-		m.Why = NoNamespace
+		m.Why = n.missing()
 	}
+}
+
+// missing says why a namespace does not exist.
+func (n *namespace) missing() Why {
+	if n.isRefused() {
+		return RefusedNamespace
+	}
+	return NoNamespace
 }
 
 // findPort finds port.protocol below a service. Queries may omit the underscore of either label: the node is that of

@@ -15,18 +15,22 @@ import (
 // WriteText writes the contents of s as lines of a zone file for zone ("cluster.local."). Equal contents give equal
 // text: services sorted by namespace and name, live pods by namespace and address, then PTR records by address.
 // Comments say what a zone file cannot: kinds of objects that have not been read yet, names without records, by which
-// rules of visibility a namespace sees others, and why a service has no names.
+// rules of visibility a namespace sees others, which
+// namespaces are refused, and why a service has no names.
 func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	w := &text{Writer: bufio.NewWriter(to), zone: zone, below: "svc." + zone, ttl: ttl}
 	if missing := ServiceKinds &^ s.synced; missing != 0 {
 		fmt.Fprintf(w, "; not read yet: %s\n", missing)
 	}
-	for _, name := range s.sortedNamespaces() {
+	for _, name := range s.sortedNamespaces((*namespace).exists) {
 		owner := wire.NameString([]byte(name)) + "svc." + zone
 		fmt.Fprintf(w, "; %s exists, without records\n", owner)
 		if n := s.namespaces.get([]byte(name)); n.sees|n.shown != 0 {
 			fmt.Fprintf(w, "; %s sees by rules %x, is seen by %x\n", owner, uint64(n.sees), uint64(n.shown))
 		}
+	}
+	for _, name := range s.sortedNamespaces((*namespace).isRefused) {
+		fmt.Fprintf(w, "; %s%s is refused\n", wire.NameString([]byte(name)), "svc."+zone)
 	}
 	for _, r := range sortedServices(s.services) {
 		w.service(r)
@@ -204,11 +208,13 @@ func (r *ServiceRecords) split() (service, namespace string) {
 	return r.owner[1:end], r.owner[end+1:]
 }
 
-// sortedNamespaces are the labels of namespaces in wire form.
-func (s *Snapshot) sortedNamespaces() []string {
+// sortedNamespaces are the labels of those namespaces in wire form.
+func (s *Snapshot) sortedNamespaces(which func(*namespace) bool) []string {
 	var names []string
 	for _, n := range sorted(s.namespaces, func(a, b *namespace) int { return cmp.Compare(a.label[1:], b.label[1:]) }) {
-		names = append(names, n.label)
+		if which(n) {
+			names = append(names, n.label)
+		}
 	}
 	return names
 }

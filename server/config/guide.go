@@ -103,7 +103,7 @@ func guide() []advice {
 			"multicluster cluster.local",
 			"startup_timeout 5s", "zonal", "affinity", "nearest", "nearest zone", "visibility own",
 			"visibility labels kubernetes.io/metadata.name in (default, kube-system)", "visibility from team=web to team in (web, db)",
-			"visibility nodes shared", "visibility unknown all", "upstream", "resyncperiod 5m", "manifests folder"}},
+			"visibility nodes shared", "visibility unknown all", "toplevel count", "toplevel refuse com", "upstream", "resyncperiod 5m", "manifests folder"}},
 		{name: "k8s_gateway", without: "Ingresses and Gateways have no names", line: "k8s_gateway ext.test",
 			options: []string{"resources Ingress Service HTTPRoute TLSRoute GRPCRoute", "ttl 60", "apex dns",
 				"secondary dns2",

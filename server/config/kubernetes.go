@@ -30,6 +30,8 @@ type kubernetesOptions struct {
 	selected   bool   // namespaces is given
 	tls        *args  // the option, whose files matter with endpoint only
 	rules      string // of visibility
+	counted    bool   // toplevel is given
+	refused    []string
 }
 
 // kubernetes [ZONES…] { … }
@@ -88,6 +90,7 @@ func (c *kubernetesOptions) options(folder string) options {
 		"affinity":        set(&o.Affinity),
 		"nearest":         func(a *args) { o.Nearest = nearest(a) },
 		"visibility":      c.visibility,
+		"toplevel":        c.toplevel,
 		"startup_timeout": func(a *args) { c.StartupTimeout = a.duration(0, forever) },
 		"upstream":        outdated,
 		"resyncperiod":    outdated,
@@ -260,8 +263,10 @@ func (c *kubernetesOptions) derive() {
 	if c.Visibility != nil { // pods say whose address it is
 		c.Objects.Visibility, c.Objects.VerifyPods, c.Objects.Who = watch.OwnVisibility+c.rules, true, true
 	}
+	c.deriveToplevel()
 	if len(c.MultiCluster) > 0 {
 		c.Imports = c.Objects
+		c.Imports.Toplevel = watch.Toplevel{} // search lists have no clusterset
 		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal, c.Imports.Affinity = true, false, false, false
 		c.Imports.Nearest, c.Imports.Visibility, c.Imports.Who = zones.NearestUnset, "", false
 	}
@@ -287,6 +292,7 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(from.Objects.Labels != "", "objects with %s", from.Objects.Labels)
 		l.add(from.Objects.PodNames, "endpoint pod names")
 		l.add(k.Visibility != nil, "clients see %s", sight(k.Visibility, from.Objects.Visibility))
+		l.add(from.Objects.Toplevel.Labels != "", "%s", guarded(from.Objects.Toplevel))
 		l.add(from.Objects.NoEndpoints, "no endpoints")
 		l.add(from.Objects.IgnoreEmpty, "ignores empty services")
 		l.add(from.StartupTimeout != watch.StartupTimeout, "startup timeout %v", from.StartupTimeout)

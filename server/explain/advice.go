@@ -155,6 +155,7 @@ var verdicts = []verdict{
 	{"no live pod has this address", 5, "NAME is the name of a pod, and no running pod has this address.", "kubectl get pods -A -o wide shows the addresses."},
 	{"a pod's name is its address with dashes", 5, "NAME is in the form of a pod's name, and is not an address with dashes.", "Write 10-244-1-7.NAMESPACE.pod."},
 	{"names of pods are disabled", 5, "This server gives pods no names (kubernetes option pods).", "Use a headless service, or set `pods verified`."},
+	{"called like a top-level domain", 3, "NAME is not served: CAUSE.", "Rename it, or take its label from `toplevel refuse` of `kubernetes`."},
 	{"the namespace does not exist", absentNamespace, "There is no namespace NAMESPACE.", ""},
 	{"not found", 4, "There is no service SERVICE in namespace NAMESPACE.", ""},
 	{"nothing comes back from upstream", 7, "The name is not of the cluster, and its servers do not answer: REASON.", "Ask for it from outside of the cluster."},
