@@ -230,7 +230,7 @@ func (z *servedZone) soa(snapshot *zones.Snapshot) soa {
 func (z *servedZone) records(r *Request, q *question, snapshot *zones.Snapshot) {
 	n, ttl := &r.match.Node, z.ttl
 	var near *zones.Near
-	if n.Nearest() > zones.NearestOff {
+	if n.Nearest() > zones.NearestOff || n.Service().Affine() {
 		near, ttl = r.choose(snapshot, n, ttl)
 	}
 	r.withheld = withholds(near, n, q.qtype)

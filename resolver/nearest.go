@@ -42,13 +42,19 @@ func (r *Request) choose(s *zones.Snapshot, n *zones.Node, ttl uint32) (*zones.N
 	client := r.who(s)
 	near := &r.near
 	s.Choose(near, n, client)
+	ordered := n.Service().Affine() && n.Several()
 	switch {
-	case !near.Depends:
+	case !near.Depends && !ordered:
 		return nil, ttl
+	case r.subnet.Network.IsValid() && ordered:
+		r.Reply.Scope(r.subnet.Network.Bits()) // to us it is one client
 	case r.subnet.Network.IsValid():
 		r.Reply.Scope(client.Range)
 	case !client.Known():
 		ttl = 0
+	}
+	if !near.Depends {
+		near = nil
 	}
 	return near, ttl
 }

@@ -120,6 +120,9 @@ func (l *Leaders) place(score uint64) byte {
 	return byte(i)
 }
 
+// Several reports whether n has more than one address.
+func (n *Node) Several() bool { return n.addresses() > 1 }
+
 // Lead is the records that come first for a client: of the A records or of the AAAA records, by the size of an address.
 // Pods with both addresses are in one order.
 func (n *Node) Lead(k ClientKey, size int, near *Near) (l Leaders) {

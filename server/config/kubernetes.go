@@ -258,7 +258,7 @@ func (c *kubernetesOptions) derive() {
 	}
 	c.Zonal = c.Objects.Zonal
 	c.Objects.VerifyPods = c.Pods == zones.PodsVerified
-	c.Nearest = c.Objects.Nearest != zones.NearestUnset
+	c.Nearest = c.Objects.Nearest != zones.NearestUnset || c.Objects.Affinity // who asks counts
 	c.Objects.Who = c.Nearest
 	if c.Visibility != nil { // pods say whose address it is
 		c.Objects.Visibility, c.Objects.VerifyPods, c.Objects.Who = watch.OwnVisibility+c.rules, true, true
@@ -283,7 +283,7 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(k.Pods == zones.PodsVerified, "pods verified")
 		l.add(from.Objects.Zonal, "zonal")
 		l.add(from.Objects.Affinity, "affinity")
-		l.add(k.Nearest, "nearest %s", nearestWord(from.Objects.Nearest))
+		l.add(from.Objects.Nearest != zones.NearestUnset, "nearest %s", nearestWord(from.Objects.Nearest))
 		l.add(len(k.MultiCluster) > 0, "multicluster %s", names(k.MultiCluster))
 		l.add(from.Objects.Namespaces == noNamespace, "no namespace")
 		l.add(!slices.Contains([]string{"", noNamespace}, from.Objects.Namespaces),
