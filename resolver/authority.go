@@ -176,10 +176,10 @@ func (z *servedZone) answer(r *Request, q *question) result {
 	case zones.Unsynced:
 		return z.notReady()
 	case zones.Missing:
-		return z.missing(snapshot)
+		return z.missing(r, snapshot)
 	case zones.Found:
 		if target := m.Node.CNAME(); target != "" {
-			return r.follow(q, z.info.source, z.ttl, target)
+			return r.aged(r.follow(q, z.info.source, z.ttl, target), snapshot.Stale())
 		}
 		z.records(r, q, snapshot)
 	case zones.Pod:
@@ -199,22 +199,23 @@ func (z *servedZone) answer(r *Request, q *question) result {
 }
 
 // missing is the result for a name that does not exist.
-func (z *servedZone) missing(snapshot *zones.Snapshot) result {
+func (z *servedZone) missing(r *Request, snapshot *zones.Snapshot) result {
 	if z.through {
 		return result{}
 	}
-	return result{
+	return r.aged(result{
 		outcome: nxdomain, source: z.info.source, authoritative: true,
 		rcode: wire.NameError, lookup: true, soa: z.soa(snapshot),
-	}
+	}, snapshot.Stale())
 }
 
 // found is the result for a name that exists. A truncated answer counts as one with records, though none may have fit.
 func (z *servedZone) found(r *Request, q *question, snapshot *zones.Snapshot) result {
 	if q.empty(&r.Reply) && !r.Reply.Truncated() {
-		return result{outcome: nodata, source: z.info.source, authoritative: true, lookup: true, soa: z.soa(snapshot)}
+		return r.aged(result{outcome: nodata, source: z.info.source, authoritative: true, lookup: true,
+			soa: z.soa(snapshot)}, snapshot.Stale())
 	}
-	return result{outcome: answered, source: z.info.source, authoritative: true}
+	return r.aged(result{outcome: answered, source: z.info.source, authoritative: true}, snapshot.Stale())
 }
 
 // notReady is the result until the cluster has been read.
@@ -321,7 +322,7 @@ func (z *servedZone) between(r *Request, q *question, snapshot *zones.Snapshot, 
 	switch {
 	case z.visibility == nil && !snapshot.ReverseWithin(prefix): // else it would tell of hidden ones
 		r.match.Why = zones.NoAddress
-		return z.missing(snapshot)
+		return z.missing(r, snapshot)
 	case z.through:
 		r.wrap(z, q)
 		return result{}
@@ -353,7 +354,7 @@ func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 	}
 	prefix, ok := zones.ParseArpa(q.name)
 	if !ok {
-		return z.missing(snapshot)
+		return z.missing(r, snapshot)
 	}
 	if !snapshot.Synced(zones.ServiceKinds) {
 		return z.notReady()
@@ -364,7 +365,7 @@ func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 	ptr, client := snapshot.Reverse(&r.match, prefix.Addr()), z.seer(r, snapshot)
 	if !client.next(r, &ptr) {
 		r.match.Why = zones.NoAddress
-		return z.missing(snapshot)
+		return z.missing(r, snapshot)
 	}
 	r.match.Outcome = zones.Found
 	if q.wants(&r.Reply, wire.TypePTR) {

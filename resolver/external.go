@@ -94,10 +94,10 @@ func (z *servedZone) answerExternal(r *Request, q *question) result {
 	case zones.Unsynced:
 		return z.notReady()
 	case zones.Missing:
-		return z.missing(snapshot)
+		return z.missing(r, snapshot)
 	case zones.Found:
 		if target := m.Node.CNAME(); target != "" {
-			return r.follow(q, FromExternal, z.ttl, target)
+			return r.aged(r.follow(q, FromExternal, z.ttl, target), snapshot.Stale())
 		}
 		z.records(r, q, snapshot)
 	case zones.NameServer:

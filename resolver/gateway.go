@@ -25,7 +25,7 @@ func (b *block) newGateways() error {
 		}
 		n.place, n.unsynced, n.absent, n.partial = new(zones.NamesPlace), func() string { return unsynced(o.Index) }, edeGatewayNoHost, edeGatewayNoHost
 		if o.Index != nil { // else it has not been read
-			n.place = &o.Index.Hosts
+			n.place, n.cluster = &o.Index.Hosts, o.Index
 		}
 		b.gateways = append(b.gateways, n)
 	}

@@ -17,6 +17,7 @@ type named struct {
 	absent   string
 	partial  string
 	source   *skydns.Source // of etcd; else nil
+	cluster  *zones.Index   // which the names are of; nil for none
 }
 
 // newNamed is a named for zones, with ttl (seconds) for SOA records.
@@ -58,6 +59,9 @@ func namedZones(all []*named, zone *wire.QName) (list []namedZone) {
 func answerNamed(r *Request, q *question, list []namedZone) result {
 	for i := range list {
 		if res := list[i].answer(r, q); res.outcome != pass {
+			if cluster := list[i].cluster; cluster != nil {
+				return r.aged(res, cluster.Snapshot().Stale())
+			}
 			return res
 		}
 	}

@@ -91,6 +91,21 @@ func (r *Request) refuse(info wire.InfoCode, words string) result {
 	return failure(None, wire.Refused, info, words)
 }
 
+// aged is res with the reason why it may be old, if there is one: what a cluster has had while its API server is away.
+// Of an alias the rest of the chain may have more to say.
+func (r *Request) aged(res result, why string) result {
+	switch {
+	case why == "" || res.outcome == failed:
+	case res.outcome == alias:
+		r.Reply.Explain(wire.StaleAnswer, why)
+	case res.outcome == nxdomain:
+		res.info, res.words = staleNoName, why
+	default:
+		res.info, res.words = wire.StaleAnswer, why
+	}
+	return res
+}
+
 // finish writes what answers of all kinds share: the rcode, AA, the Extended DNS Error, and the SOA of a denial (RFC
 // 2308 section 3).
 func (r *Request) finish(q *question, res *result) {

@@ -140,7 +140,7 @@ func NewProgram(out io.Writer, log *slog.Logger) *Program {
 		handshakes: listen.NewHandshakes(), started: time.Now(), traffic: traffic.New(), local: device.NewTable(log)}
 	p.base, p.end = context.WithCancel(context.Background())
 	p.counting = start(p.base, p.traffic.Run)
-	p.admin = admin.New(admin.Options{NotReady: p.notReady, Metrics: p.metrics.Handler(), Page: p.page(),
+	p.admin = admin.New(admin.Options{NotReady: p.notReady, Snapshot: p.snapshot, Metrics: p.metrics.Handler(), Page: p.page(),
 		Logger: log})
 	p.logging = start(context.Background(), p.queries.Run)
 	p.serving = start(p.base, p.admin.Run)
@@ -352,6 +352,19 @@ func (p *Program) notReady() []string {
 		}
 	}
 	return nil
+}
+
+// snapshot is the time of the snapshot that a source is answered from, for /ready; "" for none.
+func (p *Program) snapshot() string {
+	p.mu.Lock()
+	sources := p.awaited
+	p.mu.Unlock()
+	for _, s := range sources {
+		if at := s.Snapshot(); at != "" {
+			return at
+		}
+	}
+	return ""
 }
 
 // Addresses are where the program listens.

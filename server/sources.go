@@ -6,6 +6,7 @@ import (
 	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/server/metrics"
 	"github.com/clusterdns/clusterdns/watch"
+	"github.com/clusterdns/clusterdns/watch/saved"
 )
 
 // The metrics of sources. Those that CoreDNS has too have its names and labels.
@@ -35,6 +36,9 @@ func (s *source) samples(c watch.Counters, emit metrics.Emit) {
 		ours.Gauge("clusterdns_kubernetes_stale_seconds", "Time since the API server last said something of a kind: "+
 			"an event, a bookmark (one a minute) or a list.", k.For.Seconds(), "kind", k.Kind)
 	}
+	if c.Snapshot != nil {
+		snapshotSamples(c.Snapshot, ours)
+	}
 	programmingSamples(&c, emit)
 	requestSamples(&c.Requests, emit)
 }
@@ -44,6 +48,24 @@ func toplevelSamples(emit metrics.Emit, t *watch.Toplevels) {
 	for kind, n := range map[string]int{"namespaces": t.Namespaces, "services": t.Services} {
 		emit.Gauge("clusterdns_kubernetes_toplevel_names", "Namespaces with services, and services with named endpoints, that "+
 			"are called like top-level domains: by their search lists pods get those in the place of the domains below.", float64(n), "kind", kind)
+	}
+}
+
+// snapshotSamples emits what is counted of the file that a source keeps for the next start.
+func snapshotSamples(c *watch.SnapshotCounters, ours metrics.Emit) {
+	if !c.At.IsZero() {
+		ours.Gauge("clusterdns_kubernetes_snapshot_age_seconds", "Time since the cluster was known to have what the "+
+			"snapshot has that the next start would read.", time.Since(c.At).Seconds())
+		ours.Gauge("clusterdns_kubernetes_snapshot_bytes", "Size of that snapshot.", float64(c.Size))
+	}
+	ours.Gauge("clusterdns_kubernetes_snapshot_serving", "1 while answers come from a snapshot, because the API server "+
+		"has not been read since the start.", truth(c.Serving))
+	ours.Counter("clusterdns_kubernetes_snapshot_writes_total", "Snapshots written.", c.Writes)
+	ours.Counter("clusterdns_kubernetes_snapshot_write_failures_total", "Snapshots that could not be written: the one "+
+		"before stays, and the log says why.", c.Failures)
+	for _, reason := range saved.Reasons {
+		ours.Counter("clusterdns_kubernetes_snapshot_refused_total", "Snapshots that were not taken.", c.Refused[reason],
+			"reason", string(reason))
 	}
 }
 

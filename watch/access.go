@@ -60,7 +60,7 @@ func (l *lister) lack() {
 	if l.access.missing.IsZero() {
 		l.access.missing = time.Now()
 	}
-	if l.access.known && time.Since(l.access.missing) < absence {
+	if (l.access.known || l.snapshots.holds(l.resource.Kind)) && time.Since(l.access.missing) < absence {
 		return
 	}
 	l.access.gone = true

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterdns/clusterdns/watch/object"
+	"github.com/clusterdns/clusterdns/zones"
 )
 
 // silence is how long the API server may send nothing of a kind. It sends a bookmark every minute, so two have not come
@@ -52,16 +53,17 @@ func (a *alive) idle() time.Duration { return time.Since(a.since) - time.Duratio
 //   - Why it cannot be read is said in the words of operators, once for all kinds.
 type lister struct {
 	*alive
-	client   cache.ListerWatcherWithContext
-	log      *slog.Logger
-	resource *object.Resource
-	forget   func() // all objects
-	strip    cache.TransformFunc
-	reasons  reasons
-	troubles *troubles
-	failed   error // why the last stream of all objects did not begin
-	access   access
-	running  sync.WaitGroup
+	client    cache.ListerWatcherWithContext
+	log       *slog.Logger
+	resource  *object.Resource
+	forget    func() // all objects
+	strip     cache.TransformFunc
+	reasons   reasons
+	troubles  *troubles
+	failed    error // why the last stream of all objects did not begin
+	access    access
+	snapshots *snapshots // nil without a file
+	running   sync.WaitGroup
 
 	mu    sync.Mutex
 	drop  context.CancelCauseFunc // of the watch that runs
@@ -104,7 +106,11 @@ func (l *lister) list(ctx context.Context, options metav1.ListOptions) (runtime.
 	}
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
-	list, err := listEach(ctx, l.client, options, l.strip)
+	err := l.snapshots.admit(ctx)
+	var list runtime.Object
+	if err == nil {
+		list, err = listEach(ctx, l.client, options, l.strip)
+	}
 	l.note(err)
 	return list, err
 }
@@ -170,11 +176,19 @@ func (l *lister) note(err error) {
 	case errors.Is(err, context.Canceled), errors.Is(err, errRelist), apierrors.IsGone(err), apierrors.IsResourceExpired(err),
 		apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 	default:
-		l.troubles.set(l.kind, l.reasons.of(err, l.resource))
+		of := l.resource
+		if errors.As(err, new(*identityError)) {
+			of = rowOf(zones.Namespaces)
+		}
+		l.troubles.set(l.kind, l.reasons.of(err, of))
+		l.snapshots.missing()
 	}
 }
 
 func (l *lister) begin(ctx context.Context, options metav1.ListOptions, all bool) (watch.Interface, error) {
+	if err := l.snapshots.admit(ctx); err != nil {
+		return nil, err
+	}
 	if !all {
 		if err := l.check(ctx, options.ResourceVersion); err != nil {
 			return nil, err

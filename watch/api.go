@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -58,6 +59,9 @@ func newAPIServer(s *state) (*apiServer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.options.Snapshot.Path != "" {
+		s.snapshots = newSnapshots(s, config, askIdentity(clients[corev1.SchemeGroupVersion]))
+	}
 	a := &apiServer{state: s}
 	for _, r := range object.Resources {
 		if !r.When(s.options.Selection) {
@@ -91,7 +95,7 @@ func (s *state) reflect(r *object.Resource, client cache.ListerWatcherWithContex
 	s.alive = append(s.alive, alive)
 	to := newStore(s, r, alive)
 	lister := &lister{alive: alive, client: client, log: s.log, resource: r, forget: to.forget, strip: to.Transformer(), troubles: s.troubles,
-		reasons: newReasons(s.options, s.requests.counts.Host)}
+		reasons: newReasons(s.options, s.requests.counts.Host), snapshots: s.snapshots}
 	logger := logr.FromSlogHandler(newQuiet(s.log.Handler(), func() bool { return s.troubles.has(r.Plural) }))
 	backoff := retry
 	options := cache.ReflectorOptions{Logger: &logger, Name: r.Plural, Backoff: &backoff}

@@ -19,13 +19,14 @@ type stored interface {
 // word for each object.
 type collection[V stored] struct {
 	byKey map[object.Key]V
+	count uint64 // of what was set and dropped
 
 	// changed notes what a change makes dirty. An object that is new has a nil old, one that was dropped a nil now.
 	changed func(old, now V)
 }
 
 func newCollection[V stored](changed func(old, now V)) *collection[V] {
-	return &collection[V]{map[object.Key]V{}, changed}
+	return &collection[V]{byKey: map[object.Key]V{}, changed: changed}
 }
 
 // objects are a collection, whatever its type.
@@ -34,19 +35,23 @@ type objects interface {
 	drop(object.Key)
 	held(object.Key) object.Object // nil when there is none
 	keys() iter.Seq[object.Key]    // an object may be dropped while it is yielded
+	all() []object.Object
 	len() int
+	edits() uint64 // how often one was set or dropped
 }
 
 func (c *collection[V]) set(o object.Object) {
 	k, _ := o.About()
 	old, now := c.byKey[k], o.(V)
 	c.byKey[k] = now
+	c.count++
 	c.changed(old, now)
 }
 
 func (c *collection[V]) drop(k object.Key) {
 	if old, ok := c.byKey[k]; ok {
 		delete(c.byKey, k)
+		c.count++
 		var none V
 		c.changed(old, none)
 	}
@@ -61,7 +66,17 @@ func (c *collection[V]) held(k object.Key) object.Object {
 
 func (c *collection[V]) keys() iter.Seq[object.Key] { return maps.Keys(c.byKey) }
 
+func (c *collection[V]) all() []object.Object {
+	list := make([]object.Object, 0, len(c.byKey))
+	for _, o := range c.byKey {
+		list = append(list, o)
+	}
+	return list
+}
+
 func (c *collection[V]) len() int { return len(c.byKey) }
+
+func (c *collection[V]) edits() uint64 { return c.count }
 
 // replace makes the collection of a kind hold exactly the objects of list. What is equal stays untouched.
 func (s *state) replace(kind zones.Kinds, list []object.Object) {

@@ -26,7 +26,10 @@ const (
 // publishHosts publishes the names of all objects, if they have changed.
 func (s *state) publishHosts(now time.Time) {
 	kinds := s.options.hostsKinds()
-	if kinds == 0 || !s.hostsDirty || s.synced&kinds != kinds {
+	if kinds != 0 && s.visible()&kinds != kinds && s.index.Hosts.Names() != nil {
+		s.index.Hosts.Publish(nil) // they were of a file that is refused
+	}
+	if kinds == 0 || !s.hostsDirty || s.visible()&kinds != kinds {
 		return
 	}
 	if s.hostsPutOff = now.Before(s.hostsNext); s.hostsPutOff {

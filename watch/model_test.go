@@ -210,6 +210,8 @@ func (m *machine) step(t *rapid.T) {
 		m.must(t, list.follower.stores[list.kind].Bookmark(strconv.Itoa(m.version)))
 	case what < 97: // a connection was lost, and with it some events
 		m.loseAndRelist(t)
+	case what == 97 && rapid.IntRange(0, 3).Draw(t, "restart") == 3:
+		m.restart(t)
 	default:
 		m.backup(t)
 	}
@@ -275,7 +277,7 @@ func (m *machine) publish(t *rapid.T) {
 		if m.idle && after != before {
 			t.Fatal("an event that is to be passed over was published")
 		}
-		if after != before && !after.Changed() {
+		if after != before && !after.Changed() && after.Stale() == before.Stale() {
 			t.Fatal("a change has the serial of what was before")
 		}
 		if rapid.IntRange(0, 3).Draw(t, "number") > 0 {
@@ -422,6 +424,7 @@ func (m *machine) compare(t *rapid.T, q *query, want verdict) {
 	if err != nil {
 		t.Fatalf("%v: %v", q, err)
 	}
+	m.unstale(t, q, want, &got)
 	if !want.matches(got) {
 		t.Fatalf("%v (-model +server):\n%s", q, cmp.Diff(want, got, cmp.AllowUnexported(verdict{})))
 	}

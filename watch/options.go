@@ -32,6 +32,8 @@ type Options struct {
 	Burst       int     // 0 for client-go's default
 	MaxInflight int     // requests at a time; 0 for no bound
 
+	Snapshot SnapshotFile // of an API server: where what is held is kept for the next start
+
 	home string // the namespace of this server's own pod; set by New
 }
 

@@ -34,7 +34,15 @@ func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Source{s, api.run}, nil
+	if s.snapshots == nil {
+		return &Source{s, api.run}, nil
+	}
+	return &Source{s, func(ctx context.Context) {
+		var saving sync.WaitGroup
+		saving.Go(func() { s.snapshots.run(ctx) })
+		api.run(ctx)
+		saving.Wait()
+	}}, nil
 }
 
 // Run reads and follows the source until ctx ends, and returns after all it started has ended. What changes is
@@ -88,7 +96,21 @@ func (s *Source) Counters() Counters {
 	for _, a := range s.state.alive {
 		c.Stale = append(c.Stale, Stale{a.kind, a.idle()})
 	}
+	if n := s.state.snapshots; n != nil {
+		counts := n.count()
+		c.Snapshot = &counts
+	}
 	return c
+}
+
+// Snapshot is the time of the snapshot that is answered from while the API server is away, for people; "" when none is.
+func (s *Source) Snapshot() string {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	if !s.state.showRestored {
+		return ""
+	}
+	return clock(s.state.snapshots.about.At)
 }
 
 // Trouble is why the API server cannot be read at the moment, and what to do: one line. It is "" while it is read, and

@@ -56,6 +56,12 @@ type state struct {
 	complaints  complaints
 	toplevel    *toplevel
 
+	restored     zones.Kinds // held from a file since the start; see snapshot.go
+	showRestored bool        // these are answered from
+	stale        string      // what answers say then
+	serial       uint32      // of the file, from which the index is to go on; 0 for none
+	snapshots    *snapshots  // nil without a file
+
 	budget      int // octets that a namespace may take
 	spaces      map[string]*space
 	overChanged bool   // which namespaces are over their budget
@@ -87,6 +93,7 @@ type Counters struct {
 	Stale       []Stale              // one for each kind that an API server is watched for
 	Programming [2]observe.Histogram // of changes of endpoints, by ProgrammingBounds; see ProgrammingKinds
 	Requests    Requests             // to the API server
+	Snapshot    *SnapshotCounters    // nil without a file
 }
 
 // Stale is the time since the API server last sent something of a kind.
@@ -285,22 +292,29 @@ func (s *state) counts() map[string]int {
 func (s *state) publish(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.serial != 0 {
+		s.index.Continue(s.serial)
+		s.serial = 0
+	}
 	s.publishHosts(now) // before the index says that all has been read
 	changed := s.index.Update(now, func(tx *zones.Tx) {
 		s.publishNamespaces(tx)
-		if s.synced&zones.ServiceKinds == zones.ServiceKinds {
+		if (s.synced|s.restored)&zones.ServiceKinds == zones.ServiceKinds { // compiled, whether or not it is shown yet
 			s.publishServices(tx)
 		}
 		s.publishPods(tx)
 		s.publishClaims(tx)
 		s.publishNodes(tx, now)
 		s.publishOver(tx)
-		tx.SetSynced(s.synced)
+		s.publishStale(tx)
 	})
 	if changed {
 		s.counters.Published++
 	}
 	s.announce(now)
+	if s.snapshots != nil {
+		s.snapshots.published()
+	}
 }
 
 // announce says once that an API server has been read, and how much there is. A folder of manifests has a line of its
@@ -311,15 +325,20 @@ func (s *state) announce(now time.Time) {
 		return
 	}
 	s.ready = true
-	endpoints := 0
-	for _, slice := range s.slices.byKey {
-		endpoints += slice.Endpoints.Count() + slice.Unready
-	}
-	text := fmt.Sprintf("%d services, %d endpoints, %d namespaces", s.services.len(), endpoints, s.namespaces.len())
+	services, endpoints := s.sizes()
+	text := fmt.Sprintf("%d services, %d endpoints, %d namespaces", services, endpoints, s.namespaces.len())
 	if s.options.VerifyPods {
 		text += fmt.Sprintf(", %d pods", s.pods.len())
 	}
 	s.log.Info(fmt.Sprintf("kubernetes: ready: %s in %.1f s", text, now.Sub(s.started).Seconds()))
+}
+
+// sizes is how many services and endpoints there are.
+func (s *state) sizes() (services, endpoints int) {
+	for _, slice := range s.slices.byKey {
+		endpoints += slice.Endpoints.Count() + slice.Unready
+	}
+	return s.services.len(), endpoints
 }
 
 // loggedChanges bounds how many lines one edit of manifests writes into the log.

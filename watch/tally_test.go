@@ -9,14 +9,14 @@ import (
 
 // tally is what happened, and what was asked, by what the model said.
 type tally struct {
-	steps, events, repeated, bookmarks, lists, backups int
-	questions, records, srv, ptr, aliases, denied      int
-	setQuestions, setRecords                           int // those of names of a clusterset
+	steps, events, repeated, bookmarks, lists, backups, restarts int
+	questions, records, srv, ptr, aliases, denied                int
+	setQuestions, setRecords                                     int // those of names of a clusterset
 }
 
 func (c *tally) String() string {
 	return fmt.Sprintf(
-		"%d steps: %d events, %d repeated or stale ones, %d bookmarks, %d lists, %d backups put back; "+
+		"%d steps: %d events, %d repeated or stale ones, %d bookmarks, %d lists, %d backups put back, %d restarts from a snapshot; "+
 			"%d questions: %d answered with records (SRV %d, PTR %d, CNAME %d), %d denied or failed, the others NODATA; "+
 			"%d were about names of a clusterset, %d of these answered with records",
 		c.steps,
@@ -25,6 +25,7 @@ func (c *tally) String() string {
 		c.bookmarks,
 		c.lists,
 		c.backups,
+		c.restarts,
 		c.questions,
 		c.records,
 		c.srv,

@@ -59,7 +59,7 @@ func (tx *Tx) Claim(c Claim, more int) {
 	if old := tx.snap.clients.get(ip[:]); old != nil {
 		first = &old.claimant
 	}
-	tx.claimed = true
+	tx.silent = true
 	if first = first.with(c.Pod, more); first == nil {
 		tx.snap.clients = tx.snap.clients.drop(ip[:], tx.edit)
 		return

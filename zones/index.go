@@ -34,6 +34,7 @@ type Snapshot struct {
 	serial     uint32
 	changed    bool // since it was given its serial
 	synced     Kinds
+	stale      string // why this may be old; "" for what the cluster has
 	services   trie[*ServiceRecords]
 	externals  trie[*ServiceRecords] // of services that clients outside the cluster reach (directive k8s_external)
 	namespaces trie[*namespace]
@@ -88,6 +89,9 @@ func (s *Snapshot) Changed() bool { return s.changed }
 // Synced reports whether all objects of these kinds have been read once.
 func (s *Snapshot) Synced(kinds Kinds) bool { return s.synced&kinds == kinds }
 
+// Stale says why the content may be old, in words of an Extended DNS Error; "" while it is the cluster's.
+func (s *Snapshot) Stale() string { return s.stale }
+
 // Size is the number of services, and of addresses with PTR records.
 func (s *Snapshot) Size() (services, addresses int) {
 	return s.services.size, s.reverse.v4.size + s.reverse.v6.size
@@ -132,7 +136,7 @@ type Tx struct {
 	snap    *Snapshot
 	edit    uint64
 	changed bool
-	claimed bool                 // who asks has changed, which is no content
+	silent  bool                 // something has changed that is no content
 	gone    map[removal]struct{} // PTR records to remove from their lists
 }
 
@@ -145,10 +149,10 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	change(&tx)
 	next.places = x.Places.snapshot()
 	if !tx.changed {
-		if tx.claimed {
+		if tx.silent {
 			x.publish(&next)
 		}
-		return tx.claimed
+		return tx.silent
 	}
 	tx.removeGone()
 	next.changed = true
@@ -157,6 +161,14 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	}
 	x.publish(&next)
 	return true
+}
+
+// Continue has serials go on from one that another index had, before anything has been published: what is published
+// next gets a later one, also where the clock was set back.
+func (x *Index) Continue(serial uint32) {
+	next := *x.current.Load()
+	next.serial = serial
+	x.publish(&next)
 }
 
 // SetTrouble says why the cluster cannot be read at the moment, "" for nothing. Any goroutine may call it.
@@ -194,6 +206,22 @@ func (tx *Tx) SetSynced(kinds Kinds) {
 	if tx.snap.synced&kinds != kinds {
 		tx.snap.synced |= kinds
 		tx.changed = true
+	}
+}
+
+// SetUnsynced says that objects of these kinds, which had been read, are not known any more.
+func (tx *Tx) SetUnsynced(kinds Kinds) {
+	if tx.snap.synced&kinds != 0 {
+		tx.snap.synced &^= kinds
+		tx.changed = true
+	}
+}
+
+// SetStale says why the content may be old, "" if it is the cluster's. The serial stays.
+func (tx *Tx) SetStale(why string) {
+	if tx.snap.stale != why {
+		tx.snap.stale = why
+		tx.silent = true
 	}
 }
 

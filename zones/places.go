@@ -296,3 +296,28 @@ func (p *Places) sweep(now time.Time, used map[Place]string, nodes map[Locality]
 
 // appendPlace appends a packed Place.
 func appendPlace(to []byte, p Place) []byte { return binary.BigEndian.AppendUint16(to, uint16(p)) }
+
+// All is what each number means, for a file.
+func (p *Places) All() []Where {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]Where, len(p.list))
+	for i, at := range p.list {
+		list[i] = Where{p.name(at.node), p.name(at.zone), p.hinted(at.forNodes), p.hinted(at.forZones)}
+	}
+	return list
+}
+
+// hinted are the names of hints.
+func (p *places) hinted(hints Locality) []string {
+	switch {
+	case hints == 0 || hints == elsewhere:
+		return nil
+	case hints >= firstSet:
+		return p.sets[hints-firstSet]
+	}
+	return []string{p.name(hints)}
+}

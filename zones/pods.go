@@ -136,6 +136,18 @@ func NewPodDetails(name string, labels map[string]string, octets int) (d *PodDet
 	return &PodDetails{name, text.String()}, omitted
 }
 
+// Pack is all of d as one text, for a file. A name of a pod has no zero octet.
+func (d *PodDetails) Pack() string { return d.Name + d.labels }
+
+// UnpackPodDetails is what Pack has made a text of.
+func UnpackPodDetails(text string) *PodDetails {
+	end := strings.IndexByte(text, 0)
+	if end < 0 {
+		end = len(text)
+	}
+	return &PodDetails{text[:end], text[end:]}
+}
+
 // String is the name of the pod, and its labels as KEY=VALUE.
 func (d *PodDetails) String() string {
 	text := d.Name

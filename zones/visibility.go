@@ -11,7 +11,7 @@ type Rules uint64
 // SharedRule is the rule that holds for everybody; MostRules is how many there may be with it.
 const (
 	SharedRule Rules = 1
-	MostRules        = 64
+	MostRules  int   = 64
 )
 
 // Visible reports whether a client sees what is in a namespace. Both are labels in wire form; the client's is "" where it
@@ -58,5 +58,5 @@ func (tx *Tx) SetVisibility(name string, sees, shown Rules) {
 	entry := *old
 	entry.sees, entry.shown = sees, shown
 	tx.snap.namespaces = tx.snap.namespaces.put(&entry, tx.edit)
-	tx.claimed = true
+	tx.silent = true
 }

@@ -218,7 +218,7 @@ func (s *Snapshot) LocalityName(l Locality) string { return s.places.name(l) }
 
 // SetNode puts now in the place of old, which is as it was set; either may be nil. It is no record: the serial stays.
 func (tx *Tx) SetNode(old, now *LiveNode) {
-	tx.claimed = true
+	tx.silent = true
 	if old != nil {
 		node := tx.index.Places.locality(old.Name)
 		tx.setZone(node, 0)

@@ -100,6 +100,12 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, strings.Join(missing, ","))
 		return
 	}
+	if s.options.Snapshot != nil {
+		if at := s.options.Snapshot(); at != "" {
+			fmt.Fprintf(w, "ready (snapshot of %s)", at)
+			return
+		}
+	}
 	io.WriteString(w, http.StatusText(http.StatusOK))
 }
 

@@ -22,6 +22,7 @@ import (
 // Options is what the endpoints tell.
 type Options struct {
 	NotReady func() []string // names of what is not ready; none means ready
+	Snapshot func() string   // time of the snapshot that names are answered from; "" while none are
 	Metrics  http.Handler    // of /metrics
 	Page     http.Handler    // of all other paths, where there is a dashboard
 	Logger   *slog.Logger    // default slog.Default()

@@ -25,6 +25,7 @@ type blockReader struct {
 	searchAt   *args      // search
 	onwardAt   *args      // fallthrough of grpc
 	externals  []position // of Steps.Externals
+	snapshots  []*args    // of Sources: their option snapshot, nil without
 	tlsAt      position
 }
 

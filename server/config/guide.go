@@ -101,7 +101,7 @@ func guide() []advice {
 			"pods insecure", "pods verified",
 			"endpoint_pod_names", "ttl 30", "noendpoints", "fallthrough", "ignore empty_service",
 			"multicluster cluster.local",
-			"startup_timeout 5s", "zonal", "affinity", "nearest", "nearest zone", "visibility own",
+			"startup_timeout 5s", "snapshot snapshot 24h", "zonal", "affinity", "nearest", "nearest zone", "visibility own",
 			"visibility labels kubernetes.io/metadata.name in (default, kube-system)", "visibility from team=web to team in (web, db)",
 			"visibility nodes shared", "visibility unknown all", "toplevel count", "toplevel refuse com", "upstream", "resyncperiod 5m", "manifests folder"}},
 		{name: "k8s_gateway", without: "Ingresses and Gateways have no names", line: "k8s_gateway ext.test",

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"math"
 	"net/url"
 	"os"
@@ -30,6 +31,7 @@ type kubernetesOptions struct {
 	selected   bool   // namespaces is given
 	tls        *args  // the option, whose files matter with endpoint only
 	rules      string // of visibility
+	snapshotAt *args  // the option
 	counted    bool   // toplevel is given
 	refused    []string
 }
@@ -51,7 +53,7 @@ func (b *blockReader) kubernetes(a *args) {
 	c.check(a)
 	c.derive()
 	b.Steps.Kubernetes = append(b.Steps.Kubernetes, c.Kubernetes)
-	b.Sources = append(b.Sources, c.Source)
+	b.Sources, b.snapshots = append(b.Sources, c.Source), append(b.snapshots, c.snapshotAt)
 }
 
 // options are those of the block. CoreDNS has all but manifests, and upstream and resyncperiod no more.
@@ -92,8 +94,46 @@ func (c *kubernetesOptions) options(folder string) options {
 		"visibility":      c.visibility,
 		"toplevel":        c.toplevel,
 		"startup_timeout": func(a *args) { c.StartupTimeout = a.duration(0, forever) },
+		"snapshot":        func(a *args) { c.snapshot(a, folder) },
 		"upstream":        outdated,
 		"resyncperiod":    outdated,
+	}
+}
+
+// leastSnapshotAge is the time between two writes of a snapshot: one that may be no older than that would seldom be served.
+const leastSnapshotAge = time.Minute
+
+// snapshot FILE [MAX_AGE]
+func (c *kubernetesOptions) snapshot(a *args, folder string) {
+	file := watch.SnapshotFile{Path: inFolder(folder, a.word("a file")), MaxAge: watch.SnapshotMaxAge}
+	if a.more() {
+		file.MaxAge = a.duration(leastSnapshotAge, forever)
+	}
+	if a.err != nil {
+		return
+	}
+	if info, err := fs.Stat(a.files, a.rooted(file.Path)); err == nil && info.IsDir() {
+		a.fail("%q is a folder, wants a file in it", file.Path)
+	}
+	c.Objects.Snapshot, c.snapshotAt = file, a
+}
+
+// checkSnapshots finds sources that are not the same and would write one file.
+func checkSnapshots(blocks []*blockReader, r *Report) {
+	writers := map[string]watch.Options{}
+	for _, b := range blocks {
+		for i := range b.Sources {
+			for _, o := range [...]watch.Options{b.Sources[i].Objects, b.Sources[i].Imports} {
+				file := o.Snapshot.Path
+				if first, taken := writers[file]; file == "" || taken && first == o {
+					continue
+				} else if taken {
+					r.note(b.snapshots[i].at.mistake("kubernetes: snapshot: %q is the file of another kubernetes, whose options differ: "+
+						"give each its own file", file))
+				}
+				writers[file] = o
+			}
+		}
 	}
 }
 
@@ -211,6 +251,10 @@ func (c *kubernetesOptions) check(a *args) {
 	if o.Manifests != "" && cmp.Or(o.Kubeconfig, o.Endpoint) != "" {
 		a.fail("manifests stand in for an API server: give one of manifests, kubeconfig and endpoint")
 	}
+	if o.Manifests != "" && o.Snapshot.Path != "" {
+		c.snapshotAt.fail("is for an API server: manifests are files already")
+		a.err = cmp.Or(a.err, c.snapshotAt.err)
+	}
 	if o.Zonal && o.NoEndpoints {
 		a.fail("zonal needs endpoints: remove noendpoints")
 	}
@@ -264,13 +308,22 @@ func (c *kubernetesOptions) derive() {
 		c.Objects.Visibility, c.Objects.VerifyPods, c.Objects.Who = watch.OwnVisibility+c.rules, true, true
 	}
 	c.deriveToplevel()
+	if c.Objects.Snapshot.Path != "" {
+		c.Objects.Snapshot.After = c.StartupTimeout
+	}
 	if len(c.MultiCluster) > 0 {
 		c.Imports = c.Objects
 		c.Imports.Toplevel = watch.Toplevel{} // search lists have no clusterset
 		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal, c.Imports.Affinity = true, false, false, false
 		c.Imports.Nearest, c.Imports.Visibility, c.Imports.Who = zones.NearestUnset, "", false
+		if c.Imports.Snapshot.Path != "" {
+			c.Imports.Snapshot.Path += importsSuffix
+		}
 	}
 }
+
+// importsSuffix ends the name of the file for the objects of a clusterset.
+const importsSuffix = ".clusterset"
 
 func usesKubernetes(b *Block) bool { return len(b.Steps.Kubernetes) > 0 }
 
@@ -296,6 +349,9 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(from.Objects.NoEndpoints, "no endpoints")
 		l.add(from.Objects.IgnoreEmpty, "ignores empty services")
 		l.add(from.StartupTimeout != watch.StartupTimeout, "startup timeout %v", from.StartupTimeout)
+		if file := from.Objects.Snapshot; file.Path != "" {
+			l.add(true, "snapshot %s for %v", file.Path, file.MaxAge)
+		}
 		l.passes(k.Fallthrough)
 	}
 }

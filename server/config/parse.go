@@ -109,6 +109,7 @@ func (w *world) blocks(written []serverBlock, p *process, port uint16, r *Report
 	keepClients(all)
 	shareSources(all)
 	shareGateways(all)
+	checkSnapshots(all, r)
 	warnTransfers(all, r.warn)
 	return all
 }

@@ -81,6 +81,11 @@ func (p Endpoints) None() bool {
 }
 
 func (p Endpoints) each(unready bool, yield func(Endpoint) bool) {
+	p.walk(func(e Endpoint) bool { return e.unready != unready || yield(e) })
+}
+
+// walk calls yield with every endpoint, in their order.
+func (p Endpoints) walk(yield func(Endpoint) bool) {
 	for rest := string(p); rest != ""; {
 		flags := rest[0]
 		rest = rest[1:]
@@ -104,7 +109,8 @@ func (p Endpoints) each(unready bool, yield func(Endpoint) bool) {
 			return text
 		}
 		e.Hostname, e.Pod, e.Zone, e.Pair = text(packedHostname), text(packedPod), text(packedZone), text(packedPair)
-		if flags&packedUnready != 0 == unready && !yield(e) {
+		e.unready = flags&packedUnready != 0
+		if !yield(e) {
 			return
 		}
 	}
@@ -116,4 +122,67 @@ func (p Endpoints) Count() (n int) {
 		n++
 	}
 	return n
+}
+
+// wellFormed reports whether All may walk the list: it ends with the end of an endpoint.
+func (p Endpoints) wellFormed() bool {
+	for rest := string(p); rest != ""; {
+		flags, size := rest[0], placeIn(rest[0])
+		if flags&packedPlace != 0 {
+			size += 2
+		}
+		if flags >= packedPair<<1 || len(rest) < size {
+			return false
+		}
+		for _, flag := range [...]byte{packedHostname, packedPod, packedZone, packedPair} {
+			if flags&flag == 0 {
+				continue
+			}
+			if len(rest) <= size || rest[size] == 0 || len(rest) <= size+int(rest[size]) {
+				return false
+			}
+			size += 1 + int(rest[size])
+		}
+		rest = rest[size:]
+	}
+	return true
+}
+
+// placeIn is where the place of an endpoint with these flags stands, behind its address.
+func placeIn(flags byte) int {
+	if flags&packedIPv6 != 0 {
+		return 1 + 16
+	}
+	return 1 + 4
+}
+
+// Relocate gives the places of an object that was read from a file the numbers that they have now. It must be the only one
+// that knows the object. A place without a number is not known any more.
+func Relocate(o Object, number func(namespace string, old zones.Place) zones.Place) {
+	switch o := o.(type) {
+	case *Slice:
+		o.Endpoints = o.Endpoints.relocate(func(old zones.Place) zones.Place { return number(o.Namespace, old) })
+	case *Pod:
+		if o.Place != 0 {
+			o.Place = number(o.Namespace, o.Place)
+		}
+	}
+}
+
+func (p Endpoints) relocate(number func(zones.Place) zones.Place) Endpoints {
+	if p == "" {
+		return p
+	}
+	list := make([]byte, 0, len(p))
+	p.walk(func(e Endpoint) bool {
+		if e.Place != 0 {
+			e.Place = number(e.Place)
+		}
+		list = appendPacked(list, &e)
+		return true
+	})
+	if string(list) == string(p) {
+		return p // which shares its octets with the object's texts
+	}
+	return Endpoints(list)
 }

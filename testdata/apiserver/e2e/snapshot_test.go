@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// snapshotCorefile has the server keep what it reads in a file.
+func snapshotCorefile(file string) string {
+	return strings.Replace(clusterCorefile, "\t\tpods verified\n", "\t\tpods verified\n\t\tsnapshot "+file+"\n", 1)
+}
+
+// ofSnapshot is the beginning of what answers from a snapshot say.
+const ofSnapshot = " the API server cannot be read: this is of the snapshot of "
+
+// agedAs expects an answer of a snapshot, by its first line, the code of its reason and its first record, "" for none.
+func (s *server) agedAs(t testing.TB, question, header, code, record string) {
+	t.Helper()
+	want := header + "\nerror " + code + ofSnapshot
+	s.expectThat(t, question, want+" ... "+record, func(got string) bool {
+		return strings.HasPrefix(got, want) && (record == "" || strings.Contains(got, "\nanswer "+record+"\n"))
+	})
+}
+
+// readyAs waits until /ready is content, and begins with words.
+func (s *server) readyAs(t testing.TB, words string) {
+	t.Helper()
+	await(t, patience, "/ready to say "+words, func() bool {
+		status, body, err := fetch(t.Context(), "http://"+s.ready+"/ready")
+		return err == nil && status == http.StatusOK && strings.HasPrefix(body, words)
+	})
+}
+
+// awaitSnapshot waits until there is a file.
+func awaitSnapshot(t testing.TB, file string) {
+	t.Helper()
+	await(t, patience, "the snapshot", func() bool {
+		_, err := os.Stat(file)
+		return err == nil
+	})
+}
+
+// TestStartWithoutAPIServer kills both, the server first, and starts the server from its snapshot. Then the API server comes
+// back, with another state, and at last another cluster at its address.
+func TestStartWithoutAPIServer(t *testing.T) {
+	c := startCluster(t)
+	createService(t, c, clusterIP("web", "10.96.1.1"))
+	createService(t, c, clusterIP("doomed", "10.96.1.2"))
+	createService(t, c, headless("db"))
+	createSlice(t, c, slice("db", "db", "IPv4", ready("", "10.3.0.1")))
+	createReadyPod(t, c, "lone", "lone", "10.244.1.1")
+	file := filepath.Join(t.TempDir(), "snapshot")
+	s := startServer(t, c.kubeconfig(""), snapshotCorefile(file))
+	s.awaitServing(t, 30*time.Second)
+	awaitSnapshot(t, file)
+	serial := s.serial(t, "cluster.local.")
+	s.signal(t, syscall.SIGKILL, 10*time.Second)
+	c.kill(t)
+
+	began := time.Now()
+	s = startServer(t, c.kubeconfig(""), snapshotCorefile(file))
+	s.agedAs(t, "web.default.svc.cluster.local. A", "NOERROR aa", "3", "web.default.svc.cluster.local. 5 IN A 10.96.1.1")
+	t.Logf("answered %v after the start", time.Since(began))
+	s.agedAs(t, "db.default.svc.cluster.local. A", "NOERROR aa", "3", "db.default.svc.cluster.local. 5 IN A 10.3.0.1")
+	s.agedAs(t, "-x 10.3.0.1", "NOERROR aa", "3", "1.0.3.10.in-addr.arpa. 5 IN PTR 10-3-0-1.db.default.svc.cluster.local.")
+	s.agedAs(t, "10-244-1-1.default.pod.cluster.local. A", "NOERROR aa", "3", "10-244-1-1.default.pod.cluster.local. 5 IN A 10.244.1.1")
+	s.agedAs(t, "db.default.svc.cluster.local. AAAA", "NOERROR aa", "3", "")
+	s.agedAs(t, "nothing.default.svc.cluster.local. A", "NXDOMAIN aa", "19", "")
+	s.readyAs(t, "ready (snapshot of ")
+	if s.metric(t, "clusterdns_kubernetes_snapshot_serving") != 1 {
+		t.Error("no metric says that a snapshot is served")
+	}
+	if now := s.serial(t, "cluster.local."); now <= serial {
+		t.Errorf("serial %d after %d", now, serial)
+	}
+
+	// The first lists replace it, and what is in both is answered throughout.
+	stop := s.steadily(t, "web.default.svc.cluster.local. A", oneAddress)
+	c.start(t)
+	deleteService(t, c, "doomed")
+	updateSlice(t, c, slice("db", "db", "IPv4", ready("", "10.3.0.2")))
+	s.answers(t, "db.default.svc.cluster.local. A", "@ A 10.3.0.2")
+	s.denies(t, "doomed.default.svc.cluster.local. A", "service default/doomed: not found")
+	s.answers(t, "web.default.svc.cluster.local. A", "@ A 10.96.1.1")
+	t.Logf("%d questions answered meanwhile", stop())
+	s.readyAs(t, "OK")
+	if s.metric(t, "clusterdns_kubernetes_snapshot_serving") != 0 {
+		t.Error("a metric says that a snapshot is served")
+	}
+
+	// The end writes it once more: so the next start knows the change.
+	s.signal(t, syscall.SIGTERM, 10*time.Second)
+	c.kill(t)
+	s = startServer(t, c.kubeconfig(""), snapshotCorefile(file))
+	s.agedAs(t, "db.default.svc.cluster.local. A", "NOERROR aa", "3", "db.default.svc.cluster.local. 5 IN A 10.3.0.2")
+	s.agedAs(t, "doomed.default.svc.cluster.local. A", "NXDOMAIN aa", "19", "")
+
+	// Another cluster, with the same certificates at the same address, has none of these names.
+	if err := os.RemoveAll(filepath.Join(c.dir, "etcd")); err != nil {
+		t.Fatal(err)
+	}
+	c.start(t)
+	s.denies(t, "web.default.svc.cluster.local. A", "service default/web: not found")
+	s.denies(t, "db.default.svc.cluster.local. A", "service default/db: not found")
+	if !strings.Contains(s.said(), "the snapshot is refused: "+file+" is of another cluster") {
+		t.Error("nothing says that the snapshot is of another cluster")
+	}
+	s.readyAs(t, "OK")
+}

@@ -1,0 +1,268 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"k8s.io/client-go/rest"
+	"pgregory.net/rapid"
+
+	"github.com/clusterdns/clusterdns/watch/object"
+	"github.com/clusterdns/clusterdns/watch/saved"
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// snapshotsAt are those of a state, in a file. The cluster has the UID "one".
+func snapshotsAt(s *state, path string) *snapshots {
+	s.options.Snapshot = SnapshotFile{Path: path, MaxAge: time.Hour}
+	s.requests.counts.Host = "10.96.0.1:443"
+	s.snapshots = newSnapshots(s, &rest.Config{}, func(context.Context) (string, error) { return "one", nil })
+	s.snapshots.uid.uid = "one"
+	return s.snapshots
+}
+
+// restarted is a follower as after a restart while the API server is away: it has what the one before has written. Only
+// what its model says is not shown yet.
+func (f *follower) restarted(path string) (*follower, error) {
+	snapshotsAt(f.state, path).write(false)
+	if n := f.state.snapshots.counters; n.Writes != 1 {
+		return nil, errors.New("no snapshot was written")
+	}
+	next, err := newFollower(f.model.options, f.model.pods)
+	if err != nil {
+		return nil, err
+	}
+	next.model = f.model
+	if err := snapshotsAt(next.state, path).restore(); err != nil {
+		return nil, err
+	}
+	next.publish()
+	return next, nil
+}
+
+// restart restarts the server while the API server is away and has its objects changed, and lets it list them then.
+func (m *machine) restart(t *rapid.T) {
+	m.tally.restarts++
+	folder, err := os.MkdirTemp("", "")
+	m.must(t, err)
+	defer os.RemoveAll(folder)
+	for i, f := range m.followers {
+		serial := f.state.index.Snapshot().Serial()
+		next, err := f.restarted(filepath.Join(folder, strconv.Itoa(i)))
+		m.must(t, err)
+		if now := next.state.index.Snapshot(); now.Synced(zones.ServiceKinds) || now.Serial() < serial {
+			t.Fatalf("serial %d after %d; shown before its time: %v", now.Serial(), serial, now.Synced(zones.ServiceKinds))
+		}
+		m.followers[i] = next
+	}
+	var set *zones.Index
+	if m.multicluster() {
+		set = m.followers[1].state.index
+		m.followers[0].model.set = m.followers[1].model
+	}
+	m.client, err = newClient(m.followers[0].state.index, set, m.followers[0].model.pods)
+	m.must(t, err)
+	for _, f := range m.followers {
+		f.state.snapshots.serve()
+	}
+	m.publish(t)
+	m.ask(t)
+	for range rapid.IntRange(0, 4).Draw(t, "while away") {
+		m.change(t)
+	}
+	for _, list := range rapid.Permutation(m.lists()).Draw(t, "order") {
+		m.relist(t, list.follower, list.kind)
+		m.publish(t)
+		m.ask(t)
+	}
+	for _, f := range m.followers {
+		if why := f.state.index.Snapshot().Stale(); why != "" {
+			t.Fatalf("all has been read, and answers say: %s", why)
+		}
+	}
+}
+
+// isStale is what answers say that come from a snapshot.
+const isStale = "the API server cannot be read: this is of the snapshot of "
+
+// unstale takes what is said of a snapshot from an answer, and checks that it is said where it must be.
+func (m *machine) unstale(t *rapid.T, q *query, want verdict, got *verdict) {
+	of := m.followers[0]
+	if want.soa == setZone {
+		of = m.followers[1]
+	}
+	stale := of.state.index.Snapshot().Stale() != ""
+	info := map[int]int{dns.RcodeSuccess: 3, dns.RcodeNameError: 19}
+	switch {
+	case strings.HasPrefix(got.why, isStale) && got.error == info[got.rcode]:
+		got.error, got.why = want.error, want.why
+	case stale && want.soa != "":
+		t.Fatalf("%v: nothing says that the answer is old: %d %q", q, got.error, got.why)
+	}
+}
+
+// TestSnapshotHidesNothing reads names that exist throughout, while a server starts from a snapshot of another state of
+// the cluster, and its lists come.
+func TestSnapshotHidesNothing(t *testing.T) {
+	o, folder := Options{Selection: object.Selection{VerifyPods: true}, IgnoreEmpty: true}, t.TempDir()
+	queries, random := keptQueries(), rand.New(rand.NewPCG(1, 2))
+	reads := 0
+	for round := range 10 {
+		before, err := newFollower(o, zones.PodsVerified)
+		must(t, err)
+		must(t, before.list(keptAt(round), "1"))
+		before.publish()
+		f, err := before.restarted(filepath.Join(folder, "snapshot"))
+		must(t, err)
+		f.state.snapshots.serve()
+		f.publish()
+		asking, err := newClient(f.state.index, nil, zones.PodsVerified)
+		must(t, err)
+		var absent atomic.Int64
+		var count atomic.Int64
+		c, n := asking.another(), 0
+		done := looping(f.publish, func() {
+			n++
+			reply, err := c.send(queries[n%len(queries)].packet)
+			if (err != nil || reply[3]&15 != dns.RcodeSuccess || reply[6] == 0 && reply[7] == 0) && absent.Add(1) < 5 {
+				t.Errorf("%v is absent: %v", &queries[n%len(queries)], err)
+			}
+			count.Add(1)
+		})
+		w := keptAt(round + 1 + random.IntN(7))
+		for _, kind := range random.Perm(len(f.stores)) {
+			if f.stores[kind] != nil {
+				must(t, f.stores[kind].Replace(listOf(w[kind]), "2"))
+				for until := count.Load() + 200; count.Load() < until && !t.Failed(); {
+					time.Sleep(100 * time.Microsecond)
+				}
+			}
+		}
+		done()
+		f.publish()
+		reads += int(count.Load())
+		if why := f.state.index.Snapshot().Stale(); why != "" || t.Failed() {
+			t.Fatalf("round %d: stale %q", round, why)
+		}
+	}
+	t.Logf("%d reads", reads)
+}
+
+// filled is a follower that has read a cluster, and written it to a file.
+func filled(t *testing.T) (f *follower, path string) {
+	t.Helper()
+	f, err := newFollower(Options{}, zones.PodsDisabled)
+	must(t, err)
+	must(t, f.list(keptAt(1), "1"))
+	f.publish()
+	path = filepath.Join(t.TempDir(), "snapshot")
+	snapshotsAt(f.state, path).write(false)
+	return f, path
+}
+
+// fresh is a state that has read nothing, with the snapshots of a file.
+func fresh(t *testing.T, o Options, path string) *snapshots {
+	t.Helper()
+	s, err := newState(o, zones.NewIndex(), slog.New(slog.DiscardHandler))
+	must(t, err)
+	return snapshotsAt(s, path)
+}
+
+// TestSnapshotIsRefused starts with files that are not for it.
+func TestSnapshotIsRefused(t *testing.T) {
+	_, path := filled(t)
+	for name, test := range map[string]struct {
+		reason saved.Reason
+		edit   func(*snapshots)
+		spoil  func(content []byte) []byte
+	}{
+		"old":       {reason: saved.Old, edit: func(n *snapshots) { n.file.MaxAge = 0 }},
+		"server":    {reason: saved.Cluster, edit: func(n *snapshots) { n.state.requests.counts.Host = "10.96.0.2:443" }},
+		"authority": {reason: saved.Cluster, edit: func(n *snapshots) { n.config.CAData = []byte("another") }},
+		"options":   {reason: saved.Options, edit: func(n *snapshots) { n.state.options.Zonal = true }},
+		"torn":      {reason: saved.Torn, spoil: func(c []byte) []byte { return c[:len(c)/2] }},
+		"version":   {reason: saved.Version, spoil: func(c []byte) []byte { c[9]++; return c }},
+		"late":      {reason: saved.Unreadable, edit: func(n *snapshots) { n.gaveUp = true }},
+		"kinds":     {reason: saved.Invalid, edit: func(n *snapshots) { n.kinds = zones.PodObjects }},
+		"cluster":   {reason: saved.Cluster, edit: func(n *snapshots) { n.uid.uid = "two" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content, err := os.ReadFile(path)
+			must(t, err)
+			file := filepath.Join(t.TempDir(), "snapshot")
+			if test.spoil != nil {
+				content = test.spoil(content)
+			}
+			must(t, os.WriteFile(file, content, 0o600))
+			n := fresh(t, Options{}, file)
+			if test.edit != nil {
+				test.edit(n)
+			}
+			n.restoreInTime()
+			n.serve()
+			n.state.publish(time.Now())
+			must(t, n.admit(t.Context()))
+			n.state.publish(time.Now())
+			now := n.state.index.Snapshot()
+			if services, _ := now.Size(); now.Synced(zones.Services) || now.Stale() != "" || n.state.services.len() > 0 {
+				t.Errorf("%d services are served (%d objects): %q", services, n.state.services.len(), now.Stale())
+			}
+			if n.counters.Refused[test.reason] != 1 || len(n.counters.Refused) != 1 {
+				t.Errorf("refused: %v", n.counters.Refused)
+			}
+		})
+	}
+}
+
+// TestSnapshotWaits writes no snapshot of what is not all of a cluster, and none again of what has not changed.
+func TestSnapshotWaits(t *testing.T) {
+	f, path := filled(t)
+	n := f.state.snapshots
+	n.write(false)
+	if n.counters.Writes != 1 {
+		t.Error("what has not changed was written again")
+	}
+	must(t, f.stores[servicesOf].Replace(nil, "2"))
+	n.write(false)
+	if n.counters.Writes != 2 {
+		t.Error("what has changed was not written")
+	}
+	half := fresh(t, Options{}, path)
+	half.restoreInTime()
+	half.serve()
+	half.state.publish(time.Now())
+	half.write(true)
+	must(t, newStore(half.state, resourceOf(zones.Services), newAlive("services")).Replace(nil, "3"))
+	half.write(true)
+	if half.counters.Writes != 0 {
+		t.Error("what was not read from the API server was written")
+	}
+	if !half.counters.At.Equal(n.counters.At) {
+		t.Errorf("the file is of %v, and said to be of %v", n.counters.At, half.counters.At)
+	}
+}
+
+// TestSnapshotFails has the one before stay where none can be written.
+func TestSnapshotFails(t *testing.T) {
+	f, path := filled(t)
+	n := f.state.snapshots
+	n.file.Path = filepath.Join(path, "below a file")
+	must(t, f.stores[servicesOf].Replace(nil, "2"))
+	n.write(false)
+	if n.counters.Writes != 1 || n.counters.Failures != 1 {
+		t.Errorf("%+v", n.counters)
+	}
+	if err := fresh(t, Options{}, path).restore(); err != nil {
+		t.Error(err)
+	}
+}
