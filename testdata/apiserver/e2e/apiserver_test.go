@@ -46,6 +46,12 @@ func createService(t testing.TB, c *cluster, service *corev1.Service) *corev1.Se
 // which the first is the primary one.
 func createReadyPod(t testing.TB, c *cluster, name, app string, addresses ...string) {
 	t.Helper()
+	createReadyPodOn(t, c, node, name, app, addresses...)
+}
+
+// createReadyPodOn is createReadyPod on a certain node.
+func createReadyPodOn(t testing.TB, c *cluster, node, name, app string, addresses ...string) {
+	t.Helper()
 	pods := c.CoreV1().Pods("default")
 	pod, err := pods.Create(t.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": app}},
