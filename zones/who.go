@@ -67,7 +67,9 @@ func (s *Snapshot) Who(m *Match, addr netip.Addr) Client {
 // WhoWithin is who has the addresses of a network, of which no single one is known: a node that has all of them.
 func (s *Snapshot) WhoWithin(m *Match, network netip.Prefix) Client {
 	if network.IsSingleIP() {
-		return s.Who(m, network.Addr())
+		c := s.Who(m, network.Addr())
+		c.Range += network.Bits() - network.Addr().Unmap().BitLen() // bits of the network that was asked for
+		return c
 	}
 	c := Client{Range: network.Bits()}
 	s.locateInRange(m, &c, network)
@@ -253,7 +255,7 @@ func (n *LiveNode) ranges(yield func(rangeKey) bool) {
 }
 
 func (tx *Tx) setZone(node, zone Locality) {
-	if tx.snap.zoneOf(node) == zone {
+	if node == 0 || tx.snap.zoneOf(node) == zone { // a node without a number must not give its zone to all that are not known
 		return
 	}
 	size := max(len(tx.snap.zones), int(node)+1)

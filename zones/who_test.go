@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -510,5 +511,26 @@ func BenchmarkWho(b *testing.B) {
 				b.Error(known, "of", b.N, "known")
 			}
 		})
+	}
+}
+
+func TestWhoWithinMapped(t *testing.T) {
+	var s Snapshot
+	var m Match
+	for network, bits := range map[string]int{"10.0.0.1/32": 32, "::ffff:10.0.0.1/128": 128, "2001:db8::1/128": 128} {
+		if c := s.WhoWithin(&m, netip.MustParsePrefix(network)); c.Range != bits {
+			t.Errorf("%s: %d bits, want %d", network, c.Range, bits)
+		}
+	}
+}
+
+func TestNodeWithoutNumber(t *testing.T) {
+	index := NewIndex()
+	for i := range mostLocalities {
+		index.Places.locality("n" + strconv.Itoa(i))
+	}
+	update(index, func(tx *Tx) { tx.SetNode(nil, &LiveNode{Name: "late", Zone: "n1"}) })
+	if zone := index.Snapshot().zoneOf(0); zone != 0 {
+		t.Errorf("what is on no known node is in zone %s", index.Snapshot().LocalityName(zone))
 	}
 }
