@@ -78,6 +78,7 @@ func (c *checker) require(ok bool, what string) {
 func (c *checker) service(s *Service) {
 	c.require(ValidLabel(s.Name) && ValidLabel(s.Namespace), "name")
 	c.require(s.Flaw <= Rejected, "flaw")
+	c.require(s.Nearest <= zones.NearestLocal, "choice of endpoints")
 	c.require(s.ExternalName == "" || ValidName(s.ExternalName), "externalName")
 	c.require(s.ExternalName == "" || len(s.Ports)+len(s.ClusterIPs) == 0 && !s.Headless && s.Outside == nil, "externalName")
 	c.require(!s.Headless || len(s.ClusterIPs) == 0, "cluster IP")
