@@ -290,7 +290,7 @@ func TestBoundsOfConnections(t *testing.T) {
 		if e.Sweep(p, time.Now()); one.dead || e.choose(p, time.Now()) != one {
 			t.Error("it is over too early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if e.choose(p, time.Now()) == one {
 			t.Error("an expired connection is used")
 		}
@@ -312,7 +312,7 @@ func TestBoundsOfConnections(t *testing.T) {
 		}
 		oldest := connected(e, p)
 		for range 2 {
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			connected(e, p)
 		}
 		if p.trim(); !oldest.dead || len(p.conns) > 3 { // with the one that choose has begun to make
