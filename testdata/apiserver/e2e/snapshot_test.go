@@ -75,7 +75,7 @@ func TestStartWithoutAPIServer(t *testing.T) {
 	if s.metric(t, "clusterdns_kubernetes_snapshot_serving") != 1 {
 		t.Error("no metric says that a snapshot is served")
 	}
-	if now := s.serial(t, "cluster.local."); now <= serial {
+	if now := s.serial(t, "cluster.local."); now < serial { // it is the same content, and has the same one until the next full second
 		t.Errorf("serial %d after %d", now, serial)
 	}
 
