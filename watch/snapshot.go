@@ -153,9 +153,11 @@ func inTime(do func()) (done bool) {
 // restoreInTime takes the objects of the file, or none: then the log says why.
 func (n *snapshots) restoreInTime() {
 	defer close(n.read)
-	var err error
-	if !inTime(func() { err = n.restore() }) {
-		err = &saved.Refusal{Reason: saved.Unreadable, Words: fmt.Sprintf("cannot be read within %v", diskPatience)}
+	var restored error // of restore, which may go on when it is too late
+	err := error(&saved.Refusal{Reason: saved.Unreadable, Words: fmt.Sprintf("cannot be read within %v", diskPatience)})
+	if inTime(func() { restored = n.restore() }) {
+		err = restored
+	} else {
 		n.state.mu.Lock()
 		n.gaveUp = true
 		n.state.mu.Unlock()
@@ -294,18 +296,20 @@ func (n *snapshots) missing() {
 
 // serve shows what the file has brought, unless lists have replaced it.
 func (n *snapshots) serve() {
-	s, began := n.state, false
+	s, line := n.state, ""
 	s.change(func() {
 		if s.restored&^s.synced == 0 || s.showRestored {
 			return
 		}
-		s.showRestored, began = true, true
-		s.stale = "the API server cannot be read: this is of the snapshot of " + clock(n.about.At)
-	})
-	if began {
+		s.showRestored = true
+		at := clock(n.about.At)
+		s.stale = "the API server cannot be read: this is of the snapshot of " + at
 		services, endpoints := s.sizes()
-		n.log.Warn(fmt.Sprintf("kubernetes: the API server cannot be read: answering from the snapshot of %s: %d services, %d endpoints",
-			clock(n.about.At), services, endpoints), "file", n.file.Path)
+		line = fmt.Sprintf("kubernetes: the API server cannot be read: answering from the snapshot of %s: %d services, %d endpoints",
+			at, services, endpoints)
+	})
+	if line != "" {
+		n.log.Warn(line, "file", n.file.Path)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -264,5 +265,26 @@ func TestSnapshotFails(t *testing.T) {
 	}
 	if err := fresh(t, Options{}, path).restore(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSnapshotIsServedWhileListsCome has the startup timeout end in the midst of lists.
+func TestSnapshotIsServedWhileListsCome(t *testing.T) {
+	_, path := filled(t)
+	n := fresh(t, Options{}, path)
+	n.restoreInTime()
+	slices := newStore(n.state, resourceOf(zones.Slices), newAlive("slices"))
+	var listing sync.WaitGroup
+	listing.Go(func() {
+		for version := range 50 {
+			if err := slices.Replace(listOf(keptAt(version)[slicesOf]), strconv.Itoa(version+2)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	n.serve()
+	listing.Wait()
+	if !n.state.showRestored {
+		t.Error("the snapshot is not served")
 	}
 }
