@@ -38,10 +38,10 @@ func (s *Snapshot) VisiblePTR(m *Match, client string, p *PTRs) bool {
 	return s.Visible(m, client, m.scratch[:copy(m.scratch[:], p.Namespace())])
 }
 
-// HasNamespace reports whether there is a namespace called name, whoever sees it.
+// HasNamespace reports whether a namespace called name has names, whoever sees them.
 func (s *Snapshot) HasNamespace(name string) bool {
 	label, err := wire.ParseName(name)
-	return err == nil && s.namespaces.get(label[:len(label)-1]) != nil
+	return err == nil && s.namespaces.get(label[:len(label)-1]).exists()
 }
 
 // SetVisibility says by which rules the namespace called name sees others, and by which others see it. It is no record:

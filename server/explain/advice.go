@@ -95,8 +95,8 @@ const look = "Look at it and its events: kubectl -n NAMESPACE describe service S
 
 const notAName = "not a name the Kubernetes DNS schema defines"
 
-// absentNamespace is the weight of reasons that say that there is no namespace.
-const absentNamespace = 3
+// noNamespace is the sentence of a name in a namespace that there is not, for the client.
+const noNamespace = "There is no namespace NAMESPACE."
 
 // verdicts are in the order in which they are looked for. A reason that says that the service exists weighs most: its
 // name is the one that was meant.
@@ -156,7 +156,7 @@ var verdicts = []verdict{
 	{"a pod's name is its address with dashes", 5, "NAME is in the form of a pod's name, and is not an address with dashes.", "Write 10-244-1-7.NAMESPACE.pod."},
 	{"names of pods are disabled", 5, "This server gives pods no names (kubernetes option pods).", "Use a headless service, or set `pods verified`."},
 	{"called like a top-level domain", 3, "NAME is not served: CAUSE.", "Rename it, or take its label from `toplevel refuse` of `kubernetes`."},
-	{"the namespace does not exist", absentNamespace, "There is no namespace NAMESPACE.", ""},
+	{"the namespace does not exist", 3, noNamespace, ""},
 	{"not found", 4, "There is no service SERVICE in namespace NAMESPACE.", ""},
 	{"nothing comes back from upstream", 7, "The name is not of the cluster, and its servers do not answer: REASON.", "Ask for it from outside of the cluster."},
 	{"upstream", 7, "The name is not of the cluster, and an upstream failed: REASON.", "Look at the upstreams in `forward`, and at the network to them."},
@@ -172,7 +172,7 @@ var verdicts = []verdict{
 // verdictOf is what an answer without records means.
 func verdictOf(a *Answer) verdict {
 	if strings.HasPrefix(a.Reason, "namespace ") && strings.HasSuffix(a.Reason, ": not found") {
-		return verdict{"", absentNamespace, "There is no namespace NAMESPACE.", ""}
+		return verdict{"", 3, noNamespace, ""}
 	}
 	for _, v := range verdicts {
 		if a.Reason != "" && strings.Contains(a.Reason, v.part) {
@@ -220,7 +220,7 @@ func (r *Report) conclude(q *Question) {
 		r.Sentence, r.Fix = "The pod does not ask for this name in the cluster.", "Change its dnsPolicy or dnsConfig, as is said above."
 		return
 	}
-	if o := objectIn(step, q.Zone); v.weight == absentNamespace && q.Index != nil && q.Index.Snapshot().HasNamespace(o.namespace) {
+	if v.sentence == noNamespace && q.Index != nil && q.Index.Snapshot().HasNamespace(objectIn(step, q.Zone).namespace) {
 		r.Sentence = fill("Namespace NAMESPACE is kept from this client.", step, q.Zone)
 		r.Fix = "Look at the lines `visibility` of the directive kubernetes, and at the labels of both namespaces: kubectl get namespaces --show-labels"
 		return

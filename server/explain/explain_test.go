@@ -258,4 +258,11 @@ func TestKeptFromClient(t *testing.T) {
 	if want := "Namespace dev is kept from this client."; report.Resolves || report.Sentence != want {
 		t.Errorf("%q, want %q", report.Sentence, want)
 	}
+	for _, refused := range []bool{true, false} { // one that nobody sees is not kept from this client alone
+		index.Update(time.Unix(2, 0), func(tx *zones.Tx) { tx.SetRefused("com", refused) })
+		q.Name = "google.com.svc.cluster.local"
+		if report := Explain(t.Context(), q); report.Resolves || strings.Contains(report.Sentence, "kept from this client") {
+			t.Errorf("refused: %v: %q", refused, report.Sentence)
+		}
+	}
 }
