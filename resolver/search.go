@@ -22,7 +22,7 @@ import (
 //   - Who asks in the place of others gets no alias: resolvers, which send no RD or say for whom they ask (RFC 7871), and
 //     whoever has an address of which the snapshot is not sure.
 type search struct {
-	autopath
+	*autopath
 	least, most int // dots of the names
 
 	completed, absent, failed, unknown, foreign atomic.Uint64
@@ -33,7 +33,7 @@ func newSearch(o *Search) (*search, error) {
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
-	return &search{autopath: autopath{options: list.options, zones: list.zones, search: list.search}, least: o.Least, most: o.Most}, nil
+	return &search{autopath: list, least: o.Least, most: o.Most}, nil
 }
 
 // walk has search see the answer, if the client may have made q of a search list.

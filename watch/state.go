@@ -393,9 +393,12 @@ func (s *state) publishServices(tx *zones.Tx) {
 			s.dropRecords(tx, k)
 			continue
 		}
-		unit, err := compile(&s.builder, n, s.byService[k], s.options)
+		var unit *zones.ServiceRecords
+		var err error
 		if nameless {
 			unit, err = compileRefused(&s.builder, n)
+		} else {
+			unit, err = compile(&s.builder, n, s.byService[k], s.options)
 		}
 		if err != nil {
 			s.complain([]object.Problem{{Kind: "service", Key: k, Words: err.Error()}})

@@ -205,7 +205,7 @@ func (s *SRVs) again() bool {
 	return true
 }
 
-// octets of an IPv4 address that stands for none.
+// noTwin is the octets of an IPv4 address that stands for none.
 var noTwin [sizeA]byte
 
 // Affine says that each client has an endpoint that comes first for it. It is called before addresses are added.
@@ -242,10 +242,7 @@ func (b *Builder) appendTwins(to []byte, aaaa []addressAAAA) []byte {
 		return to
 	}
 	for i := range aaaa {
-		twin, ok := b.twins[aaaa[i].ip]
-		if !ok {
-			twin = noTwin
-		}
+		twin := b.twins[aaaa[i].ip]
 		to = append(to, twin[:]...)
 	}
 	return to

@@ -304,26 +304,38 @@ func (c *conn) admit(size int) bool {
 	if have < wire.HeaderSize || room <= max(Base, c.granted) {
 		return true
 	}
+	id := binary.BigEndian.Uint16(c.in[LengthSize:])
+	grow := c.growing(id)
+	if grow == nil {
+		return false
+	}
+	granted := grow(room - c.granted)
+	if c.granted = room; !granted {
+		c.refuse(id)
+	}
+	return granted
+}
+
+// growing is what gives room for the reply to the query with an ID, nil if it waits no more. It may take other mutexes, so
+// it is not called with the engine's.
+func (c *conn) growing(id uint16) func(octets int) bool {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	if q := c.tickets[id].query; q != nil {
+		return q.asked.Grow
+	}
+	return nil
+}
+
+// refuse has the asker of the query with an ID told that there is no room for its reply, if it still waits.
+func (c *conn) refuse(id uint16) {
 	e := c.engine
 	e.mu.Lock()
 	defer e.unlock()
-	id := binary.BigEndian.Uint16(c.in[LengthSize:])
-	q := c.tickets[id].query
-	if q == nil {
-		return false
-	}
-	grow := q.asked.Grow
-	e.mu.Unlock()
-	granted := grow(room - c.granted) // which may take other mutexes
-	e.mu.Lock()
-	if c.granted = room; granted {
-		return true
-	}
-	if c.tickets[id].query == q { // it still waits
+	if q := c.tickets[id].query; q != nil {
 		c.giveUp(q, ErrNoRoom)
 		e.tellAll(c.pool)
 	}
-	return false
 }
 
 // keep moves what has not been taken to the beginning of its room, of which no more is kept than is of use.

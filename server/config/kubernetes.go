@@ -125,9 +125,10 @@ func checkSnapshots(blocks []*blockReader, r *Report) {
 		for i := range b.Sources {
 			for _, o := range [...]watch.Options{b.Sources[i].Objects, b.Sources[i].Imports} {
 				file := o.Snapshot.Path
-				if first, taken := writers[file]; file == "" || taken && first == o {
+				if file == "" {
 					continue
-				} else if taken {
+				}
+				if first, taken := writers[file]; taken && first != o {
 					r.note(b.snapshots[i].at.mistake("kubernetes: snapshot: %q is the file of another kubernetes, whose options differ: "+
 						"give each its own file", file))
 				}
