@@ -7,8 +7,8 @@ import (
 
 // Session affinity: an answer with the endpoints of a headless service whose sessionAffinity is ClientIP has those first
 // that come first for the client (zones/affinity.go). All others stand behind them, for clients that find the first one
-// dead. It is the service that says so, so loadbalance leaves such answers as they are. For
-// whom such an answer may be kept is said as with nearest endpoints.
+// dead. It is the service that says so, so loadbalance leaves such answers as they are. For whom such an answer may be
+// kept is said as with nearest endpoints.
 
 // key stands for the client in scores: for the network that a cache asks for (RFC 7871), if it says one. That the answer is
 // the client's own is noted.

@@ -288,8 +288,8 @@ func (u *upstream) count(maxFails int) UpstreamCounts {
 	c := &u.counts
 	sum := UpstreamCounts{
 		To: u.address.String(), ChecksFailed: c.checksFailed.Load(), Failed: c.queriesFailed.Load(),
-		Mismatches: c.mismatches.Load() + u.peer.Mismatches.Load() + u.streams.Mismatches.Load(), Down: u.down(maxFails), Looping: u.loops.Load() > 0,
-		WithoutEDNS: u.edns.paused(time.Now()),
+		Mismatches: c.mismatches.Load() + u.peer.Mismatches.Load() + u.streams.Mismatches.Load(),
+		Down:       u.down(maxFails), Looping: u.loops.Load() > 0, WithoutEDNS: u.edns.paused(time.Now()),
 	}
 	names := [countedRcodes]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "OTHER"}
 	c.mu.Lock()

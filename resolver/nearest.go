@@ -72,7 +72,8 @@ func withholds(near *zones.Near, n *zones.Node, t wire.Type) bool {
 func (r *Request) eachNear(n *zones.Node, packed string, before, size int, near *zones.Near, yield func(addr string) bool) {
 	count := len(packed) / size
 	first := r.first(near.Count(n, before, before+count))
-	for _, round := range [...][2]int{{first, count}, {0, first}} { // of those that are given: from the first one on, then the others
+	// of those that are given: from the first one on, then the others
+	for _, round := range [...][2]int{{first, count}, {0, first}} {
 		at := 0
 		for i := 0; i < count && at < round[1]; i++ {
 			if !near.Has(n, before+i) {

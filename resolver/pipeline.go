@@ -21,7 +21,8 @@ const (
 	firstRead  = 1024 // octets of room for the beginning of a reply over TCP
 )
 
-// overTCP asks over an idle connection or a new one, which the query has for itself: what package stream does not ask. If an idle connection turns out to be closed, it tries another.
+// overTCP asks over an idle connection or a new one, which the query has for itself: what package stream does not ask. If
+// an idle connection turns out to be closed, it tries another.
 func (u *upstream) overTCP(ctx context.Context, q query, edns bool, terms terms) (*message, bool, error) {
 	for {
 		conn, reused, err := u.connect(ctx)

@@ -38,7 +38,8 @@ func newSearch(o *Search) (*search, error) {
 
 // walk has search see the answer, if the client may have made q of a search list.
 func (s *search) walk(r *Request, q *question) result {
-	if !q.scope.search || r.links > 0 || r.Query.Flags&wire.FlagRD == 0 || q.class != wire.ClassIN || r.Query.Has(optionSubnet) {
+	if !q.scope.search || r.links > 0 || q.class != wire.ClassIN ||
+		r.Query.Flags&wire.FlagRD == 0 || r.Query.Has(optionSubnet) {
 		return result{}
 	}
 	if z := clusterOf(q); z != nil && s.listed(q, z.labels) {

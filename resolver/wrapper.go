@@ -16,9 +16,11 @@ type wrapped struct {
 	placed int    // octets of the name that PlaceName has written at the mark
 	undo   []undo // of rewrite: the rules that have something to do with the answer, in order
 	ttl    uint32 // of dns64: the largest TTL of a synthesized record; of search: that of the alias
-	again  bool   // of rewrite: the target of an alias was changed; of dns64: A has been asked for; of autopath and search: the first name is asked for again; of grpc: the steps behind it have been asked
-	domain int    // of autopath and search: labels of the first search domain
-	step   int    // of autopath and search: the index in the search list
+	// again is, of rewrite: the target of an alias was changed; of dns64: A has been asked for; of autopath and search: the
+	// first name is asked for again; of grpc: the steps behind it have been asked.
+	again  bool
+	domain int // of autopath and search: labels of the first search domain
+	step   int // of autopath and search: the index in the search list
 
 	first   *result     // of autopath and search: the upstream's answer for the first name, if no cache keeps it
 	target  wire.Offset // of search: where the name in the list is in the reply

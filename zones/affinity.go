@@ -20,10 +20,10 @@ import (
 //	key(client)      mix(number(client) + 0x9e3779b97f4a7c15)
 //	score            mix(key(client) ^ number(endpoint))
 //
-// Mixing is one to one, so no two addresses of IPv4 have one score for a client. Clients are spread as by chance: of n endpoints with m
-// clients each on average, the busiest has about m + sqrt(2 m ln n). That is within 1.25 of the mean for 200 clients an
-// endpoint and up to 500 endpoints, so for 10,000 clients and up to 50 endpoints; with 100 endpoints it is 1.3. To bound it any further the
-// clients would have to be counted.
+// Mixing is one to one, so no two addresses of IPv4 have one score for a client. Clients are spread as by chance: of n
+// endpoints with m clients each on average, the busiest has about m + sqrt(2 m ln n). That is within 1.25 of the mean for
+// 200 clients an endpoint and up to 500 endpoints, so for 10,000 clients and up to 50 endpoints; with 100 endpoints it is
+// 1.3. To bound it any further the clients would have to be counted.
 
 // ClientKey stands for a client in scores.
 type ClientKey uint64

@@ -113,7 +113,8 @@ func (p *Places) Number(namespace string, w Where) Place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.init()
-	key := place{p.known(namespace, w.Node), p.known(namespace, w.Zone), p.hints(namespace, w.ForNodes), p.hints(namespace, w.ForZones)}
+	key := place{p.known(namespace, w.Node), p.known(namespace, w.Zone),
+		p.hints(namespace, w.ForNodes), p.hints(namespace, w.ForZones)}
 	if key == (place{}) {
 		return 0
 	}

@@ -15,8 +15,7 @@ import (
 // WriteText writes the contents of s as lines of a zone file for zone ("cluster.local."). Equal contents give equal
 // text: services sorted by namespace and name, live pods by namespace and address, then PTR records by address.
 // Comments say what a zone file cannot: kinds of objects that have not been read yet, names without records, by which
-// rules of visibility a namespace sees others, which
-// namespaces are refused, and why a service has no names.
+// rules of visibility a namespace sees others, which namespaces are refused, and why a service has no names.
 func (s *Snapshot) WriteText(to io.Writer, zone string, ttl uint32) error {
 	w := &text{Writer: bufio.NewWriter(to), zone: zone, below: "svc." + zone, ttl: ttl}
 	if missing := ServiceKinds &^ s.synced; missing != 0 {

@@ -255,7 +255,7 @@ func (n *LiveNode) ranges(yield func(rangeKey) bool) {
 }
 
 func (tx *Tx) setZone(node, zone Locality) {
-	if node == 0 || tx.snap.zoneOf(node) == zone { // a node without a number must not give its zone to all that are not known
+	if node == 0 || tx.snap.zoneOf(node) == zone { // without a number, it must not give its zone to all unknown ones
 		return
 	}
 	size := max(len(tx.snap.zones), int(node)+1)

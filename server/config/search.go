@@ -57,8 +57,9 @@ func (a *args) hostDomains() (list []string) {
 	return list
 }
 
-// checkSearch has the clusters of the block keep who asks, and search leave out the domains of a cluster, which stand at the beginning of each list already: they are in
-// the resolv.conf of this server if its own pod asks the cluster's DNS. It warns where no client can be known.
+// checkSearch has the clusters of the block keep who asks, and search leave out the domains of a cluster, which stand at
+// the beginning of each list already: they are in the resolv.conf of this server if its own pod asks the cluster's DNS. It
+// warns where no client can be known.
 func (b *blockReader) checkSearch() {
 	s := b.Steps.Search
 	if s == nil {

@@ -118,14 +118,13 @@ func (s *Slice) add(
 			continue
 		}
 		kept.Addr = addr
-		switch {
-		case ready:
+		if ready {
 			list = appendPacked(list, &kept)
-		case selection.Who:
+			continue
+		}
+		s.Unready++
+		if selection.Who {
 			list = appendPacked(list, &Endpoint{Addr: addr, Place: kept.Place, unready: true})
-			fallthrough
-		default:
-			s.Unready++
 		}
 	}
 	return list
