@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/programs"
 	"github.com/miekg/dns"
 )
 
@@ -189,7 +190,7 @@ func TestLoopFollowsUpstreams(t *testing.T) {
 // TestSourceAddress: queries over UDP and TCP come from it, and one that this machine does not have fails.
 func TestSourceAddress(t *testing.T) {
 	var from atomic.Pointer[string]
-	pc, l := listenBoth(t)
+	l, pc := programs.ListenBoth(t)
 	up := &dnsServer{addr: netip.MustParseAddrPort(pc.LocalAddr().String())}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		host := netip.MustParseAddrPort(w.RemoteAddr().String()).Addr().String()

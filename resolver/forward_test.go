@@ -28,6 +28,7 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
+	"github.com/clusterdns/clusterdns/testdata/programs"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -47,27 +48,10 @@ type dnsServer struct {
 func serve(t testing.TB, handle func(q, reply *dns.Msg, tcp bool) *dns.Msg) *dnsServer {
 	t.Helper()
 	s := &dnsServer{from: map[string]bool{}}
-	pc, l := listenBoth(t)
+	l, pc := programs.ListenBoth(t)
 	s.addr = netip.MustParseAddrPort(pc.LocalAddr().String())
 	s.start(t, handle, &dns.Server{PacketConn: pc}, &dns.Server{Listener: l})
 	return s
-}
-
-// listenBoth listens on a port that is free for both UDP and TCP.
-func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if pc, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
-			return pc, l
-		}
-		l.Close()
-	}
-	t.Fatal("no port is free for both UDP and TCP")
-	return nil, nil
 }
 
 func (s *dnsServer) start(t testing.TB, handle func(q, reply *dns.Msg, tcp bool) *dns.Msg, servers ...*dns.Server) {
@@ -496,7 +480,7 @@ func TestOneQueryTriesEDNS(t *testing.T) {
 // forger is an upstream that sends what it likes over UDP, and answers over TCP.
 func forger(t testing.TB, handle func(q *dns.Msg, send func(*dns.Msg, ...byte))) *dnsServer {
 	t.Helper()
-	pc, l := listenBoth(t)
+	l, pc := programs.ListenBoth(t)
 	s := &dnsServer{addr: netip.MustParseAddrPort(pc.LocalAddr().String()), from: map[string]bool{}}
 	s.start(t, answering("192.0.2.2"), &dns.Server{Listener: l})
 	done := make(chan struct{})

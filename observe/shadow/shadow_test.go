@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/programs"
 	"github.com/miekg/dns"
 )
 
@@ -314,14 +315,7 @@ func TestSampled(t *testing.T) {
 
 // TestAsk: over UDP, and over TCP what is cut; a reply to another question is none.
 func TestAsk(t *testing.T) {
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tcp, udp := programs.ListenBoth(t)
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
 		reply := answered(m, "10.0.0.1")
 		_, stream := w.RemoteAddr().(*net.TCPAddr)

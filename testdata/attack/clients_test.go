@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/programs"
 	"github.com/miekg/dns"
 )
 
@@ -121,20 +122,15 @@ func upstream(t *testing.T) (address string) {
 		}
 		w.WriteMsg(reply)
 	})
-	address = free(t)
-	for _, network := range []string{"udp", "tcp"} {
-		started := make(chan struct{})
-		s := &dns.Server{Net: network, Addr: address, Handler: answer, NotifyStartedFunc: func() { close(started) }}
-		failed := make(chan error, 1)
-		go func() { failed <- s.ListenAndServe() }()
-		select {
-		case <-started:
-		case err := <-failed:
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Shutdown(); <-failed })
+	listener, packets := programs.ListenBoth(t)
+	for _, s := range []*dns.Server{{Listener: listener}, {PacketConn: packets}} {
+		started, ended := make(chan struct{}), make(chan struct{})
+		s.Handler, s.NotifyStartedFunc = answer, func() { close(started) }
+		go func() { defer close(ended); s.ActivateAndServe() }()
+		<-started
+		t.Cleanup(func() { s.Shutdown(); <-ended })
 	}
-	return address
+	return listener.Addr().String()
 }
 
 // flood sends rate queries a second, from 127.0.0.1, until ctx ends, and reads no replies. name gets the number of the

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clusterdns/clusterdns/testdata/programs"
 	"github.com/miekg/dns"
 )
 
@@ -177,14 +178,7 @@ func TestSlowLongReplies(t *testing.T) {
 // half a second. It has a bound of connections, so that the machine is not the one that suffers.
 func dribble(t *testing.T) string {
 	t.Helper()
-	stream, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	packets, err := net.ListenPacket("udp", stream.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream, packets := programs.ListenBoth(t)
 	s := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
 		reply := new(dns.Msg).SetReply(m)
 		reply.Truncated = true

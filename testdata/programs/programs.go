@@ -78,6 +78,24 @@ func Await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// ListenBoth listens at one port of loopback over TCP and UDP. The kernel gives a port that is free over TCP; a client's
+// socket may have it over UDP, and then another one is tried.
+func ListenBoth(t testing.TB) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if packets, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
+			return l, packets
+		}
+		l.Close()
+	}
+	t.Fatal("no port is free over both TCP and UDP")
+	return nil, nil
+}
+
 // Free is a port that nothing uses, over UDP and TCP.
 func Free(t testing.TB) string {
 	t.Helper()

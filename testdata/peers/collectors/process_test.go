@@ -52,14 +52,7 @@ func await(t *testing.T, what string, done func() bool) {
 // upstream answers A with 203.0.113.1, over UDP cut for names that begin with "long", and nothing for "silent".
 func upstream(t *testing.T) (address string) {
 	t.Helper()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tcp, udp := process.ListenBoth(t)
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
 		reply := new(dns.Msg).SetReply(m)
 		q := m.Question[0]

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/clusterdns/clusterdns/testdata/peers/process"
 	"github.com/miekg/dns"
 )
 
@@ -42,7 +43,7 @@ www.example.org. 300 IN A 192.0.2.20
 // test forward, and returns its address.
 func startUpstream(t *testing.T, u dns.Handler) string {
 	t.Helper()
-	listener, packets := listenBoth(t)
+	listener, packets := process.ListenBoth(t)
 	for _, s := range []*dns.Server{{Listener: listener, Handler: u, MaxTCPQueries: -1}, {PacketConn: packets, Handler: u, UDPSize: dns.MaxMsgSize}} {
 		started := make(chan bool)
 		s.NotifyStartedFunc = func() { close(started) }
@@ -51,26 +52,6 @@ func startUpstream(t *testing.T, u dns.Handler) string {
 		t.Cleanup(func() { s.Shutdown() })
 	}
 	return listener.Addr().String()
-}
-
-// listenBoth listens at a port over TCP and UDP at once: what only looks whether one is free may find it taken a moment
-// later, since several tests run at a time.
-func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
-	t.Helper()
-	var err error
-	for range 20 {
-		var listener net.Listener
-		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			continue
-		}
-		var packets net.PacketConn
-		if packets, err = net.ListenPacket("udp", listener.Addr().String()); err == nil {
-			return listener, packets
-		}
-		listener.Close()
-	}
-	t.Fatal(err)
-	return nil, nil
 }
 
 // upstream has the records of each name.

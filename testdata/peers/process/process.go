@@ -189,6 +189,24 @@ func FreePort(t *testing.T) string {
 	return ""
 }
 
+// ListenBoth listens at one port of loopback over TCP and UDP. The kernel gives a port that is free over TCP; a client's
+// socket may have it over UDP, and then another one is tried.
+func ListenBoth(t testing.TB) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if packets, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
+			return l, packets
+		}
+		l.Close()
+	}
+	t.Fatal("no port is free over both TCP and UDP")
+	return nil, nil
+}
+
 // spawn starts cmd from one thread that lives as long as the test binary: on
 // Linux the parent whose death ends a child is a thread, not a process.
 func spawn(cmd *exec.Cmd) error {
