@@ -179,8 +179,8 @@ func (trial *cacheTrial) ask(t *testing.T, list []*question, again func(*questio
 // alone is for questions that lead to no other.
 func alone(*question) *question { return nil }
 
-// inTime has all trials ask at the moments of a timetable.
-func (times timetable) inTime(t *testing.T, trials []*cacheTrial, ask func(trial *cacheTrial, moment int)) {
+// inTime has all trials ask at the moments of a timetable, and says how long after one the last answer came.
+func (times timetable) inTime(t *testing.T, trials []*cacheTrial, ask func(trial *cacheTrial, moment int)) (late time.Duration) {
 	began := time.Now()
 	for moment := range times.moments {
 		at := began.Add(time.Duration(moment) * between)
@@ -193,18 +193,41 @@ func (times timetable) inTime(t *testing.T, trials []*cacheTrial, ask func(trial
 			running.Go(func() { ask(trial, moment) })
 		}
 		running.Wait()
-		t.Logf("moment %d: asked in %v", moment, time.Since(at).Round(time.Millisecond))
+		took := time.Since(at)
+		t.Logf("moment %d: asked in %v", moment, took.Round(time.Millisecond))
+		late = max(late, took)
 	}
+	return late
 }
+
+// cacheTries are of a timetable: where a question comes half a second late, its TTL may have ended for one of the servers, and
+// what they answer says nothing.
+const cacheTries = 4
 
 func TestSameCaches(t *testing.T) {
 	var trials []*cacheTrial
-	for i := range cacheVariants {
-		if *cacheVariantFlag < 0 || *cacheVariantFlag == i {
-			trials = append(trials, startCacheTrial(t, i))
+	for try := 1; ; try++ {
+		trials = nil
+		for i := range cacheVariants {
+			if *cacheVariantFlag < 0 || *cacheVariantFlag == i {
+				trials = append(trials, startCacheTrial(t, i))
+			}
+		}
+		late := cacheTimes.inTime(t, trials, func(trial *cacheTrial, moment int) {
+			trial.ask(t, trial.countedQuestions(t, moment), alone)
+		})
+		if late < 450*time.Millisecond {
+			break
+		}
+		if try == cacheTries {
+			t.Fatalf("this machine is too busy: a question came %v late in the last of %d tries", late, cacheTries)
+		}
+		for _, trial := range trials {
+			for _, s := range trial.servers {
+				s.Stop()
+			}
 		}
 	}
-	cacheTimes.inTime(t, trials, func(trial *cacheTrial, moment int) { trial.ask(t, trial.countedQuestions(t, moment), alone) })
 	total := &result{used: map[string]int{}, groups: map[string]*group{}}
 	for i, trial := range trials {
 		own := &result{questions: len(trial.list), again: trial.again, used: map[string]int{}, groups: map[string]*group{}}
