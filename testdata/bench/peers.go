@@ -44,9 +44,11 @@ var corefileParts = []part{forwarded, forwardedTCP, forwardedTLS, cached, cluste
 func allPeers() []peer {
 	return []peer{
 		{"echo", "the limit: a C program that answers everything with one address", program{},
-			[]part{forwarded, forwardedTCP, forwardedTLS, cached, cluster, updates}, startEcho},
-		{"clusterdns", "this tree", program{}, corefileParts, func(b *bench, s *server) error { return b.startCorefile(s, "clusterdns") }},
+			[]part{forwarded, forwardedTCP, forwardedTLS, cached, cluster, client, updates}, startEcho},
+		{"clusterdns", "this tree", program{}, append(corefileParts, client), func(b *bench, s *server) error { return b.startCorefile(s, "clusterdns") }},
 		{commitPeer, "clusterdns at the commit of -against", program{}, corefileParts, func(b *bench, s *server) error { return b.startCorefile(s, "against") }},
+		{"clusterdns for the client", "this tree with nearest, affinity, visibility and toplevel, in rows about the client alone", program{},
+			[]part{client}, func(b *bench, s *server) error { return b.startCorefile(s, "clusterdns", knowing...) }},
 		{"CoreDNS", "of testdata/peers, with the same Corefile", program{}, corefileParts, func(b *bench, s *server) error { return b.startCorefile(s, "coredns") }},
 		{"Knot", "Knot DNS with the zones, which it transfers from clusterdns", program{"knotd", "knot"}, []part{cluster, clusterTCP}, startKnot},
 		{"Unbound", "a cache that forwards", program{"unbound", "unbound"}, []part{forwarded, forwardedTCP, forwardedTLS, cached}, startUnbound},
@@ -99,7 +101,7 @@ tls.example.net:PORT {
 
 const corefileCluster = `	kubernetes cluster.local in-addr.arpa ip6.arpa {
 		kubeconfig KUBECONFIG
-		pods insecure
+		OPTIONS
 		ttl 30
 	}
 	transfer cluster.local in-addr.arpa {
@@ -107,8 +109,11 @@ const corefileCluster = `	kubernetes cluster.local in-addr.arpa ip6.arpa {
 	}
 `
 
-// startCorefile starts a server that reads a Corefile.
-func (b *bench) startCorefile(s *server, path string) error {
+// knowing is the options of kubernetes by which an answer depends on the client. Its pod is in a namespace that sees all.
+var knowing = []string{"pods verified", "nearest zone", "affinity", "visibility labels !hidden", "toplevel count"}
+
+// startCorefile starts a server that reads a Corefile, with options for kubernetes.
+func (b *bench) startCorefile(s *server, path string, options ...string) error {
 	var ready, metrics string
 	if err := b.freePorts(&ready, &metrics); err != nil {
 		return err
@@ -117,7 +122,10 @@ func (b *bench) startCorefile(s *server, path string) error {
 	if s.world.size > 0 {
 		text = strings.ReplaceAll(text, "CLUSTER", corefileCluster)
 	}
-	file, err := b.writeConfig(s, text, "CLUSTER", "", "READY", ready, "METRICS", metrics)
+	if options == nil {
+		options = []string{"pods insecure"}
+	}
+	file, err := b.writeConfig(s, text, "CLUSTER", "", "OPTIONS", strings.Join(options, "\n\t\t"), "READY", ready, "METRICS", metrics)
 	if err != nil {
 		return err
 	}

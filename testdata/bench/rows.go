@@ -17,6 +17,7 @@ const (
 	cached
 	cluster
 	clusterTCP
+	client
 	updates
 	memory
 )
@@ -74,6 +75,7 @@ func forwardRows() []row {
 func hitRows() []row {
 	rows := atRates("cached", cached, "1,000 names in the cache", cachedNames)
 	rows = append(rows, atRates("cluster", cluster, "names of the cluster, as pods ask", mixOf("pods", pods))...)
+	rows = append(rows, atRates("client", client, "the same; the answers of one server depend on the client, and it gives fewer addresses", mixOf("pods", pods))...)
 	return append(rows,
 		row{name: "cluster/tcp", about: "names of the cluster over TCP, pipelined, as many as are answered", part: clusterTCP, list: mixOf("pods", pods), tcp: true},
 		row{name: "addresses/40", about: "answers of 40 addresses, as many as are answered", part: cluster, list: mixOf("40", addresses(40)), edns: true},

@@ -61,14 +61,17 @@ func (b *bench) startAPIServer(w *world) (err error) {
 
 func (w *world) kubeconfig() string { return filepath.Join(w.dir, "kubeconfig") }
 
-// addWide writes the services of 40 and 200 addresses. They are not there for the rows about memory, whose figures are of a
+// addWide writes the services of 40 and 200 addresses, and the pod from which load comes. They are not there for the rows about memory, whose figures are of a
 // cluster of a stated size.
 func (b *bench) addWide(w *world) error {
 	if w.wide || w.size == 0 {
 		return nil
 	}
 	w.wide = true
-	_, err := b.output("", b.paths["load"], "-dir", w.dir, "-wide")
+	if _, err := b.output("", b.paths["load"], "-dir", w.dir, "-wide"); err != nil {
+		return err
+	}
+	_, err := b.output("", b.paths["load"], "-dir", w.dir, "-client", "127.0.0.1")
 	return err
 }
 

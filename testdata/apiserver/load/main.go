@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -37,6 +38,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	name := flags.String("shape", "10k", "what to write: "+names)
 	services := flags.Int("services", 0, "write a shape of so many services instead")
 	onlyWide := flags.Bool("wide", false, "write services of 40 and of 200 endpoints instead, ten of each")
+	client := flags.String("client", "", "write a pod with this address instead, and its node")
 	updates := flags.Int("updates", 0, "until a signal, write slices so many times a second: those of headless services, one endpoint of which comes and goes")
 	list := flags.String("names", "", "file for a dnsperf input: questions for the names of the shape; nothing is written to an API server")
 	mix := flags.String("mix", "pods", "which questions: "+strings.Join(slices.Sorted(maps.Keys(mixes)), ", "))
@@ -56,6 +58,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return s.writeQuestions(*list, ask)
 	case *onlyWide:
 		return fillWide(ctx, *dir)
+	case *client != "":
+		address, err := netip.ParseAddr(*client)
+		if err != nil {
+			return fmt.Errorf("-client: %w", err)
+		}
+		return fillClient(ctx, *dir, address)
 	case *updates > 0:
 		return s.update(ctx, *dir, *updates, out)
 	}

@@ -102,6 +102,7 @@ func (s shape) service(i int) *corev1.Service {
 		return o
 	case headless:
 		o.Spec.ClusterIP = corev1.ClusterIPNone
+		o.Spec.SessionAffinity = corev1.ServiceAffinityClientIP // which means nothing to a server that is not told to keep it
 		o.Spec.Ports = []corev1.ServicePort{{Name: "peer", Port: 7000, TargetPort: intstr.FromInt32(7000)}}
 	case clusterIP:
 		o.Spec.ClusterIP = address(netip.AddrFrom4([4]byte{10, 100, 0, 0}), n).String()
