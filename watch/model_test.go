@@ -136,6 +136,7 @@ func drawMachine(t *rapid.T, count *tally) *machine {
 		Zonal:           rapid.Bool().Draw(t, "zonal"),
 		Affinity:        rapid.Bool().Draw(t, "affinity"),
 	}}
+	o.Cluster = pick(t, []string{"", "east", "west"}, "cluster_id") // which only imports look at
 	pods := pick(t, []zones.Pods{zones.PodsVerified, zones.PodsVerified, zones.PodsInsecure, zones.PodsDisabled}, "pods")
 	o.VerifyPods = pods == zones.PodsVerified
 	m, err := newMachine(o, pods, rapid.IntRange(0, 2).Draw(t, "multicluster") == 2)

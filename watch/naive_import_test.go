@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -79,6 +80,17 @@ func (n *naive) member(s *discoveryv1.EndpointSlice, service string) (member str
 		member = "." + id
 	}
 	return member, s.Labels[importName] == service
+}
+
+// nearestCluster leaves out endpoints of other clusters where the own one has some with a port that is wanted, IPv4 and
+// IPv6 apart.
+func (n *naive) nearestCluster(ends []end, wanted func(discoveryv1.EndpointPort) bool) []end {
+	own := func(e end) bool { return n.options.Cluster != "" && e.from == "."+n.options.Cluster }
+	return those(ends, func(e end) bool {
+		return own(e) || !slices.ContainsFunc(ends, func(o end) bool {
+			return own(o) && o.addr.Is4() == e.addr.Is4() && len(pairsOf([]end{o}, wanted)) > 0
+		})
+	})
 }
 
 // nameless reports whether the endpoints of a cluster have no names: its id is the value of a Kubernetes label, and so

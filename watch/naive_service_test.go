@@ -19,6 +19,7 @@ import (
 type end struct {
 	addr  netip.Addr
 	host  string
+	from  string // the cluster that exports it, behind a dot
 	zone  string
 	pod   string // with both addresses, where it is known
 	ports []discoveryv1.EndpointPort
@@ -52,7 +53,7 @@ func (n *naive) split(s *corev1.Service) (ready []end, unready int) {
 					continue
 				}
 				addr := address(text)
-				one := end{addr: addr, host: n.host(&e, addr) + member, ports: slice.Ports}
+				one := end{addr: addr, host: n.host(&e, addr) + member, from: member, ports: slice.Ports}
 				if nameless(member) {
 					one.host = ""
 				}
@@ -260,7 +261,7 @@ func (n *naive) pairs(s *corev1.Service, below []string) (bool, []pair) {
 // asked for by name, addresses without it do not count.
 func (n *naive) all(s *corev1.Service, ends []end, wanted func(discoveryv1.EndpointPort) bool) (list []pair) {
 	if isHeadless(s) {
-		return pairsOf(ends, wanted)
+		return pairsOf(n.nearestCluster(ends, wanted), wanted)
 	}
 	for _, addr := range clusterAddrs(s) {
 		list = append(list, pairsOf([]end{{addr: addr, ports: portsOf(s), cluster: true}}, wanted)...)

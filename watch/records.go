@@ -161,20 +161,62 @@ func portName(p object.Port) string { return "_" + p.Name + "._" + strings.ToLow
 
 // headless: Spec 2.4.1 A/AAAA of the service and of each hostname, 2.4.2 SRV, 2.4.3 PTR.
 func headless(b *zones.Builder, slices []*object.Slice, o Options) {
-	self := b.Name("")
+	self, home := b.Name(""), homeOf(slices, o.Cluster)
 	for _, sl := range slices {
 		if sl.Endpoints.None() {
 			continue // no ready endpoint has the ports: their names do not exist
 		}
 		group := b.Group()
 		endpoints(b, sl, o, func(e *object.Endpoint, host zones.Name) { b.Member(group, host, e.Addr, e.Place) })
-		b.Share(self, group, numbers(b, sl.Ports, !sl.Nameless))
+		if home.gives(sl, "") {
+			b.Share(self, group, numbers(b, sl.Ports, !sl.Nameless))
+		}
 		for i, p := range sl.Ports {
-			if named(p) {
+			if named(p) && home.gives(sl, portName(p)) {
 				b.Share(b.Name(portName(p)), group, numbers(b, sl.Ports[i:i+1], !sl.Nameless))
 			}
 		}
 	}
+}
+
+// home is where the client's own cluster has ready endpoints of a headless import, so that those of other clusters are
+// not given (option cluster_id). All clients are in that cluster, so the choice is made once, in the records. It is made
+// for each name and family of addresses, since a client finds nothing in what its own cluster does not have.
+type home struct {
+	cluster string // "" for none: all clusters count alike
+	has     map[homeName]bool
+}
+
+// homeName is the service's own name, which is "", or that of a port below it.
+type homeName struct {
+	name string
+	v4   bool
+}
+
+func homeOf(slices []*object.Slice, cluster string) home {
+	h := home{cluster: cluster}
+	if cluster == "" {
+		return h
+	}
+	h.has = map[homeName]bool{}
+	for _, sl := range slices {
+		if sl.Cluster != cluster || sl.Endpoints.None() {
+			continue
+		}
+		v4 := sl.Endpoints.V4()
+		h.has[homeName{"", v4}] = true
+		for _, p := range sl.Ports {
+			if named(p) {
+				h.has[homeName{portName(p), v4}] = true
+			}
+		}
+	}
+	return h
+}
+
+// gives reports whether clients get the endpoints of a slice, which has some, at a name.
+func (h home) gives(sl *object.Slice, name string) bool {
+	return h.cluster == "" || sl.Cluster == h.cluster || !h.has[homeName{name, sl.Endpoints.V4()}]
 }
 
 // affine says which addresses are of one pod: it comes first for a client with both.

@@ -34,6 +34,7 @@ type kubernetesOptions struct {
 	snapshotAt *args  // the option
 	counted    bool   // toplevel is given
 	refused    []string
+	cluster    string // cluster_id
 }
 
 // kubernetes [ZONES…] { … }
@@ -88,6 +89,7 @@ func (c *kubernetesOptions) options(folder string) options {
 			a.skipAbsent()
 		},
 		"multicluster":    func(a *args) { c.MultiCluster = a.zones() },
+		"cluster_id":      func(a *args) { c.cluster = clusterID(a) },
 		"zonal":           set(&o.Zonal),
 		"affinity":        set(&o.Affinity),
 		"nearest":         func(a *args) { o.Nearest = nearest(a) },
@@ -150,6 +152,15 @@ func nearest(a *args) zones.Nearest {
 		return zones.NearestHints
 	}
 	return choose(a, zones.NearestModes())
+}
+
+// clusterID reads the id of a cluster. Names of endpoints have it as a label, so that case does not count.
+func clusterID(a *args) string {
+	id := strings.ToLower(a.word("the id of this cluster"))
+	if a.err == nil && !namespace.MatchString(id) { // a DNS label as well
+		a.fail("%q is not a DNS label", id)
+	}
+	return id
 }
 
 // outdated warns of an option that older releases of CoreDNS had and newer ones ignore or refuse.
@@ -265,6 +276,12 @@ func (c *kubernetesOptions) check(a *args) {
 	if o.Nearest != zones.NearestUnset && o.NoEndpoints {
 		a.fail("nearest needs endpoints: remove noendpoints")
 	}
+	if c.cluster != "" && len(c.MultiCluster) == 0 {
+		a.fail("cluster_id is for the names of a clusterset: add multicluster")
+	}
+	if c.cluster != "" && o.Nearest <= zones.NearestOff {
+		a.fail("cluster_id says which cluster is the nearest: add nearest hints")
+	}
 	for _, z := range c.Zones {
 		if err := resolver.CheckZone(z); err != nil {
 			a.fail("zone %s: %v", z, err)
@@ -317,6 +334,7 @@ func (c *kubernetesOptions) derive() {
 		c.Imports.Toplevel = watch.Toplevel{} // search lists have no clusterset
 		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal, c.Imports.Affinity = true, false, false, false
 		c.Imports.Nearest, c.Imports.Visibility, c.Imports.Who = zones.NearestUnset, "", false
+		c.Imports.Cluster = c.cluster
 		if c.Imports.Snapshot.Path != "" {
 			c.Imports.Snapshot.Path += importsSuffix
 		}
@@ -339,6 +357,7 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(from.Objects.Affinity, "affinity")
 		l.add(from.Objects.Nearest != zones.NearestUnset, "nearest %s", nearestWord(from.Objects.Nearest))
 		l.add(len(k.MultiCluster) > 0, "multicluster %s", names(k.MultiCluster))
+		l.add(from.Imports.Cluster != "", "of imports cluster %s first", from.Imports.Cluster)
 		l.add(from.Objects.Namespaces == noNamespace, "no namespace")
 		l.add(!slices.Contains([]string{"", noNamespace}, from.Objects.Namespaces),
 			"namespaces %s", from.Objects.Namespaces)

@@ -80,6 +80,9 @@ func (p Endpoints) None() bool {
 	return true
 }
 
+// V4 reports whether the first address, which there must be, is one of IPv4; those of a slice are of one family.
+func (p Endpoints) V4() bool { return p[0]&packedIPv6 == 0 }
+
 func (p Endpoints) each(unready bool, yield func(Endpoint) bool) {
 	p.walk(func(e Endpoint) bool { return e.unready != unready || yield(e) })
 }
