@@ -19,6 +19,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/resolver"
+	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/explain"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/terminal"
@@ -315,6 +316,23 @@ func (p *Program) explainBase() explain.Base {
 				return explain.Answer{Reason: "the server has not started"}
 			}
 		}
+		return b
 	}
+	b.Toplevel = toplevelOf(c, b.Zone+".")
 	return b
+}
+
+// toplevelOf is which labels the option toplevel counts for a zone of a cluster; nil where it is not given.
+func toplevelOf(c *config.Config, zone string) func(label string) bool {
+	for i := range c.Listeners {
+		for j := range c.Listeners[i].Blocks {
+			b := &c.Listeners[i].Blocks[j]
+			for k := range b.Sources {
+				if o := b.Sources[k].Objects.Toplevel; o.Labels != "" && forwardZone(b.Steps.Kubernetes[k].Zones) == zone {
+					return o.Counts
+				}
+			}
+		}
+	}
+	return nil
 }

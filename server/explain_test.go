@@ -174,6 +174,56 @@ func TestExplainPage(t *testing.T) {
 	}
 }
 
+// TestExplainClient: what is the answer of one client, and what the search list has captured, is said.
+func TestExplainClient(t *testing.T) {
+	const services = `
+{apiVersion: v1, kind: Service, metadata: {namespace: com, name: example}, spec: {clusterIP: 10.96.0.9, ports: [{port: 443}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: com, name: example-1,
+  labels: {kubernetes.io/service-name: example}}, addressType: IPv4, endpoints: [{addresses: [10.244.0.3]}]}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: billing, name: org}, spec: {clusterIP: None, sessionAffinity: ClientIP}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: billing, name: org-1,
+  labels: {kubernetes.io/service-name: org, service.kubernetes.io/headless: ""}}, addressType: IPv4, ports: [{name: http, port: 80}],
+  endpoints: [{addresses: [10.244.0.1], hostname: example}, {addresses: [10.244.0.2]}]}
+`
+	const affine = " Which record comes first depends on the client: service billing/org has sessionAffinity: ClientIP (option affinity).\n"
+	const captured = " The search list has led there, not to %s. itself: %s is called like a top-level domain (option toplevel).\n"
+	file := filepath.Join(t.TempDir(), "services.yaml")
+	if err := os.WriteFile(file, []byte(services), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range []string{"", "affinity\n  toplevel"} {
+		r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests "+filepath.Dir(file)+"\n  "+options+"\n }\n}\n")
+		if err := r.Synced(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		page := httptest.NewServer(r.page())
+		for _, test := range []struct{ words, resolves, more string }{
+			{"org -from billing", "org resolves, as org.billing.svc.cluster.local.", affine},
+			{"_http._tcp.org.billing -type SRV", "_http._tcp.org.billing resolves, as _http._tcp.org.billing.svc.cluster.local.", affine},
+			{"example.org.billing", "example.org.billing resolves, as example.org.billing.svc.cluster.local.", "\n"},
+			{"example.com", "example.com resolves, as example.com.svc.cluster.local.", fmt.Sprintf(captured, "example.com", "namespace com")},
+			{"example.com.svc", "example.com.svc resolves, as example.com.svc.cluster.local.", "\n"},
+			{"example.com.svc.cluster.local", "example.com.svc.cluster.local resolves, as example.com.svc.cluster.local.", "\n"},
+			{"example -from com", "example resolves, as example.com.svc.cluster.local.", "\n"},
+			{"Example.org -from billing", "Example.org resolves, as Example.org.billing.svc.cluster.local.", fmt.Sprintf(captured, "example.org", "service billing/org")},
+		} {
+			var out bytes.Buffer
+			arguments := append([]string{"clusterdns", "explain", "-server", page.URL}, strings.Fields(test.words)...)
+			want := test.resolves + test.more
+			if options == "" {
+				want = test.resolves + "\n"
+			}
+			if status := Main(arguments, nil, &out, &out); status != 0 || !strings.Contains(out.String(), want) {
+				t.Errorf("%q, %s: status %d\n%s", options, test.words, status, &out)
+			}
+		}
+		page.Close()
+	}
+}
+
 // TestExplainServicesAlone: where services alone are written, nothing is known of endpoints.
 func TestExplainServicesAlone(t *testing.T) {
 	const service = `{apiVersion: v1, kind: Service, metadata: {namespace: prod, name: web}, spec: {selector: {app: web}, ports: [{port: 80}]}}`

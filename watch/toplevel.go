@@ -25,6 +25,11 @@ type Toplevel struct {
 // AllToplevel refuses what has the name of any top-level domain.
 const AllToplevel = "*"
 
+// Counts reports whether a namespace or a service with this label counts as called like a top-level domain.
+func (o Toplevel) Counts(label string) bool {
+	return o.Labels != "" && (slices.Contains(strings.Split(o.Labels, ","), label) || strings.Contains(toplevelDomains, "\n"+label+"\n"))
+}
+
 //go:embed toplevel.txt
 var toplevelDomains string
 

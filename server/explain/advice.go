@@ -371,10 +371,10 @@ func (r *Report) resolved(q *Question) {
 	}
 	if step.Completed != "" {
 		r.Sentence = fmt.Sprintf("%s resolves, as %s: the server has gone through the search list and found it (directive search or autopath).",
-			r.Name, step.Completed)
+			r.Name, step.Completed) + captured(q, step.Completed) + ordered(q, step)
 		return
 	}
-	r.Sentence = fmt.Sprintf("%s resolves, as %s.", r.Name, cmp.Or(step.Name, "the root"))
+	r.Sentence = fmt.Sprintf("%s resolves, as %s.", r.Name, cmp.Or(step.Name, "the root")) + captured(q, step.Name) + ordered(q, step)
 	if r.unready(q, step); r.Unready != "" {
 		return
 	}

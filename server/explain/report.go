@@ -27,6 +27,8 @@ type Question struct {
 	Notes []string // on the search list, and on who asks
 	Away  bool     // the pod asks other servers than the cluster's
 
+	Toplevel func(label string) bool // reports whether the option toplevel counts a label; nil without it
+
 	NoSlices  bool   // no EndpointSlice is known at all, so that what is missing says nothing
 	Elsewhere string // where near misses are told, in a sentence, if Index is nil; "" for nowhere
 

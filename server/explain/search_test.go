@@ -168,12 +168,13 @@ func searchResolver(t *testing.T, index *zones.Index, names *outside, search boo
 func TestCompleted(t *testing.T) {
 	r := searchResolver(t, searchCluster(t), &outside{}, true)
 	for qtype, want := range map[uint16]string{
-		dns.TypeA: "api.dev resolves, as api.dev.svc.cluster.local: the server has gone through the search list and found it (directive search or autopath).",
+		dns.TypeA: "api.dev resolves, as api.dev.svc.cluster.local: the server has gone through the search list and found it (directive search or autopath). " +
+			"The search list has led there, not to api.dev. itself: namespace dev is called like a top-level domain (option toplevel).",
 		dns.TypeAAAA: "The server has gone through the search list, as far as api.dev.svc.cluster.local. " +
 			"api.dev.svc.cluster.local exists, and has no records of this type.",
 	} {
 		q := Question{Name: "api.dev", Types: []uint16{qtype}, Stub: Pod(Musl, "prod", "cluster.local"), Zone: "cluster.local",
-			Ask: InProcess(r, netip.MustParseAddr("10.244.0.1"))}
+			Ask: InProcess(r, netip.MustParseAddr("10.244.0.1")), Toplevel: func(label string) bool { return label == "dev" }}
 		report := Explain(t.Context(), q)
 		if report.Sentence != want || len(report.Steps) != 1 || report.Steps[0].Completed != "api.dev.svc.cluster.local" {
 			t.Errorf("%s: %+v", dns.TypeToString[qtype], report)

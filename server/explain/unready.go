@@ -12,19 +12,13 @@ import (
 // unready says of a name that resolves that nothing answers at its addresses: those of a service with a cluster IP stay
 // when its pods go.
 func (r *Report) unready(q *Question, step *Step) {
-	owner, _, _ := strings.Cut(step.Records[len(step.Records)-1], " ") // behind aliases
-	o, ok := objectOf(owner, q.Zone)
-	if !ok || q.Index == nil {
-		return
-	}
-	snapshot := q.Index.Snapshot()
-	s := recordsOf(snapshot, o)
+	o, s := answering(q, step)
 	if s == nil {
 		return
 	}
 	slices := fmt.Sprintf("endpointslices -l kubernetes.io/service-name=%s", o.service)
 	service := "service " + o.namespace + "/" + o.service
-	switch why := snapshot.Unready(s); {
+	switch why := q.Index.Snapshot().Unready(s); {
 	case why == "" || q.NoSlices:
 		return
 	case strings.HasPrefix(why, "0 of 0 "):
@@ -37,6 +31,16 @@ func (r *Report) unready(q *Question, step *Step) {
 	}
 	r.Unready += ": connections will fail"
 	r.Sentence += " But " + r.Unready + "."
+}
+
+// answering is the service that the last record is of, behind aliases, and its records; nil where the index has none.
+func answering(q *Question, step *Step) (object, *zones.ServiceRecords) {
+	owner, _, _ := strings.Cut(step.Records[len(step.Records)-1], " ")
+	o, ok := objectOf(owner, q.Zone)
+	if !ok || q.Index == nil {
+		return o, nil
+	}
+	return o, recordsOf(q.Index.Snapshot(), o)
 }
 
 // recordsOf are the records of a service; nil for none.
