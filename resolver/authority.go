@@ -364,6 +364,9 @@ func (z *servedZone) answerReverse(r *Request, q *question, snapshot *zones.Snap
 	}
 	ptr, client := snapshot.Reverse(&r.match, prefix.Addr()), z.seer(r, snapshot)
 	if !client.next(r, &ptr) {
+		if client.passed {
+			z.visibility.hidden.Add(1)
+		}
 		r.match.Why = zones.NoAddress
 		return z.missing(r, snapshot)
 	}

@@ -36,6 +36,7 @@ type seer struct {
 	snapshot *zones.Snapshot
 	label    string // of its namespace
 	all      bool
+	passed   bool // a record that it does not see
 }
 
 // seer is the client of r, who sees all without the option. snapshot is what its question was looked up in.
@@ -49,7 +50,7 @@ func (z *servedZone) seer(r *Request, snapshot *zones.Snapshot) seer {
 	}
 	client := r.Client.Addr().Unmap()
 	label := snapshot.PodNamespace(&r.match, client)
-	return seer{snapshot, label, label == "" && v.sight(r, snapshot, client) == SeesAll}
+	return seer{snapshot: snapshot, label: label, all: label == "" && v.sight(r, snapshot, client) == SeesAll}
 }
 
 // sight is what a client sees whose namespace is not known.
@@ -81,6 +82,7 @@ func (s *seer) next(r *Request, ptr *zones.PTRs) bool {
 		if s.all || s.snapshot.VisiblePTR(&r.match, s.label, ptr) {
 			return true
 		}
+		s.passed = true
 	}
 	return false
 }

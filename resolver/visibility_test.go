@@ -170,6 +170,28 @@ func TestReverseNamesTellNothing(t *testing.T) {
 	}
 }
 
+// TestHiddenReverseNamesAreCounted: as other names that exist for others alone, and once, however many records they have.
+func TestHiddenReverseNamesAreCounted(t *testing.T) {
+	c := tenants{sees: []zones.Rules{0, 0, 0}, shown: []zones.Rules{0, 0, 0}}
+	r := tenantResolver(c.index(func(int) bool { return true }))
+	for _, test := range []struct {
+		addr   string
+		hidden uint64
+	}{
+		{"10.96.0.0", 0},  // a service of the client's namespace
+		{"10.96.0.1", 1},  // one of another
+		{"10.244.0.1", 0}, // an endpoint of both
+		{"10.244.0.2", 1}, // one of two others
+		{"10.244.0.9", 0}, // nobody's
+	} {
+		before := r.blocks[0].authorities[0].visibility.hidden.Load()
+		r.Answer(&Request{Client: netip.AddrPortFrom(podOf(0), 53), Now: time.Unix(2, 0)}, pack(t, must(dns.ReverseAddr(test.addr)), dns.TypePTR), make([]byte, 4096))
+		if n := r.blocks[0].authorities[0].visibility.hidden.Load() - before; n != test.hidden {
+			t.Errorf("%s: %d, want %d", test.addr, n, test.hidden)
+		}
+	}
+}
+
 // TestVisibilityAllocatesNothing: whether a client may see a name costs no allocation.
 func TestVisibilityAllocatesNothing(t *testing.T) {
 	c := tenants{sees: []zones.Rules{2, 0, 0}, shown: []zones.Rules{0, 2, 0}, client: 0}
