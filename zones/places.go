@@ -199,6 +199,13 @@ func (p *Places) locality(name string) Locality {
 	return p.known("", name)
 }
 
+// numberOf is the number that the name of a node or a zone has; 0 for none.
+func (p *Places) numberOf(name string) Locality {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byName[name]
+}
+
 // hints is the number of a name, or of a set of several; 0 for none.
 func (p *Places) hints(namespace string, names []string) Locality {
 	switch len(names) {

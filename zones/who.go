@@ -222,12 +222,10 @@ func (s *Snapshot) LocalityName(l Locality) string { return s.places.name(l) }
 func (tx *Tx) SetNode(old, now *LiveNode) {
 	tx.silent = true
 	if old != nil {
-		node := tx.index.Places.locality(old.Name)
+		node := tx.index.Places.numberOf(old.Name)
 		tx.setZone(node, 0)
 		for key := range old.ranges {
-			tx.changeRange(key, func(nodes []Locality) []Locality {
-				return slices.DeleteFunc(nodes, func(n Locality) bool { return n == node })
-			})
+			tx.changeRange(key, func(nodes []Locality) []Locality { return without(nodes, node) })
 		}
 	}
 	if now != nil {
@@ -239,16 +237,35 @@ func (tx *Tx) SetNode(old, now *LiveNode) {
 	}
 }
 
-// ranges yields the ranges of the node.
+// without takes one node out of those of a range. It may have come when there was no number for it, and is 0 there then,
+// whatever its name has now.
+func without(nodes []Locality, node Locality) []Locality {
+	at := slices.Index(nodes, node)
+	if at < 0 {
+		at = slices.Index(nodes, 0)
+	}
+	if at < 0 {
+		return nodes
+	}
+	return slices.Delete(nodes, at, at+1)
+}
+
+// ranges yields the ranges of the node, each once: an address may be the internal and the external one.
 func (n *LiveNode) ranges(yield func(rangeKey) bool) {
+	seen := map[rangeKey]struct{}{}
+	first := func(key rangeKey) bool {
+		_, again := seen[key]
+		seen[key] = struct{}{}
+		return again || yield(key)
+	}
 	for _, addr := range n.Addrs {
 		addr = addr.Unmap()
-		if !yield(keyOf(netip.PrefixFrom(addr, addr.BitLen()))) {
+		if !first(keyOf(netip.PrefixFrom(addr, addr.BitLen()))) {
 			return
 		}
 	}
 	for _, p := range n.Pods {
-		if !yield(keyOf(p)) {
+		if !first(keyOf(p)) {
 			return
 		}
 	}

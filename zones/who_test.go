@@ -534,3 +534,50 @@ func TestNodeWithoutNumber(t *testing.T) {
 		t.Errorf("what is on no known node is in zone %s", index.Snapshot().LocalityName(zone))
 	}
 }
+
+// TestNodeWithoutNumberGoes: a node that came while all numbers were taken leaves nothing behind, though others have been
+// given back by then and it would get one now. Another one that it shared a range with stays.
+func TestNodeWithoutNumberGoes(t *testing.T) {
+	x, now := NewIndex(), time.Unix(1, 0)
+	for i := range mostLocalities {
+		x.Places.locality("n" + strconv.Itoa(i))
+	}
+	one := &LiveNode{Name: "one", Zone: "zone-1", Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Pods: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}}
+	two := &LiveNode{Name: "two", Zone: "zone-2", Pods: one.Pods}
+	update(x, func(tx *Tx) { tx.SetNode(nil, one); tx.SetNode(nil, two) })
+	if x.Places.byName["one"] != 0 || x.Snapshot().ranges.size != 2 {
+		t.Fatal("one has a number, or no ranges")
+	}
+	x.Places.crowdsAt = 0
+	now = now.Add(sweepEvery)
+	x.Update(now, func(tx *Tx) { tx.SweepPlaces(now, func(func(string, Place) bool) {}) })
+	if len(x.Places.byName) != 0 {
+		t.Fatalf("%d numbers of names are left", len(x.Places.byName))
+	}
+	update(x, func(tx *Tx) { tx.SetNode(one, nil) })
+	if s := x.Snapshot(); s.ranges.size != 1 || len(s.ranges.lengths) != 1 || x.Places.byName["one"] != 0 {
+		t.Errorf("%d ranges are left of two nodes' with %d lengths, and number %d", s.ranges.size, len(s.ranges.lengths), x.Places.byName["one"])
+	}
+	update(x, func(tx *Tx) { tx.SetNode(two, two) })
+	if got := whoIs(x.Snapshot(), "10.1.0.7"); got != " two zone-2" {
+		t.Errorf("got %q", got)
+	}
+	update(x, func(tx *Tx) { tx.SetNode(two, nil) })
+	if s := x.Snapshot(); s.ranges.size != 0 || len(s.ranges.lengths) != 0 {
+		t.Errorf("%d ranges are left", s.ranges.size)
+	}
+}
+
+// TestNodeWithOneAddressTwice: a node whose internal address is its external one as well is one node.
+func TestNodeWithOneAddressTwice(t *testing.T) {
+	x, addr := NewIndex(), netip.MustParseAddr("192.0.2.1")
+	node := &LiveNode{Name: "one", Zone: "zone-1", Addrs: []netip.Addr{addr, addr}}
+	update(x, func(tx *Tx) { tx.SetNode(nil, node) })
+	if got := whoIs(x.Snapshot(), "192.0.2.1"); got != " one zone-1" {
+		t.Errorf("got %q", got)
+	}
+	update(x, func(tx *Tx) { tx.SetNode(node, nil) })
+	if n := x.Snapshot().ranges.size; n != 0 {
+		t.Errorf("%d ranges are left", n)
+	}
+}
