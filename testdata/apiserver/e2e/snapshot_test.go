@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // snapshotCorefile has the server keep what it reads in a file.
@@ -78,6 +80,25 @@ func TestStartWithoutAPIServer(t *testing.T) {
 	if now := s.serial(t, "cluster.local."); now < serial { // it is the same content, and has the same one until the next full second
 		t.Errorf("serial %d after %d", now, serial)
 	}
+
+	// A reload goes on with it where the same is read, and where other things would be read the old Corefile goes on: a
+	// snapshot of other options is none.
+	s.configure(t, strings.Replace(snapshotCorefile(file), "\t\tpods verified\n", "\t\tpods verified\n\t\tttl 7\n", 1))
+	s.send(t, syscall.SIGUSR1)
+	await(t, patience, "the new TTL", func() bool {
+		reply := s.ask(t, "udp", "web.default.svc.cluster.local.", dns.TypeA)
+		return len(reply.Answer) == 1 && reply.Answer[0].Header().Ttl == 7
+	})
+	s.agedAs(t, "web.default.svc.cluster.local. A", "NOERROR aa", "3", "web.default.svc.cluster.local. 7 IN A 10.96.1.1")
+	s.readyAs(t, "ready (snapshot of ")
+	failed := s.metric(t, "coredns_reload_failed_total")
+	s.configure(t, strings.Replace(snapshotCorefile(file), "\t\tpods verified\n", "\t\tstartup_timeout 1s\n", 1))
+	s.send(t, syscall.SIGUSR1)
+	await(t, patience, "the reload to fail", func() bool { return s.metric(t, "coredns_reload_failed_total") > failed })
+	s.agedAs(t, "10-244-1-1.default.pod.cluster.local. A", "NOERROR aa", "3", "10-244-1-1.default.pod.cluster.local. 7 IN A 10.244.1.1")
+	s.configure(t, snapshotCorefile(file))
+	s.send(t, syscall.SIGUSR1)
+	s.agedAs(t, "web.default.svc.cluster.local. A", "NOERROR aa", "3", "web.default.svc.cluster.local. 5 IN A 10.96.1.1")
 
 	// The first lists replace it, and what is in both is answered throughout.
 	stop := s.steadily(t, "web.default.svc.cluster.local. A", oneAddress)
