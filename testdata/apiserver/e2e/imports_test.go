@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,7 +104,15 @@ func headlessImport(t *testing.T, c *cluster, s *server, version string) {
 	rcode("gone.east."+service, dns.RcodeNameError)  // not ready
 	rcode("db.default.svc.cluster.local.", dns.RcodeNameError)
 
-	// One cluster withdraws its export, then the import goes.
+	// The own cluster's come first, also for names of ports; those of others keep their own names.
+	s.configure(t, strings.Replace(importsCorefile, "\t\tmulticluster", "\t\tnearest\n\t\tcluster_id east\n\t\tmulticluster", 1))
+	s.send(t, syscall.SIGUSR1)
+	s.answers(t, service+" A", "@ A 10.1.0.1")
+	s.answers(t, service+" AAAA", "@ AAAA fd00:1::1")
+	s.answers(t, ports+" A", "@ A 10.1.0.1")
+	s.answers(t, id+" A", "@ A 10.2.0.1")
+
+	// One cluster withdraws its export, so that the other's are all there are; then the import goes.
 	deleteSlice(t, c, "east-ipv4-10-1-0-1")
 	deleteSlice(t, c, "east-ipv6-fd00-1--1")
 	s.answers(t, service+" A", "@ A 10.2.0.1", "@ A 10.2.0.2")
