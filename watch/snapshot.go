@@ -32,6 +32,7 @@ type SnapshotFile struct {
 	Path   string
 	MaxAge time.Duration
 	After  time.Duration // when the file is served at the latest, if the API server has not been read
+	Peers  Peers
 }
 
 // SnapshotMaxAge is how old a file may be that is served, by default: longer than outages take, and short enough that an
@@ -62,7 +63,10 @@ type SnapshotCounters struct {
 	Writes   uint64
 	Failures uint64 // to write
 	Refused  map[saved.Reason]uint64
-	Serving  bool // answers come from the file
+	Serving  bool             // answers come from the file
+	Asked    map[Asked]uint64 // peers for theirs, by result; nil without peers
+	Given    map[Given]uint64 // requests of peers, by result; nil without peers
+	Panics   uint64           // of such requests
 }
 
 // snapshots writes and reads the file of a source of an API server.
@@ -73,12 +77,21 @@ type snapshots struct {
 	config   *rest.Config  // names the API server and its authority
 	log      *slog.Logger  //
 	uid      identity      // of the cluster
-	read     chan struct{} // closed once the file has been read, or will not be waited for
+	read     chan struct{} // closed once the file has been read, and no peer is asked any more, or will not be waited for
 	away     chan struct{} // closed when the API server could not be read
 	missed   sync.Once     // closes away
 	judged   sync.Once     // compares the cluster of the file with that of the API server
+	present  chan struct{} // closed when the API server has said of which cluster it is
+	answered sync.Once     // closes present
 	edited   chan struct{} // holds one token after something was published
 	failures observe.Limiter
+
+	limit    int64         // octets that are taken of a peer
+	patience time.Duration // for one peer
+	giving   chan struct{} // has an element while a peer is given the file
+	unasked  observe.Limiter
+	ungiven  observe.Limiter
+	panics   observe.Panics
 
 	// Guarded by the state's lock.
 	about    saved.About // of the file whose objects are held
@@ -92,8 +105,9 @@ type snapshots struct {
 
 func newSnapshots(s *state, config *rest.Config, ask func(context.Context) (string, error)) *snapshots {
 	n := &snapshots{state: s, file: s.options.Snapshot, config: config, log: s.log, uid: identity{ask: ask},
-		read: make(chan struct{}), away: make(chan struct{}), edited: make(chan struct{}, 1)}
-	n.counters.Refused = map[saved.Reason]uint64{}
+		read: make(chan struct{}), away: make(chan struct{}), present: make(chan struct{}), edited: make(chan struct{}, 1),
+		limit: saved.MaxSize, patience: peerPatience, giving: make(chan struct{}, 1)}
+	n.counters.Refused, n.counters.Asked, n.counters.Given = map[saved.Reason]uint64{}, map[Asked]uint64{}, map[Given]uint64{}
 	for i := range object.Resources {
 		if r := &object.Resources[i]; r.When(s.options.Selection) {
 			n.kinds |= r.Kind
@@ -102,10 +116,13 @@ func newSnapshots(s *state, config *rest.Config, ask func(context.Context) (stri
 	return n
 }
 
-// run reads the file, and then writes it whenever there is reason to, until ctx ends and a last time then.
+// run reads the file, and that of a peer where there is reason to, and then writes it whenever there is reason to, until
+// ctx ends and a last time then.
 func (n *snapshots) run(ctx context.Context) {
 	late := time.After(n.file.After)
 	n.restoreInTime()
+	search := n.search(ctx)
+	defer search.stop()
 	away := n.away
 	renew := time.NewTicker(min(renewAge, max(n.file.MaxAge/4, saveInterval)))
 	defer renew.Stop()
@@ -114,9 +131,17 @@ func (n *snapshots) run(ctx context.Context) {
 		select {
 		case <-late:
 			n.serve()
+			search.begin()
 		case <-away:
 			away = nil
 			n.serve()
+			search.begin()
+		case offer := <-search.offers:
+			if n.take(offer) {
+				search.end()
+			}
+		case <-search.present:
+			search.end()
 		case <-n.edited:
 			if wait := time.Until(n.wrote.Add(saveInterval)); next == nil && n.complete() {
 				next = time.After(max(wait, saveSoon))
@@ -150,7 +175,6 @@ func inTime(do func()) (done bool) {
 
 // restoreInTime takes the objects of the file, or none: then the log says why.
 func (n *snapshots) restoreInTime() {
-	defer close(n.read)
 	var restored error // of restore, which may go on when it is too late
 	err := error(&saved.Refusal{Reason: saved.Unreadable, Words: fmt.Sprintf("cannot be read within %v", diskPatience)})
 	if inTime(func() { restored = n.restore() }) {
@@ -321,6 +345,7 @@ func (n *snapshots) admit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.answered.Do(func() { close(n.present) })
 	select {
 	case <-n.read:
 	case <-ctx.Done():
@@ -393,6 +418,7 @@ func (n *snapshots) write(renew bool) {
 func (n *snapshots) count() SnapshotCounters {
 	c := n.counters
 	c.Refused, c.Serving = maps.Clone(c.Refused), n.state.showRestored
+	n.countPeers(&c)
 	return c
 }
 

@@ -210,6 +210,7 @@ func TestSnapshotIsRefused(t *testing.T) {
 				test.edit(n)
 			}
 			n.restoreInTime()
+			close(n.read)
 			n.serve()
 			n.state.publish(time.Now())
 			must(t, n.admit(t.Context()))

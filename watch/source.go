@@ -40,6 +40,9 @@ func New(options Options, index *zones.Index, log *slog.Logger) (*Source, error)
 	return &Source{s, func(ctx context.Context) {
 		var saving sync.WaitGroup
 		saving.Go(func() { s.snapshots.run(ctx) })
+		if options.Snapshot.Peers.Listen != "" {
+			saving.Go(func() { s.snapshots.give(ctx) })
+		}
 		api.run(ctx)
 		saving.Wait()
 	}}, nil

@@ -1,0 +1,380 @@
+package watch
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clusterdns/clusterdns/watch/saved"
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+const sharedSecret = "0123456789abcdef"
+
+// secretFile is a file with a secret.
+func secretFile(t *testing.T, secret string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	must(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
+	return file
+}
+
+// certified is peers with a certificate for a name that signs itself.
+func certified(t *testing.T, name string) (p Peers) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
+		NotAfter: time.Now().Add(time.Hour)}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	must(t, err)
+	packed, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	folder := t.TempDir()
+	p.CertFile, p.KeyFile = filepath.Join(folder, "cert"), filepath.Join(folder, "key")
+	p.CAFile, p.Name = p.CertFile, name
+	must(t, os.WriteFile(p.CertFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}), 0o600))
+	must(t, os.WriteFile(p.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: packed}), 0o600))
+	return p
+}
+
+// giver is the snapshots of a server that has synced, and where it gives them.
+func giver(t *testing.T, p Peers) (*snapshots, string) {
+	t.Helper()
+	f, _ := filled(t)
+	n := f.state.snapshots
+	n.file.Peers = p
+	return n, giving(t, n)
+}
+
+// giving has n give its snapshot, until the test ends.
+func giving(t *testing.T, n *snapshots) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	var serving sync.WaitGroup
+	serving.Go(func() { n.giveAt(t.Context(), listener) })
+	t.Cleanup(serving.Wait)
+	return listener.Addr().String()
+}
+
+// asker is the snapshots of a server that has none, and may ask peers.
+func asker(t *testing.T, p Peers, peer string) *snapshots {
+	t.Helper()
+	n := fresh(t, Options{}, filepath.Join(t.TempDir(), "snapshot"))
+	n.file.Peers, n.file.Peers.Ask = p, peer
+	return n
+}
+
+// noneLeft fails if something is beside or at the path of a file.
+func noneLeft(t *testing.T, file string) {
+	t.Helper()
+	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestPeersGive starts a server, whole, while its API server refuses connections, beside one that has synced.
+func TestPeersGive(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	api := closed.Addr().String()
+	closed.Close()
+	for name, p := range map[string]Peers{"plain": {}, "tls": certified(t, "peers.example")} {
+		t.Run(name, func(t *testing.T) {
+			p.SecretFile = secretFile(t, sharedSecret)
+			old, _ := filled(t)
+			old.state.requests.counts.Host = api
+			n := old.state.snapshots
+			n.file.Peers = p
+			n.counters.Writes, n.wrote = 0, time.Time{}
+			n.write(false) // of that API server
+			p.Ask = giving(t, n)
+
+			file := filepath.Join(t.TempDir(), "snapshot")
+			index := zones.NewIndex()
+			s, err := New(Options{Endpoint: "http://" + api,
+				Snapshot: SnapshotFile{Path: file, MaxAge: time.Hour, After: time.Hour, Peers: p}}, index, slog.New(slog.DiscardHandler))
+			must(t, err)
+			var running sync.WaitGroup
+			running.Go(func() { s.Run(t.Context()) })
+			t.Cleanup(running.Wait)
+			must(t, s.Wait(t.Context(), zones.Services))
+			now, want := index.Snapshot(), old.state.index.Snapshot()
+			services, addresses := now.Size()
+			if s, a := want.Size(); services != s || addresses != a || services == 0 {
+				t.Errorf("%d services and %d addresses, the peer has %d and %d", services, addresses, s, a)
+			}
+			if !strings.HasPrefix(now.Stale(), isStale) || s.Snapshot() == "" {
+				t.Errorf("answers say %q", now.Stale())
+			}
+			c := s.Counters().Snapshot
+			if !c.Serving || c.Asked[AskedTaken] != 1 || c.At.IsZero() {
+				t.Errorf("%+v", c)
+			}
+			mine, err := os.ReadFile(file)
+			must(t, err)
+			if theirs, err := os.ReadFile(n.file.Path); err != nil || string(mine) != string(theirs) {
+				t.Errorf("the file is another one: %v", err)
+			}
+		})
+	}
+}
+
+// TestPeersRefuse asks peers that give nothing, and says why.
+func TestPeersRefuse(t *testing.T) {
+	tls := certified(t, "peers.example")
+	for name, test := range map[string]struct {
+		given Given
+		asked Asked
+		edit  func(giver, asker *snapshots)
+	}{
+		"whole":       {GivenWhole, AskedTaken, nil},
+		"secret":      {GivenDenied, AskedFailed, func(_, a *snapshots) { a.file.Peers.SecretFile = secretFile(t, sharedSecret+"0") }},
+		"own secret":  {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.SecretFile = secretFile(t, "short") }},
+		"no secret":   {GivenFailed, AskedFailed, func(g, _ *snapshots) { g.file.Peers.SecretFile = secretFile(t, "") }},
+		"busy":        {GivenBusy, AskedFailed, func(g, _ *snapshots) { g.giving <- struct{}{} }},
+		"unwritten":   {GivenUnready, AskedFailed, func(g, _ *snapshots) { g.counters.Writes = 0 }},
+		"unread":      {GivenUnready, AskedFailed, func(g, _ *snapshots) { g.state.synced = 0 }},
+		"no file":     {GivenFailed, AskedFailed, func(g, _ *snapshots) { os.Remove(g.file.Path) }},
+		"name":        {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.Name = "other.example" }},
+		"authority":   {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.CAFile = certified(t, "peers.example").CAFile }},
+		"plain":       {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.CertFile = "" }},
+		"certificate": {"", AskedFailed, func(g, _ *snapshots) { g.file.Peers.KeyFile = certified(t, "peers.example").KeyFile }},
+		"cluster":     {GivenWhole, AskedRefused, func(_, a *snapshots) { a.state.requests.counts.Host = "10.96.0.2:443" }},
+		"options":     {GivenWhole, AskedRefused, func(_, a *snapshots) { a.state.options.Zonal = true }},
+		"old":         {GivenWhole, AskedRefused, func(_, a *snapshots) { a.file.MaxAge = 0 }},
+		"large":       {GivenWhole, AskedRefused, func(_, a *snapshots) { a.limit = 100 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := tls
+			p.SecretFile = secretFile(t, sharedSecret)
+			f, _ := filled(t)
+			g := f.state.snapshots
+			g.file.Peers = p
+			a := asker(t, p, "")
+			if test.edit != nil {
+				test.edit(g, a)
+			}
+			address := giving(t, g)
+			offer := a.askPeer(t.Context(), address)
+			if (offer != nil) != (test.asked == AskedTaken) || a.counters.Asked[test.asked] != 1 || len(a.counters.Asked) != 1 {
+				t.Errorf("asked: %v", a.counters.Asked)
+			}
+			for until := time.Now().Add(10 * time.Second); test.given != ""; time.Sleep(time.Millisecond) { // the reply may come first
+				g.state.mu.Lock()
+				given := g.counters.Given[test.given]
+				g.state.mu.Unlock()
+				if given == 1 || time.Now().After(until) && !t.Failed() {
+					if given != 1 {
+						t.Errorf("given: %v", g.counters.Given)
+					}
+					break
+				}
+			}
+			if offer != nil {
+				offer.Drop()
+			}
+			if name == "busy" {
+				<-g.giving
+			}
+			noneLeft(t, a.file.Path)
+		})
+	}
+}
+
+// scripted is a peer that answers as it is told.
+func scripted(t *testing.T, answer http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(answer)
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// TestPeersGiveTorn cuts what a peer gives at many lengths, with the length of the whole and with its own, and changes it.
+func TestPeersGiveTorn(t *testing.T) {
+	_, path := filled(t)
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	p := Peers{SecretFile: secretFile(t, sharedSecret)}
+	var content []byte
+	var length int
+	peer := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if length >= 0 {
+			w.Header().Set("Content-Length", strconv.Itoa(length))
+		}
+		w.Write(content)
+	})
+	a := asker(t, p, peer)
+	refused := uint64(0)
+	try := func() {
+		t.Helper()
+		refused++
+		if offer := a.askPeer(t.Context(), peer); offer != nil || a.counters.Asked[AskedRefused] != refused ||
+			a.counters.Refused[saved.Torn]+a.counters.Refused[saved.Version] != refused {
+			t.Fatalf("%d octets, length %d: %v", len(content), length, a.counters)
+		}
+	}
+	step := max(1, len(whole)/40)
+	for size := 0; size < len(whole); size += step {
+		content = whole[:size]
+		for _, length = range []int{len(whole), size, -1} {
+			try()
+		}
+	}
+	for at := 0; at < len(whole); at += step {
+		content = append([]byte(nil), whole...)
+		content[at] ^= 1
+		length = len(whole)
+		try()
+	}
+	content, length = append(append([]byte(nil), whole...), 0), -1
+	try()
+	noneLeft(t, a.file.Path)
+	content, length = whole, -1
+	offer := a.askPeer(t.Context(), peer)
+	if offer == nil {
+		t.Fatal("what is whole is refused")
+	}
+	offer.Drop()
+}
+
+// TestPeersAreBounded asks peers that never end, stand still, or send elsewhere.
+func TestPeersAreBounded(t *testing.T) {
+	endless := func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+				return
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		asked    Asked
+		limit    int64
+		patience time.Duration
+		answer   http.HandlerFunc
+	}{
+		"endless": {AskedRefused, 1 << 20, time.Minute, endless},
+		"slow": {AskedFailed, saved.MaxSize, 100 * time.Millisecond, func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}},
+		"silent": {AskedFailed, saved.MaxSize, 100 * time.Millisecond, func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+		}},
+		"elsewhere": {AskedFailed, saved.MaxSize, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+scripted(t, func(http.ResponseWriter, *http.Request) { t.Error("the redirection is followed") }), http.StatusFound)
+		}},
+		"panic": {AskedFailed, saved.MaxSize, time.Minute, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			peer := scripted(t, test.answer)
+			a := asker(t, Peers{SecretFile: secretFile(t, sharedSecret)}, peer)
+			a.limit, a.patience = test.limit, test.patience
+			if offer := a.askPeer(t.Context(), peer); offer != nil || a.counters.Asked[test.asked] != 1 {
+				t.Errorf("%v", a.counters)
+			}
+			noneLeft(t, a.file.Path)
+		})
+	}
+}
+
+// TestPeersAreNotWaitedFor has the API server come back while a peer stands still: lists come at once.
+func TestPeersAreNotWaitedFor(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	peer := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	a := asker(t, Peers{SecretFile: secretFile(t, sharedSecret)}, peer)
+	a.file.After = time.Hour
+	var running sync.WaitGroup
+	running.Go(func() { a.run(t.Context()) })
+	t.Cleanup(running.Wait)
+	a.missing()
+	<-asked
+	must(t, a.admit(t.Context())) // the identity is known
+	a.state.mu.Lock()
+	defer a.state.mu.Unlock()
+	if a.state.restored != 0 || len(a.counters.Asked) != 0 {
+		t.Errorf("%v", a.counters)
+	}
+}
+
+// TestPeersAreAskedInNeed asks nobody where the own file can be used, nor where the API server answers first.
+func TestPeersAreAskedInNeed(t *testing.T) {
+	peer := scripted(t, func(http.ResponseWriter, *http.Request) { t.Error("asked") })
+	_, path := filled(t)
+	for name, file := range map[string]string{"own": path, "none": filepath.Join(t.TempDir(), "snapshot")} {
+		n := fresh(t, Options{}, file)
+		n.file.Peers = Peers{SecretFile: secretFile(t, sharedSecret), Ask: peer}
+		n.restoreInTime()
+		s := n.search(t.Context())
+		if name == "none" {
+			<-start(t, func() { must(t, n.admit(t.Context())) }, n.present)
+			s.end()
+		}
+		s.begin()
+		s.stop()
+		<-n.read
+	}
+}
+
+// start runs do beside the test, and returns a channel.
+func start(t *testing.T, do func(), until <-chan struct{}) <-chan struct{} {
+	t.Helper()
+	var running sync.WaitGroup
+	running.Go(do)
+	t.Cleanup(running.Wait)
+	return until
+}
+
+// TestGivingIsBounded opens more connections than there may be, which say nothing, and one that asks.
+func TestGivingIsBounded(t *testing.T) {
+	p := Peers{SecretFile: secretFile(t, sharedSecret)}
+	_, address := giver(t, p)
+	var silent []net.Conn
+	for range PeerConns {
+		conn, err := net.Dial("tcp", address)
+		must(t, err)
+		defer conn.Close()
+		silent = append(silent, conn)
+	}
+	a := asker(t, p, address)
+	for a.askPeer(t.Context(), address) == nil { // it waits for as long as one may say nothing
+		if t.Context().Err() != nil || a.counters.Asked[AskedFailed] > 20 {
+			t.Fatal("those who say nothing keep all places")
+		}
+	}
+	if _, err := io.ReadAll(silent[0]); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSecrets reads files that are no secrets.
+func TestSecrets(t *testing.T) {
+	for text, good := range map[string]bool{"": false, "short": false, sharedSecret: true, sharedSecret + "\n ": true,
+		sharedSecret + "\nmore": false, strings.Repeat("x", mostSecret+1): false, "0123456789abcde\x00f": false} {
+		if _, err := readSecret(secretFile(t, text)); (err == nil) != good {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := readSecret(t.TempDir()); err == nil {
+		t.Error("a folder is a secret")
+	}
+}
