@@ -8,6 +8,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
+	"github.com/clusterdns/clusterdns/watch"
 )
 
 // someFiles is how many descriptors are open whatever clients do: logs, the watch, files that are read again.
@@ -23,6 +24,11 @@ func descriptors(c *config.Config) int {
 		for j := range c.Listeners[i].Blocks {
 			if c.Listeners[i].Blocks[j].Steps.Shadow != nil {
 				n += shadow.MostAsked + shadow.MostLate
+			}
+			for _, from := range c.Listeners[i].Blocks[j].Sources {
+				if from.Objects.Snapshot.Peers.Listen != "" {
+					n += watch.PeerConns
+				}
 			}
 		}
 	}

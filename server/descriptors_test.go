@@ -8,6 +8,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/admin"
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/listen"
+	"github.com/clusterdns/clusterdns/watch"
 )
 
 // TestFewDescriptors: the warning comes exactly when the limit is below what the bounds add up to, for all addresses
@@ -32,5 +33,10 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	if text := fewDescriptors(c, uint64(one)-1); !strings.Contains(text, "RLIMIT_NOFILE") {
 		t.Errorf("got %q", text)
+	}
+	gives := watch.Options{Snapshot: watch.SnapshotFile{Peers: watch.Peers{Listen: ":9154"}}}
+	c.Listeners[0].Blocks[0].Sources = []config.Source{{Objects: gives}}
+	if n := descriptors(c); n != one+watch.PeerConns {
+		t.Errorf("%d with peers, and %d without", n, one)
 	}
 }

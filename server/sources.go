@@ -67,6 +67,23 @@ func snapshotSamples(c *watch.SnapshotCounters, ours metrics.Emit) {
 		ours.Counter("clusterdns_kubernetes_snapshot_refused_total", "Snapshots that were not taken.", c.Refused[reason],
 			"reason", string(reason))
 	}
+	peerSamples(c, ours)
+}
+
+// peerSamples emits what is counted of snapshots that replicas give each other.
+func peerSamples(c *watch.SnapshotCounters, ours metrics.Emit) {
+	if c.Asked == nil {
+		return
+	}
+	for _, result := range watch.AskedResults {
+		ours.Counter("clusterdns_kubernetes_snapshot_peers_asked_total", "Peers that were asked for their snapshot, by what "+
+			"came of it.", c.Asked[result], "result", string(result))
+	}
+	for _, result := range watch.GivenResults {
+		ours.Counter("clusterdns_kubernetes_snapshot_peers_given_total", "Requests of peers for the snapshot, by what came "+
+			"of them.", c.Given[result], "result", string(result))
+	}
+	ours.Panics(c.Panics)
 }
 
 // programmingSamples emits how long changes of endpoints took. Those of several sources are added up.

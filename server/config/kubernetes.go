@@ -31,7 +31,8 @@ type kubernetesOptions struct {
 	selected   bool   // namespaces is given
 	tls        *args  // the option, whose files matter with endpoint only
 	rules      string // of visibility
-	snapshotAt *args  // the option
+	snapshotAt *args  // the option, with a file
+	peersAt    *args  // the first of its lines about peers
 	counted    bool   // toplevel is given
 	refused    []string
 	cluster    string // cluster_id
@@ -106,23 +107,36 @@ func (c *kubernetesOptions) options(folder string) options {
 const leastSnapshotAge = time.Minute
 
 // snapshot FILE [MAX_AGE]
+// snapshot peers ADDRESS:PORT…
+// snapshot listen ADDRESS:PORT
+// snapshot secret FILE
+// snapshot tls CERT KEY CA [NAME]
 func (c *kubernetesOptions) snapshot(a *args, folder string) {
-	file := watch.SnapshotFile{Path: inFolder(folder, a.word("a file")), MaxAge: watch.SnapshotMaxAge}
+	if read := c.peerOptions()[a.peek()]; read != nil {
+		a.word("")
+		if c.peersAt == nil {
+			c.peersAt = a
+		}
+		read(a)
+		return
+	}
+	o := &c.Objects.Snapshot
+	o.Path, o.MaxAge = inFolder(folder, a.word("a file")), watch.SnapshotMaxAge
 	if a.more() {
-		file.MaxAge = a.duration(leastSnapshotAge, forever)
+		o.MaxAge = a.duration(leastSnapshotAge, forever)
 	}
 	if a.err != nil {
 		return
 	}
-	if info, err := fs.Stat(a.files, a.rooted(file.Path)); err == nil && info.IsDir() {
-		a.fail("%q is a folder, wants a file in it", file.Path)
+	if info, err := fs.Stat(a.files, a.rooted(o.Path)); err == nil && info.IsDir() {
+		a.fail("%q is a folder, wants a file in it", o.Path)
 	}
-	c.Objects.Snapshot, c.snapshotAt = file, a
+	c.snapshotAt = a
 }
 
 // checkSnapshots finds sources that are not the same and would write one file.
 func checkSnapshots(blocks []*blockReader, r *Report) {
-	writers := map[string]watch.Options{}
+	writers, givers := map[string]watch.Options{}, map[string]watch.Options{}
 	for _, b := range blocks {
 		for i := range b.Sources {
 			for _, o := range [...]watch.Options{b.Sources[i].Objects, b.Sources[i].Imports} {
@@ -135,6 +149,12 @@ func checkSnapshots(blocks []*blockReader, r *Report) {
 						"give each its own file", file))
 				}
 				writers[file] = o
+				address := o.Snapshot.Peers.Listen
+				if first, taken := givers[address]; taken && first != o && address != "" {
+					r.note(b.snapshots[i].at.mistake("kubernetes: snapshot: at %s another kubernetes gives its snapshot, whose options "+
+						"differ: give each its own port", address))
+				}
+				givers[address] = o
 			}
 		}
 	}
@@ -267,6 +287,7 @@ func (c *kubernetesOptions) check(a *args) {
 		c.snapshotAt.fail("is for an API server: manifests are files already")
 		a.err = cmp.Or(a.err, c.snapshotAt.err)
 	}
+	c.checkPeers(a)
 	if o.Zonal && o.NoEndpoints {
 		a.fail("zonal needs endpoints: remove noendpoints")
 	}
@@ -337,6 +358,7 @@ func (c *kubernetesOptions) derive() {
 		c.Imports.Cluster = c.cluster
 		if c.Imports.Snapshot.Path != "" {
 			c.Imports.Snapshot.Path += importsSuffix
+			c.Imports.Snapshot.Peers = watch.Peers{} // one address gives one snapshot
 		}
 	}
 }
@@ -371,6 +393,8 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(from.StartupTimeout != watch.StartupTimeout, "startup timeout %v", from.StartupTimeout)
 		if file := from.Objects.Snapshot; file.Path != "" {
 			l.add(true, "snapshot %s for %v", file.Path, file.MaxAge)
+			l.add(file.Peers.Ask != "", "asks the peers %s for theirs", file.Peers.Ask)
+			l.add(file.Peers.Listen != "", "gives it to peers at %s", file.Peers.Listen)
 		}
 		l.passes(k.Fallthrough)
 	}

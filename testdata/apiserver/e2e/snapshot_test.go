@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -132,4 +133,44 @@ func TestStartWithoutAPIServer(t *testing.T) {
 		t.Error("nothing says that the snapshot is of another cluster")
 	}
 	s.readyAs(t, "OK")
+}
+
+// TestStartFromPeer starts a server without a file of its own while the API server is away: one that has synced gives it
+// its snapshot.
+func TestStartFromPeer(t *testing.T) {
+	c := startCluster(t)
+	createService(t, c, clusterIP("web", "10.96.1.1"))
+	folder := t.TempDir()
+	secret, first, second := filepath.Join(folder, "secret"), filepath.Join(folder, "first"), filepath.Join(folder, "second")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := free.Addr().String()
+	free.Close()
+	giver := startServer(t, c.kubeconfig(""), snapshotCorefile(first+"\n\t\tsnapshot listen "+at+"\n\t\tsnapshot secret "+secret))
+	giver.awaitServing(t, 30*time.Second)
+	awaitSnapshot(t, first)
+	c.kill(t)
+
+	began := time.Now()
+	asker := startServer(t, c.kubeconfig(""), snapshotCorefile(second+"\n\t\tsnapshot peers "+at+"\n\t\tsnapshot secret "+secret))
+	asker.agedAs(t, "web.default.svc.cluster.local. A", "NOERROR aa", "3", "web.default.svc.cluster.local. 5 IN A 10.96.1.1")
+	t.Logf("answered %v after the start", time.Since(began))
+	asker.readyAs(t, "ready (snapshot of ")
+	if n := asker.metric(t, `clusterdns_kubernetes_snapshot_serving`); n != 1 {
+		t.Error("no metric says that a snapshot is served")
+	}
+	if !strings.Contains(asker.said(), "a peer has given its snapshot of ") {
+		t.Error("nothing says that a peer has given it")
+	}
+	stop := asker.steadily(t, "web.default.svc.cluster.local. A", oneAddress)
+	c.start(t)
+	createService(t, c, clusterIP("later", "10.96.1.2"))
+	asker.answers(t, "later.default.svc.cluster.local. A", "@ A 10.96.1.2")
+	t.Logf("%d questions answered meanwhile", stop())
+	asker.readyAs(t, "OK")
 }
