@@ -2,6 +2,9 @@ package watch
 
 import (
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/clusterdns/clusterdns/watch/object"
@@ -100,6 +103,7 @@ func (s *state) publishNamespaces(tx *zones.Tx) {
 }
 
 func (s *state) publishServices(tx *zones.Tx) {
+	var list []compiled
 	for k := range s.dirty {
 		n := s.services.byKey[k]
 		if n == nil || !s.shows(k.Namespace) {
@@ -114,21 +118,19 @@ func (s *state) publishServices(tx *zones.Tx) {
 			s.dropRecords(tx, k)
 			continue
 		}
-		var unit *zones.ServiceRecords
-		var err error
-		if nameless {
-			unit, err = compileRefused(&s.builder, n)
-		} else {
-			unit, err = compile(&s.builder, n, s.byService[k], s.options)
+		list = append(list, compiled{service: n, nameless: nameless})
+	}
+	s.compileAll(list)
+	for _, c := range list {
+		k := c.service.Key
+		if c.err != nil {
+			s.complain([]object.Problem{{Kind: "service", Key: k, Words: c.err.Error()}})
 		}
-		if err != nil {
-			s.complain([]object.Problem{{Kind: "service", Key: k, Words: err.Error()}})
-		}
-		if unit != nil { // else the last good state stays
-			s.publishRecords(tx, k, unit)
+		if c.records != nil { // else the last good state stays
+			s.publishRecords(tx, k, c.records)
 		}
 		if s.options.External {
-			s.publishExternal(tx, n)
+			s.publishExternal(tx, c.service)
 		}
 	}
 	if len(s.dirty) > 1000 {
@@ -138,6 +140,50 @@ func (s *state) publishServices(tx *zones.Tx) {
 	} else {
 		clear(s.dirty)
 	}
+}
+
+// compiled is a service, and what compile makes of it.
+type compiled struct {
+	service  *object.Service
+	nameless bool
+	records  *zones.ServiceRecords
+	err      error
+}
+
+// batch is how many services a goroutine compiles at a time.
+const batch = 256
+
+// compileAll compiles services, each from its own objects alone: a whole cluster's on all processors.
+func (s *state) compileAll(list []compiled) {
+	each := func(b *zones.Builder, list []compiled) {
+		for i := range list {
+			c := &list[i]
+			if c.nameless {
+				c.records, c.err = compileRefused(b, c.service)
+			} else {
+				c.records, c.err = compile(b, c.service, s.byService[c.service.Key], s.options)
+			}
+		}
+	}
+	if len(list) < 2*batch {
+		each(&s.builder, list)
+		return
+	}
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(list)/batch) {
+		running.Go(func() {
+			var b zones.Builder
+			for {
+				end := int(next.Add(batch))
+				if end-batch >= len(list) {
+					return
+				}
+				each(&b, list[end-batch:min(end, len(list))])
+			}
+		})
+	}
+	running.Wait()
 }
 
 // tidy says that much garbage has been left.
