@@ -9,17 +9,16 @@ import (
 )
 
 const (
-	// settleTime is how long to wait after a list until a start or a relist is over: the lists of all kinds come within
-	// it.
+	// settleTime is how long no list comes when a start or a relist is over.
 	settleTime = time.Second
 	// garbage is how many bytes may wait to be collected. Go's default is as many as are in use, so that with a large
 	// cluster half of the memory would be garbage. A heap that is smaller than garbage keeps the default; a large one
 	// has at least a fifth of its size, because otherwise the collector would run all the time.
-	garbage                = 8 << 20
+	garbage                = 16 << 20
 	leastGarbagePercent    = 20
 	ordinaryGarbagePercent = 100
-	// startGarbagePercent is until the first list has been taken: a heap that grows to the size of a cluster would otherwise
-	// grow to twice that before it is collected.
+	// startGarbagePercent is while lists come: a heap that grows to the size of a cluster would otherwise grow to twice that
+	// before it is collected.
 	startGarbagePercent = 25
 )
 
@@ -27,9 +26,12 @@ const (
 // ctx ends.
 func keepSmall(ctx context.Context, listed <-chan struct{}) {
 	chosen := os.Getenv("GOGC") != "" // by the operator
-	if !chosen {
-		debug.SetGCPercent(startGarbagePercent)
+	set := func(percent int) {
+		if !chosen {
+			debug.SetGCPercent(percent)
+		}
 	}
+	set(startGarbagePercent)
 	forgetCode() // of the start, before the largest moment, which is the first list
 	for {
 		select {
@@ -37,16 +39,19 @@ func keepSmall(ctx context.Context, listed <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		}
-		select {
-		case <-time.After(settleTime):
-		case <-ctx.Done():
-			return
+		set(startGarbagePercent)
+		for coming := true; coming; {
+			select {
+			case <-listed:
+			case <-time.After(settleTime):
+				coming = false
+			case <-ctx.Done():
+				return
+			}
 		}
 		debug.FreeOSMemory()
 		forgetCode()
-		if !chosen {
-			debug.SetGCPercent(garbagePercent(living()))
-		}
+		set(garbagePercent(living()))
 	}
 }
 
