@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// settleTime is how long no list comes when a start or a relist is over.
-	settleTime = time.Second
+	// settleTime is how long no list comes when a start or a relist is over, and longestSettle how long to wait for that.
+	settleTime    = time.Second
+	longestSettle = 30 * time.Second
 	// garbage is how many bytes may wait to be collected. Go's default is as many as are in use, so that with a large
 	// cluster half of the memory would be garbage. A heap that is smaller than garbage keeps the default; a large one
 	// has at least a fifth of its size, because otherwise the collector would run all the time.
@@ -40,10 +41,13 @@ func keepSmall(ctx context.Context, listed <-chan struct{}) {
 			return
 		}
 		set(startGarbagePercent)
+		longest := time.After(longestSettle)
 		for coming := true; coming; {
 			select {
 			case <-listed:
 			case <-time.After(settleTime):
+				coming = false
+			case <-longest:
 				coming = false
 			case <-ctx.Done():
 				return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +80,31 @@ func fill(t *testing.T, stores map[zones.Kinds]*store, count, endpoints int, hea
 	}
 	for kind, to := range stores {
 		must(t, to.Replace(lists[kind], fmt.Sprint(count)))
+	}
+}
+
+// TestTogether: many services, which several goroutines compile, have the records that they have one by one.
+func TestTogether(t *testing.T) {
+	s, err := newState(Options{}, zones.NewIndex(), slog.New(slog.DiscardHandler))
+	must(t, err)
+	stores := map[zones.Kinds]*store{}
+	for _, kind := range []zones.Kinds{zones.Services, zones.Slices, zones.Namespaces} {
+		stores[kind] = newStore(s, resourceOf(kind), newAlive(""))
+	}
+	fill(t, stores, 5*batch/2, 3, true)
+	text := func() string {
+		s.publish(time.Unix(1, 0))
+		var b strings.Builder
+		must(t, s.index.Snapshot().WriteText(&b, "cluster.local.", 5))
+		return b.String()
+	}
+	together := text()
+	for k := range s.services.byKey {
+		s.dirty[k] = struct{}{}
+		s.publish(time.Unix(1, 0))
+	}
+	if oneByOne := text(); together != oneByOne || len(together) < 5*batch/2*3*len("A 10.0.0.1") {
+		t.Errorf("together:\n%.1000s\none by one:\n%.1000s", together, oneByOne)
 	}
 }
 
