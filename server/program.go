@@ -227,8 +227,12 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 	}
 	for options, s := range oldSources {
 		if g.sources[options] == nil {
+			s.Disown() // before another one may write the file
 			s.stop()
 		}
+	}
+	for _, s := range g.sources {
+		s.Own()
 	}
 	return true
 }

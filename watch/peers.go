@@ -44,8 +44,10 @@ const (
 	peerPatience = 30 * time.Second
 	// connectPatience is what a peer has to answer at all.
 	connectPatience = 2 * time.Second
-	// askPause is between two rounds of asking: peers that start too have nothing to give yet.
-	askPause = 5 * time.Second
+	// askPause is between the first two rounds of asking: peers that start too have nothing to give yet. It doubles up to
+	// longestPause, since a peer of other options gives all of its file each time.
+	askPause     = 5 * time.Second
+	longestPause = time.Minute
 	// PeerConns is how many connections the giving side has at a time, and connectPause how much time passes between two:
 	// any pod can open them, and a handshake costs about a millisecond.
 	PeerConns    = 16
@@ -153,7 +155,13 @@ func (s *search) begin() {
 	}
 	s.offers = make(chan *saved.Received)
 	offers := s.offers
-	s.asking.Go(func() { s.ask(s.ctx, offers) })
+	s.asking.Go(func() {
+		select {
+		case <-s.owned: // what a peer gives comes in the place of the file
+			s.ask(s.ctx, offers)
+		case <-s.ctx.Done():
+		}
+	})
 }
 
 // end asks nobody any more, and lets lists come.
@@ -195,6 +203,7 @@ func (n *snapshots) take(offer *saved.Received) bool {
 // ask asks the peers in turn, and again, until ctx ends. Each snapshot that passes all checks goes to offers; whoever
 // receives it keeps or drops it.
 func (n *snapshots) ask(ctx context.Context, offers chan<- *saved.Received) {
+	pause := askPause
 	for {
 		for _, peer := range strings.Split(n.file.Peers.Ask, ",") {
 			offer := n.askPeer(ctx, peer)
@@ -205,11 +214,12 @@ func (n *snapshots) ask(ctx context.Context, offers chan<- *saved.Received) {
 			case offers <- offer:
 			case <-ctx.Done():
 				offer.Drop()
+				return
 			}
-			break
 		}
 		select {
-		case <-time.After(askPause):
+		case <-time.After(pause):
+			pause = min(2*pause, longestPause)
 		case <-ctx.Done():
 			return
 		}
@@ -298,7 +308,8 @@ func (n *snapshots) fetch(ctx context.Context, peer string) (*saved.Received, er
 	defer reply.Body.Close()
 	if reply.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(reply.Body, 200))
-		return nil, fmt.Errorf("%s: %q", reply.Status, strings.TrimSpace(string(text)))
+		said := strings.ReplaceAll(strings.TrimSpace(string(text)), secret, "…") // what listens there may be an echo
+		return nil, fmt.Errorf("%s: %q", reply.Status, said)
 	}
 	return saved.Receive(n.file.Path, reply.Body, n.limit)
 }
@@ -384,7 +395,9 @@ func (n *snapshots) givePeer(w http.ResponseWriter, r *http.Request) Given {
 		return GivenFailed
 	}
 	if !knows(r, secret) {
-		n.complain("kubernetes: somebody at " + r.RemoteAddr + " asks for the snapshot with another secret")
+		if omitted, ok := n.denied.Allow(time.Now(), time.Minute); ok {
+			n.log.Warn("kubernetes: somebody at "+r.RemoteAddr+" asks for the snapshot with another secret", "omitted", omitted)
+		}
 		http.Error(w, "another secret", http.StatusUnauthorized)
 		return GivenDenied
 	}

@@ -111,6 +111,7 @@ func TestPeersGive(t *testing.T) {
 			s, err := New(Options{Endpoint: "http://" + api,
 				Snapshot: SnapshotFile{Path: file, MaxAge: time.Hour, After: time.Hour, Peers: p}}, index, slog.New(slog.DiscardHandler))
 			must(t, err)
+			s.Own()
 			var running sync.WaitGroup
 			running.Go(func() { s.Run(t.Context()) })
 			t.Cleanup(running.Wait)
@@ -330,6 +331,9 @@ func TestPeersAreAskedInNeed(t *testing.T) {
 			s.end()
 		}
 		s.begin()
+		if s.offers != nil {
+			t.Errorf("%s: asks", name)
+		}
 		s.stop()
 		<-n.read
 	}

@@ -84,6 +84,8 @@ type snapshots struct {
 	present  chan struct{} // closed when the API server has said of which cluster it is
 	answered sync.Once     // closes present
 	edited   chan struct{} // holds one token after something was published
+	owned    chan struct{} // closed when the file is this source's: answers come from it
+	owning   sync.Once     // closes owned
 	failures observe.Limiter
 
 	limit    int64         // octets that are taken of a peer
@@ -91,11 +93,13 @@ type snapshots struct {
 	giving   chan struct{} // has an element while a peer is given the file
 	unasked  observe.Limiter
 	ungiven  observe.Limiter
+	denied   observe.Limiter
 	panics   observe.Panics
 
 	// Guarded by the state's lock.
 	about    saved.About // of the file whose objects are held
 	gaveUp   bool        // the file is not waited for any more
+	disowned bool        // another source answers in the place of this one, and the file is that one's
 	counters SnapshotCounters
 
 	// Of the goroutine of run alone.
@@ -106,6 +110,7 @@ type snapshots struct {
 func newSnapshots(s *state, config *rest.Config, ask func(context.Context) (string, error)) *snapshots {
 	n := &snapshots{state: s, file: s.options.Snapshot, config: config, log: s.log, uid: identity{ask: ask},
 		read: make(chan struct{}), away: make(chan struct{}), present: make(chan struct{}), edited: make(chan struct{}, 1),
+		owned: make(chan struct{}),
 		limit: saved.MaxSize, patience: peerPatience, giving: make(chan struct{}, 1)}
 	n.counters.Refused, n.counters.Asked, n.counters.Given = map[saved.Reason]uint64{}, map[Asked]uint64{}, map[Given]uint64{}
 	for i := range object.Resources {
@@ -123,7 +128,7 @@ func (n *snapshots) run(ctx context.Context) {
 	n.restoreInTime()
 	search := n.search(ctx)
 	defer search.stop()
-	away := n.away
+	away, owned := n.away, n.owned
 	renew := time.NewTicker(min(renewAge, max(n.file.MaxAge/4, saveInterval)))
 	defer renew.Stop()
 	var next <-chan time.Time
@@ -142,6 +147,9 @@ func (n *snapshots) run(ctx context.Context) {
 			}
 		case <-search.present:
 			search.end()
+		case <-owned:
+			owned = nil
+			n.published() // what has been read until now has not been written
 		case <-n.edited:
 			if wait := time.Until(n.wrote.Add(saveInterval)); next == nil && n.complete() {
 				next = time.After(max(wait, saveSoon))
@@ -369,6 +377,33 @@ func rowOf(kind zones.Kinds) *object.Resource {
 	return &object.Resources[at]
 }
 
+// Own says that answers come from the source: it may write its snapshot file, and ask peers for theirs. A source that a
+// reload starts has the file of the one that it may replace, and the reload may still fail.
+func (s *Source) Own() {
+	if n := s.state.snapshots; n != nil {
+		n.owning.Do(func() { close(n.owned) })
+	}
+}
+
+// Disown says that another source answers in the place of this one, which writes nothing any more.
+func (s *Source) Disown() {
+	if n := s.state.snapshots; n != nil {
+		n.state.mu.Lock()
+		n.disowned = true
+		n.state.mu.Unlock()
+	}
+}
+
+// owns reports whether the file is this source's. The state is locked.
+func (n *snapshots) owns() bool {
+	select {
+	case <-n.owned:
+		return !n.disowned
+	default:
+		return false
+	}
+}
+
 // complete reports whether all that the source holds was read from the API server.
 func (n *snapshots) complete() bool {
 	n.state.mu.Lock()
@@ -376,7 +411,7 @@ func (n *snapshots) complete() bool {
 	return n.state.synced&n.kinds == n.kinds
 }
 
-// write writes the file, if all has been read from the API server and has changed since, or with renew if the file would
+// write writes the file, if it is this source's, and all has been read from the API server and has changed since, or with renew if the file would
 // be of a later time. The state is locked while pointers to its objects are copied, and no longer: the objects never
 // change.
 func (n *snapshots) write(renew bool) {
@@ -384,7 +419,7 @@ func (n *snapshots) write(renew bool) {
 	s.mu.Lock()
 	at, edits := s.knownAt(), s.edits()
 	old := edits == n.edits && (!renew || !at.After(n.counters.At))
-	if s.synced&n.kinds != n.kinds || !n.wrote.IsZero() && old {
+	if !n.owns() || s.synced&n.kinds != n.kinds || !n.wrote.IsZero() && old {
 		s.mu.Unlock()
 		return
 	}

@@ -29,6 +29,7 @@ func snapshotsAt(s *state, path string) *snapshots {
 	s.requests.counts.Host = "10.96.0.1:443"
 	s.snapshots = newSnapshots(s, &rest.Config{}, func(context.Context) (string, error) { return "one", nil })
 	s.snapshots.uid.uid = "one"
+	close(s.snapshots.owned)
 	return s.snapshots
 }
 
@@ -251,6 +252,32 @@ func TestSnapshotWaits(t *testing.T) {
 	}
 	if !half.counters.At.Equal(n.counters.At) {
 		t.Errorf("the file is of %v, and said to be of %v", n.counters.At, half.counters.At)
+	}
+}
+
+// TestSnapshotOfReloads has no source write the file that another one answers from: neither one with the options of a
+// Corefile that is not taken up yet, nor one that was replaced.
+func TestSnapshotOfReloads(t *testing.T) {
+	_, path := filled(t)
+	other, err := newFollower(Options{Selection: object.Selection{Affinity: true}}, zones.PodsDisabled)
+	must(t, err)
+	must(t, other.list(keptAt(1), "1"))
+	other.publish()
+	n := snapshotsAt(other.state, path)
+	n.owned = make(chan struct{})
+	n.write(true)
+	source := &Source{state: other.state}
+	source.Own()
+	source.Own() // a later reload keeps it
+	source.Disown()
+	n.write(true)
+	if err := fresh(t, Options{}, path).restore(); err != nil {
+		t.Errorf("%v: written by a source that does not answer", err)
+	}
+	n.disowned = false
+	n.write(true)
+	if n.counters.Writes != 1 {
+		t.Error("the source that answers has not written")
 	}
 }
 
