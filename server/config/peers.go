@@ -15,7 +15,7 @@ func (c *kubernetesOptions) peerOptions() map[string]func(*args) {
 	return map[string]func(*args){
 		"peers": func(a *args) {
 			const want = "addresses with ports such as 10.96.0.10:9154: names cannot be asked for before there is DNS"
-			var all []string
+			all := strings.FieldsFunc(p.Ask, func(r rune) bool { return r == ',' }) // of lines before
 			for _, w := range a.atLeastOne(want) {
 				if at, err := netip.ParseAddrPort(w); err != nil || at.Port() == 0 || at.Addr().IsUnspecified() {
 					a.fail("got %q, wants %s", w, want)
