@@ -717,7 +717,11 @@ func TestReloadsAreOneAtATime(t *testing.T) {
 		for {
 			select {
 			case s := <-signals:
-				r.signals <- s
+				select {
+				case r.signals <- s:
+				case <-r.ended: // before it was taken
+					return
+				}
 			case <-r.ended:
 				return
 			}
