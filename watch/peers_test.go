@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -337,6 +338,36 @@ func TestPeersAreAskedInNeed(t *testing.T) {
 		s.stop()
 		<-n.read
 	}
+}
+
+// TestPeersAreAskedInTurn goes on with the next peer where what one gave was of no use.
+func TestPeersAreAskedInTurn(t *testing.T) {
+	_, path := filled(t)
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	asked := make(chan string, 8)
+	var peers []string
+	for _, name := range []string{"first", "second"} {
+		peers = append(peers, scripted(t, func(w http.ResponseWriter, _ *http.Request) {
+			asked <- name
+			w.Write(whole)
+		}))
+	}
+	n := asker(t, Peers{SecretFile: secretFile(t, sharedSecret)}, strings.Join(peers, ","))
+	n.pause = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	offers := make(chan *saved.Received)
+	var asking sync.WaitGroup
+	asking.Go(func() { n.ask(ctx, offers) })
+	for _, want := range []string{"first", "second", "first", "second"} {
+		(<-offers).Drop()
+		if got := <-asked; got != want {
+			t.Errorf("the %s peer was asked, want the %s", got, want)
+		}
+	}
+	cancel()
+	asking.Wait()
+	noneLeft(t, n.file.Path)
 }
 
 // start runs do beside the test, and returns a channel.

@@ -90,6 +90,7 @@ type snapshots struct {
 
 	limit    int64         // octets that are taken of a peer
 	patience time.Duration // for one peer
+	pause    time.Duration // between the first two rounds of asking
 	giving   chan struct{} // has an element while a peer is given the file
 	unasked  observe.Limiter
 	ungiven  observe.Limiter
@@ -111,7 +112,7 @@ func newSnapshots(s *state, config *rest.Config, ask func(context.Context) (stri
 	n := &snapshots{state: s, file: s.options.Snapshot, config: config, log: s.log, uid: identity{ask: ask},
 		read: make(chan struct{}), away: make(chan struct{}), present: make(chan struct{}), edited: make(chan struct{}, 1),
 		owned: make(chan struct{}),
-		limit: saved.MaxSize, patience: peerPatience, giving: make(chan struct{}, 1)}
+		limit: saved.MaxSize, patience: peerPatience, pause: askPause, giving: make(chan struct{}, 1)}
 	n.counters.Refused, n.counters.Asked, n.counters.Given = map[saved.Reason]uint64{}, map[Asked]uint64{}, map[Given]uint64{}
 	for i := range object.Resources {
 		if r := &object.Resources[i]; r.When(s.options.Selection) {

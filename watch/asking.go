@@ -1,0 +1,206 @@
+package watch
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/clusterdns/clusterdns/watch/saved"
+)
+
+// Asking peers for their snapshots.
+
+// search is the search for a snapshot of a peer. It is of the goroutine of run alone.
+type search struct {
+	*snapshots
+	ctx     context.Context
+	cancel  context.CancelFunc
+	asking  sync.WaitGroup
+	offers  chan *saved.Received // nil while nobody is asked
+	present chan struct{}        // that of the snapshots; nil when there is nothing to end
+}
+
+// search is a search that has not begun. It has ended already if there are no peers, or the own file has been taken: then
+// lists may come. Otherwise they wait for its end.
+func (n *snapshots) search(ctx context.Context) *search {
+	s := &search{snapshots: n, present: n.present}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	if n.file.Peers.Ask == "" || n.settled() {
+		s.end()
+	}
+	return s
+}
+
+// begin asks. A start that reads the API server at once does not come here.
+func (s *search) begin() {
+	if s.present == nil || s.offers != nil {
+		return
+	}
+	s.offers = make(chan *saved.Received)
+	offers := s.offers
+	s.asking.Go(func() {
+		select {
+		case <-s.owned: // what a peer gives comes in the place of the file
+			s.ask(s.ctx, offers)
+		case <-s.ctx.Done():
+		}
+	})
+}
+
+// end asks nobody any more, and lets lists come.
+func (s *search) end() {
+	s.cancel()
+	s.offers, s.present = nil, nil
+	close(s.read)
+}
+
+// stop is the end of the program.
+func (s *search) stop() {
+	s.cancel()
+	inTime(s.asking.Wait)
+}
+
+// settled reports whether objects of a file are held, or none can be: the disk does not answer.
+func (n *snapshots) settled() bool {
+	n.state.mu.Lock()
+	defer n.state.mu.Unlock()
+	return n.gaveUp || n.state.restored != 0
+}
+
+// take puts the snapshot of a peer where the own file is, has its objects held and shows them. It reports whether nothing
+// more is to be asked for.
+func (n *snapshots) take(offer *saved.Received) bool {
+	var err error
+	if !inTime(func() { err = offer.Keep() }) {
+		return true
+	}
+	if err != nil {
+		n.complain("kubernetes: the snapshot of a peer cannot be kept: " + n.file.Path + ": " + err.Error())
+		return false
+	}
+	n.restoreInTime()
+	n.serve()
+	return n.settled()
+}
+
+// ask asks the peers in turn, and again, until ctx ends. Each snapshot that passes all checks goes to offers; whoever
+// receives it keeps or drops it.
+func (n *snapshots) ask(ctx context.Context, offers chan<- *saved.Received) {
+	peers, pause := strings.Split(n.file.Peers.Ask, ","), n.pause
+	for i := 0; ; i = (i + 1) % len(peers) {
+		offer := n.askPeer(ctx, peers[i])
+		if offer != nil {
+			select {
+			case offers <- offer:
+			case <-ctx.Done():
+				offer.Drop()
+				return
+			}
+		} else if i < len(peers)-1 {
+			continue
+		}
+		select { // all have been asked, or it is seen whether the objects of this one can be used
+		case <-time.After(pause):
+			pause = min(2*pause, longestPause)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// askPeer is the snapshot of a peer, nil if there is none that can be used: then the log says why.
+func (n *snapshots) askPeer(ctx context.Context, peer string) *saved.Received {
+	asking, cancel := context.WithTimeout(ctx, n.patience)
+	defer cancel()
+	offer, err := n.fetch(asking, peer)
+	if err == nil {
+		if err = n.check(&offer.About); err != nil {
+			offer.Drop()
+		}
+	}
+	if ctx.Err() != nil { // the API server is there, and nobody waits for it any more
+		if err == nil {
+			offer.Drop()
+		}
+		return nil
+	}
+	result := AskedTaken
+	refusal, refused := errors.AsType[*saved.Refusal](err)
+	if err != nil {
+		result, offer = AskedFailed, nil
+		if refused {
+			result = AskedRefused
+		}
+	}
+	n.state.mu.Lock()
+	n.counters.Asked[result]++
+	if refused {
+		n.counters.Refused[refusal.Reason]++
+	}
+	n.state.mu.Unlock()
+	if err == nil {
+		n.log.Info("kubernetes: a peer has given its snapshot of "+clock(offer.At), "peer", peer, "octets", offer.Size)
+		return offer
+	}
+	if omitted, ok := n.unasked.Allow(time.Now(), time.Minute); ok {
+		what := "kubernetes: the peer " + peer + " gives no snapshot: "
+		if refused {
+			what = "kubernetes: the snapshot of the peer " + peer + " is refused: it "
+		}
+		n.log.Warn(what+err.Error(), "omitted", omitted)
+	}
+	return nil
+}
+
+// fetch takes the file of a peer, whole.
+func (n *snapshots) fetch(ctx context.Context, peer string) (*saved.Received, error) {
+	p := &n.file.Peers
+	secret, err := readSecret(p.SecretFile)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{ // without a proxy: the secret is for the peer
+		DialContext:           (&net.Dialer{Timeout: connectPatience}).DialContext,
+		TLSHandshakeTimeout:   connectPatience,
+		ResponseHeaderTimeout: connectPatience, MaxResponseHeaderBytes: 8 << 10,
+		DisableKeepAlives: true, DisableCompression: true,
+	}
+	scheme := "http://"
+	if p.CertFile != "" {
+		scheme = "https://"
+		roots := x509.NewCertPool()
+		content, err := os.ReadFile(p.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		if !roots.AppendCertsFromPEM(content) {
+			return nil, errors.New(p.CAFile + " has no certificate in PEM")
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, ServerName: p.Name}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+peer+snapshotPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", bearer+secret)
+	reply, err := transport.RoundTrip(request) // which follows no redirection
+	if err != nil {
+		return nil, err
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(reply.Body, 200))
+		said := strings.ReplaceAll(strings.TrimSpace(string(text)), secret, "…") // what listens there may be an echo
+		return nil, fmt.Errorf("%s: %q", reply.Status, said)
+	}
+	return saved.Receive(n.file.Path, reply.Body, n.limit)
+}
