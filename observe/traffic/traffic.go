@@ -90,10 +90,19 @@ func (t *Traffic) end(r *Recorder) {
 	t.left = left[:min(len(left), maxSamples)]
 }
 
-// Set begins or ends the counting. It begins with empty tables.
+// Set begins or ends the counting. It begins with empty tables, and what is answered from then on stands in them.
 func (t *Traffic) Set(on bool) {
-	if t.on.Swap(on) == on {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.on.Load() == on {
 		return
+	}
+	if on {
+		t.open(time.Now())
+	}
+	t.on.Store(on)
+	if !on {
+		t.close()
 	}
 	select {
 	case t.changed <- struct{}{}:
@@ -103,7 +112,7 @@ func (t *Traffic) Set(on bool) {
 
 // Run moves what is counted into the tables, until ctx ends.
 func (t *Traffic) Run(ctx context.Context) {
-	defer t.close()
+	defer t.Set(false)
 	for {
 		if t.on.Load() {
 			t.count(ctx)
@@ -118,8 +127,6 @@ func (t *Traffic) Run(ctx context.Context) {
 
 // count runs while counting is on.
 func (t *Traffic) count(ctx context.Context) {
-	t.open(time.Now())
-	defer t.close()
 	ticks := time.NewTicker(takeEvery)
 	defer ticks.Stop()
 	for t.on.Load() {
@@ -132,19 +139,16 @@ func (t *Traffic) count(ctx context.Context) {
 	}
 }
 
+// open makes empty tables. The caller holds mu.
 func (t *Traffic) open(now time.Time) {
 	before, _ := t.collect(nil) // samples of another time are left out
 	t.every.Store(1)
 	t.everyFailing.Store(1)
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.tables = t.newTables(now, before)
 }
 
-// close drops the tables, and ends those who follow.
+// close drops the tables, and ends those who follow. The caller holds mu.
 func (t *Traffic) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.tables = nil
 	for _, tail := range t.tails {
 		close(tail.c)
@@ -169,6 +173,9 @@ func (t *Traffic) collect(empty []Sample) (sum Counts, samples []Sample) {
 func (t *Traffic) take(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.tables == nil { // Set has ended them meanwhile
+		return
+	}
 	sum, samples := t.collect(t.tables.samples)
 	t.tables.samples = samples
 	for i := range samples {

@@ -79,7 +79,6 @@ func TestTraffic(t *testing.T) {
 			t.Error("it counts while it is off")
 		}
 		traffic.Set(true)
-		synctest.Wait()
 		tail := traffic.Follow(Filter{Rcode: 3, Suffix: wire("local"), Client: netip.MustParsePrefix("10.0.0.0/8")})
 		for range 3 {
 			w.query("web.local", "10.0.0.1", 0, "", false)
@@ -140,7 +139,6 @@ func TestSampling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		traffic, w := running(t)
 		traffic.Set(true)
-		synctest.Wait()
 		const rate = 20_000
 		for i := range 10 * rate {
 			switch {
@@ -182,7 +180,6 @@ func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		traffic, w := running(t)
 		traffic.Set(true)
-		synctest.Wait()
 		tail := traffic.Follow(Filter{Rcode: -1})
 		for range MaxTails - 1 {
 			if traffic.Follow(Filter{}) == nil {
@@ -235,7 +232,6 @@ func TestTailOrder(t *testing.T) {
 		traffic, first := running(t)
 		second := &worker{Batch{Recorder: traffic.Recorder()}}
 		traffic.Set(true)
-		synctest.Wait()
 		tail := traffic.Follow(Filter{Rcode: -1})
 		at := func(w *worker, name string, when time.Time) {
 			w.Begin()
@@ -264,7 +260,6 @@ func TestRecorderEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		traffic, w := running(t)
 		traffic.Set(true)
-		synctest.Wait()
 		w.query("a.test", "10.0.0.1", 0, "", false)
 		w.Recorder.End()
 		w.Recorder.End() // which changes nothing
