@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -68,10 +69,7 @@ func TestDemoManifests(t *testing.T) {
 
 // TestDemoInUse: a port that is taken, and that of the page, are told apart.
 func TestDemoInUse(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	taken := pairOfPorts(t)
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port
 	for p, want := range map[int]string{
@@ -84,6 +82,29 @@ func TestDemoInUse(t *testing.T) {
 			t.Errorf("-p %d: status %d, said %s", p, status, &said)
 		}
 	}
+}
+
+// pairOfPorts listens at a port that the kernel gives to no client, and below which is a free one.
+func pairOfPorts(t *testing.T) net.Listener {
+	t.Helper()
+	for range 100 {
+		below := 10_000 + rand.IntN(20_000)
+		free, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(below))
+		if err != nil {
+			continue
+		}
+		packets, err := net.ListenPacket("udp", free.Addr().String())
+		free.Close()
+		if err != nil {
+			continue
+		}
+		packets.Close()
+		if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(below+1)); err == nil {
+			return l
+		}
+	}
+	t.Fatal("no pair of free ports")
+	return nil
 }
 
 // TestDemoMistakes are those of its flags.
