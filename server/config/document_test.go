@@ -152,7 +152,7 @@ func documentFiles(t *testing.T) []txtar.File {
 	return append(keyFiles(t, "Kexample.org.+013+45330"), []txtar.File{
 		{Name: "etc/resolv.conf", Data: []byte("nameserver 192.0.2.53\nsearch a.test\n")}, {Name: "etc/hosts"},
 		{Name: "db.example.org", Data: zone}, {Name: "folder/db.example.org", Data: zone}, {Name: "weights"},
-		{Name: "kubeconfig", Data: []byte(kubeconfig)},
+		{Name: "kubeconfig", Data: []byte(kubeconfig)}, {Name: "secret", Data: []byte("0123456789abcdef")},
 	}...)
 }
 

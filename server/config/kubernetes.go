@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -35,7 +36,9 @@ type kubernetesOptions struct {
 	peersAt    *args  // the first of its lines about peers
 	counted    bool   // toplevel is given
 	refused    []string
-	cluster    string // cluster_id
+	cluster    string              // cluster_id
+	clusterAt  *args               // that option
+	given      map[string]position // of options and lines of snapshot that may be given once
 }
 
 // kubernetes [ZONES…] { … }
@@ -43,6 +46,7 @@ func (b *blockReader) kubernetes(a *args) {
 	c := &kubernetesOptions{
 		Kubernetes: resolver.Kubernetes{TTL: defaultTTL},
 		Source:     Source{At: a.at.String(), StartupTimeout: watch.StartupTimeout},
+		given:      map[string]position{},
 	}
 	if len(b.Sources) > 0 {
 		a.warnf("is the second of its block, of which CoreDNS takes one")
@@ -66,23 +70,23 @@ func (c *kubernetesOptions) options(folder string) options {
 			o.Manifests = inFolder(folder, a.word("a folder"))
 			a.checkFolder(o.Manifests)
 		},
-		"endpoint": func(a *args) { o.Endpoint = endpointURL(a) },
-		"tls": func(a *args) {
+		"endpoint": c.last(func(a *args) { o.Endpoint = endpointURL(a) }),
+		"tls": c.last(func(a *args) {
 			o.CertFile, o.KeyFile, o.CAFile = a.word("CERT KEY CACERT"), a.word("KEY"), a.word("CACERT")
 			c.tls = a
-		},
-		"kubeconfig":             func(a *args) { kubeconfig(a, o) },
+		}),
+		"kubeconfig":             c.last(func(a *args) { kubeconfig(a, o) }),
 		"apiserver_qps":          func(a *args) { o.QPS = a.rate() },
 		"apiserver_burst":        func(a *args) { o.Burst = a.number(0, math.MaxInt32) },
 		"apiserver_max_inflight": func(a *args) { o.MaxInflight = a.number(0, math.MaxInt32) },
 		"namespaces": func(a *args) {
 			c.selected, c.namespaces = true, append(c.namespaces, namespaces(a)...)
 		},
-		"namespace_labels":   func(a *args) { o.NamespaceLabels = selector(a) },
-		"labels":             func(a *args) { o.Labels = selector(a) },
-		"pods":               func(a *args) { c.Pods = choose(a, podModes()) },
+		"namespace_labels":   c.last(func(a *args) { o.NamespaceLabels = selector(a) }),
+		"labels":             c.last(func(a *args) { o.Labels = selector(a) }),
+		"pods":               c.last(func(a *args) { c.Pods = choose(a, podModes()) }),
 		"endpoint_pod_names": set(&o.PodNames),
-		"ttl":                func(a *args) { c.TTL = a.seconds(0, 3600) },
+		"ttl":                c.last(func(a *args) { c.TTL = a.seconds(0, 3600) }),
 		"noendpoints":        set(&o.NoEndpoints),
 		"fallthrough":        func(a *args) { c.Fallthrough.Zones = a.zonesOr(".") },
 		"ignore": func(a *args) {
@@ -90,17 +94,47 @@ func (c *kubernetesOptions) options(folder string) options {
 			a.skipAbsent()
 		},
 		"multicluster":    func(a *args) { c.MultiCluster = a.zones() },
-		"cluster_id":      func(a *args) { c.cluster = clusterID(a) },
+		"cluster_id":      c.once(func(a *args) { c.cluster, c.clusterAt = clusterID(a), a }),
 		"zonal":           set(&o.Zonal),
 		"affinity":        set(&o.Affinity),
-		"nearest":         func(a *args) { o.Nearest = nearest(a) },
+		"nearest":         c.once(func(a *args) { o.Nearest = nearest(a) }),
 		"visibility":      c.visibility,
 		"toplevel":        c.toplevel,
-		"startup_timeout": func(a *args) { c.StartupTimeout = a.duration(0, forever) },
+		"startup_timeout": c.last(func(a *args) { c.StartupTimeout = a.duration(0, forever) }),
 		"snapshot":        func(a *args) { c.snapshot(a, folder) },
 		"upstream":        outdated,
 		"resyncperiod":    outdated,
 	}
+}
+
+// once is the reader of an option that may be given once.
+func (c *kubernetesOptions) once(read func(*args)) func(*args) {
+	return func(a *args) {
+		if c.again(a) {
+			a.fail("may be given once, and is at %s", c.given[a.title])
+			return
+		}
+		read(a)
+	}
+}
+
+// last is the reader of an option whose last line counts, as in CoreDNS.
+func (c *kubernetesOptions) last(read func(*args)) func(*args) {
+	return func(a *args) {
+		if c.again(a) {
+			a.warnf("takes the place of that at %s, as in CoreDNS", c.given[a.title])
+		}
+		read(a)
+	}
+}
+
+// again reports whether an option, or a line of snapshot, has been read already.
+func (c *kubernetesOptions) again(a *args) bool {
+	if _, given := c.given[a.title]; given {
+		return true
+	}
+	c.given[a.title] = a.at
+	return false
 }
 
 // leastSnapshotAge is the time between two writes of a snapshot: one that may be no older than that would seldom be served.
@@ -112,14 +146,27 @@ const leastSnapshotAge = time.Minute
 // snapshot secret FILE
 // snapshot tls CERT KEY CA [NAME]
 func (c *kubernetesOptions) snapshot(a *args, folder string) {
-	if read := c.peerOptions()[a.peek()]; read != nil {
-		a.word("")
+	lines := c.peerOptions()
+	if read := lines[a.peek()]; read != nil {
+		a.title += ": " + a.word("")
 		if c.peersAt == nil {
 			c.peersAt = a
 		}
 		read(a)
 		return
 	}
+	if len(a.words) > 1 {
+		hint := DidYouMean(a.words[0], slices.Collect(maps.Keys(lines)))
+		if _, err := time.ParseDuration(a.words[1]); err != nil && hint != "" {
+			a.fail("%q begins no line of it%s", a.words[0], hint)
+			return
+		}
+	}
+	c.once(func(a *args) { c.snapshotFile(a, folder) })(a)
+}
+
+// snapshotFile reads `snapshot FILE [MAX_AGE]`.
+func (c *kubernetesOptions) snapshotFile(a *args, folder string) {
 	o := &c.Objects.Snapshot
 	o.Path, o.MaxAge = inFolder(folder, a.word("a file")), watch.SnapshotMaxAge
 	if a.more() {
@@ -297,12 +344,7 @@ func (c *kubernetesOptions) check(a *args) {
 	if o.Nearest != zones.NearestUnset && o.NoEndpoints {
 		a.fail("nearest needs endpoints: remove noendpoints")
 	}
-	if c.cluster != "" && len(c.MultiCluster) == 0 {
-		a.fail("cluster_id is for the names of a clusterset: add multicluster")
-	}
-	if c.cluster != "" && o.Nearest <= zones.NearestOff {
-		a.fail("cluster_id says which cluster is the nearest: add nearest hints")
-	}
+	c.checkCluster(a)
 	for _, z := range c.Zones {
 		if err := resolver.CheckZone(z); err != nil {
 			a.fail("zone %s: %v", z, err)
@@ -326,6 +368,22 @@ func (c *kubernetesOptions) check(a *args) {
 		c.tls.checkRoots(o.CAFile)
 		a.err = cmp.Or(a.err, c.tls.err)
 	}
+}
+
+// checkCluster fails where the id of the cluster says nothing.
+func (c *kubernetesOptions) checkCluster(d *args) {
+	if c.cluster == "" {
+		return
+	}
+	switch a := c.clusterAt; {
+	case len(c.MultiCluster) == 0:
+		a.fail("is for the names of a clusterset: add multicluster")
+	case c.Objects.Nearest == zones.NearestUnset:
+		a.fail("says which cluster is the nearest: add nearest")
+	case c.Objects.Nearest == zones.NearestOff:
+		a.fail("says which cluster is the nearest, and `nearest off` prefers none: leave out one of the two")
+	}
+	d.err = cmp.Or(d.err, c.clusterAt.err)
 }
 
 // noNamespace selects none: a list of empty names, which no namespace has.

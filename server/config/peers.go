@@ -17,6 +17,7 @@ func (c *kubernetesOptions) peerOptions() map[string]func(*args) {
 			const want = "addresses with ports such as 10.96.0.10:9154: names cannot be asked for before there is DNS"
 			all := strings.FieldsFunc(p.Ask, func(r rune) bool { return r == ',' }) // of lines before
 			for _, w := range a.atLeastOne(want) {
+				needPort(a, w)
 				if at, err := netip.ParseAddrPort(w); err != nil || at.Port() == 0 || at.Addr().IsUnspecified() {
 					a.fail("got %q, wants %s", w, want)
 				}
@@ -25,14 +26,15 @@ func (c *kubernetesOptions) peerOptions() map[string]func(*args) {
 			slices.Sort(all) // equal options share a watch
 			p.Ask = strings.Join(slices.Compact(all), ",")
 		},
-		"listen": func(a *args) {
+		"listen": c.once(func(a *args) {
 			w := a.word("an address with a port such as :9154")
+			needPort(a, w)
 			if at, err := netip.ParseAddrPort(anyAddress(w)); err != nil || at.Port() == 0 {
 				a.fail("got %q, wants an address with a port such as :9154", w)
 			}
 			p.Listen = w
-		},
-		"secret": func(a *args) {
+		}),
+		"secret": c.once(func(a *args) {
 			p.SecretFile = a.word("a file")
 			content := a.content(p.SecretFile)
 			if a.err != nil {
@@ -41,15 +43,24 @@ func (c *kubernetesOptions) peerOptions() map[string]func(*args) {
 			if err := watch.CheckSecret(content); err != nil {
 				a.fail("%q %v", p.SecretFile, err)
 			}
-		},
-		"tls": func(a *args) {
-			p.CertFile, p.KeyFile, p.CAFile = a.word("CERT KEY CA"), a.word("KEY"), a.word("CA")
+		}),
+		"tls": c.once(func(a *args) {
+			const want = "CERT KEY CA [NAME], files in PEM: "
+			p.CertFile, p.KeyFile = a.word(want+"all are missing"), a.word(want+"KEY and CA are missing")
+			p.CAFile = a.word(want + "CA is missing")
 			if a.more() {
 				p.Name = a.word("")
 			}
 			a.checkKeyPair(p.CertFile, p.KeyFile)
 			a.checkRoots(p.CAFile)
-		},
+		}),
+	}
+}
+
+// needPort fails where a word is an address alone.
+func needPort(a *args, word string) {
+	if at, err := netip.ParseAddr(strings.Trim(word, "[]")); err == nil {
+		a.fail("%s needs a port, as in %s", word, netip.AddrPortFrom(at, 9154))
 	}
 }
 
@@ -64,10 +75,10 @@ func anyAddress(w string) string {
 // checkPeers fails when what is given of peers is not whole, or would have the secret or the names of the cluster cross a
 // network in plain text.
 func (c *kubernetesOptions) checkPeers(d *args) {
-	p, a := &c.Objects.Snapshot.Peers, c.peersAt
-	if a == nil || a.err != nil {
+	if c.peersAt == nil || c.peersAt.err != nil {
 		return
 	}
+	p, a := &c.Objects.Snapshot.Peers, &args{statement: c.peersAt.statement, title: d.title + ": snapshot"}
 	switch open := c.beyondLoopback(); {
 	case c.Objects.Snapshot.Path == "":
 		a.fail("peers need `snapshot FILE` too: what is given is the file, and what a peer gives is kept there")
