@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -96,21 +99,26 @@ func ListenBoth(t testing.TB) (net.Listener, net.PacketConn) {
 	return nil, nil
 }
 
-// Free is a port that nothing uses, over UDP and TCP.
+// given counts ports, so that none is given twice.
+var given atomic.Int32
+
+// Free is a port that nothing uses, over UDP and TCP. It is below those that the kernel gives to clients (32768 and up),
+// one of which could take it before the program does, or while the program starts again.
 func Free(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := strconv.Itoa(20000 + (os.Getpid()*64+int(given.Add(1)))%12000) // other tests may run beside these
+		listener, err := net.Listen("tcp", ":"+port)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := listener.Addr().(*net.TCPAddr).Port
-		packets, err := net.ListenPacket("udp", listener.Addr().String())
 		listener.Close()
-		if err == nil {
-			packets.Close()
-			return fmt.Sprint(port)
+		packets, err := net.ListenPacket("udp", ":"+port)
+		if err != nil {
+			continue
 		}
+		packets.Close()
+		return port
 	}
 	t.Fatal("no free port")
 	return ""

@@ -20,9 +20,9 @@ import (
 // when it is away.
 func TestEtcd(t *testing.T) {
 	dir := t.TempDir()
-	url := "http://" + free(t)
-	server := free(t)
-	host, port, _ := net.SplitHostPort(server)
+	url := "http://" + net.JoinHostPort("127.0.0.1", freePort(t))
+	host, port := "127.0.0.1", freePort(t)
+	server := net.JoinHostPort(host, port)
 	corefile := filepath.Join(dir, "Corefile")
 	text := fmt.Sprintf("lab.test:%s {\n bind %s\n etcd {\n  endpoint %s\n }\n}\n", port, host, url)
 	if err := os.WriteFile(corefile, []byte(text), 0o600); err != nil {
@@ -64,17 +64,6 @@ func TestEtcd(t *testing.T) {
 	run()
 	put(t, url, "/skydns/test/lab/www/5ab1", `{"host":"192.0.2.3"}`)
 	ask(dns.TypeA, "A\t192.0.2.3")
-}
-
-// free is an address that nothing listens at.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // put writes a key of etcd.

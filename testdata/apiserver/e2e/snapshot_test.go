@@ -145,12 +145,7 @@ func TestStartFromPeer(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := free.Addr().String()
-	free.Close()
+	at := net.JoinHostPort("127.0.0.1", freePort(t))
 	giver := startServer(t, c.kubeconfig(""), snapshotCorefile(first+"\n\t\tsnapshot listen "+at+"\n\t\tsnapshot secret "+secret))
 	giver.awaitServing(t, 30*time.Second)
 	awaitSnapshot(t, first)
