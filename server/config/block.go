@@ -19,14 +19,15 @@ type blockReader struct {
 	named     []namedZone // by the directives
 	base      string      // of relative names of files (directive root); "" for the working directory
 
-	refused    bool       // a directive is, so that what the block lacks may be in it
-	unplaced   bool       // a zone or an address to listen on is
-	autopathAt *args      // autopath @kubernetes
-	searchAt   *args      // search
-	onwardAt   *args      // fallthrough of grpc
-	externals  []position // of Steps.Externals
-	snapshots  []*args    // of Sources: their option snapshot, nil without
-	tlsAt      position
+	refused     bool         // a directive is, so that what the block lacks may be in it
+	unplaced    bool         // a zone or an address to listen on is
+	autopathAt  *args        // autopath @kubernetes
+	withoutAAAA []deniedAAAA // by templates
+	searchAt    *args        // search
+	onwardAt    *args        // fallthrough of grpc
+	externals   []position   // of Steps.Externals
+	snapshots   []*args      // of Sources: their option snapshot, nil without
+	tlsAt       position
 }
 
 // located is a key with its place.
@@ -83,6 +84,7 @@ func (b *blockReader) directives(w *world, all []statement, r *Report) {
 	}
 	b.Steps.Forwards = append(b.Steps.Forwards, b.grpcs...)
 	b.checkAutopath()
+	b.checkDeniedAAAA()
 	b.checkSearch()
 	b.checkOnward()
 	if err := b.checkExternals(); err != nil && !b.refused {

@@ -35,7 +35,30 @@ func (b *blockReader) template(a *args) {
 	if a.err == nil && t.Rcode == dns.RcodeServerFailure && len(t.Answer)+len(t.Authority)+len(t.Additional) > 0 {
 		a.warnf("the answer has no records with rcode SERVFAIL, and what the lines say is not used")
 	}
+	if t.Type == dns.TypeAAAA && t.Rcode == dns.RcodeNameError {
+		b.withoutAAAA = append(b.withoutAAAA, deniedAAAA{a, t})
+	}
 	b.Steps.Templates = append(b.Steps.Templates, t)
+}
+
+// deniedAAAA is a template that answers AAAA with NXDOMAIN.
+type deniedAAAA struct {
+	at       *args
+	template resolver.Template
+}
+
+// checkDeniedAAAA warns of a template that means "no IPv6" and says that the names do not exist, unless another one says
+// it of the same names for A.
+func (b *blockReader) checkDeniedAAAA() {
+	for _, d := range b.withoutAAAA {
+		if !slices.ContainsFunc(b.Steps.Templates, func(t resolver.Template) bool {
+			return (t.Type == dns.TypeA || t.Type == dns.TypeANY) && t.Rcode == dns.RcodeNameError &&
+				slices.Equal(t.Zones, d.template.Zones) && slices.Equal(t.Match, d.template.Match)
+		}) {
+			d.at.warnf("NXDOMAIN says that a name has no records of any type: clients with musl (Alpine) then drop its A records. " +
+				"For names without AAAA records write rcode NOERROR")
+		}
+	}
 }
 
 // capitals reads a mnemonic, which is in capital letters, as in CoreDNS.
