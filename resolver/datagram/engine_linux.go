@@ -270,6 +270,7 @@ func (r *receiver) round() (more bool) {
 	switch {
 	case n > 0:
 		more = r.receive(n)
+		r.pace.Yield(time.Now())
 	case errno == unix.EINTR: // the runtime wants this thread, and gets it at the next prologue
 	case errno == 0:
 		r.pace.Idle()

@@ -68,9 +68,10 @@ func (p *Park) Close() { p.file.Close() }
 // time that a thread gets a P, the runtime's sysmon goes through some sixty naps of 20 us and more, so below some fifty
 // wakings a second parking is cheaper.
 type Pace struct {
-	Awake bool      // datagrams come fast enough to wait for them in the kernel
-	dense int       // how many wakings in a row came within denseGap of the one before
-	woken time.Time // the last of them
+	Awake   bool      // datagrams come fast enough to wait for them in the kernel
+	dense   int       // how many wakings in a row came within denseGap of the one before
+	woken   time.Time // the last of them
+	yielded time.Time
 }
 
 // A parked goroutine stays awake once it has been woken denseRun times in a row, each within denseGap of the one before.

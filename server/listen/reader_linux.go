@@ -155,6 +155,7 @@ func (r *reader) serve(n int) {
 	w.end(now)
 	r.busy.Add(int64(now.Sub(w.request.Now)))
 	r.steering.look(now)
+	r.pace.Yield(now)
 	if pending > sent {
 		runtime.Gosched() // flights that have a goroutine are in this P's queue: they start now, not when it is stolen from
 	}
