@@ -3,13 +3,11 @@ package watch
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +25,7 @@ type search struct {
 	asking  sync.WaitGroup
 	offers  chan *saved.Received // nil while nobody is asked
 	present chan struct{}        // that of the snapshots; nil when there is nothing to end
+	taken   chan bool            // says whether what is being taken is all that is needed; nil while nothing is
 }
 
 // search is a search that has not begun. It has ended already if there are no peers, or the own file has been taken: then
@@ -56,10 +55,36 @@ func (s *search) begin() {
 	})
 }
 
-// end asks nobody any more, and lets lists come.
+// next has the next snapshot of a peer, while none is being taken.
+func (s *search) next() <-chan *saved.Received {
+	if s.taken != nil {
+		return nil
+	}
+	return s.offers
+}
+
+// begin to take a snapshot. The disk has its time for that, and the API server may come back meanwhile.
+func (s *search) take(offer *saved.Received) {
+	taken := make(chan bool, 1)
+	s.taken = taken
+	s.asking.Go(func() { taken <- s.snapshots.take(offer) })
+}
+
+// tried is the end of taking one.
+func (s *search) tried(settled bool) {
+	s.taken = nil
+	if settled && s.present != nil {
+		s.end()
+	}
+}
+
+// end asks nobody any more, and lets lists come. Of what has not been taken until now nothing will be.
 func (s *search) end() {
 	s.cancel()
 	s.offers, s.present = nil, nil
+	if s.taken != nil {
+		s.abandon()
+	}
 	close(s.read)
 }
 
@@ -90,6 +115,16 @@ func (n *snapshots) take(offer *saved.Received) bool {
 	n.restoreInTime()
 	n.serve()
 	return n.settled()
+}
+
+// abandon waits for no objects of a file any more, unless they are all held.
+func (n *snapshots) abandon() {
+	n.state.change(func() {
+		if n.state.restored == 0 {
+			n.gaveUp = true
+			n.state.dropRestored()
+		}
+	})
 }
 
 // ask asks the peers in turn, and again, until ctx ends. Each snapshot that passes all checks goes to offers; whoever
@@ -177,13 +212,9 @@ func (n *snapshots) fetch(ctx context.Context, peer string) (*saved.Received, er
 	scheme := "http://"
 	if p.CertFile != "" {
 		scheme = "https://"
-		roots := x509.NewCertPool()
-		content, err := os.ReadFile(p.CAFile)
+		roots, err := p.readAuthority()
 		if err != nil {
 			return nil, err
-		}
-		if !roots.AppendCertsFromPEM(content) {
-			return nil, errors.New(p.CAFile + " has no certificate in PEM")
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots, ServerName: p.Name}
 	}

@@ -17,9 +17,14 @@ import (
 
 // Giving the own snapshot to peers.
 
-// give gives the own snapshot to peers that ask for it, until ctx ends. An address that cannot be had is tried again: a
-// reload starts a source before it ends the one in whose place it comes.
+// give gives the own snapshot to peers that ask for it, until ctx ends. It listens once answers come from the source: a
+// reload starts it before it ends the one in whose place it comes, which has the address until then. An address that cannot
+// be had is tried again.
 func (n *snapshots) give(ctx context.Context) {
+	select {
+	case <-n.owned:
+	case <-ctx.Done():
+	}
 	for ctx.Err() == nil {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.file.Peers.Listen)
 		if err == nil {
@@ -54,23 +59,59 @@ func (n *snapshots) giveAt(ctx context.Context, listener net.Listener) error {
 		TLSNextProto:   map[string]func(*http.Server, *tls.Conn, http.Handler){}, // a reply per connection needs no HTTP/2
 	}
 	server.SetKeepAlivesEnabled(false)
+	var serving sync.WaitGroup
+	server.ConnState = func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			serving.Add(1)
+		case http.StateActive: // octets of a request have come
+			bounded(c).asked = true
+		case http.StateClosed:
+			n.countUnasked(c)
+			serving.Done()
+		}
+	}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
-	defer inTime(func() { // the one who is given it is told by his connection's end
-		n.giving <- struct{}{}
-		<-n.giving
-	})
-	bounded := &boundedListener{Listener: listener, places: make(chan struct{}, PeerConns)}
+	defer inTime(serving.Wait) // the one who is given it is told by his connection's end
+	defer server.Close()
+	doors := newDoors(listener, func() { n.countGiven(GivenCrowded) })
 	if p.CertFile == "" {
-		return server.Serve(bounded)
+		return server.Serve(doors)
 	}
 	server.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile) // read anew, since it may have been renewed
+		pair, err := p.readPair()
 		if err != nil {
 			n.complain("kubernetes: the snapshot is given to no peers: " + err.Error())
 		}
-		return &pair, err
+		return pair, err
 	}}
-	return server.ServeTLS(bounded, "", "")
+	return server.ServeTLS(doors, "", "")
+}
+
+// bounded is the connection that was accepted.
+func bounded(c net.Conn) *boundedConn {
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
+	return c.(*boundedConn)
+}
+
+// countUnasked counts a connection that has ended without a request.
+func (n *snapshots) countUnasked(c net.Conn) {
+	over, encrypted := c.(*tls.Conn)
+	switch {
+	case bounded(c).asked:
+	case encrypted && !over.ConnectionState().HandshakeComplete:
+		n.countGiven(GivenHandshake)
+	default:
+		n.countGiven(GivenSilent)
+	}
+}
+
+func (n *snapshots) countGiven(result Given) {
+	n.state.mu.Lock()
+	defer n.state.mu.Unlock()
+	n.counters.Given[result]++
 }
 
 // answerPeer answers a request.
@@ -84,10 +125,7 @@ func (n *snapshots) answerPeer(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	result := n.givePeer(w, r)
-	n.state.mu.Lock()
-	n.counters.Given[result]++
-	n.state.mu.Unlock()
+	n.countGiven(n.givePeer(w, r))
 }
 
 func (n *snapshots) givePeer(w http.ResponseWriter, r *http.Request) Given {
@@ -144,37 +182,4 @@ func (n *snapshots) countPeers(c *SnapshotCounters) {
 		return
 	}
 	c.Asked, c.Given, c.Panics = maps.Clone(c.Asked), maps.Clone(c.Given), n.panics.Total()
-}
-
-// boundedListener accepts a bounded number of connections at a time, one after the other.
-type boundedListener struct {
-	net.Listener
-	places chan struct{}
-	next   time.Time // when the next may be accepted
-}
-
-// Accept implements net.Listener. One goroutine calls it.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	time.Sleep(time.Until(l.next))
-	l.places <- struct{}{}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	l.next = time.Now().Add(connectPause)
-	return &boundedConn{Conn: conn, places: l.places}, nil
-}
-
-// boundedConn gives its place back when it is closed.
-type boundedConn struct {
-	net.Conn
-	places chan struct{}
-	once   sync.Once
-}
-
-// Close implements net.Conn.
-func (c *boundedConn) Close() error {
-	c.once.Do(func() { <-c.places })
-	return c.Conn.Close()
 }

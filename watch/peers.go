@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +45,13 @@ const (
 	// any pod can open them, and a handshake costs about a millisecond.
 	PeerConns    = 16
 	connectPause = 50 * time.Millisecond
+	// addressConns is how many of them one address has, and addressPause how long one still counts after its end: an
+	// address that opens more, or one after the other, leaves places and handshakes to the others. A peer needs one in
+	// askPause, and several may come from the address of a node.
+	addressConns = 4
+	addressPause = time.Second
+	// refusePause is how much time passes behind a connection that is closed at once, because it costs little.
+	refusePause = time.Millisecond
 
 	snapshotPath = "/snapshot"
 	bearer       = "Bearer "
@@ -53,6 +62,9 @@ const (
 	leastSecret = 16
 	mostSecret  = 4 << 10
 )
+
+// mostPEM is more than the certificates of all authorities of a machine take.
+const mostPEM = 1 << 20
 
 // Asked is what came of asking a peer, Given what came of a request of one.
 type (
@@ -71,12 +83,18 @@ const (
 	GivenBusy    Given = "busy"    // another one is being given
 	GivenUnready Given = "unready" // nothing has been read of the API server, or written, since the start
 	GivenFailed  Given = "failed"
+
+	// Of connections that end before there is a request.
+	GivenHandshake Given = "handshake" // that of TLS failed
+	GivenSilent    Given = "silent"    // nothing was asked
+	GivenCrowded   Given = "crowded"   // its address has as many as it may have
 )
 
 // AskedResults and GivenResults are all of them.
 var (
 	AskedResults = []Asked{AskedTaken, AskedRefused, AskedFailed}
-	GivenResults = []Given{GivenWhole, GivenDenied, GivenBusy, GivenUnready, GivenFailed}
+	GivenResults = []Given{GivenWhole, GivenDenied, GivenBusy, GivenUnready, GivenFailed,
+		GivenHandshake, GivenSilent, GivenCrowded}
 )
 
 // CheckSecret returns why the content of a file is no secret that peers may share.
@@ -93,15 +111,7 @@ func CheckSecret(content []byte) error {
 
 // readSecret reads the secret anew, since it may have been changed.
 func readSecret(file string) (string, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", cmp.Or(err, errors.New(file+" is no file"))
-	}
-	content, err := io.ReadAll(io.LimitReader(f, mostSecret+1))
+	content, err := readSmall(file, mostSecret)
 	if err != nil {
 		return "", err
 	}
@@ -109,6 +119,51 @@ func readSecret(file string) (string, error) {
 		return "", fmt.Errorf("%s %w", file, err)
 	}
 	return strings.TrimSpace(string(content)), nil
+}
+
+// readSmall reads a file that may have been exchanged for anything since the Corefile was read: a FIFO or a device that
+// does not end must hold up nobody.
+func readSmall(file string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not block
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, errors.New(file+" is no file"))
+	}
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = fmt.Errorf("%s has more than %d octets", file, most)
+	}
+	return content, err
+}
+
+// readPair reads the certificate and its key anew, since they may have been renewed.
+func (p *Peers) readPair() (*tls.Certificate, error) {
+	certificate, err := readSmall(p.CertFile, mostPEM)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readSmall(p.KeyFile, mostPEM)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	return &pair, err
+}
+
+// readAuthority reads the authority of the peers' certificates anew.
+func (p *Peers) readAuthority() (*x509.CertPool, error) {
+	content, err := readSmall(p.CAFile, mostPEM)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(content) {
+		return nil, errors.New(p.CAFile + " has no certificate in PEM")
+	}
+	return roots, nil
 }
 
 // knows reports whether a request has the secret. How long it takes says nothing of the secret.

@@ -1,14 +1,15 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -18,7 +19,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clusterdns/clusterdns/watch/saved"
@@ -54,24 +57,20 @@ func certified(t *testing.T, name string) (p Peers) {
 	return p
 }
 
-// giver is the snapshots of a server that has synced, and where it gives them.
-func giver(t *testing.T, p Peers) (*snapshots, string) {
-	t.Helper()
-	f, _ := filled(t)
-	n := f.state.snapshots
-	n.file.Peers = p
-	return n, giving(t, n)
-}
-
-// giving has n give its snapshot, until the test ends.
-func giving(t *testing.T, n *snapshots) string {
+// giving has n give its snapshot, until stop is called or the test ends. Then all that came of connections is counted.
+func giving(t *testing.T, n *snapshots) (address string, stop func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
 	var serving sync.WaitGroup
-	serving.Go(func() { n.giveAt(t.Context(), listener) })
-	t.Cleanup(serving.Wait)
-	return listener.Addr().String()
+	serving.Go(func() { n.giveAt(ctx, listener) })
+	stop = func() {
+		cancel()
+		serving.Wait()
+	}
+	t.Cleanup(stop)
+	return listener.Addr().String(), stop
 }
 
 // asker is the snapshots of a server that has none, and may ask peers.
@@ -105,7 +104,7 @@ func TestPeersGive(t *testing.T) {
 			n.file.Peers = p
 			n.counters.Writes, n.wrote = 0, time.Time{}
 			n.write(false) // of that API server
-			p.Ask = giving(t, n)
+			p.Ask, _ = giving(t, n)
 
 			file := filepath.Join(t.TempDir(), "snapshot")
 			index := zones.NewIndex()
@@ -154,10 +153,15 @@ func TestPeersRefuse(t *testing.T) {
 		"unwritten":   {GivenUnready, AskedFailed, func(g, _ *snapshots) { g.counters.Writes = 0 }},
 		"unread":      {GivenUnready, AskedFailed, func(g, _ *snapshots) { g.state.synced = 0 }},
 		"no file":     {GivenFailed, AskedFailed, func(g, _ *snapshots) { os.Remove(g.file.Path) }},
-		"name":        {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.Name = "other.example" }},
-		"authority":   {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.CAFile = certified(t, "peers.example").CAFile }},
-		"plain":       {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.CertFile = "" }},
-		"certificate": {"", AskedFailed, func(g, _ *snapshots) { g.file.Peers.KeyFile = certified(t, "peers.example").KeyFile }},
+		"name":        {GivenHandshake, AskedFailed, func(_, a *snapshots) { a.file.Peers.Name = "other.example" }},
+		"authority":   {GivenHandshake, AskedFailed, func(_, a *snapshots) { a.file.Peers.CAFile = certified(t, "peers.example").CAFile }},
+		"no key":      {GivenHandshake, AskedFailed, func(g, _ *snapshots) { g.file.Peers.KeyFile = t.TempDir() }},
+		"fifo":        {GivenHandshake, AskedFailed, func(g, _ *snapshots) { g.file.Peers.CertFile = fifo(t) }},
+		"large key":   {GivenHandshake, AskedFailed, func(g, _ *snapshots) { g.file.Peers.KeyFile = padded(t, g.file.Peers.KeyFile) }},
+		"fifo of CA":  {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.CAFile = fifo(t) }},
+		"large CA":    {"", AskedFailed, func(_, a *snapshots) { a.file.Peers.CAFile = padded(t, a.file.Peers.CAFile) }},
+		"plain":       {GivenHandshake, AskedFailed, func(_, a *snapshots) { a.file.Peers.CertFile = "" }},
+		"certificate": {GivenHandshake, AskedFailed, func(g, _ *snapshots) { g.file.Peers.KeyFile = certified(t, "peers.example").KeyFile }},
 		"cluster":     {GivenWhole, AskedRefused, func(_, a *snapshots) { a.state.requests.counts.Host = "10.96.0.2:443" }},
 		"options":     {GivenWhole, AskedRefused, func(_, a *snapshots) { a.state.options.Zonal = true }},
 		"old":         {GivenWhole, AskedRefused, func(_, a *snapshots) { a.file.MaxAge = 0 }},
@@ -173,31 +177,43 @@ func TestPeersRefuse(t *testing.T) {
 			if test.edit != nil {
 				test.edit(g, a)
 			}
-			address := giving(t, g)
+			address, stop := giving(t, g)
 			offer := a.askPeer(t.Context(), address)
 			if (offer != nil) != (test.asked == AskedTaken) || a.counters.Asked[test.asked] != 1 || len(a.counters.Asked) != 1 {
 				t.Errorf("asked: %v", a.counters.Asked)
 			}
-			for until := time.Now().Add(10 * time.Second); test.given != ""; time.Sleep(time.Millisecond) { // the reply may come first
-				g.state.mu.Lock()
-				given := g.counters.Given[test.given]
-				g.state.mu.Unlock()
-				if given == 1 || time.Now().After(until) {
-					if given != 1 {
-						t.Errorf("given: %v", g.counters.Given)
-					}
-					break
-				}
+			stop()
+			want := map[Given]uint64{}
+			if test.given != "" {
+				want[test.given] = 1
+			}
+			if !maps.Equal(g.counters.Given, want) {
+				t.Errorf("given: %v, want %v", g.counters.Given, want)
 			}
 			if offer != nil {
 				offer.Drop()
 			}
-			if name == "busy" {
-				<-g.giving
-			}
 			noneLeft(t, a.file.Path)
 		})
 	}
+}
+
+// fifo is one that nobody writes.
+func fifo(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "fifo")
+	must(t, syscall.Mkfifo(file, 0o600))
+	return file
+}
+
+// padded is a file of the content of another one that goes on for longer than it may.
+func padded(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	must(t, err)
+	file = filepath.Join(t.TempDir(), "padded")
+	must(t, os.WriteFile(file, append(content, make([]byte, mostPEM)...), 0o600))
+	return file
 }
 
 // scripted is a peer that answers as it is told.
@@ -318,6 +334,37 @@ func TestPeersAreNotWaitedFor(t *testing.T) {
 	}
 }
 
+// TestPeersAreTakenInTime has the API server come back while the disk does not answer for what a peer has given: lists come
+// at once, and nothing of it is held later.
+func TestPeersAreTakenInTime(t *testing.T) {
+	_, path := filled(t)
+	n := fresh(t, Options{}, path)
+	n.file.Peers = Peers{SecretFile: secretFile(t, sharedSecret), Ask: "127.0.0.1:1"}
+	n.read = make(chan struct{})
+	s := n.search(t.Context())
+	defer s.stop()
+	disk := make(chan struct{})
+	s.taken = make(chan bool, 1)
+	s.asking.Go(func() {
+		<-disk
+		n.restoreInTime()
+		s.taken <- n.settled()
+	})
+	s.end()
+	<-n.read
+	must(t, n.admit(t.Context()))
+	must(t, newStore(n.state, resourceOf(zones.Services), newAlive("services")).Replace(listOf(keptAt(2)[servicesOf]), "2"))
+	held, _ := n.state.sizes()
+	close(disk)
+	s.tried(<-s.taken)
+	if services, endpoints := n.state.sizes(); services != held || endpoints != 0 || n.state.restored != 0 {
+		t.Errorf("%d services and %d endpoints are held, the list has %d", services, endpoints, held)
+	}
+	if len(n.counters.Refused) != 0 {
+		t.Errorf("refused: %v", n.counters.Refused)
+	}
+}
+
 // TestPeersAreAskedInNeed asks nobody where the own file can be used, nor where the API server answers first.
 func TestPeersAreAskedInNeed(t *testing.T) {
 	peer := scripted(t, func(http.ResponseWriter, *http.Request) { t.Error("asked") })
@@ -328,7 +375,11 @@ func TestPeersAreAskedInNeed(t *testing.T) {
 		n.restoreInTime()
 		s := n.search(t.Context())
 		if name == "none" {
-			<-start(t, func() { must(t, n.admit(t.Context())) }, n.present)
+			<-start(t, func() {
+				if err := n.admit(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}, n.present)
 			s.end()
 		}
 		s.begin()
@@ -379,26 +430,31 @@ func start(t *testing.T, do func(), until <-chan struct{}) <-chan struct{} {
 	return until
 }
 
-// TestGivingIsBounded opens more connections than there may be, which say nothing, and one that asks.
-func TestGivingIsBounded(t *testing.T) {
-	p := Peers{SecretFile: secretFile(t, sharedSecret)}
-	_, address := giver(t, p)
-	var silent []net.Conn
-	for range PeerConns {
-		conn, err := net.Dial("tcp", address)
-		must(t, err)
-		defer conn.Close()
-		silent = append(silent, conn)
-	}
-	a := asker(t, p, address)
-	for a.askPeer(t.Context(), address) == nil { // it waits for as long as one may say nothing
-		if t.Context().Err() != nil || a.counters.Asked[AskedFailed] > 20 {
-			t.Fatal("those who say nothing keep all places")
+// TestGivingWaitsForReloads has a source that a reload has started leave the address to the one that still answers.
+func TestGivingWaitsForReloads(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	path := filepath.Join(t.TempDir(), "snapshot")
+	synctest.Test(t, func(t *testing.T) {
+		n := fresh(t, Options{}, path)
+		n.owned = make(chan struct{})
+		n.file.Peers = Peers{SecretFile: "secret", Listen: taken.Addr().String()}
+		lines := &bytes.Buffer{}
+		n.log = slog.New(slog.NewTextHandler(lines, nil))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go n.give(ctx)
+		synctest.Wait()
+		if lines.Len() > 0 {
+			t.Errorf("before answers come from it: %s", lines)
 		}
-	}
-	if _, err := io.ReadAll(silent[0]); err != nil {
-		t.Error(err)
-	}
+		close(n.owned)
+		synctest.Wait()
+		if !strings.Contains(lines.String(), "address already in use") {
+			t.Errorf("afterwards: %s", lines)
+		}
+	})
 }
 
 // TestSecrets reads files that are no secrets.

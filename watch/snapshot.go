@@ -142,10 +142,10 @@ func (n *snapshots) run(ctx context.Context) {
 			away = nil
 			n.serve()
 			search.begin()
-		case offer := <-search.offers:
-			if n.take(offer) {
-				search.end()
-			}
+		case offer := <-search.next():
+			search.take(offer)
+		case settled := <-search.taken:
+			search.tried(settled)
 		case <-search.present:
 			search.end()
 		case <-owned:
@@ -157,11 +157,19 @@ func (n *snapshots) run(ctx context.Context) {
 			}
 		case <-next:
 			next = nil
+			if search.taken != nil { // which puts a file of a peer there, and must not be put in the place of a later one
+				next = time.After(saveSoon)
+				continue
+			}
 			n.write(false)
 		case <-renew.C:
-			n.write(true)
+			if search.taken == nil {
+				n.write(true)
+			}
 		case <-ctx.Done():
-			inTime(func() { n.write(true) })
+			if search.taken == nil {
+				inTime(func() { n.write(true) })
+			}
 			return
 		}
 	}
@@ -182,37 +190,43 @@ func inTime(do func()) (done bool) {
 	}
 }
 
-// restoreInTime takes the objects of the file, or none: then the log says why.
+// restoreInTime takes the objects of the file, or none: then the log says why, unless nobody waits for them any more.
 func (n *snapshots) restoreInTime() {
 	var restored error // of restore, which may go on when it is too late
 	err := error(&saved.Refusal{Reason: saved.Unreadable, Words: fmt.Sprintf("cannot be read within %v", diskPatience)})
-	if inTime(func() { restored = n.restore() }) {
+	late := !inTime(func() { restored = n.restore() })
+	if !late {
 		err = restored
-	} else {
-		n.state.mu.Lock()
-		n.gaveUp = true
-		n.state.mu.Unlock()
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		n.log.Info("kubernetes: no snapshot yet", "file", n.file.Path)
 	} else if err != nil {
-		n.refuse(err)
+		n.refuse(err, func() bool {
+			abandoned := n.gaveUp // lists may come since then
+			n.gaveUp = abandoned || late
+			return !abandoned
+		})
 	}
 }
 
-// refuse drops what the file has brought, and says why.
-func (n *snapshots) refuse(err error) {
-	s := n.state
+// refuse drops what the file has brought, and says why, if valid says so while the state is locked.
+func (n *snapshots) refuse(err error, valid func() bool) {
+	s, refused := n.state, false
 	reason := saved.Unreadable
 	if refusal, ok := errors.AsType[*saved.Refusal](err); ok {
 		reason = refusal.Reason
 	}
 	s.change(func() {
+		if refused = valid(); !refused {
+			return
+		}
 		s.dropRestored()
 		n.about = saved.About{}
 		n.counters.Refused[reason]++
 	})
-	n.log.Warn("kubernetes: the snapshot is refused: "+n.file.Path+" "+err.Error(), "reason", string(reason))
+	if refused {
+		n.log.Warn("kubernetes: the snapshot is refused: "+n.file.Path+" "+err.Error(), "reason", string(reason))
+	}
 }
 
 // restore has the state hold the objects of the file. No list has been taken before.
@@ -366,7 +380,8 @@ func (n *snapshots) admit(ctx context.Context) error {
 		n.state.mu.Unlock()
 		if held && of != uid {
 			n.refuse(&saved.Refusal{Reason: saved.Cluster,
-				Words: "is of another cluster: there the namespace kube-system has the UID " + of + ", here " + uid})
+				Words: "is of another cluster: there the namespace kube-system has the UID " + of + ", here " + uid},
+				func() bool { return true })
 		}
 	})
 	return nil

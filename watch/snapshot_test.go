@@ -194,7 +194,6 @@ func TestSnapshotIsRefused(t *testing.T) {
 		"options":   {reason: saved.Options, edit: func(n *snapshots) { n.state.options.Zonal = true }},
 		"torn":      {reason: saved.Torn, spoil: func(c []byte) []byte { return c[:len(c)/2] }},
 		"version":   {reason: saved.Version, spoil: func(c []byte) []byte { c[9]++; return c }},
-		"late":      {reason: saved.Unreadable, edit: func(n *snapshots) { n.gaveUp = true }},
 		"kinds":     {reason: saved.Invalid, edit: func(n *snapshots) { n.kinds = zones.PodObjects }},
 		"cluster":   {reason: saved.Cluster, edit: func(n *snapshots) { n.uid.uid = "two" }},
 	} {

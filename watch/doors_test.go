@@ -1,0 +1,120 @@
+package watch
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// arrivals is a listener at which a test opens connections.
+type arrivals chan net.Conn
+
+func (a arrivals) Accept() (net.Conn, error) {
+	conn, ok := <-a
+	if !ok {
+		return nil, errors.New("closed")
+	}
+	return conn, nil
+}
+
+func (a arrivals) Close() error   { return nil }
+func (a arrivals) Addr() net.Addr { return &net.TCPAddr{} }
+
+// arrival is a connection of an address.
+type arrival struct {
+	net.Conn
+	from net.Addr
+}
+
+func (a arrival) RemoteAddr() net.Addr { return a.from }
+
+// arrive opens a connection from an address.
+func arrive(address string, port uint16) net.Conn {
+	conn, _ := net.Pipe()
+	return arrival{conn, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), port))}
+}
+
+// TestDoors opens more connections than there may be, in all and of one address.
+func TestDoors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at, in, refused := make(arrivals, 1000), make(chan net.Conn, 1000), 0
+		d := newDoors(at, func() { refused++ })
+		go func() {
+			defer close(in)
+			for {
+				conn, err := d.Accept()
+				if err != nil {
+					return
+				}
+				in <- conn
+			}
+		}()
+		open := func(n int, address string) {
+			for i := range n {
+				at <- arrive(address, uint16(1024+i))
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		holds := func(accepted, closed int) {
+			t.Helper()
+			if len(in) != accepted || refused != closed {
+				t.Fatalf("%d are accepted and %d refused, want %d and %d", len(in), refused, accepted, closed)
+			}
+		}
+		open(100, "10.0.0.1")
+		holds(addressConns, 100-addressConns)
+		refused = 0
+		open(1, "::ffff:10.0.0.1") // the same address
+		holds(addressConns, 1)
+		for i := range PeerConns {
+			open(1, netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}).String())
+		}
+		holds(PeerConns, 1) // the last four wait
+
+		first := <-in
+		first.Close()
+		first.Close() // as servers do
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		holds(PeerConns, 1)
+		for len(in) > 1 {
+			(<-in).Close()
+			synctest.Wait()
+		}
+		time.Sleep(time.Minute) // the rest of those that waited
+		for len(in) > 0 {
+			(<-in).Close()
+		}
+		time.Sleep(time.Minute)
+		if d.mu.Lock(); len(d.counts) != 0 {
+			t.Errorf("left: %v", maps.Clone(d.counts))
+		}
+		d.mu.Unlock()
+
+		// One after the other: an address has a few in a while.
+		refused = 0
+		for range 100 {
+			at <- arrive("10.0.0.1", 1)
+		}
+		accepted := 0
+		for begun := time.Now(); time.Since(begun) < addressPause; synctest.Wait() {
+			time.Sleep(refusePause)
+			for ; len(in) > 0; accepted++ {
+				(<-in).Close()
+			}
+		}
+		if accepted != addressConns || refused != 100-addressConns {
+			t.Errorf("%d of an address are accepted in %v, and %d refused", accepted, addressPause, refused)
+		}
+		close(at)
+		for conn := range in {
+			conn.Close()
+		}
+		time.Sleep(time.Minute)
+	})
+}
