@@ -29,6 +29,10 @@ const (
 	attemptsEach   = 2                     // attempts of a query for each upstream, on average
 	roundPause     = 20 * time.Millisecond // between rounds without a limit of attempts: a closed port answers at once
 	defaultMaxIdle = 64
+
+	// streamStall is for how long nothing has come for the oldest query of a connection when other queries go elsewhere: a
+	// server that answers in order may be held up by one slow name.
+	streamStall = 100 * time.Millisecond
 )
 
 // forwarder asks the upstreams of one `forward`. Any number of goroutines may use it.
@@ -128,7 +132,7 @@ func (f *forwarder) newUpstream(o *origin, address netip.AddrPort) *upstream {
 func (f *forwarder) streamOptions(u *upstream) stream.Options {
 	return stream.Options{
 		Receiver: f.engine, Dial: u.dial, TLS: u.tls, Timeout: connectTimeout, MaxIdle: u.idle.max, Expire: u.idle.expire,
-		MaxAge: u.idle.maxAge, Used: func(reused bool) { u.counts.dialled(u.via(), reused) }, Log: f.log,
+		MaxAge: u.idle.maxAge, Stall: streamStall, Used: func(reused bool) { u.counts.dialled(u.via(), reused) }, Log: f.log,
 	}
 }
 

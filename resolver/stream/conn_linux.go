@@ -23,6 +23,7 @@ type conn struct {
 	connected bool
 	retired   bool // takes no more queries, and ends with those that it has
 	dead      bool
+	cut       bool // the server has ended it: nothing is sent any more, and what has come is still taken
 	listed    bool // in an outbox
 	writing   bool
 
@@ -172,12 +173,15 @@ func (c *conn) Flush() {
 		return
 	}
 	c.writing = true
-	for c.connected && !c.dead && c.fresh != nil {
+	for c.connected && !c.dead && !c.cut && c.fresh != nil {
 		packets := c.pack(time.Now())
 		e.mu.Unlock()
 		err := c.link.send(packets)
 		e.mu.Lock()
-		if err != nil {
+		switch {
+		case isCut(err): // replies may have come before that, which Ready takes until it meets the end
+			c.retired, c.cut = true, true
+		case err != nil:
 			c.abort(err)
 			e.tellAll(c.pool)
 		}
@@ -234,6 +238,7 @@ func (c *conn) sent(q *Query) {
 
 // stalls reports whether nothing has come for a while although there is something to come.
 func (c *conn) stalls(now time.Time) bool {
+	stall := c.pool.Stall
 	return c.first != nil && c.first.written && now.Sub(c.first.at) > stall && now.Sub(c.heard) > stall
 }
 

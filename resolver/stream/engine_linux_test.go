@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -25,6 +26,7 @@ type asker struct {
 	told  chan error
 	at    time.Time
 	panic bool
+	hold  chan struct{} // it holds up who tells it; nil for not at all
 }
 
 func newAsker() *asker { return &asker{told: make(chan error, 1)} }
@@ -35,6 +37,9 @@ func (a *asker) Fail(err error)                { a.tell(err) }
 func (a *asker) tell(err error) {
 	a.at = time.Now()
 	a.told <- err
+	if a.hold != nil {
+		<-a.hold
+	}
 	if a.panic {
 		panic("on purpose")
 	}
@@ -56,7 +61,7 @@ func pool(t *testing.T, dial func(context.Context) (net.Conn, error)) (*Engine, 
 	receiver.Start(slog.New(slog.DiscardHandler))
 	p := &Pool{Options: Options{
 		Receiver: receiver, Dial: dial, Timeout: 2500 * time.Millisecond, MaxIdle: 64, Expire: 10 * time.Second,
-		Used: func(bool) {}, Log: slog.New(slog.DiscardHandler),
+		Stall: 100 * time.Millisecond, Used: func(bool) {}, Log: slog.New(slog.DiscardHandler),
 	}}
 	t.Cleanup(func() { e.Stop(p); receiver.Stop() })
 	return e, p
@@ -310,6 +315,15 @@ func TestBoundsOfConnections(t *testing.T) {
 		if busy.settle(time.Now()); !busy.dead {
 			t.Error("an old connection is there")
 		}
+		full := connected(e, p)
+		full.given = 50
+		if p.over(full, time.Now()) {
+			t.Error("a connection of an upstream that takes any number of queries is over")
+		}
+		p.learn(50, time.Now())
+		if e.Sweep(p, time.Now()); !full.dead {
+			t.Error("a connection that has had all that the server takes is there")
+		}
 		oldest := connected(e, p)
 		for range 2 {
 			time.Sleep(time.Nanosecond)
@@ -319,6 +333,77 @@ func TestBoundsOfConnections(t *testing.T) {
 			t.Errorf("%d connections", len(p.conns))
 		}
 	})
+}
+
+// TestRepliesBeforeTheEnd: where we find out by sending that the server has ended a connection, the replies that have
+// come before are taken nevertheless.
+func TestRepliesBeforeTheEnd(t *testing.T) {
+	const answered = 20
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reset := make(chan struct{})
+	var server sync.WaitGroup
+	server.Go(func() {
+		answer := func(conn net.Conn, n int) error {
+			all := make([]byte, n*len(packet(0)))
+			if _, err := io.ReadFull(conn, all); err != nil {
+				return err
+			}
+			for at := 0; at < len(all); at += len(packet(0)) {
+				all[at+LengthSize+2] |= 0x80 // QR
+			}
+			_, err := conn.Write(all) // at once, since a reset loses what the kernel has not sent
+			return err
+		}
+		first, err := l.Accept()
+		if err != nil {
+			return
+		}
+		answer(first, 1)
+		answer(first, answered-1)
+		first.(*net.TCPConn).SetLinger(0)
+		first.Close()
+		close(reset)
+		second, err := l.Accept()
+		if err != nil {
+			return
+		}
+		for err == nil {
+			err = answer(second, 1)
+		}
+		second.Close()
+	})
+	t.Cleanup(func() { l.Close(); server.Wait() })
+	e, p := pool(t, func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	})
+	p.Stall = time.Hour
+	all := []*asker{newAsker()}
+	all[0].hold = make(chan struct{})
+	all[0].ask(t, e, p, 0, 5*time.Second)
+	if err := <-all[0].told; err != nil { // and the receiving goroutine is held up
+		t.Fatal(err)
+	}
+	for i := 1; i <= answered; i++ {
+		if i == answered {
+			<-reset
+		}
+		all = append(all, newAsker())
+		all[i].ask(t, e, p, i, 5*time.Second)
+	}
+	close(all[0].hold)
+	for i, a := range all[1:] {
+		if err := <-a.told; err != nil {
+			t.Errorf("query %d: %v", i+1, err)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.quota != answered || !p.alone.IsZero() {
+		t.Errorf("it has learned that a connection takes %d queries; alone until %v", p.quota, p.alone)
+	}
 }
 
 // TestPieces: replies are found however they are cut, and what nobody waits for, or there is no room for, is passed over.

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -162,12 +163,19 @@ func (l *link) send(packet []byte) error {
 	return l.push(packet)
 }
 
-// flush sends what could not be sent before.
+// flush sends what could not be sent before. That the server has ended the connection is left to receive, which meets it
+// behind the replies that have come.
 func (l *link) flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.push(nil)
+	if err := l.push(nil); !isCut(err) {
+		return err
+	}
+	return nil
 }
+
+// isCut reports whether nothing can be sent because the server has ended the connection.
+func isCut(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
 
 // push sends what is unsent, and packet behind it.
 func (l *link) push(packet []byte) error {

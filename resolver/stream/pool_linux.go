@@ -9,10 +9,6 @@ import (
 )
 
 const (
-	// stall is for how long nothing has come for the oldest query of a connection when other queries go elsewhere: a
-	// server that answers in order may be held up by one slow name.
-	stall = 100 * time.Millisecond
-
 	// pause is how long an upstream is asked one query at a time after it was seen to take no more: long, because finding
 	// that out delays queries, and not for ever, because servers are replaced. For as long, a reply that came out of order
 	// proves that it takes several.
@@ -91,9 +87,11 @@ func (e *Engine) choose(p *Pool, now time.Time) (best *conn) {
 	return best
 }
 
-// over reports whether the connection takes no query at now, because it has been idle for too long or is too old.
+// over reports whether the connection takes no query at now, because it has been idle for too long, is too old, or has had
+// all that the server takes on one.
 func (p *Pool) over(c *conn, now time.Time) bool {
-	return c.connected && c.load == 0 && now.Sub(c.since) >= p.Expire || p.MaxAge > 0 && now.Sub(c.made) >= p.MaxAge
+	return c.connected && c.load == 0 && now.Sub(c.since) >= p.Expire || p.MaxAge > 0 && now.Sub(c.made) >= p.MaxAge ||
+		p.full(c.given, now)
 }
 
 // connect begins to connect.

@@ -63,6 +63,7 @@ type Options struct {
 	Dial     func(context.Context) (net.Conn, error) // over TCP
 	TLS      *tls.Config                             // nil for TCP
 	Timeout  time.Duration                           // to connect
+	Stall    time.Duration                           // without a reply to the oldest query, after which others go elsewhere
 	MaxIdle  int                                     // connections without a query
 	Expire   time.Duration                           // of those
 	MaxAge   time.Duration                           // of all; 0 for no such bound
