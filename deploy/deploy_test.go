@@ -106,8 +106,8 @@ func corefile(t *testing.T) *config.Config {
 	}
 	mount, volume := container.VolumeMounts[0], spec.Volumes[0]
 	configMap := the[*corev1.ConfigMap](t)
-	if len(container.VolumeMounts) != 1 || len(spec.Volumes) != 1 || mount.Name != volume.Name || volume.ConfigMap.Name != configMap.Name {
-		t.Fatal("the pod does not mount the ConfigMap, and it alone")
+	if len(container.VolumeMounts) != 2 || len(spec.Volumes) != 2 || mount.Name != volume.Name || volume.ConfigMap.Name != configMap.Name {
+		t.Fatal("the pod does not mount the ConfigMap, and one folder besides")
 	}
 	if mount.MountPath != path.Dir(settings.Conf) || mount.SubPath != "" {
 		t.Errorf("%s is not in the folder %s", settings.Conf, mount.MountPath)
@@ -325,6 +325,50 @@ func TestService(t *testing.T) {
 	}
 	if got, want := s.Annotations["prometheus.io/port"], port(t, corefile(t).Prometheus.Addresses); got != want {
 		t.Errorf("prometheus.io/port is %q, want %q", got, want)
+	}
+}
+
+// TestSnapshot: the file lies in a folder that outlives the container, and that is all that the pod can write to.
+func TestSnapshot(t *testing.T) {
+	spec, container := pod(t)
+	mount, volume := container.VolumeMounts[1], spec.Volumes[1]
+	if mount.Name != volume.Name || mount.ReadOnly || volume.EmptyDir == nil || volume.EmptyDir.Medium != "" {
+		t.Errorf("%+v is of %+v", mount, volume)
+	}
+	file := corefile(t).Listeners[0].Blocks[0].Sources[0].Objects.Snapshot.Path
+	if path.Dir(file) != mount.MountPath {
+		t.Errorf("the snapshot %q is not in %s", file, mount.MountPath)
+	}
+}
+
+// TestPeers: the overlay in which replicas give each other their snapshots has the Corefile of the base, and asks the address of the
+// Service.
+func TestPeers(t *testing.T) {
+	var k struct{ Patches []struct{ Patch string } }
+	if err := yaml.Unmarshal(read(t, "overlays/peers/kustomization.yaml"), &k); err != nil {
+		t.Fatal(err)
+	}
+	var patch corev1.ConfigMap
+	if err := yaml.UnmarshalStrict([]byte(k.Patches[0].Patch), &patch); err != nil {
+		t.Fatal(err)
+	}
+	var rest, lines []string
+	for line := range strings.Lines(patch.Data["Corefile"]) {
+		if fields := strings.Fields(line); fields[0] == "snapshot" && len(fields) > 2 {
+			lines = append(lines, fields[1])
+			if fields[1] == "peers" && fields[2] != the[*corev1.Service](t).Spec.ClusterIP+":9154" {
+				t.Errorf("it asks %s", fields[2])
+			}
+			continue
+		}
+		rest = append(rest, line)
+	}
+	base := the[*corev1.ConfigMap](t)
+	if diff := cmp.Diff(strings.TrimSpace(base.Data["Corefile"]), strings.TrimSpace(strings.Join(rest, ""))); diff != "" || patch.Name != base.Name {
+		t.Errorf("without peers it is not that of the base (-base +overlay):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"peers", "listen", "secret", "tls"}, lines); diff != "" {
+		t.Errorf("lines of snapshot (-want +got):\n%s", diff)
 	}
 }
 

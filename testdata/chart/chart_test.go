@@ -23,6 +23,13 @@ type object struct {
 	Spec  struct {
 		Replicas *int             `json:"replicas"`
 		Ports    []map[string]any `json:"ports"`
+		Ingress  []struct {
+			From  []any `json:"from"`
+			Ports []struct {
+				Port, EndPort int
+				Protocol      string
+			} `json:"ports"`
+		} `json:"ingress"`
 		Template struct {
 			Spec struct {
 				Containers []struct {
@@ -201,20 +208,55 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestSnapshotPeers: nothing is open for peers by default. Where there are some, their port is for the pods of the release, and no other
+// port is closed.
+func TestSnapshotPeers(t *testing.T) {
+	all, _ := objects(t, "values/default.yaml")
+	if slices.ContainsFunc(all, func(o object) bool { return o.Kind == "NetworkPolicy" }) {
+		t.Error("there is a NetworkPolicy by default")
+	}
+	all, _ = objects(t, "values/peers.yaml")
+	isPeers := func(p map[string]any) bool {
+		return p["name"] == "snapshot-peers" && (p["port"] == 9154.0 || p["containerPort"] == 9154.0)
+	}
+	if !slices.ContainsFunc(find(t, all, "Service").Spec.Ports, isPeers) ||
+		!slices.ContainsFunc(find(t, all, "Deployment").Spec.Template.Spec.Containers[0].Ports, isPeers) {
+		t.Error("the Service or the pods have no port for peers")
+	}
+	open, closed := map[string]int{}, 0
+	for _, rule := range find(t, all, "NetworkPolicy").Spec.Ingress {
+		for _, p := range rule.Ports {
+			last := max(p.Port, p.EndPort)
+			if len(rule.From) > 0 {
+				closed += last - p.Port + 1
+				continue
+			}
+			if p.Port <= 9154 && last >= 9154 && p.Protocol == "TCP" {
+				t.Error("the port is open to all")
+			}
+			open[p.Protocol] += last - p.Port + 1
+		}
+	}
+	if open["UDP"] != 65535 || open["TCP"] != 65534 || closed != 1 {
+		t.Errorf("open %v, for replicas %d", open, closed)
+	}
+}
+
 // mistakes are values, and a part of what is said of them.
 var mistakes = map[string]string{
-	"replicaCoutn: 3\n":                                   "replicaCoutn",
-	"servers: []\n":                                       "servers",
-	"serviceType: Clusterip\n":                            "serviceType",
-	"servers: [{plugins: [{nmae: errors}]}]\n":            "nmae",
-	"hpa: {enabled: true}\nautoscaler: {enabled: true}\n": "enable one of them",
-	"keda: {enabled: true}\n":                             "keda.enabled is not served: write a ScaledObject",
-	"daemonset: {enabled: true}\n":                        "daemonset.enabled is not served by the chart: ",
-	"cilium: {localRedirectPolicy: {enabled: true}}\n":    "write a CiliumLocalRedirectPolicy of your own",
-	"rbac: {pspEnable: true}\n":                           "no PodSecurityPolicy since 1.25",
-	"autoscaling: {minReplicas: 2}\n":                     "autoscaling is not served: write hpa",
-	"preStopSleep: 5\n":                                   "lameduck 5s",
-	"cilum: {}\n":                                         "cilum",
+	"replicaCoutn: 3\n":                                                  "replicaCoutn",
+	"servers: []\n":                                                      "servers",
+	"serviceType: Clusterip\n":                                           "serviceType",
+	"servers: [{plugins: [{nmae: errors}]}]\n":                           "nmae",
+	"hpa: {enabled: true}\nautoscaler: {enabled: true}\n":                "enable one of them",
+	"keda: {enabled: true}\n":                                            "keda.enabled is not served: write a ScaledObject",
+	"daemonset: {enabled: true}\n":                                       "daemonset.enabled is not served by the chart: ",
+	"cilium: {localRedirectPolicy: {enabled: true}}\n":                   "write a CiliumLocalRedirectPolicy of your own",
+	"rbac: {pspEnable: true}\n":                                          "no PodSecurityPolicy since 1.25",
+	"autoscaling: {minReplicas: 2}\n":                                    "autoscaling is not served: write hpa",
+	"snapshotPeers: {enabled: true}\n":                                   "needs secretName",
+	"preStopSleep: 5\n":                                                  "lameduck 5s",
+	"cilum: {}\n":                                                        "cilum",
 	"prometheus: {monitor: {enabled: true}}\nservers: [{plugins: []}]\n": "need the plugin prometheus",
 }
 

@@ -234,7 +234,8 @@ func TestDeploy(t *testing.T) {
 			s.checks(t, objects, "restricted")
 		})
 	}
-	for _, folder := range []string{"base", "overlays/beside", "overlays/custom", "overlays/ipv6", "overlays/scaled", "overlays/proportional"} {
+	for _, folder := range []string{"base", "overlays/beside", "overlays/custom", "overlays/ipv6", "overlays/scaled", "overlays/proportional",
+		"overlays/peers"} {
 		t.Run(folder, func(t *testing.T) { s.checks(t, kustomize(t, deploy+folder), "restricted") })
 	}
 	// It has the network of the node, which only the level "privileged" allows: a namespace without a level, as kube-system is.
