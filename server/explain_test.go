@@ -179,6 +179,11 @@ func TestExplainClient(t *testing.T) {
 	const services = `
 {apiVersion: v1, kind: Service, metadata: {namespace: com, name: example}, spec: {clusterIP: 10.96.0.9, ports: [{port: 443}]}}
 ---
+{apiVersion: v1, kind: Service, metadata: {namespace: com, name: another}, spec: {clusterIP: 10.96.0.8, ports: [{port: 443}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: com, name: another-1,
+  labels: {kubernetes.io/service-name: another}}, addressType: IPv4, endpoints: [{addresses: [10.244.0.4]}]}
+---
 {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: com, name: example-1,
   labels: {kubernetes.io/service-name: example}}, addressType: IPv4, endpoints: [{addresses: [10.244.0.3]}]}
 ---
@@ -195,7 +200,8 @@ func TestExplainClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, options := range []string{"", "affinity\n  toplevel"} {
-		r := launch(t, ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests "+filepath.Dir(file)+"\n  "+options+"\n }\n}\n")
+		r := launch(t, ".:0 {\n bind 127.0.0.1\n template IN A example.com example.org {\n  answer \"{{ .Name }} 60 IN A 192.0.2.1\"\n }\n"+
+			" kubernetes cluster.local {\n  manifests "+filepath.Dir(file)+"\n  "+options+"\n }\n}\n")
 		if err := r.Synced(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -207,6 +213,7 @@ func TestExplainClient(t *testing.T) {
 			{"example.com", "example.com resolves, as example.com.svc.cluster.local.", fmt.Sprintf(captured, "example.com", "namespace com")},
 			{"example.com.svc", "example.com.svc resolves, as example.com.svc.cluster.local.", "\n"},
 			{"example.com.svc.cluster.local", "example.com.svc.cluster.local resolves, as example.com.svc.cluster.local.", "\n"},
+			{"another.com", "another.com resolves, as another.com.svc.cluster.local.", "\n"}, // there is no such name outside
 			{"example -from com", "example resolves, as example.com.svc.cluster.local.", "\n"},
 			{"Example.org -from billing", "Example.org resolves, as Example.org.billing.svc.cluster.local.", fmt.Sprintf(captured, "example.org", "service billing/org")},
 		} {

@@ -1,8 +1,12 @@
 package explain
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/miekg/dns"
 )
 
 // Here is what an answer is besides right: that of one client, or of a name that was not meant.
@@ -25,7 +29,8 @@ func ordered(q *Question, step *Step) string {
 }
 
 // captured says that a name of the internet may have been meant, and that the search list has led to a service instead,
-// because the service or its namespace is called like a top-level domain; "" otherwise.
+// because the service or its namespace is called like a top-level domain; "" otherwise. Namespaces are called dev and shop as
+// well, and api.dev is what their services are called by: so it says nothing of a name that there is not outside.
 func captured(q *Question, found string) string {
 	asked, domain := strings.ToLower(q.Name), ".svc."+q.Zone
 	label := asked[strings.LastIndexByte(asked, '.')+1:]
@@ -41,5 +46,16 @@ func captured(q *Question, found string) string {
 	default:
 		return ""
 	}
+	if !q.outside() {
+		return ""
+	}
 	return fmt.Sprintf(" The search list has led there, not to %s. itself: %s is called like a top-level domain (option toplevel).", asked, who)
+}
+
+// existsOutside reports whether there is a name as it is written, not completed by a search list.
+func (q *Question) existsOutside(ctx context.Context) bool {
+	return slices.ContainsFunc(q.Types, func(qtype uint16) bool {
+		a := q.Ask(ctx, strings.TrimSuffix(q.Name, ".")+".", qtype)
+		return a.Rcode == dns.RcodeToString[dns.RcodeSuccess]
+	})
 }

@@ -33,6 +33,7 @@ type Question struct {
 	Elsewhere string // where near misses are told, in a sentence, if Index is nil; "" for nowhere
 
 	services func() map[string][]string // of Index, read once, and only where it is needed
+	outside  func() bool                // reports whether there is a name as it is written; asks
 }
 
 // namespace is that of the pod.
@@ -84,6 +85,7 @@ func Explain(ctx context.Context, q Question) *Report {
 		r.Note = strings.TrimSpace(r.Note + " " + note)
 	}
 	q.services = sync.OnceValue(func() map[string][]string { return servicesOf(q.Index) })
+	q.outside = func() bool { return q.existsOutside(ctx) }
 	asked := 0
 	for i := 0; i < len(names) && ctx.Err() == nil; asked++ {
 		answers := r.ask(ctx, q, names[i])

@@ -164,9 +164,19 @@ func searchResolver(t *testing.T, index *zones.Index, names *outside, search boo
 	return r
 }
 
-// TestCompleted: the report says that the server has gone through the search list, and how far.
+// TestCompleted: the report says that the server has gone through the search list, and how far, and whether there is another
+// name that may have been meant.
 func TestCompleted(t *testing.T) {
+	api := &outside{}
+	api.add(resolver.Template{Zones: []string{"dev."}, Class: dns.ClassINET, Type: dns.TypeA, Match: []string{"^api[.]dev[.]$"},
+		Answer: []string{"api.dev. 60 IN A 192.0.2.1"}})
 	r := searchResolver(t, searchCluster(t), &outside{}, true)
+	q := Question{Name: "api.dev", Types: []uint16{dns.TypeA}, Stub: Pod(Musl, "prod", "cluster.local"), Zone: "cluster.local",
+		Ask: InProcess(r, netip.MustParseAddr("10.244.0.1")), Toplevel: func(label string) bool { return label == "dev" }}
+	if report := Explain(t.Context(), q); !strings.HasSuffix(report.Sentence, "(directive search or autopath).") {
+		t.Errorf("where there is no api.dev.: %s", report.Sentence)
+	}
+	r = searchResolver(t, searchCluster(t), api, true)
 	for qtype, want := range map[uint16]string{
 		dns.TypeA: "api.dev resolves, as api.dev.svc.cluster.local: the server has gone through the search list and found it (directive search or autopath). " +
 			"The search list has led there, not to api.dev. itself: namespace dev is called like a top-level domain (option toplevel).",
