@@ -48,6 +48,7 @@ type zoneInfo struct {
 	frontSVC string // "svc.<zone>" of the zone with the names of the service that fronts this server
 	ns       string // "ns.dns.<zone>" in wire form; of the cluster's zone when this one is a reverse zone
 	source   Source
+	chosen   bool      // of names of several clusters, records lead to some (cluster_id)
 	external *external // of k8s_external; else nil
 }
 
@@ -89,7 +90,7 @@ func newZoneInfo(o *Kubernetes, name string) (zoneInfo, error) {
 	}
 	if slices.Contains(o.MultiCluster, name) {
 		// Pods have no names in a clusterset.
-		z.version, z.index, z.pods = multiVersion, o.MultiIndex, zones.PodsDisabled
+		z.version, z.index, z.pods, z.chosen = multiVersion, o.MultiIndex, zones.PodsDisabled, o.NearestCluster
 		if z.index == nil {
 			z.index = zones.NewIndex() // never synced: names below svc get SERVFAIL, not NXDOMAIN
 		}
@@ -269,37 +270,47 @@ func (z *servedZone) services(r *Request, q *question, n *zones.Node, near *zone
 	}
 	r.Reply.Begin(wire.Additional)
 	if len(r.targets) == 1 && near == nil { // it is still at hand
-		z.targetAddresses(r, r.targets[0], &s.Target, near, ttl)
+		z.targetAddresses(r, r.targets[0], n, &s.Target, near, ttl)
 		return
 	}
 	s = all
 	for _, at := range r.targets {
 		s.NextTarget()
-		z.targetAddresses(r, at, &s.Target, near, ttl)
+		z.targetAddresses(r, at, n, &s.Target, near, ttl)
 	}
 }
 
-// targetAddresses adds the addresses of a target whose name is at an offset of the reply.
-func (z *servedZone) targetAddresses(r *Request, at wire.Offset, target *zones.Node, near *zones.Near, ttl uint32) {
-	if at == 0 {
-		z.farAddresses(r, target, near, ttl)
+// targetAddresses adds the addresses of a target of n whose name is at an offset of the reply.
+func (z *servedZone) targetAddresses(r *Request, at wire.Offset, n, target *zones.Node, near *zones.Near, ttl uint32) {
+	if at == 0 || z.info.chosen {
+		z.someAddresses(r, at, n, target, near, ttl)
 		return
 	}
 	r.addAddresses(at, wire.TypeA, ttl, target, near)
 	r.addAddresses(at, wire.TypeAAAA, ttl, target, near)
 }
 
-// farAddresses adds the addresses of a target that no compression pointer reaches, because it lies behind the first 16
-// KiB of a reply over TCP (RFC 1035 section 4.1.4). It writes the name again instead. A target whose name would be too
-// long has no record at all.
-func (z *servedZone) farAddresses(r *Request, target *zones.Node, near *zones.Near, ttl uint32) {
-	if len(target.Name())+len(target.Service().Owner())+len(z.info.svc) > wire.MaxName {
-		return
+// someAddresses adds the addresses of a target: where the own cluster comes first, only those that n leads to. An endpoint
+// of another cluster may be there for its IPv6 address alone, since the own cluster has IPv4.
+// A target that no compression pointer reaches, because it lies behind the first 16 KiB of a reply over TCP (RFC 1035
+// section 4.1.4), has its name written again. One whose name would be too long has no record at all.
+func (z *servedZone) someAddresses(r *Request, at wire.Offset, n, target *zones.Node, near *zones.Near, ttl uint32) {
+	var owner []byte
+	if at == 0 {
+		if len(target.Name())+len(target.Service().Owner())+len(z.info.svc) > wire.MaxName {
+			return
+		}
+		owner = []byte(target.Name() + target.Service().Owner() + z.info.svc)
 	}
-	owner := []byte(target.Name() + target.Service().Owner() + z.info.svc)
 	for _, t := range [...]wire.Type{wire.TypeA, wire.TypeAAAA} {
 		r.eachAddress(target, t, near, func(addr string) bool {
-			return r.Reply.AddRaw(owner, t, wire.ClassIN, ttl, []byte(addr))
+			switch {
+			case z.info.chosen && !n.Has(addr):
+				return true
+			case at == 0:
+				return r.Reply.AddRaw(owner, t, wire.ClassIN, ttl, []byte(addr))
+			}
+			return r.Reply.AddRecord(at, t, ttl, addr)
 		})
 	}
 }

@@ -318,9 +318,12 @@ type Kubernetes struct {
 	Zonal        bool         // names have topology zones, which metadata tells
 	MultiCluster []string     // those of Zones that are clusterset zones
 	MultiIndex   *zones.Index // the index of the ServiceImports; nil without MultiCluster
-	Fallthrough  Fallthrough
-	Visibility   *Visibility  // which namespaces clients see; nil for all
-	Local        []netip.Addr // addresses of this server, to find the service that fronts it
+
+	NearestCluster bool // the index of the ServiceImports leads to the own cluster first
+
+	Fallthrough Fallthrough
+	Visibility  *Visibility  // which namespaces clients see; nil for all
+	Local       []netip.Addr // addresses of this server, to find the service that fronts it
 }
 
 // External serves the names of services that clients outside the cluster reach, <service>.<namespace>.<zone> (directive

@@ -26,6 +26,9 @@ func (m *machine) drawImport(t *rapid.T) event {
 		p := &o.Spec.Ports[i]
 		p.Name, p.Protocol, p.Port = name, pick(t, poolProtocols, "protocol"), to(poolNumbers[i])
 	}
+	if how := pick(t, []string{"", "", "off", "zone", "nearby"}, "nearest"); how != "" {
+		o.Annotations = map[string]string{"clusterdns.io/nearest": how}
+	}
 	return m.put(importsOf, o)
 }
 

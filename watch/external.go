@@ -20,7 +20,7 @@ func compileExternal(
 		outside(b, s)
 	case s.Headless && s.Flaw == object.Flawless && o.ExternalHeadless && ready > 0:
 		b.Headless()
-		headless(b, slices, o)
+		headless(b, slices, o, "")
 	default:
 		return nil, nil
 	}

@@ -113,6 +113,7 @@ func newMachine(o Options, pods zones.Pods, multicluster bool) (*machine, error)
 		return m, err
 	}
 	o.ServiceImports, o.VerifyPods, o.Zonal, o.Affinity = true, false, false, false // pods and topology zones have no names in a clusterset
+	o.NearestCluster = o.Cluster != ""
 	set, err := newFollower(o, zones.PodsDisabled)
 	if err != nil {
 		return nil, err
@@ -137,6 +138,7 @@ func drawMachine(t *rapid.T, count *tally) *machine {
 		Affinity:        rapid.Bool().Draw(t, "affinity"),
 	}}
 	o.Cluster = pick(t, []string{"", "east", "west"}, "cluster_id") // which only imports look at
+	o.ClusterOff = rapid.Bool().Draw(t, "nearest off")
 	pods := pick(t, []zones.Pods{zones.PodsVerified, zones.PodsVerified, zones.PodsInsecure, zones.PodsDisabled}, "pods")
 	o.VerifyPods = pods == zones.PodsVerified
 	m, err := newMachine(o, pods, rapid.IntRange(0, 2).Draw(t, "multicluster") == 2)

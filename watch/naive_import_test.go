@@ -83,9 +83,16 @@ func (n *naive) member(s *discoveryv1.EndpointSlice, service string) (member str
 }
 
 // nearestCluster leaves out endpoints of other clusters where the own one has some with a port that is wanted, IPv4 and
-// IPv6 apart.
-func (n *naive) nearestCluster(ends []end, wanted func(discoveryv1.EndpointPort) bool) []end {
-	own := func(e end) bool { return n.options.Cluster != "" && e.from == "."+n.options.Cluster }
+// IPv6 apart, if the import says so or leaves it to the option.
+func (n *naive) nearestCluster(s *corev1.Service, ends []end, wanted func(discoveryv1.EndpointPort) bool) []end {
+	prefers := n.options.Cluster != "" && !n.options.ClusterOff
+	switch s.Annotations["clusterdns.io/nearest"] {
+	case "off":
+		prefers = false
+	case "hints", "zone", "node":
+		prefers = n.options.Cluster != ""
+	}
+	own := func(e end) bool { return prefers && e.from == "."+n.options.Cluster }
 	return those(ends, func(e end) bool {
 		return own(e) || !slices.ContainsFunc(ends, func(o end) bool {
 			return own(o) && o.addr.Is4() == e.addr.Is4() && len(pairsOf([]end{o}, wanted)) > 0

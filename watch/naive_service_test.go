@@ -261,7 +261,7 @@ func (n *naive) pairs(s *corev1.Service, below []string) (bool, []pair) {
 // asked for by name, addresses without it do not count.
 func (n *naive) all(s *corev1.Service, ends []end, wanted func(discoveryv1.EndpointPort) bool) (list []pair) {
 	if isHeadless(s) {
-		return pairsOf(n.nearestCluster(ends, wanted), wanted)
+		return pairsOf(n.nearestCluster(s, ends, wanted), wanted)
 	}
 	for _, addr := range clusterAddrs(s) {
 		list = append(list, pairsOf([]end{{addr: addr, ports: portsOf(s), cluster: true}}, wanted)...)

@@ -28,6 +28,7 @@ type Options struct {
 	IgnoreEmpty      bool // ignore empty_service: a ClusterIP service without ready endpoints has no names
 	Toplevel         Toplevel
 	Cluster          string // with ServiceImports: the id of the cluster whose endpoints come before those of others; "" for none
+	ClusterOff       bool   // with Cluster: only for imports whose annotation says so
 
 	QPS         float32 // requests a second to the API server; 0 for client-go's default
 	Burst       int     // 0 for client-go's default

@@ -44,7 +44,7 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 		if s.Affine {
 			affine(b, slices)
 		}
-		headless(b, slices, o)
+		headless(b, slices, o, preferred(s, o))
 		if o.Zonal {
 			zonal(b, slices, o)
 		}
@@ -159,9 +159,18 @@ func named(p object.Port) bool { return p.Name != "" && len(p.Name) < 63 }
 // portName is the name of a port's SRV records below its service.
 func portName(p object.Port) string { return "_" + p.Name + "._" + strings.ToLower(p.Protocol) }
 
+// preferred is the cluster whose endpoints come before those of others: of an import that says off it is none, and any other
+// word of its annotation means the own one.
+func preferred(s *object.Service, o Options) string {
+	if s.Nearest == zones.NearestOff || o.ClusterOff && s.Nearest == zones.NearestUnset {
+		return ""
+	}
+	return o.Cluster
+}
+
 // headless: Spec 2.4.1 A/AAAA of the service and of each hostname, 2.4.2 SRV, 2.4.3 PTR.
-func headless(b *zones.Builder, slices []*object.Slice, o Options) {
-	self, home := b.Name(""), homeOf(slices, o.Cluster)
+func headless(b *zones.Builder, slices []*object.Slice, o Options, cluster string) {
+	self, home := b.Name(""), homeOf(slices, cluster)
 	for _, sl := range slices {
 		if sl.Endpoints.None() {
 			continue // no ready endpoint has the ports: their names do not exist

@@ -125,14 +125,16 @@ func (r *ServiceRecords) pointed(n *Node, hash uint32, addr netip.Addr) bool {
 // has reports whether n has an A or AAAA record of addr.
 func (n *Node) has(addr netip.Addr) bool {
 	var key [sizeAAAA]byte
-	sorted, octets := n.aaaa, appendAddr(key[:0], addr)
-	if len(octets) == sizeA {
+	return n.Has(string(appendAddr(key[:0], addr)))
+}
+
+// Has reports whether n has an A or AAAA record of an address of four or sixteen octets.
+func (n *Node) Has(addr string) bool {
+	sorted, size := n.aaaa, len(addr)
+	if size == sizeA {
 		sorted = n.a
 	}
-	size := len(octets)
-	_, found := sort.Find(len(sorted)/size, func(i int) int {
-		return cmp.Compare(string(octets), sorted[i*size:(i+1)*size])
-	})
+	_, found := sort.Find(len(sorted)/size, func(i int) int { return cmp.Compare(addr, sorted[i*size:(i+1)*size]) })
 	return found
 }
 

@@ -379,9 +379,7 @@ func (c *kubernetesOptions) checkCluster(d *args) {
 	case len(c.MultiCluster) == 0:
 		a.fail("is for the names of a clusterset: add multicluster")
 	case c.Objects.Nearest == zones.NearestUnset:
-		a.fail("says which cluster is the nearest: add nearest")
-	case c.Objects.Nearest == zones.NearestOff:
-		a.fail("says which cluster is the nearest, and `nearest off` prefers none: leave out one of the two")
+		a.fail("says which cluster is the nearest: add nearest, or `nearest off` and the annotation clusterdns.io/nearest to ServiceImports")
 	}
 	d.err = cmp.Or(d.err, c.clusterAt.err)
 }
@@ -413,7 +411,9 @@ func (c *kubernetesOptions) derive() {
 		c.Imports.Toplevel = watch.Toplevel{} // search lists have no clusterset
 		c.Imports.ServiceImports, c.Imports.VerifyPods, c.Imports.Zonal, c.Imports.Affinity = true, false, false, false
 		c.Imports.Nearest, c.Imports.Visibility, c.Imports.Who = zones.NearestUnset, "", false
-		c.Imports.Cluster = c.cluster
+		c.Imports.Cluster, c.Imports.NearestCluster = c.cluster, c.cluster != ""
+		c.Imports.ClusterOff = c.cluster != "" && c.Objects.Nearest == zones.NearestOff
+		c.NearestCluster = c.cluster != ""
 		if c.Imports.Snapshot.Path != "" {
 			c.Imports.Snapshot.Path += importsSuffix
 			c.Imports.Snapshot.Peers = watch.Peers{} // one address gives one snapshot
@@ -437,7 +437,7 @@ func summarizeKubernetes(b *Block, s *summary) {
 		l.add(from.Objects.Affinity, "affinity")
 		l.add(from.Objects.Nearest != zones.NearestUnset, "nearest %s", nearestWord(from.Objects.Nearest))
 		l.add(len(k.MultiCluster) > 0, "multicluster %s", names(k.MultiCluster))
-		l.add(from.Imports.Cluster != "", "of imports cluster %s first", from.Imports.Cluster)
+		l.add(from.Imports.Cluster != "", "of imports%s cluster %s first", when(from.Imports.ClusterOff, " that say so"), from.Imports.Cluster)
 		l.add(from.Objects.Namespaces == noNamespace, "no namespace")
 		l.add(!slices.Contains([]string{"", noNamespace}, from.Objects.Namespaces),
 			"namespaces %s", from.Objects.Namespaces)

@@ -60,7 +60,7 @@ func (o *ServiceImportList) DeepCopyObject() runtime.Object {
 
 // stripImport keeps what is read of a ServiceImport: to names it is a service whose cluster IPs are those of the
 // clusterset.
-func stripImport(o *ServiceImport) (*Service, []Problem) {
+func stripImport(o *ServiceImport, selection Selection) (*Service, []Problem) {
 	spec := corev1.ServiceSpec{ClusterIPs: o.Spec.IPs}
 	if o.Spec.Type == "Headless" {
 		spec.ClusterIPs = []string{corev1.ClusterIPNone}
@@ -69,6 +69,11 @@ func stripImport(o *ServiceImport) (*Service, []Problem) {
 		spec.Ports = append(spec.Ports, corev1.ServicePort{Name: p.Name, Protocol: p.Protocol, Port: Value(p.Port)})
 	}
 	s, problems := StripService(&corev1.Service{ObjectMeta: o.ObjectMeta, Spec: spec})
+	if s != nil && selection.NearestCluster {
+		wrong := Problems{Key: s.Key, List: problems}
+		s.Nearest, _ = annotatedNearest(o.Annotations, &wrong)
+		problems = wrong.List
+	}
 	for i := range problems {
 		problems[i].Kind = "serviceimport"
 	}

@@ -60,7 +60,7 @@ var Resources = []Resource{
 		Versions: importVersions, Plural: "serviceimports", Kind: zones.Services,
 		Example: &ServiceImport{}, List: &ServiceImportList{}, Labelled: true, Partial: true,
 		When:  func(s Selection) bool { return s.ServiceImports },
-		Strip: stripping(always(stripImport)),
+		Strip: stripping(stripImport),
 	},
 	{
 		Versions: coreVersions, Plural: "namespaces", Kind: zones.Namespaces,
@@ -142,11 +142,6 @@ func stripping[O any, V interface {
 		}
 		return kept, problems, true
 	}
-}
-
-// always makes a strip function of one that keeps the same whatever the selection.
-func always[O, V any](strip func(O) (V, []Problem)) func(O, Selection) (V, []Problem) {
-	return func(o O, _ Selection) (V, []Problem) { return strip(o) }
 }
 
 // Selector is the label selector of the objects that a selection has.

@@ -19,6 +19,8 @@ type Selection struct {
 	External       bool // of services, what clients outside the cluster reach them by is kept (k8s_external)
 	ServiceImports bool // the objects are ServiceImports and their slices, for `multicluster`
 
+	NearestCluster bool // with ServiceImports: their annotation says which of them lead to the own cluster first
+
 	Nearest zones.Nearest // how endpoints of headless services are chosen that do not say it; NearestUnset: of none, whatever it says
 
 	Who    bool          // it is kept where endpoints, pods and nodes are: who asks is known (zones.Snapshot.Who)

@@ -127,11 +127,8 @@ const annotationNearest = "clusterdns.io/nearest"
 // nearest is what a service says of the choice: by its annotation, else by its fields, unless the choice is off. Where
 // it has a traffic distribution, its slices have the hints.
 func nearest(o *corev1.Service, otherwise zones.Nearest, wrong *Problems) zones.Nearest {
-	if text, ok := o.Annotations[annotationNearest]; ok {
-		if mode, ok := zones.NearestModes()[text]; ok {
-			return mode
-		}
-		wrong.Add(text, "annotation "+annotationNearest+" %q is not off, hints, zone or node")
+	if mode, ok := annotatedNearest(o.Annotations, wrong); ok {
+		return mode
 	}
 	switch {
 	case otherwise == zones.NearestOff:
@@ -142,6 +139,19 @@ func nearest(o *corev1.Service, otherwise zones.Nearest, wrong *Problems) zones.
 		return zones.NearestHints
 	}
 	return zones.NearestUnset
+}
+
+// annotatedNearest is the choice that an annotation has, if there is one that is a choice.
+func annotatedNearest(annotations map[string]string, wrong *Problems) (zones.Nearest, bool) {
+	text, ok := annotations[annotationNearest]
+	if !ok {
+		return zones.NearestUnset, false
+	}
+	mode, ok := zones.NearestModes()[text]
+	if !ok {
+		wrong.Add(text, "annotation "+annotationNearest+" %q is not off, hints, zone or node")
+	}
+	return mode, ok
 }
 
 // The annotations that name a load balancer: the first one that is there counts.
