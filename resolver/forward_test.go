@@ -154,6 +154,9 @@ func forwarding(t testing.TB, options Forward, to ...*dnsServer) *forwarder {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, u := range f.upstreams() {
+		u.streams.Stall = time.Hour // a busy machine would have other connections
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

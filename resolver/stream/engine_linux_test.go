@@ -315,6 +315,16 @@ func TestBoundsOfConnections(t *testing.T) {
 		if busy.settle(time.Now()); !busy.dead {
 			t.Error("an old connection is there")
 		}
+		slow := connected(e, p)
+		first := slow.sends(newAsker(), 1)
+		if time.Sleep(p.Stall); slow.stalls(time.Now()) {
+			t.Error("a connection stalls too early")
+		}
+		if time.Sleep(time.Nanosecond); !slow.stalls(time.Now()) || e.choose(p, time.Now()) == slow {
+			t.Error("a connection that stalls gets more")
+		}
+		slow.answers(&first.query)
+		slow.end()
 		full := connected(e, p)
 		full.given = 50
 		if p.over(full, time.Now()) {
