@@ -200,7 +200,7 @@ func (q *query) cacheKey() cacheKey {
 func (c *cache) find(s *shard, hash uint64, k *cacheKey, now time.Time) (*entry, freshness) {
 	var old *entry
 	for i := range s.halves {
-		e := s.halves[i].entries[hash]
+		e := s.halves[i].entries.find(hash)
 		if e == nil || !e.is(k) {
 			continue
 		}
@@ -221,7 +221,7 @@ func (c *cache) find(s *shard, hash uint64, k *cacheKey, now time.Time) (*entry,
 		}
 		return old, stale
 	}
-	e := s.halves[denial].entries[hash^failureSalt]
+	e := s.halves[denial].entries.find(hash ^ failureSalt)
 	if e != nil && e.is(k) && now.Sub(e.stored) < e.holds {
 		return e, fresh
 	}
@@ -251,10 +251,10 @@ func (c *cache) add(q query, policy cachePolicy, m *message, now time.Time) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.halves[at.half].entries[at.hash]; old != nil && old.message == m {
+	if old := s.halves[at.half].entries.find(at.hash); old != nil && old.message == m {
 		return // another query that waited for the same answer has added it
 	}
-	if known := s.halves[success].entries[hash]; known != nil && known.is(&k) && c.prefers(known, m, now) {
+	if known := s.halves[success].entries.find(hash); known != nil && known.is(&k) && c.prefers(known, m, now) {
 		known.retry = now.Add(c.options.StaleRecheck)
 	} else if m.refreshes() {
 		s.drop(hash, at)

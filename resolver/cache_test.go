@@ -453,11 +453,13 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	for i := range c.shards {
 		h, size := &c.shards[i].halves[success], 0
-		for _, e := range h.entries {
-			size += e.size()
+		for _, s := range h.entries.slots {
+			if s.entry != nil {
+				size += s.entry.size()
+			}
 		}
-		if size != h.size() || len(h.entries) != h.probation.len+h.kept.len {
-			t.Fatalf("shard %d holds %d octets in %d entries and counts %+v", i, size, len(h.entries), h)
+		if size != h.size() || h.entries.count != h.probation.len+h.kept.len {
+			t.Fatalf("shard %d holds %d octets in %d entries and counts %+v", i, size, h.entries.count, h)
 		}
 	}
 }

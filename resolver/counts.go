@@ -225,7 +225,7 @@ func (c *cache) count() CacheCounts {
 		s.mu.Lock()
 		counts := s.counts
 		for k := range s.halves {
-			sum.Entries[k] += len(s.halves[k].entries)
+			sum.Entries[k] += s.halves[k].entries.count
 			sum.Size[k] += s.halves[k].size()
 		}
 		s.mu.Unlock()

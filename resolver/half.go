@@ -17,7 +17,7 @@ const (
 
 // half holds the answers or the denials of a shard, within bounds of its own.
 type half struct {
-	entries   map[uint64]*entry
+	entries   entries
 	probation queue
 	kept      queue
 	capacity  int // entries
@@ -28,7 +28,6 @@ type half struct {
 func (h *half) init(capacity, shards int) {
 	h.capacity = (capacity + shards - 1) / shards
 	h.budget = max(h.capacity*entryBudget, minShardBudget)
-	h.entries = map[uint64]*entry{}
 }
 
 // size is the octets that the half holds.
@@ -38,15 +37,15 @@ func (h *half) size() int { return h.probation.size + h.kept.size }
 // to go. The largest message fits into the smallest budget.
 func (h *half) add(hash uint64, e *entry) (evicted uint64) {
 	e.at, e.kept = hash, h.remembers(hash)
-	if old := h.entries[hash]; old != nil {
+	if old := h.entries.find(hash); old != nil {
 		e.uses, e.kept = old.uses, true // asked for again after its TTL
 		h.remove(old)
 	}
-	for len(h.entries) > 0 && (len(h.entries) >= h.capacity || h.size()+e.size() > h.budget) {
+	for h.entries.count > 0 && (h.entries.count >= h.capacity || h.size()+e.size() > h.budget) {
 		h.evict()
 		evicted++
 	}
-	h.entries[hash] = e
+	h.entries.put(hash, e)
 	h.of(e).push(e)
 	return evicted
 }
@@ -54,7 +53,7 @@ func (h *half) add(hash uint64, e *entry) (evicted uint64) {
 // remove removes e, which is there.
 func (h *half) remove(e *entry) {
 	h.of(e).remove(e)
-	delete(h.entries, e.at)
+	h.entries.remove(e.at)
 }
 
 // of is the queue that e is in.

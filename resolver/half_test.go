@@ -111,11 +111,11 @@ func TestHalfKeepsItsBounds(t *testing.T) {
 		for range 20_000 {
 			hash := random.Uint64N(uint64(3 * capacity))
 			hash |= hash << 40
-			if e := h.entries[hash]; e != nil && random.IntN(3) > 0 {
+			if e := h.entries.find(hash); e != nil && random.IntN(3) > 0 {
 				e.uses = min(e.uses+1, maxUses)
 				continue
 			}
-			if e := h.entries[hash]; e != nil && random.IntN(3) == 0 {
+			if e := h.entries.find(hash); e != nil && random.IntN(3) == 0 {
 				h.remove(e)
 				continue
 			}
@@ -125,7 +125,7 @@ func TestHalfKeepsItsBounds(t *testing.T) {
 			}
 			m := &message{packet: make([]byte, size)}
 			gone += int(h.add(hash, &entry{message: m}))
-			if e := h.entries[hash]; e == nil || e.message != m {
+			if e := h.entries.find(hash); e == nil || e.message != m {
 				t.Fatal("an entry is not there though it has just been added")
 			}
 			h.check(t)
@@ -142,7 +142,7 @@ func (h *half) check(t *testing.T) {
 		count, size := 0, 0
 		var older *entry
 		for e := q.oldest; e != nil; older, e = e, e.newer {
-			if e.older != older || e.kept != kept || h.entries[e.at] != e {
+			if e.older != older || e.kept != kept || h.entries.find(e.at) != e {
 				t.Fatalf("a queue is broken at entry %d", count)
 			}
 			count++
@@ -152,8 +152,8 @@ func (h *half) check(t *testing.T) {
 			t.Fatalf("a queue has %d entries of %d octets and counts %d of %d", count, size, q.len, q.size)
 		}
 	}
-	if len(h.entries) != h.probation.len+h.kept.len || len(h.entries) > h.capacity || h.size() > h.budget {
-		t.Fatalf("%d entries, queues of %d and %d, %d octets", len(h.entries), h.probation.len, h.kept.len, h.size())
+	if h.entries.count != h.probation.len+h.kept.len || h.entries.count > h.capacity || h.size() > h.budget {
+		t.Fatalf("%d entries, queues of %d and %d, %d octets", h.entries.count, h.probation.len, h.kept.len, h.size())
 	}
 }
 

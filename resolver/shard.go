@@ -23,7 +23,7 @@ type place struct {
 // RFC 8767 section 5).
 func (s *shard) postpone(hash uint64, k *cacheKey, retry time.Time) {
 	for i := range s.halves {
-		if e := s.halves[i].entries[hash]; e != nil && e.is(k) {
+		if e := s.halves[i].entries.find(hash); e != nil && e.is(k) {
 			e.retry = retry
 		}
 	}
@@ -32,7 +32,7 @@ func (s *shard) postpone(hash uint64, k *cacheKey, retry time.Time) {
 // put adds e.
 func (s *shard) put(at place, e *entry) {
 	h := &s.halves[at.half]
-	if old := h.entries[at.hash]; old != nil {
+	if old := h.entries.find(at.hash); old != nil {
 		e.seen, e.hits = old.seen, old.hits
 	}
 	s.counts.Evictions[at.half] += h.add(at.hash, e)
@@ -42,7 +42,7 @@ func (s *shard) put(at place, e *entry) {
 // will take.
 func (s *shard) drop(hash uint64, taken place) {
 	for _, at := range [...]place{{success, hash}, {denial, hash}, {denial, hash ^ failureSalt}} {
-		if e := s.halves[at.half].entries[at.hash]; e != nil && at != taken {
+		if e := s.halves[at.half].entries.find(at.hash); e != nil && at != taken {
 			s.halves[at.half].remove(e)
 		}
 	}
