@@ -55,7 +55,7 @@ type state struct {
 	complaints  complaints
 	toplevel    *toplevel
 
-	restored     zones.Kinds // held from a file since the start; see snapshot.go
+	restored     zones.Kinds // held from a file since the start; see restoring.go
 	showRestored bool        // these are answered from
 	stale        string      // what answers say then
 	serial       uint32      // of the file, from which the index is to go on; 0 for none

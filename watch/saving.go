@@ -1,0 +1,117 @@
+package watch
+
+import (
+	"time"
+
+	"github.com/clusterdns/clusterdns/watch/saved"
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// Writing the file of a source.
+
+// published takes note that something was published.
+func (n *snapshots) published() {
+	select {
+	case n.edited <- struct{}{}:
+	default:
+	}
+}
+
+// Own says that answers come from the source: it may write its snapshot file, and ask peers for theirs. A source that a
+// reload starts has the file of the one that it may replace, and the reload may still fail.
+func (s *Source) Own() {
+	if n := s.state.snapshots; n != nil {
+		n.owning.Do(func() { close(n.owned) })
+	}
+}
+
+// Disown says that another source answers in the place of this one, which writes nothing any more.
+func (s *Source) Disown() {
+	if n := s.state.snapshots; n != nil {
+		n.state.mu.Lock()
+		n.disowned = true
+		n.state.mu.Unlock()
+	}
+}
+
+// owns reports whether the file is this source's. The state is locked.
+func (n *snapshots) owns() bool {
+	select {
+	case <-n.owned:
+		return !n.disowned
+	default:
+		return false
+	}
+}
+
+// complete reports whether all that the source holds was read from the API server.
+func (n *snapshots) complete() bool {
+	n.state.mu.Lock()
+	defer n.state.mu.Unlock()
+	return n.state.synced&n.kinds == n.kinds
+}
+
+// write writes the file, if it is this source's, and all has been read from the API server and has changed since, or with
+// renew if the file would be of a later time. The state is locked while pointers to its objects are copied, and no longer:
+// the objects never change.
+func (n *snapshots) write(renew bool) {
+	s := n.state
+	s.mu.Lock()
+	at, edits := s.knownAt(), s.edits()
+	old := edits == n.edits && (!renew || !at.After(n.counters.At))
+	if !n.owns() || s.synced&n.kinds != n.kinds || !n.wrote.IsZero() && old {
+		s.mu.Unlock()
+		return
+	}
+	sections := s.sections(n.kinds)
+	about := saved.About{At: at, Serial: s.index.Snapshot().Serial()}
+	s.mu.Unlock()
+
+	if about.Cluster = n.uid.known(); about.Cluster == "" {
+		return // a start could not tell whether it is of its cluster
+	}
+	about.Places = s.options.Places.All()
+	about.Server, about.Authority = n.server()
+	about.Selection = n.selection()
+	size, err := saved.Write(n.file.Path, about, sections)
+	n.wrote, n.edits = time.Now(), edits
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		n.counters.Failures++
+		if omitted, ok := n.failures.Allow(time.Now(), renewAge); ok {
+			n.log.Error("kubernetes: the snapshot cannot be written, and the one before stays: "+n.file.Path+": "+err.Error(), "omitted", omitted)
+		}
+		return
+	}
+	n.counters.Writes++
+	n.counters.At, n.counters.Size = at, size
+}
+
+// sections are the objects of kinds.
+func (s *state) sections(kinds zones.Kinds) (list []saved.Section) {
+	for kind := zones.Kinds(1); kind != 0 && kind <= kinds; kind <<= 1 {
+		if kinds&kind != 0 {
+			list = append(list, saved.Section{Kind: kind, Objects: s.kinds[kind].all()})
+		}
+	}
+	return list
+}
+
+// knownAt is until when the API server is known to have had the objects that are held.
+func (s *state) knownAt() time.Time {
+	var idle time.Duration
+	for _, a := range s.alive {
+		idle = max(idle, a.idle())
+	}
+	return time.Now().Add(-idle).Round(0)
+}
+
+// edits counts what has been set and dropped.
+func (s *state) edits() (n uint64) {
+	for _, c := range s.kinds {
+		n += c.edits()
+	}
+	return n
+}
