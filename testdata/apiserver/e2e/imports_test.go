@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/mcs-api/config/crd"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	"sigs.k8s.io/yaml"
@@ -111,6 +112,21 @@ func headlessImport(t *testing.T, c *cluster, s *server, version string) {
 	s.answers(t, service+" AAAA", "@ AAAA fd00:1::1")
 	s.answers(t, ports+" A", "@ A 10.1.0.1")
 	s.answers(t, id+" A", "@ A 10.2.0.1")
+
+	// The import says that all clusters count alike, and then nothing again.
+	annotate := func(value string) {
+		t.Helper()
+		err := c.CoreV1().RESTClient().Patch(types.MergePatchType).AbsPath("/apis/multicluster.x-k8s.io/" + version +
+			"/namespaces/default/serviceimports/db").Body([]byte(`{"metadata":{"annotations":{"clusterdns.io/nearest":` + value + `}}}`)).
+			Do(t.Context()).Error()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	annotate(`"off"`)
+	s.answers(t, service+" A", "@ A 10.1.0.1", "@ A 10.2.0.1", "@ A 10.2.0.2")
+	annotate("null")
+	s.answers(t, service+" A", "@ A 10.1.0.1")
 
 	// One cluster withdraws its export, so that the other's are all there are; then the import goes.
 	deleteSlice(t, c, "east-ipv4-10-1-0-1")
