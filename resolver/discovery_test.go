@@ -265,6 +265,7 @@ func TestMaxConnectAttempts(t *testing.T) {
 		f := forwarding(t, Forward{MaxAttempts: tt.most, ReadTimeout: 20 * time.Millisecond}, all...)
 		f.edns(t)
 		f.ask(t, "www.example.org. A")
+		until(t, func() bool { return asked.Load() >= tt.want })
 		if got := asked.Load(); got != tt.want {
 			t.Errorf("max_connect_attempts %d, %d upstreams: asked %d times, want %d", tt.most, tt.upstreams, got, tt.want)
 		}

@@ -89,7 +89,7 @@ func TestVerifyCountsAMissOnce(t *testing.T) {
 	up := serve(t, answers)
 	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
 		Cache:    &Cache{ServeStale: time.Hour, StaleVerify: true},
-		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 100 * time.Millisecond}}})
+		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 2 * time.Second}}})
 	ask := func(now time.Time) string {
 		request := asking(t, "www.example.org. A", now)
 		r.Respond(t.Context(), request, request.Query.Packet, make([]byte, 0, 1232))

@@ -33,7 +33,7 @@ func TestReloadKeepsForwarders(t *testing.T) {
 	up, dead := serve(t, answering("192.0.2.1")), serve(t, mute)
 	var parts Parts
 	forward := Forward{From: ".", To: []Upstream{{Address: dead.addr}, {Address: up.addr}}, Policy: Sequential,
-		MaxFails: 1, HealthCheck: 10 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
+		MaxFails: 1, HealthCheck: 10 * time.Millisecond, ReadTimeout: time.Second}
 	before := running(t, &parts, Block{Zones: []string{"."}, Bufsize: 1232, Forwards: []Forward{forward}})
 	respond(t, before, "a.example.org. A")
 	count := func(r *Resolver, block int) ForwardCounts { return Counts([]*Resolver{r})[0][block].Forwards[0] }

@@ -86,7 +86,7 @@ func TestDNS64LeavesCutAnswers(t *testing.T) {
 	})
 	r := running(t, nil, Block{Zones: []string{"."}, Bufsize: 1232,
 		DNS64:    &DNS64{Prefix: netip.MustParsePrefix("64:ff9b::/96"), AllowIPv4: true},
-		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: 100 * time.Millisecond}}})
+		Forwards: []Forward{{From: ".", To: []Upstream{{Address: up.addr}}, ReadTimeout: time.Second}}})
 	if m, _ := exchanged(t, r, "www.example.org. AAAA"); !m.Truncated || len(m.Answer) != 0 {
 		t.Error(m)
 	}
