@@ -10,8 +10,8 @@ import (
 	"net/netip"
 	"path"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/testdata/scrape"
@@ -38,7 +38,13 @@ func oldAPI(w http.ResponseWriter, r *http.Request) {
 // What is asked of the API server for each of three kinds: a stream, which is refused, a list, a list of one object
 // before the watch, the watch.
 func TestRequestMetrics(t *testing.T) {
-	api := httptest.NewServer(http.HandlerFunc(oldAPI))
+	var away atomic.Bool // then it ends connections, and keeps its port
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		oldAPI(w, r)
+	}))
 	defer api.Close()
 	c, err := config.Parse("Corefile", []byte(". {\n kubernetes cluster.local {\n endpoint "+api.URL+"\n }\n}\n"),
 		config.Settings{Port: 53})
@@ -63,10 +69,10 @@ coredns_kubernetes_rest_client_request_duration_seconds_bucket{host="HOST",verb=
 coredns_kubernetes_rest_client_rate_limiter_duration_seconds_count{host="HOST",verb="GET"} 6
 coredns_kubernetes_rest_client_rate_limiter_duration_seconds_bucket{host="HOST",verb="GET",le="10"} 6
 `, "HOST", strings.TrimPrefix(api.URL, "http://")))
+	away.Store(true)
 	api.CloseClientConnections()
-	api.Listener.Close()
-	for !strings.Contains(scrape.Text(t, p.metrics),
-		`coredns_kubernetes_rest_client_requests_total{code="<error>",host="127.0.0.1:`) {
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(t, func() bool {
+		return strings.Contains(scrape.Text(t, p.metrics),
+			`coredns_kubernetes_rest_client_requests_total{code="<error>",host="127.0.0.1:`)
+	})
 }

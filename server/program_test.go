@@ -27,6 +27,7 @@ import (
 	"github.com/clusterdns/clusterdns/server/config"
 	"github.com/clusterdns/clusterdns/server/logs"
 	"github.com/clusterdns/clusterdns/server/metrics"
+	"github.com/clusterdns/clusterdns/testdata/programs"
 	"github.com/clusterdns/clusterdns/testdata/scrape"
 )
 
@@ -35,7 +36,7 @@ var anyPort = socket{resolver.Do53, netip.MustParseAddrPort("127.0.0.1:0")}
 
 func exchange(t testing.TB, network string, to netip.AddrPort, name string, qtype uint16) *dns.Msg {
 	t.Helper()
-	client := dns.Client{Net: network, Timeout: 5 * time.Second}
+	client := dns.Client{Net: network, Timeout: 10 * time.Second}
 	reply, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), to.String())
 	if err != nil {
 		t.Fatalf("%s over %s: %v", name, network, err)
@@ -46,9 +47,9 @@ func exchange(t testing.TB, network string, to netip.AddrPort, name string, qtyp
 // until waits for what another goroutine is about to do.
 func until(t testing.TB, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("still waiting after ten seconds")
+			t.Fatal("still waiting after a minute")
 		}
 	}
 }
@@ -632,8 +633,9 @@ func TestQueryWaitsThroughReload(t *testing.T) {
 // TestQueryWaitsThroughEnd: so does what waits when the program is told to end. Until it has, /health says so.
 func TestQueryWaitsThroughEnd(t *testing.T) {
 	upstream := newOutside(t)
-	r := launch(t, fmt.Sprintf(".:0 {\n bind 127.0.0.1\n health 127.0.0.1:0\n ready 127.0.0.1:0\n forward . %s {\n  "+
-		"prefer_udp\n }\n}\n", upstream.address))
+	port := programs.Free(t) // nobody listens there when the program does no more
+	r := launch(t, fmt.Sprintf(".:%s {\n bind 127.0.0.1\n health 127.0.0.1:0\n ready 127.0.0.1:0\n forward . %s {\n  "+
+		"prefer_udp\n }\n}\n", port, upstream.address))
 	await := askSlow(t, r, upstream)
 	r.end()
 	until(t, func() bool {

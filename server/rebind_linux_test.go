@@ -2,14 +2,15 @@ package server
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
 
 	"github.com/clusterdns/clusterdns/server/listen"
+	"github.com/clusterdns/clusterdns/testdata/programs"
 )
 
 // TestRebind goes between one address and all of a port, and both, while questions are asked at that address. Another
@@ -18,7 +19,11 @@ func TestRebind(t *testing.T) {
 	block := func(zone string, port uint16, bind string) string {
 		return fmt.Sprintf("%s:%d {\n %s\n hosts {\n  192.0.2.8 new.test\n }\n}\n", zone, port, bind)
 	}
-	r := launch(t, block(".", 0, "bind 127.0.0.1"))
+	port, err := strconv.ParseUint(programs.Free(t), 10, 16) // at every address
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := launch(t, block(".", uint16(port), "bind 127.0.0.1"))
 	one := r.Addresses()[0]
 	all := netip.AddrPortFrom(netip.IPv6Unspecified(), one.Port())
 	end := r.interview(t, one, "new.test.")
@@ -113,8 +118,8 @@ func TestRebindEndpoints(t *testing.T) {
 	corefile := func(health, ready string) string {
 		return ".:0 {\n bind 127.0.0.1\n health " + health + "\n ready " + ready + "\n}\n"
 	}
-	r := launch(t, corefile("127.0.0.1:0", "127.0.0.1:0"))
-	_, port, _ := net.SplitHostPort(r.admin.Addresses()["127.0.0.1:0"].String())
+	port := programs.Free(t) // at every address
+	r := launch(t, corefile("127.0.0.1:"+port, "127.0.0.1:"+port))
 	for _, address := range []string{":" + port, "localhost:" + port, "0.0.0.0:" + port, ":" + port} {
 		r.reload(t, corefile(address, address), reloaded)
 		for _, path := range []string{"/health", "/ready"} {

@@ -2,7 +2,6 @@ package listen
 
 import (
 	"net"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -13,17 +12,8 @@ import (
 // openReaders opens the sockets of n readers that nobody runs.
 func openReaders(t *testing.T, n int) *batch {
 	t.Helper()
-	b, err := openBatch(netip.MustParseAddrPort("127.0.0.1:0"), Options{Readers: 1, Buffer: 1 << 20})
+	b, err := openBatch(freeAt(t, "127.0.0.1"), Options{Readers: n, Buffer: 1 << 20})
 	if err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(b.readers[0].fd)
-	b.close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := uint16(name.(*unix.SockaddrInet4).Port)
-	if b, err = openBatch(netip.AddrPortFrom(b.address.Addr(), port), Options{Readers: n, Buffer: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.close)

@@ -36,7 +36,7 @@ func Text(t testing.TB, m Collector) string {
 // AwaitLines scrapes until all lines of want are there: queries and requests are counted after they are answered.
 func AwaitLines(t testing.TB, m Collector, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		got, missing := Text(t, m), ""
 		for line := range strings.Lines(strings.TrimSpace(want) + "\n") {
 			if !strings.Contains(got, line) {
