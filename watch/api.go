@@ -19,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -55,7 +54,7 @@ func newAPIServer(s *state) (*apiServer, error) {
 	if err := s.requests.count(config); err != nil {
 		return nil, err
 	}
-	clients, err := newClients(config)
+	clients, err := newClients(config, s.options.Selection)
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +97,10 @@ func (s *state) reflect(r *object.Resource, client cache.ListerWatcherWithContex
 		reasons: newReasons(s.options, s.requests.counts.Host), snapshots: s.snapshots}
 	logger := logr.FromSlogHandler(newQuiet(s.log.Handler(), func() bool { return s.troubles.has(r.Plural) }))
 	backoff := retry
-	options := cache.ReflectorOptions{Logger: &logger, Name: r.Plural, Backoff: &backoff}
+	options := cache.ReflectorOptions{Logger: &logger, Name: r.Plural, TypeDescription: fmt.Sprintf("%T", r.Example), Backoff: &backoff}
 	return &reflected{
-		cache.NewReflectorWithOptions(lister.listWatch(), r.Example, to, options),
+		// of any type: objects arrive stripped, or as they are
+		cache.NewReflectorWithOptions(lister.listWatch(), nil, to, options),
 		lister,
 		logger,
 	}
@@ -119,7 +119,8 @@ func (a *apiServer) run(ctx context.Context) {
 }
 
 // newClients makes a client for each API group that is read. A clientset would register every type that Kubernetes has.
-func newClients(config *rest.Config) (map[schema.GroupVersion]rest.Interface, error) {
+// What is watched may arrive stripped by selection.
+func newClients(config *rest.Config, selection object.Selection) (map[schema.GroupVersion]rest.Interface, error) {
 	scheme := runtime.NewScheme()
 	httpClient, err := rest.HTTPClientFor(config) // one connection for all kinds
 	if err != nil {
@@ -138,7 +139,7 @@ func newClients(config *rest.Config) (map[schema.GroupVersion]rest.Interface, er
 			if v.Group == "" {
 				c.APIPath = "/api"
 			}
-			c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+			c.NegotiatedSerializer = newCodec(scheme, selection)
 			if clients[v], err = rest.RESTClientForConfigAndClient(c, httpClient); err != nil {
 				return nil, err
 			}

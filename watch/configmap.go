@@ -16,7 +16,7 @@ func ConfigMap(ctx context.Context, o Options, namespace, name string) ([]byte, 
 		return nil, err
 	}
 	config.ContentType, config.AcceptContentTypes = "", ""
-	clients, err := newClients(config)
+	clients, err := newClients(config, o.Selection)
 	if err != nil {
 		return nil, err
 	}

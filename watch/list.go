@@ -72,11 +72,10 @@ func (c *served) ListEach(ctx context.Context, o metav1.ListOptions, strip cache
 	if head, _ := from.Peek(len(magic)); string(head) != magic {
 		return readJSON(from, c.resource.List)
 	}
-	decoded := reflect.New(reflect.TypeOf(example).Elem()).Interface().(message)
-	list := &keptList{}
+	list, decode := &keptList{}, decoderOf(c.resource, example)
 	list.ListMeta, err = readList(from, reflect.TypeOf(c.resource.List).Elem().Name(), func(item []byte) error {
-		decoded.Reset() // nothing that is kept refers to it
-		if err := decoded.Unmarshal(item); err != nil {
+		decoded, err := decode(item)
+		if err != nil {
 			return err
 		}
 		kept, err := strip(decoded)
@@ -89,6 +88,19 @@ func (c *served) ListEach(ctx context.Context, o metav1.ListOptions, strip cache
 		return nil, err
 	}
 	return list, nil
+}
+
+// decoderOf decodes one object after the other. Nothing that is kept of one refers to it.
+func decoderOf(r *object.Resource, example message) func([]byte) (any, error) {
+	if r.Reader != nil {
+		reader := r.Reader()
+		return func(item []byte) (any, error) { return reader.Read(string(item)) }
+	}
+	decoded := reflect.New(reflect.TypeOf(example).Elem()).Interface().(message)
+	return func(item []byte) (any, error) {
+		decoded.Reset()
+		return decoded, decoded.Unmarshal(item)
+	}
 }
 
 // readJSON reads a list as a server that has no protobuf sends it.

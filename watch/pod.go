@@ -23,7 +23,7 @@ func ReadPodDNS(ctx context.Context, options Options, namespace, name string) (P
 	if err != nil {
 		return PodDNS{}, err
 	}
-	clients, err := newClients(config)
+	clients, err := newClients(config, options.Selection)
 	if err != nil {
 		return PodDNS{}, err
 	}

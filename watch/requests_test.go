@@ -65,7 +65,7 @@ func clientsOf(t *testing.T, options Options, network *pipes) map[schema.GroupVe
 	if err := new(requests).count(config); err != nil {
 		t.Fatal(err)
 	}
-	clients, err := newClients(config)
+	clients, err := newClients(config, options.Selection)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package watch
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,15 +76,28 @@ func (s *store) strip(o any) (*stripped, error) {
 	if tombstone, ok := o.(cache.DeletedFinalStateUnknown); ok {
 		return s.strip(tombstone.Obj)
 	}
+	return strip(s.resource, s.state.options.Selection, o)
+}
+
+// strip keeps what is read of a decoded object of a resource, and none of the object itself.
+func strip(r *object.Resource, selection object.Selection, o any) (*stripped, error) {
 	m, err := meta.Accessor(o)
 	if err != nil {
 		return nil, err
 	}
-	kept, problems, ok := s.resource.Strip(o, s.state.options.Selection)
+	kept, problems, ok := r.Strip(o, selection)
 	if !ok {
 		return nil, fmt.Errorf("unexpected object %T", o)
 	}
-	return &stripped{Key: object.KeyOf(m), version: m.GetResourceVersion(), kept: kept, problems: problems}, nil
+	n := &stripped{kept: kept, problems: problems}
+	if kept != nil {
+		n.Key, n.version = kept.About()
+	} else {
+		k := object.KeyOf(m)
+		n.Key = object.Key{Namespace: strings.Clone(k.Namespace), Name: strings.Clone(k.Name)}
+		n.version = strings.Clone(m.GetResourceVersion())
+	}
+	return n, nil
 }
 
 // Transformer strips objects while an initial list still streams in, so that no decoded object outlives its arrival.

@@ -14,6 +14,11 @@ type Key struct{ Namespace, Name string }
 // KeyOf is the key of a decoded object.
 func KeyOf(o metav1.Object) Key { return Key{o.GetNamespace(), o.GetName()} }
 
+// ownKey is the key of a decoded object whose texts are parts of a message that is not kept.
+func ownKey(o metav1.Object) Key {
+	return Key{strings.Clone(o.GetNamespace()), strings.Clone(o.GetName())}
+}
+
 // ParseAddr reads the address in a field of an object as Kubernetes does: octets of IPv4 may begin with 0 and are decimal
 // (010.96.0.50), and IPv4 that is mapped into IPv6 (::ffff:10.96.0.50) is IPv4. API servers before 1.36 stored both, and
 // later ones still serve them; kube-proxy and the API server's own IPAddress objects read them so. An address with a

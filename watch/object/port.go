@@ -1,6 +1,8 @@
 package object
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -14,7 +16,7 @@ type Port struct {
 // stripPort keeps a port; number is nil in a slice of all ports. A bad name leaves the port unnamed; a bad number or
 // protocol leaves nothing to answer with.
 func stripPort(name string, protocol corev1.Protocol, number *int32, wrong *Problems) (Port, bool) {
-	kept := Port{Name: name, Number: -1}
+	kept := Port{Name: strings.Clone(name), Number: -1}
 	if number != nil {
 		kept.Number = *number
 	}

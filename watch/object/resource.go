@@ -44,6 +44,9 @@ type Resource struct {
 	// Strip keeps what is read of a decoded object, nil when nothing of it is served. ok is false for an object of another
 	// resource.
 	Strip func(decoded any, s Selection) (kept Object, problems []Problem, ok bool)
+
+	// Reader makes a Reader; nil for the decoder that is generated.
+	Reader func() Reader
 }
 
 var coreVersions = []schema.GroupVersion{corev1.SchemeGroupVersion}
@@ -54,7 +57,7 @@ var Resources = []Resource{
 		Versions: coreVersions, Plural: "services", Kind: zones.Services,
 		Example: &corev1.Service{}, List: &corev1.ServiceList{}, Labelled: true,
 		When:  func(s Selection) bool { return !s.ServiceImports },
-		Strip: stripping(StripServed),
+		Strip: stripping(StripServed), Reader: newServiceReader,
 	},
 	{
 		Versions: importVersions, Plural: "serviceimports", Kind: zones.Services,
@@ -72,7 +75,7 @@ var Resources = []Resource{
 		Versions: []schema.GroupVersion{discoveryv1.SchemeGroupVersion}, Plural: "endpointslices", Kind: zones.Slices,
 		Example: &discoveryv1.EndpointSlice{}, List: &discoveryv1.EndpointSliceList{}, Labelled: true,
 		When:  func(s Selection) bool { return !s.NoEndpoints },
-		Strip: stripping(StripSlice),
+		Strip: stripping(StripSlice), Reader: newSliceReader,
 	},
 	{
 		Versions: []schema.GroupVersion{networkingv1.SchemeGroupVersion}, Plural: "ingresses", Kind: zones.Ingresses,

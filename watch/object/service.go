@@ -50,13 +50,13 @@ func (f Flaw) String() string {
 }
 
 // StripService keeps what is read of a Service; nil when its own name cannot be a part of a domain name.
-// Nothing that it returns refers to the decoded object, but for strings that are allocations of their own.
+// Nothing that it returns refers to the decoded object, whose texts may be parts of a message.
 func StripService(o *corev1.Service) (*Service, []Problem) {
-	wrong := Problems{kind: "service", Key: KeyOf(o)}
+	wrong := Problems{kind: "service", Key: ownKey(o)}
 	if !wrong.named() {
 		return nil, wrong.List
 	}
-	s := &Service{Key: wrong.Key, Version: o.ResourceVersion}
+	s := &Service{Key: wrong.Key, Version: strings.Clone(o.ResourceVersion)}
 	if o.Spec.Type == corev1.ServiceTypeExternalName {
 		s.ExternalName = stripExternalName(o.Spec.ExternalName, &wrong)
 		if s.ExternalName == "" {
@@ -227,7 +227,7 @@ func stripExternalName(text string, wrong *Problems) string {
 		wrong.Add(text, "externalName %q is not a domain name")
 		return ""
 	}
-	return name
+	return strings.Clone(name)
 }
 
 // Size is about how many octets s takes; none if it is nil.

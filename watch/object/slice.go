@@ -36,12 +36,14 @@ type Slice struct {
 	Trigger   time.Time // annotation endpoints.kubernetes.io/last-change-trigger-time; zero without
 }
 
-// StripSlice keeps what is read of an EndpointSlice; nil when no answer can come of it.
+// StripSlice keeps what is read of an EndpointSlice; nil when no answer can come of it. Nothing that it returns refers to the
+// decoded object, whose texts may be parts of a message.
 func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Problem) {
-	wrong := Problems{kind: "slice", Key: KeyOf(o)}
-	s := &Slice{Key: wrong.Key, Version: o.ResourceVersion, Service: o.Labels[discoveryv1.LabelServiceName]}
+	wrong := Problems{kind: "slice", Key: ownKey(o)}
+	s := &Slice{Key: wrong.Key, Version: strings.Clone(o.ResourceVersion), Service: strings.Clone(o.Labels[discoveryv1.LabelServiceName])}
 	if selection.ServiceImports {
-		s.Service, s.Cluster = o.Labels[labelImportName], strings.ToLower(o.Labels[labelSourceCluster])
+		s.Service = strings.Clone(o.Labels[labelImportName])
+		s.Cluster = strings.Clone(strings.ToLower(o.Labels[labelSourceCluster]))
 	}
 	if s.Service == "" {
 		return nil, nil // it belongs to somebody else

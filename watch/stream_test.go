@@ -1,0 +1,101 @@
+package watch
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"testing"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/clusterdns/clusterdns/watch/object"
+	"github.com/clusterdns/clusterdns/zones"
+)
+
+// framed is an event as a watch in protobuf or JSON has it.
+func framed(t *testing.T, event string, o runtime.Object, mediaType string) []byte {
+	t.Helper()
+	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), mediaType)
+	e := &metav1.WatchEvent{Type: event}
+	if o != nil {
+		e.Object.Raw = encoded(t, o, mediaType)
+	}
+	var data, frame bytes.Buffer
+	must(t, info.StreamSerializer.Encode(e, &data))
+	_, err := info.StreamSerializer.NewFrameWriter(&frame).Write(data.Bytes())
+	must(t, err)
+	return frame.Bytes()
+}
+
+// TestStream: slices of a watch in protobuf arrive stripped, each for itself; all else arrives as it is, and what cannot be
+// read ends the watch.
+func TestStream(t *testing.T) {
+	first, second := sliceAt("a", "10.1.0.1", 2), sliceAt("b", "10.1.0.2", 3)
+	foreign := sliceAt("", "10.1.0.3", 4) // of no service
+	foreign.Name = "foreign"
+	bookmark := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "5",
+		Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
+	for _, mediaType := range []string{runtime.ContentTypeProtobuf, runtime.ContentTypeJSON} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", mediaType+";stream=watch")
+			for _, frame := range [][]byte{
+				framed(t, "ADDED", first, mediaType), framed(t, "MODIFIED", second, mediaType), framed(t, "DELETED", foreign, mediaType),
+				framed(t, "BOOKMARK", bookmark, mediaType), framed(t, "ERROR", &metav1.Status{Message: "gone"}, mediaType),
+			} {
+				_, _ = w.Write(frame)
+			}
+			if mediaType == runtime.ContentTypeProtobuf {
+				broken := framed(t, "ADDED", first, mediaType)
+				_, _ = w.Write(append(broken[:len(broken)-1:len(broken)-1], 0xff))
+			}
+		}))
+		defer server.Close()
+		config, err := restConfig(Options{Endpoint: server.URL})
+		must(t, err)
+		clients, err := newClients(config, object.Selection{})
+		must(t, err)
+		r := resourceOf(zones.Slices)
+		w, err := clients[r.Versions[0]].Get().Resource(r.Plural).VersionedParams(&metav1.ListOptions{Watch: true}, metav1.ParameterCodec).Watch(t.Context())
+		must(t, err)
+		var events []watch.Event
+		for e := range w.ResultChan() {
+			events = append(events, e)
+		}
+		want := []watch.EventType{watch.Added, watch.Modified, watch.Deleted, watch.Bookmark, watch.Error}
+		if mediaType == runtime.ContentTypeProtobuf {
+			want = append(want, watch.Error)
+		}
+		if len(events) != len(want) {
+			t.Fatalf("%s: events %v", mediaType, events)
+		}
+		to := newStore(&state{}, r, newAlive(""))
+		for i, o := range []*discoveryv1.EndpointSlice{first, second, foreign} {
+			wanted, err := to.strip(o)
+			must(t, err)
+			got, err := to.strip(events[i].Object)
+			must(t, err)
+			if !reflect.DeepEqual(got, wanted) {
+				t.Errorf("%s: event %d has %+v, want %+v", mediaType, i, got, wanted)
+			}
+			if _, stripped := events[i].Object.(*stripped); stripped != (mediaType == runtime.ContentTypeProtobuf) {
+				t.Errorf("%s: event %d has a %T", mediaType, i, events[i].Object)
+			}
+		}
+		if o, ok := events[3].Object.(*discoveryv1.EndpointSlice); !ok || o.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
+			t.Errorf("%s: the bookmark has %+v", mediaType, events[3].Object)
+		}
+		if o, ok := events[4].Object.(*metav1.Status); !ok || o.Message != "gone" {
+			t.Errorf("%s: the error has %+v", mediaType, events[4].Object)
+		}
+		for i, e := range events {
+			if e.Type != want[i] {
+				t.Errorf("%s: event %d is %s, want %s", mediaType, i, e.Type, want[i])
+			}
+		}
+	}
+}
