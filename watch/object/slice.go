@@ -40,10 +40,15 @@ type Slice struct {
 // decoded object, whose texts may be parts of a message.
 func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Problem) {
 	wrong := Problems{kind: "slice", Key: ownKey(o)}
-	s := &Slice{Key: wrong.Key, Version: strings.Clone(o.ResourceVersion), Service: strings.Clone(o.Labels[discoveryv1.LabelServiceName])}
+	s := &Slice{Key: wrong.Key, Version: strings.Clone(o.ResourceVersion), Service: o.Labels[discoveryv1.LabelServiceName]}
 	if selection.ServiceImports {
-		s.Service = strings.Clone(o.Labels[labelImportName])
+		s.Service = o.Labels[labelImportName]
 		s.Cluster = strings.Clone(strings.ToLower(o.Labels[labelSourceCluster]))
+	}
+	if strings.HasPrefix(s.Name, s.Service) { // controllers name slices so: one text for both
+		s.Service = s.Name[:len(s.Service)]
+	} else {
+		s.Service = strings.Clone(s.Service)
 	}
 	if s.Service == "" {
 		return nil, nil // it belongs to somebody else
