@@ -138,6 +138,8 @@ type Tx struct {
 	changed bool
 	silent  bool                 // something has changed that is no content
 	gone    map[removal]struct{} // PTR records to remove from their lists
+	bare    bool                 // there are no PTR records but those of fresh
+	fresh   []*ServiceRecords    // new services, whose PTR records are put into the index together
 }
 
 // Update lets change edit the state and publishes the result in one step. If nothing has changed it publishes nothing
@@ -145,7 +147,7 @@ type Tx struct {
 func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 	x.edit++
 	next := *x.current.Load()
-	tx := Tx{index: x, snap: &next, edit: x.edit}
+	tx := Tx{index: x, snap: &next, edit: x.edit, bare: next.reverse == reverse{} && next.asking == reverse{}}
 	change(&tx)
 	next.places = x.Places.snapshot()
 	if !tx.changed {
@@ -154,6 +156,7 @@ func (x *Index) Update(now time.Time, change func(*Tx)) bool {
 		}
 		return tx.silent
 	}
+	tx.placeFresh()
 	tx.removeGone()
 	next.changed = true
 	if next.serial == 0 {

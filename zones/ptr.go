@@ -235,6 +235,11 @@ func (w *ptrWalk) forward() bool {
 
 // updatePTRs replaces the PTR records of old by those of new; either may be nil. Records of both stay as they are.
 func (tx *Tx) updatePTRs(old, new *ServiceRecords) {
+	if tx.bare && old == nil {
+		tx.fresh = append(tx.fresh, new)
+		return
+	}
+	tx.placeFresh()
 	o, n := ptrWalk{service: old}, ptrWalk{service: new}
 	oldAddr, oldOK := o.next()
 	newAddr, newOK := n.next()
