@@ -158,6 +158,7 @@ func restConfig(o Options) (*rest.Config, error) {
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	config.UserAgent = "clusterdns"
 	config.Dial = dialer.DialContext
+	config.DisableCompression = true // of lists: packing a large one takes both ends longer than sending it, and streams are never packed
 	if o.QPS > 0 {
 		config.QPS = o.QPS
 	}

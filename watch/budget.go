@@ -18,6 +18,7 @@ import (
 
 // space is what a namespace takes.
 type space struct {
+	name      string                  // one text for all that is held
 	objects   int                     // octets of those that are held
 	records   int                     // octets
 	left      map[zones.Kinds]int     // objects that were left out since the last whole list of their kind
@@ -61,7 +62,7 @@ func sizeOf(o any) int {
 func (s *state) space(namespace string) *space {
 	n := s.spaces[namespace]
 	if n == nil {
-		n = &space{}
+		n = &space{name: namespace}
 		s.spaces[namespace] = n
 	}
 	return n
@@ -99,6 +100,9 @@ func (s *state) set(kind zones.Kinds, o object.Object) {
 	held := s.kinds[kind]
 	k, _ := o.About()
 	if s.fits(k.Namespace, sizeOf(o)-sizeOf(held.held(k)), 0) {
+		if n := s.spaces[k.Namespace]; n != nil {
+			object.SetNamespace(o, n.name)
+		}
 		held.set(o)
 		return
 	}

@@ -2,10 +2,12 @@ package watch
 
 import (
 	"bytes"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"testing"
+	"unsafe"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,6 +98,45 @@ func TestStream(t *testing.T) {
 			if e.Type != want[i] {
 				t.Errorf("%s: event %d is %s, want %s", mediaType, i, e.Type, want[i])
 			}
+		}
+	}
+}
+
+// TestListsAreNotPacked: an API server is told not to compress lists.
+func TestListsAreNotPacked(t *testing.T) {
+	asked := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Accept-Encoding")
+		answer(t, w, http.StatusOK, namespacesToRead("", "a"), runtime.ContentTypeProtobuf)
+	}))
+	defer server.Close()
+	config, err := restConfig(Options{Endpoint: server.URL})
+	must(t, err)
+	clients, err := newClients(config, object.Selection{})
+	must(t, err)
+	r := resourceOf(zones.Namespaces)
+	must(t, clients[r.Versions[0]].Get().Resource(r.Plural).Do(t.Context()).Error())
+	if got := <-asked; got != "" {
+		t.Errorf("the API server may send %q", got)
+	}
+}
+
+// TestOneTextForNamespace: the services and slices of a namespace share the text of its name.
+func TestOneTextForNamespace(t *testing.T) {
+	s, err := newState(Options{}, zones.NewIndex(), slog.New(slog.DiscardHandler))
+	must(t, err)
+	var texts []*byte
+	for i := range 3 {
+		name := string(rune('a' + i))
+		for kind, o := range map[zones.Kinds]any{zones.Services: serviceAt(name, "10.96.0.1", 1), zones.Slices: sliceAt(name, "10.1.0.1", 1)} {
+			must(t, newStore(s, resourceOf(kind), newAlive("")).Add(o))
+			k, _ := s.kinds[kind].held(object.Key{Namespace: "prod", Name: name}).About()
+			texts = append(texts, unsafe.StringData(k.Namespace))
+		}
+	}
+	for _, text := range texts {
+		if text != texts[0] {
+			t.Fatalf("texts at %v", texts)
 		}
 	}
 }

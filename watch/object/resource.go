@@ -29,6 +29,17 @@ type Object interface {
 	About() (name Key, version string) // the version is its resourceVersion
 }
 
+// SetNamespace gives an object that nothing else knows yet a namespace of the same name, so that those of a namespace have one
+// text for it: there are more services and slices than namespaces.
+func SetNamespace(o Object, namespace string) {
+	switch o := o.(type) {
+	case *Service:
+		o.Namespace = namespace
+	case *Slice:
+		o.Namespace = namespace
+	}
+}
+
 // Resource is one kind of objects that is read.
 type Resource struct {
 	Versions      []schema.GroupVersion // of one group; an API server is asked for the first of them that it has
