@@ -43,6 +43,7 @@ func keepSmall(ctx context.Context, listed <-chan struct{}) {
 		set(startGarbagePercent)
 		longest := time.After(longestSettle)
 		for coming := true; coming; {
+			forgetCode() // of reading lists: what is largest now is making names of them
 			select {
 			case <-listed:
 			case <-time.After(settleTime):
