@@ -42,7 +42,7 @@ image() {
 }
 
 # kubelet adds what a kubelet does, by the Deployment: /proc, the node's resolv.conf, the ConfigMap. The Corefile's one change is where
-# the cluster comes from; the name server of resolv.conf is one that nobody reaches.
+# the cluster comes from: from manifests, of which there is no snapshot. The name server of resolv.conf is one that nobody reaches.
 kubelet() {
   local config=$root/etc/coredns
   mkdir -p "$root/proc" "$config"
@@ -50,7 +50,7 @@ kubelet() {
   echo "nameserver 192.0.2.53" > "$root/etc/resolv.conf"
   cp deploy/base/*.yaml "$config"
   rm "$config/kustomization.yaml" # with it the folder is a kustomize tree, whose files are not served before it is built
-  sed -n '/^  Corefile: |$/,$ { /^  Corefile/d; s/^    //; /^ *kubernetes /s|$|\n       manifests .|; p }' deploy/base/configmap.yaml > "$config/Corefile"
+  sed -n '/^  Corefile: |$/,$ { /^  Corefile/d; s/^    //; /^ *kubernetes /s|$|\n       manifests .|; /^ *snapshot /d; p }' deploy/base/configmap.yaml > "$config/Corefile"
   grep -q manifests "$config/Corefile" || fail "the Corefile of deploy/base has no kubernetes"
 }
 

@@ -48,6 +48,7 @@ type object struct {
 				Volumes []struct {
 					Name      string
 					ConfigMap struct{ Name string }
+					EmptyDir  *struct{}
 				}
 			}
 		}
@@ -183,7 +184,9 @@ func check(t *testing.T, beside, join map[string]object, shadow string) {
 	}
 	volumes := map[string]string{}
 	for _, v := range pod.Volumes {
-		volumes[v.Name] = v.ConfigMap.Name
+		if volumes[v.Name] = v.ConfigMap.Name; v.EmptyDir != nil {
+			volumes[v.Name] = "an empty folder"
+		}
 	}
 	for _, m := range container.VolumeMounts {
 		if volumes[m.Name] == "" {
