@@ -206,6 +206,7 @@ const (
 // arrived is what has come from one socket.
 type arrived struct {
 	socket   *socket
+	waits    int  // queries of the socket that wait, and so replies that are to come
 	failing  bool // the network has refused a packet
 	count    int
 	errno    unix.Errno
@@ -336,7 +337,7 @@ func (r *receiver) sort(n int) (datagrams []*arrived, more bool) {
 		event := &r.events[i]
 		if s := e.sockets[event.Fd]; s != nil {
 			a := r.slot(len(datagrams))
-			a.socket, a.failing = s, event.Events&unix.EPOLLERR != 0
+			a.socket, a.waits, a.failing = s, s.live, event.Events&unix.EPOLLERR != 0
 			s.holds++
 			datagrams = r.slots[:len(datagrams)+1]
 		} else if w := e.others[event.Fd]; w != nil {
@@ -370,9 +371,11 @@ func newArrived() *arrived {
 	return a
 }
 
-// receive takes what has come, or else why the socket is ready.
+// receive takes what has come, or else why the socket is ready. What comes beside the replies that are to come is left for
+// the next cycle.
 func (a *arrived) receive() {
-	if a.count, a.errno = Receive(a.socket.fd, a.messages[:], unix.MSG_DONTWAIT); a.errno != 0 {
+	most := min(max(a.waits, 1), mostOf)
+	if a.count, a.errno = Receive(a.socket.fd, a.messages[:most], unix.MSG_DONTWAIT); a.errno != 0 {
 		a.count = 0
 	}
 	if a.errno == unix.EAGAIN && a.failing {
