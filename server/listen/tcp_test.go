@@ -149,7 +149,7 @@ func TestTimeouts(t *testing.T) {
 	}{
 		"silent":                {Options{ReadTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour}, false, false},
 		"trickles":              {Options{ReadTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour}, false, true},
-		"trickles after others": {Options{ReadTimeout: 100 * time.Millisecond, IdleTimeout: time.Hour}, true, true},
+		"trickles after others": {Options{ReadTimeout: time.Second, IdleTimeout: time.Hour}, true, true},
 		"silent after others":   {Options{ReadTimeout: time.Hour, IdleTimeout: 100 * time.Millisecond}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -207,7 +207,7 @@ func dialQUIC(t *testing.T, l *Listener, protocol string) (*quic.Conn, error) {
 // no error.
 func TestLateReplyOverQUIC(t *testing.T) {
 	s := newScripted()
-	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: s, ReadTimeout: 200 * time.Millisecond})
+	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: s, ReadTimeout: time.Second})
 	conn, err := dialQUIC(t, l, "doq")
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func TestLateReplyOverQUIC(t *testing.T) {
 	}
 	stream.Write(framed("hold.example."))
 	time.AfterFunc(20*time.Millisecond, func() { stream.Close() })
-	time.AfterFunc(400*time.Millisecond, func() { close(s.release) })
+	time.AfterFunc(1200*time.Millisecond, func() { close(s.release) })
 	if reply, err := io.ReadAll(stream); err != nil || len(reply) <= lengthSize {
 		t.Errorf("%d octets, %v", len(reply), err)
 	}
@@ -357,7 +357,7 @@ func FuzzUnframe(f *testing.F) {
 // A stream that is slow, or that the client resets, ends alone: the other streams of its connection are answered
 // (RFC 9250 sections 4.3.1 and 4.3.3).
 func TestSlowStreamEndsAlone(t *testing.T) {
-	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: newScripted(), ReadTimeout: 200 * time.Millisecond})
+	l, _ := serveSecure(t, resolver.DoQ, Options{Answerer: newScripted(), ReadTimeout: time.Second})
 	conn, err := dialQUIC(t, l, "doq")
 	if err != nil {
 		t.Fatal(err)
