@@ -106,11 +106,11 @@ func (p *Program) reload(ctx context.Context, load func() (*config.Config, error
 		p.reloads.behind.Store(true)
 		if now := faultOf(next, err); forced || now != p.reloads.fault {
 			p.reloads.failed.Add(1)
+			p.reloads.fault = now
+			p.reloads.last.Store(&outcome{time.Now(), config.Mask(now.text)})
 			for _, line := range strings.Split(err.Error(), "\n") {
 				p.log.Error("reload: failed, keeping the old configuration: " + line)
 			}
-			p.reloads.fault = now
-			p.reloads.last.Store(&outcome{time.Now(), config.Mask(now.text)})
 		}
 		return
 	}
