@@ -18,7 +18,7 @@ const (
 	shardCapacity  = 64        // entries for which a shard is made at least, so that shards fill evenly
 	entryBudget    = 1024      // octets
 	minShardBudget = 128 << 10 // octets: room for the largest message in the smallest shard
-	entryOverhead  = 470       // octets of an entry besides its message, with its part of the map and the fingerprints
+	entryOverhead  = 470       // octets of an entry besides its message, with its part of the table and the fingerprints
 
 	// RFC 8767 sections 4 and 5 recommend both times.
 	staleTTL     = 30 * time.Second // of the records in a stale answer
@@ -29,7 +29,7 @@ const (
 )
 
 // cache keeps what was forwarded, for one server block. It consists of shards, each with a mutex that is held for a few
-// map lookups; a hit allocates nothing. Any number of goroutines may use it.
+// lookups; a hit allocates nothing. Any number of goroutines may use it.
 type cache struct {
 	options        Cache
 	zones          zones.Set

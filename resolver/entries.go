@@ -13,7 +13,10 @@ type hashed struct {
 	entry *entry
 }
 
-const leastSlots = 8
+const (
+	leastSlots = 8
+	homeSalt   = 0xd6e8feb86659fd93 // odd
+)
 
 // find is the entry with hash, nil without one.
 func (t *entries) find(hash uint64) *entry {
@@ -32,8 +35,9 @@ func (t *entries) at(hash uint64) uint64 {
 	return i
 }
 
-// home is the slot where the search for hash begins.
-func (t *entries) home(hash uint64) uint64 { return hash & uint64(len(t.slots)-1) }
+// home is the slot where the search for hash begins. Whoever asks for one name with many types knows by which bits their
+// hashes differ, though not the hashes (shardOf): the product depends on these too, so nobody can choose types that meet.
+func (t *entries) home(hash uint64) uint64 { return hash * homeSalt >> 32 & uint64(len(t.slots)-1) }
 
 func (t *entries) after(i uint64) uint64 { return (i + 1) & uint64(len(t.slots)-1) }
 
