@@ -13,7 +13,7 @@ type Reader interface {
 	Read(message string) (metav1.Object, error)
 }
 
-// extend is list with one more element, which is as it was left before.
+// extend is list with one more element, an empty one: what is behind the end of list has been emptied.
 func extend[T any](list []T) []T {
 	if len(list) < cap(list) {
 		return list[:len(list)+1]
@@ -46,11 +46,8 @@ func newSliceReader() Reader { return new(sliceReader) }
 
 // Read implements Reader.
 func (r *sliceReader) Read(message string) (metav1.Object, error) {
-	s := &r.slice
-	resetMetadata(&s.ObjectMeta)
-	s.AddressType, s.Endpoints, s.Ports = "", s.Endpoints[:0], s.Ports[:0]
-	r.texts, r.ports = r.texts[:0], r.ports[:0]
-	f := fields{rest: message}
+	r.reset()
+	s, f := &r.slice, fields{rest: message}
 	for f.next() {
 		switch f.number {
 		case 1:
@@ -66,12 +63,30 @@ func (r *sliceReader) Read(message string) (metav1.Object, error) {
 	return s, f.err()
 }
 
+// reset empties the lists, also behind the end that they are given: else each element there would keep the message of which
+// it has a text, and slices that have one endpoint less each time would keep a message for each endpoint.
+func (r *sliceReader) reset() {
+	s := &r.slice
+	resetMetadata(&s.ObjectMeta)
+	for i := range s.Endpoints {
+		e, to := &s.Endpoints[i], &r.texts[i]
+		*e = discoveryv1.Endpoint{Addresses: emptied(e.Addresses)}
+		*to = endpointTexts{hints: discoveryv1.EndpointHints{ForZones: emptied(to.hints.ForZones), ForNodes: emptied(to.hints.ForNodes)}}
+	}
+	s.AddressType, s.Endpoints, s.Ports = "", s.Endpoints[:0], emptied(s.Ports)
+	r.texts, r.ports = r.texts[:0], emptied(r.ports)
+}
+
+// emptied is list without its elements, none of which is left in its memory.
+func emptied[T any](list []T) []T {
+	clear(list)
+	return list[:0]
+}
+
 // endpoint reads a field that is an Endpoint.
 func (r *sliceReader) endpoint(f *fields) {
 	r.slice.Endpoints, r.texts = extend(r.slice.Endpoints), extend(r.texts)
 	e, to := &r.slice.Endpoints[len(r.slice.Endpoints)-1], &r.texts[len(r.texts)-1]
-	*e = discoveryv1.Endpoint{Addresses: e.Addresses[:0]}
-	*to = endpointTexts{hints: discoveryv1.EndpointHints{ForZones: to.hints.ForZones[:0], ForNodes: to.hints.ForNodes[:0]}}
 	inner := f.message()
 	for inner.next() {
 		switch inner.number {
@@ -157,7 +172,6 @@ func (f *fields) name() (name string) {
 func (r *sliceReader) port(f *fields) {
 	r.slice.Ports, r.ports = extend(r.slice.Ports), extend(r.ports)
 	p, to := &r.slice.Ports[len(r.slice.Ports)-1], &r.ports[len(r.ports)-1]
-	*p = discoveryv1.EndpointPort{}
 	inner := f.message()
 	for inner.next() {
 		switch inner.number {
@@ -188,8 +202,9 @@ func newServiceReader() Reader { return new(serviceReader) }
 func (r *serviceReader) Read(message string) (metav1.Object, error) {
 	s := &r.service
 	resetMetadata(&s.ObjectMeta)
-	s.Spec = corev1.ServiceSpec{Ports: s.Spec.Ports[:0], ClusterIPs: s.Spec.ClusterIPs[:0], ExternalIPs: s.Spec.ExternalIPs[:0]}
-	s.Status.LoadBalancer.Ingress = s.Status.LoadBalancer.Ingress[:0]
+	s.Spec = corev1.ServiceSpec{Ports: emptied(s.Spec.Ports), ClusterIPs: emptied(s.Spec.ClusterIPs), ExternalIPs: emptied(s.Spec.ExternalIPs)}
+	s.Status.LoadBalancer.Ingress = emptied(s.Status.LoadBalancer.Ingress)
+	r.policy, r.spread = "", ""
 	f := fields{rest: message}
 	for f.next() {
 		switch f.number {

@@ -3,10 +3,12 @@ package object
 import (
 	"fmt"
 	"reflect"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
 	"unsafe"
+	"weak"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -200,6 +202,35 @@ func fuzzReader(f *testing.F, r *Resource, seeds [][]byte) {
 // What is kept of slices and services is what is kept of them as the generated decoders read them.
 func FuzzSliceReader(f *testing.F)   { fuzzReader(f, resource("endpointslices"), sliceMessages(f)) }
 func FuzzServiceReader(f *testing.F) { fuzzReader(f, resource("services"), serviceMessages(f)) }
+
+// TestReaderKeepsOneMessage: of a message nothing is left once another has been read, though it had more of everything.
+func TestReaderKeepsOneMessage(t *testing.T) {
+	little := map[string]decodable{
+		"endpointslices": &discoveryv1.EndpointSlice{Endpoints: []discoveryv1.Endpoint{{}}, Ports: []discoveryv1.EndpointPort{{}}},
+		"services":       &corev1.Service{},
+	}
+	for plural, o := range map[string]decodable{"endpointslices": sliceToRead(), "services": serviceToRead()} {
+		reader := resource(plural).Reader()
+		var before []weak.Pointer[byte]
+		for _, data := range messages(t, o, o) { // the second has the lists of the first
+			message := string(data)
+			before = append(before, weak.Make(unsafe.StringData(message)))
+			if _, err := reader.Read(message); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := reader.Read(string(messages(t, little[plural])[0])); err != nil {
+			t.Fatal(err)
+		}
+		goruntime.GC()
+		for i, message := range before {
+			if message.Value() != nil {
+				t.Errorf("%s: message %d is kept", plural, i)
+			}
+		}
+		goruntime.KeepAlive(reader)
+	}
+}
 
 // TestReaderAllocates: of a slice that is passed over, nothing is allocated.
 func TestReaderAllocates(t *testing.T) {
