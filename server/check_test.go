@@ -79,6 +79,24 @@ func TestCheckConfigMaps(t *testing.T) {
 	}
 }
 
+// TestCheckMissingFile: a file that only a pod has hides no mistake that is found where the file is.
+func TestCheckMissingFile(t *testing.T) {
+	for options, want := range map[string]string{
+		"kubeconfig /missing\nnamespaces a\nnamespace_labels a=b":                       "namespaces and namespace_labels exclude each other",
+		"manifests missing\nsnapshot file":                                              "snapshot: is for an API server",
+		"snapshot secret /missing\nsnapshot listen :9154\nsnapshot file":                "snapshot: :9154 is not a loopback address",
+		"snapshot file\nsnapshot listen :9154\nsnapshot tls /missing /missing /missing": "snapshot: peers need `snapshot secret FILE`",
+	} {
+		status, out := runCheck(t, ". {\n kubernetes cluster.local {\n"+options+"\n}\n}\n")
+		if status != 1 || !strings.Contains(out, want) || strings.Count(out, "the server needs it where it runs") != 1 {
+			t.Errorf("%q: status %d, want %q in:\n%s", options, status, want, out)
+		}
+	}
+	if status, out := runCheck(t, ". {\n dnssec example.org {\n key file /missing\n }\n}\n"); status != 0 {
+		t.Errorf("a key that is missing: status %d:\n%s", status, out)
+	}
+}
+
 // TestCheckCompactJSON: a ConfigMap may be JSON of one line.
 func TestCheckCompactJSON(t *testing.T) {
 	const corefile = `".:53 {\n    forward . /etc/resolv.conf\n    import custom/*.override\n}\n"`

@@ -47,10 +47,17 @@ func isMissing(value any) bool {
 	return failed && errors.Is(err, fs.ErrNotExist)
 }
 
-// keep takes over the mistakes of an option.
+// notHere reports whether a mistake is a file that is not here, and may be where the server runs.
+func (a *args) notHere(err error) bool {
+	mistake, is := err.(*Error)
+	return is && mistake.missing && a.lenient
+}
+
+// keep takes over the mistakes of an option. A file that may be missing here hides no mistake of the directive: where the
+// server runs, the file is there and the mistake is found.
 func (a *args) keep(o *args) {
 	for _, err := range o.mistakes() {
-		if a.err == nil {
+		if a.err == nil && !a.notHere(err) {
 			a.err = err
 		} else {
 			a.others = append(a.others, err)
@@ -60,7 +67,7 @@ func (a *args) keep(o *args) {
 
 func (a *args) mistakes() []error {
 	if a.err == nil {
-		return nil
+		return a.others
 	}
 	return append([]error{a.err}, a.others...)
 }

@@ -75,7 +75,7 @@ func anyAddress(w string) string {
 // checkPeers fails when what is given of peers is not whole, or would have the secret or the names of the cluster cross a
 // network in plain text.
 func (c *kubernetesOptions) checkPeers(d *args) {
-	if c.peersAt == nil || c.peersAt.err != nil {
+	if c.peersAt == nil || c.peersAt.err != nil && !d.notHere(c.peersAt.err) {
 		return
 	}
 	p, a := &c.Objects.Snapshot.Peers, &args{statement: c.peersAt.statement, title: d.title + ": snapshot"}
