@@ -46,8 +46,8 @@ const (
 	PeerConns    = 16
 	connectPause = 50 * time.Millisecond
 	// addressConns is how many of them one address has, and addressPause how long one still counts after its end: an
-	// address that opens more, or one after the other, leaves places and handshakes to the others. A peer needs one in
-	// askPause, and several may come from the address of a node.
+	// address that opens more, or one after the other, leaves places and handshakes to the others, though they wait behind
+	// its connections that are refused. A peer needs one in askPause, and several may come from the address of a node.
 	addressConns = 4
 	addressPause = time.Second
 	// refusePause is how much time passes behind a connection that is closed at once: it costs 0.1 ms.
