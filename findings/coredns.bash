@@ -1,6 +1,7 @@
 # Sourced by findings about CoreDNS. serve PLUGIN… builds CoreDNS 1.15.0 with these plugins, in their order, in a temp
 # folder, and serves the Corefile from standard input until the script ends. It needs Go and the Go module proxy.
 
+source "$(dirname "${BASH_SOURCE[0]}")/seen.bash"
 version=v1.15.0
 folder=$(mktemp -d)
 trap 'kill "$server" 2>/dev/null; rm -rf "$folder"' EXIT
@@ -32,10 +33,4 @@ serve() {
 	done
 	cat "$folder/log"
 	exit 1
-}
-
-# seen NAME GOT WANT ends the script if what was seen has changed.
-seen() {
-	printf '%s: %s\n' "$1" "$2"
-	[ "$2" = "$3" ] || { printf 'CoreDNS %s was seen to say: %s\n' "$version" "$3"; exit 1; }
 }

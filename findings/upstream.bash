@@ -4,6 +4,7 @@
 # more, in network and mount namespaces of its own with the /etc/resolv.conf of $resolv. It needs Go, the Go module proxy
 # and, for port 53, root.
 
+source "$(dirname "${BASH_SOURCE[0]}")/seen.bash"
 resolv=$'nameserver 127.0.0.1\nsearch a.test b.test c.test\noptions ndots:5'
 folder=${FINDING_FOLDER:-$(mktemp -d)}
 started=()
@@ -113,15 +114,6 @@ until_asked() {
 forget() { : >"$folder/asked"; }
 asked() { tr -d '\0' <"$folder/asked"; }
 questions() { asked | wc -l; }
-
-# seen NAME GOT WANT ends the script if what was seen has changed.
-seen() {
-	printf '%s: %s\n' "$1" "$2"
-	[ "$2" = "$3" ] || { printf 'was seen: %s\n' "$3"; exit 1; }
-}
-
-# wants NAME VERSION GOT ends the script where another version is installed.
-wants() { [ "$2" = "$3" ] || { printf 'wants %s %s, and finds %s\n' "$1" "$2" "$3"; exit 1; }; }
 
 # installed PACKAGE is the version of a package of Debian.
 installed() { dpkg-query --show --showformat='${Version}' "$1"; }
