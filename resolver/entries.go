@@ -66,11 +66,14 @@ func (t *entries) grow() {
 // remove removes the entry with hash, if there is one. Entries behind it that were displaced by it move up, so that no
 // search ends before them.
 func (t *entries) remove(hash uint64) {
-	if t.find(hash) == nil {
+	if t.count == 0 {
+		return
+	}
+	free := t.at(hash)
+	if t.slots[free].entry == nil {
 		return
 	}
 	t.count--
-	free := t.at(hash)
 	for i := t.after(free); t.slots[i].entry != nil; i = t.after(i) {
 		if displaced := t.distance(t.home(t.slots[i].hash), i); displaced >= t.distance(free, i) {
 			t.slots[free] = t.slots[i]

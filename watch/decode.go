@@ -11,16 +11,15 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/clusterdns/clusterdns/watch/object"
 )
 
 // A list in protobuf is read object by object, as it arrives. Decoded as a whole, its body, all decoded objects and what
 // is kept of them would be in memory at once: several times what the cluster takes afterwards.
 //
-// The body is magic and a message Unknown (k8s.io/apimachinery/pkg/runtime), whose field raw is the list. All lists have
+// The body is object.Magic and a message Unknown (k8s.io/apimachinery/pkg/runtime), whose field raw is the list. All lists have
 // a field metadata, and a field items for each object.
-
-// magic is what each message of Kubernetes in protobuf begins with.
-const magic = "k8s\x00"
 
 // Numbers of fields of an Unknown, and of a list.
 const (
@@ -53,11 +52,11 @@ type field struct {
 // be whole when readList has returned without an error.
 func readList(from *bufio.Reader, kind string, each func(message []byte) error) (m metav1.ListMeta, err error) {
 	r := &listReader{from: from, left: math.MaxInt64}
-	head, err := r.from.Peek(len(magic))
-	if err != nil || string(head) != magic {
+	head, err := r.from.Peek(len(object.Magic))
+	if err != nil || string(head) != object.Magic {
 		return m, errors.New("what was sent is no message of Kubernetes in protobuf")
 	}
-	_, _ = r.from.Discard(len(magic))
+	_, _ = r.from.Discard(len(object.Magic))
 	var is runtime.TypeMeta
 	for found := false; ; {
 		if _, err := r.from.Peek(1); err == io.EOF && found {

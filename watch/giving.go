@@ -74,9 +74,9 @@ func (n *snapshots) giveAt(ctx context.Context, listener net.Listener) error {
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	defer inTime(serving.Wait) // the one who is given it is told by his connection's end
 	defer server.Close()
-	doors := newDoors(listener, func() { n.countGiven(GivenCrowded) })
+	few := newPeerListener(listener, func() { n.countGiven(GivenCrowded) })
 	if p.CertFile == "" {
-		return server.Serve(doors)
+		return server.Serve(few)
 	}
 	server.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		pair, err := p.readPair()
@@ -85,7 +85,7 @@ func (n *snapshots) giveAt(ctx context.Context, listener net.Listener) error {
 		}
 		return pair, err
 	}}
-	return server.ServeTLS(doors, "", "")
+	return server.ServeTLS(few, "", "")
 }
 
 // bounded is the connection that was accepted.

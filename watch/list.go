@@ -69,7 +69,7 @@ func (c *served) ListEach(ctx context.Context, o metav1.ListOptions, strip cache
 	}
 	defer body.Close()
 	from := bufio.NewReaderSize(body, 64<<10)
-	if head, _ := from.Peek(len(magic)); string(head) != magic {
+	if head, _ := from.Peek(len(object.Magic)); string(head) != object.Magic {
 		return readJSON(from, c.resource.List)
 	}
 	list, decode := &keptList{}, decoderOf(c.resource, example)

@@ -72,9 +72,9 @@ func TestReadList(t *testing.T) {
 		}
 	}
 	services := encoded(t, &corev1.ServiceList{}, runtime.ContentTypeProtobuf)
-	twice := append(slices.Clone(body), body[len(magic):]...)
-	huge := []byte(magic + "\x0a\x17\x0a\x02v1\x12\x11EndpointSliceList\x12\xff\xff\xff\xff\x0f\x12\xff\xff\xff\x7f")
-	for _, bad := range [][]byte{nil, []byte("{}"), []byte(magic), services, twice, huge} {
+	twice := append(slices.Clone(body), body[len(object.Magic):]...)
+	huge := []byte(object.Magic + "\x0a\x17\x0a\x02v1\x12\x11EndpointSliceList\x12\xff\xff\xff\xff\x0f\x12\xff\xff\xff\x7f")
+	for _, bad := range [][]byte{nil, []byte("{}"), []byte(object.Magic), services, twice, huge} {
 		if _, err := readSlices(bad); err == nil {
 			t.Errorf("%.40q is taken as a list", bad)
 		}
@@ -92,7 +92,7 @@ func FuzzReadList(f *testing.F) {
 		}
 		var around runtime.Unknown
 		var want discoveryv1.EndpointSliceList
-		must(t, around.Unmarshal(body[len(magic):]))
+		must(t, around.Unmarshal(body[len(object.Magic):]))
 		must(t, want.Unmarshal(around.Raw))
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("read %+v, want %+v", got, want)

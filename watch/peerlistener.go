@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// doors accepts a bounded number of connections at a time, one after the other, and few of an address. What the others of
+// peerListener accepts a bounded number of connections at a time, one after the other, and few of an address. What the others of
 // an address ask for is not read, so that one who opens many costs and takes little.
-type doors struct {
+type peerListener struct {
 	net.Listener
 	refused func() // told of each connection that is closed at once
 	places  chan struct{}
@@ -19,50 +19,50 @@ type doors struct {
 	counts map[netip.Addr]int // connections, and those that have ended a short while ago; as many as are accepted in that time
 }
 
-func newDoors(l net.Listener, refused func()) *doors {
-	return &doors{Listener: l, refused: refused, places: make(chan struct{}, PeerConns), counts: map[netip.Addr]int{}}
+func newPeerListener(l net.Listener, refused func()) *peerListener {
+	return &peerListener{Listener: l, refused: refused, places: make(chan struct{}, PeerConns), counts: map[netip.Addr]int{}}
 }
 
 // Accept implements net.Listener. One goroutine calls it.
-func (d *doors) Accept() (net.Conn, error) {
-	d.places <- struct{}{}
+func (l *peerListener) Accept() (net.Conn, error) {
+	l.places <- struct{}{}
 	for {
-		time.Sleep(time.Until(d.next))
-		conn, err := d.Listener.Accept()
+		time.Sleep(time.Until(l.next))
+		conn, err := l.Listener.Accept()
 		if err != nil {
-			<-d.places
+			<-l.places
 			return nil, err
 		}
 		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-		if address := from.Addr().Unmap(); d.enter(address) {
-			d.next = time.Now().Add(connectPause)
-			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { d.leave(address) })}, nil
+		if address := from.Addr().Unmap(); l.enter(address) {
+			l.next = time.Now().Add(connectPause)
+			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(address) })}, nil
 		}
-		d.next = time.Now().Add(refusePause)
+		l.next = time.Now().Add(refusePause)
 		conn.Close()
-		d.refused()
+		l.refused()
 	}
 }
 
 // enter reports whether an address may have one more.
-func (d *doors) enter(address netip.Addr) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.counts[address] >= addressConns {
+func (l *peerListener) enter(address netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.counts[address] >= addressConns {
 		return false
 	}
-	d.counts[address]++
+	l.counts[address]++
 	return true
 }
 
 // leave is the end of a connection.
-func (d *doors) leave(address netip.Addr) {
-	<-d.places
+func (l *peerListener) leave(address netip.Addr) {
+	<-l.places
 	time.AfterFunc(addressPause, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.counts[address]--; d.counts[address] == 0 {
-			delete(d.counts, address)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.counts[address]--; l.counts[address] == 0 {
+			delete(l.counts, address)
 		}
 	})
 }

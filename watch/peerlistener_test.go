@@ -38,15 +38,15 @@ func arrive(address string, port uint16) net.Conn {
 	return arrival{conn, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), port))}
 }
 
-// TestDoors opens more connections than there may be, in all and of one address.
-func TestDoors(t *testing.T) {
+// TestPeerListener opens more connections than there may be, in all and of one address.
+func TestPeerListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at, in, refused := make(arrivals, 1000), make(chan net.Conn, 1000), 0
-		d := newDoors(at, func() { refused++ })
+		l := newPeerListener(at, func() { refused++ })
 		go func() {
 			defer close(in)
 			for {
-				conn, err := d.Accept()
+				conn, err := l.Accept()
 				if err != nil {
 					return
 				}
@@ -91,10 +91,10 @@ func TestDoors(t *testing.T) {
 			(<-in).Close()
 		}
 		time.Sleep(time.Minute)
-		if d.mu.Lock(); len(d.counts) != 0 {
-			t.Errorf("left: %v", maps.Clone(d.counts))
+		if l.mu.Lock(); len(l.counts) != 0 {
+			t.Errorf("left: %v", maps.Clone(l.counts))
 		}
-		d.mu.Unlock()
+		l.mu.Unlock()
 
 		// One after the other: an address has a few in a while.
 		refused = 0

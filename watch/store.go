@@ -93,9 +93,7 @@ func strip(r *object.Resource, selection object.Selection, o any) (*stripped, er
 	if kept != nil {
 		n.Key, n.version = kept.About()
 	} else {
-		k := object.KeyOf(m)
-		n.Key = object.Key{Namespace: strings.Clone(k.Namespace), Name: strings.Clone(k.Name)}
-		n.version = strings.Clone(m.GetResourceVersion())
+		n.Key, n.version = object.OwnKey(m), strings.Clone(m.GetResourceVersion())
 	}
 	return n, nil
 }

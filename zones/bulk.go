@@ -103,23 +103,21 @@ func (g *grower[A]) fork(list, spare []entry[A], at int) *fork[A] {
 		next[n]++
 	}
 	f := &fork[A]{edit: g.edit, at: uint8(at)}
-	var leaves [16]pointer[A]
-	var kids [16]*fork[A]
+	leaves, kids := make([]pointer[A], 0, 16), make([]*fork[A], 0, 16) // more room than the fork is to keep
 	for n := range 16 {
 		group := spare[ends[n]:ends[n+1]]
 		if len(group) == 0 {
 			continue
 		}
 		if apart := allShare(group); apart == 2*len(group[0].addr) {
-			leaves[rank(f.leafBits, 1<<n)] = *g.records(group)
+			leaves = append(leaves, *g.records(group))
 			f.leafBits |= 1 << n
 		} else {
-			kids[rank(f.kidBits, 1<<n)] = g.fork(group, list[ends[n]:ends[n+1]], apart)
+			kids = append(kids, g.fork(group, list[ends[n]:ends[n+1]], apart))
 			f.kidBits |= 1 << n
 		}
 	}
-	f.leaves = append(f.leaves, leaves[:rank(f.leafBits, 1<<15)+int(f.leafBits>>15)]...)
-	f.kids = append(f.kids, kids[:rank(f.kidBits, 1<<15)+int(f.kidBits>>15)]...)
+	f.leaves, f.kids = append(f.leaves, leaves...), append(f.kids, kids...)
 	return f
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Here is what an answer is besides right: that of one client, or of a name that was not meant.
+// What is said of an answer that has records: it is that of one client, or of a name that was not meant.
 
 // ordered says that another client may be told another order, where the name is one of a service with session affinity;
 // "" otherwise.

@@ -188,14 +188,14 @@ func resetMetadata(m *metav1.ObjectMeta) {
 	*m = metav1.ObjectMeta{Labels: m.Labels, Annotations: m.Annotations}
 }
 
-// magic is what a message of Kubernetes in protobuf begins with. Behind it is a message Unknown (k8s.io/apimachinery/pkg/runtime).
-const magic = "k8s\x00"
+// Magic is what a message of Kubernetes in protobuf begins with. Behind it is a message Unknown (k8s.io/apimachinery/pkg/runtime).
+const Magic = "k8s\x00"
 
 // Unwrap returns the object in a message of Kubernetes, and what it is. ok is false for what is none, or packed in another way
 // than API servers do.
 func Unwrap(message string) (version, kind, object string, ok bool) {
 	f := fields{}
-	if f.rest, ok = strings.CutPrefix(message, magic); !ok {
+	if f.rest, ok = strings.CutPrefix(message, Magic); !ok {
 		return "", "", "", false
 	}
 	for f.next() {

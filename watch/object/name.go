@@ -14,8 +14,8 @@ type Key struct{ Namespace, Name string }
 // KeyOf is the key of a decoded object.
 func KeyOf(o metav1.Object) Key { return Key{o.GetNamespace(), o.GetName()} }
 
-// ownKey is the key of a decoded object whose texts are parts of a message that is not kept.
-func ownKey(o metav1.Object) Key {
+// OwnKey is the key of a decoded object whose texts are parts of a message that is not kept.
+func OwnKey(o metav1.Object) Key {
 	return Key{strings.Clone(o.GetNamespace()), strings.Clone(o.GetName())}
 }
 

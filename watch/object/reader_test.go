@@ -252,7 +252,7 @@ func TestUnwrap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return magic + string(message)
+		return Magic + string(message)
 	}
 	is := runtime.TypeMeta{APIVersion: "v1", Kind: "Service"}
 	whole := wrap(runtime.Unknown{TypeMeta: is, Raw: []byte("object")})

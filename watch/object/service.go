@@ -52,7 +52,7 @@ func (f Flaw) String() string {
 // StripService keeps what is read of a Service; nil when its own name cannot be a part of a domain name.
 // Nothing that it returns refers to the decoded object, whose texts may be parts of a message.
 func StripService(o *corev1.Service) (*Service, []Problem) {
-	wrong := Problems{kind: "service", Key: ownKey(o)}
+	wrong := Problems{kind: "service", Key: OwnKey(o)}
 	if !wrong.named() {
 		return nil, wrong.List
 	}

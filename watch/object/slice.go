@@ -39,7 +39,7 @@ type Slice struct {
 // StripSlice keeps what is read of an EndpointSlice; nil when no answer can come of it. Nothing that it returns refers to the
 // decoded object, whose texts may be parts of a message.
 func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Problem) {
-	wrong := Problems{kind: "slice", Key: ownKey(o)}
+	wrong := Problems{kind: "slice", Key: OwnKey(o)}
 	s := &Slice{Key: wrong.Key, Version: strings.Clone(o.ResourceVersion), Service: o.Labels[discoveryv1.LabelServiceName]}
 	if selection.ServiceImports {
 		s.Service = o.Labels[labelImportName]
