@@ -242,6 +242,24 @@ func TestSnapshotPeers(t *testing.T) {
 	}
 }
 
+// TestPeersLeftOut: null takes the defaults of a value away, as does a port that is null.
+func TestPeersLeftOut(t *testing.T) {
+	plain, _ := objects(t, "values/default.yaml")
+	if all, _ := objects(t, written(t, "snapshotPeers: null\n")); !reflect.DeepEqual(all, plain) {
+		t.Error("snapshotPeers: null makes other objects than nothing does")
+	}
+	whole, _ := objects(t, written(t, peersAt(9154)))
+	if all, _ := objects(t, written(t, "snapshotPeers: {enabled: true, secretName: s, port: null}\n")); !reflect.DeepEqual(all, whole) {
+		t.Error("a port that is null is not the default")
+	}
+	objects(t, written(t, peersAt(8853)+"servers: [{zones: [{zone: ., scheme: 'quic://'}], port: 8853, plugins: []}]\n")) // UDP
+}
+
+// peersAt is values with replicas that give each other their snapshots at a port.
+func peersAt(port int) string {
+	return fmt.Sprintf("snapshotPeers: {enabled: true, secretName: s, port: %d}\n", port)
+}
+
 // mistakes are values, and a part of what is said of them.
 var mistakes = map[string]string{
 	"replicaCoutn: 3\n":                                                  "replicaCoutn",
@@ -258,6 +276,13 @@ var mistakes = map[string]string{
 	"preStopSleep: 5\n":                                                  "lameduck 5s",
 	"cilum: {}\n":                                                        "cilum",
 	"prometheus: {monitor: {enabled: true}}\nservers: [{plugins: []}]\n": "need the plugin prometheus",
+
+	peersAt(9153): "that of the plugin prometheus",
+	peersAt(8080): "that of the plugin health",
+	peersAt(8181): "that of the plugin ready",
+	peersAt(9000) + "servers: [{plugins: [{name: pprof, parameters: ':9000'}]}]\n": "that of the plugin pprof",
+	peersAt(5353) + "servers: [{port: 5353, plugins: []}]\n":                       "that of the servers",
+	peersAt(5353) + "servers: [{port: 53, servicePort: 5353, plugins: []}]\n":      "that of the servers",
 }
 
 // written is a file of values.

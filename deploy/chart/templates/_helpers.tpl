@@ -112,6 +112,13 @@ have a port of its own; what a server says of its port is not for that one. */}}
 {{- $port }}
 {{- end }}
 
+{{/* The port at which replicas give each other their snapshots; empty where they do not. */}}
+{{- define "clusterdns.peersPort" -}}
+{{- with .Values.snapshotPeers }}
+{{- if .enabled }}{{ default 9154 .port | int }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* 85 % of the memory limit, for Go's heap; empty without a limit in Mi or Gi. */}}
 {{- define "clusterdns.gomemlimit" -}}
 {{- $limit := toString (dig "limits" "memory" "" .Values.resources) }}
