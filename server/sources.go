@@ -80,8 +80,8 @@ func peerSamples(c *watch.SnapshotCounters, ours metrics.Emit) {
 			"came of it.", c.Asked[result], "result", string(result))
 	}
 	for _, result := range watch.GivenResults {
-		ours.Counter("clusterdns_kubernetes_snapshot_peers_given_total", "Requests of peers for the snapshot, and "+
-			"connections without one, by what came of them.", c.Given[result], "result", string(result))
+		ours.Counter("clusterdns_kubernetes_snapshot_peers_given_total", "Connections at which peers ask for "+
+			"the snapshot, by what came of them.", c.Given[result], "result", string(result))
 	}
 	ours.Panics(c.Panics)
 }

@@ -60,14 +60,17 @@ func (n *snapshots) giveAt(ctx context.Context, listener net.Listener) error {
 	}
 	server.SetKeepAlivesEnabled(false)
 	var serving sync.WaitGroup
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connection{}, bounded(c))
+	}
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
 			serving.Add(1)
-		case http.StateActive: // octets of a request have come
-			bounded(c).asked = true
+		case http.StateActive: // octets have come, and the server answers itself what is no request
+			bounded(c).result = GivenInvalid
 		case http.StateClosed:
-			n.countUnasked(c)
+			n.countGiven(resultOf(c))
 			serving.Done()
 		}
 	}
@@ -96,16 +99,18 @@ func bounded(c net.Conn) *boundedConn {
 	return c.(*boundedConn)
 }
 
-// countUnasked counts a connection that has ended without a request.
-func (n *snapshots) countUnasked(c net.Conn) {
-	over, encrypted := c.(*tls.Conn)
-	switch {
-	case bounded(c).asked:
-	case encrypted && !over.ConnectionState().HandshakeComplete:
-		n.countGiven(GivenHandshake)
-	default:
-		n.countGiven(GivenSilent)
+// connection is the key of the *boundedConn in the context of its request.
+type connection struct{}
+
+// resultOf is what came of a connection that has ended.
+func resultOf(c net.Conn) Given {
+	if result := bounded(c).result; result != "" {
+		return result
 	}
+	if over, encrypted := c.(*tls.Conn); encrypted && !over.ConnectionState().HandshakeComplete {
+		return GivenHandshake
+	}
+	return GivenSilent
 }
 
 func (n *snapshots) countGiven(result Given) {
@@ -125,7 +130,9 @@ func (n *snapshots) answerPeer(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	n.countGiven(n.givePeer(w, r))
+	conn := r.Context().Value(connection{}).(*boundedConn)
+	conn.result = GivenFailed // unless it comes to an end
+	conn.result = n.givePeer(w, r)
 }
 
 func (n *snapshots) givePeer(w http.ResponseWriter, r *http.Request) Given {

@@ -70,8 +70,8 @@ func (l *peerListener) leave(address netip.Addr) {
 // boundedConn gives its place back when it is closed.
 type boundedConn struct {
 	net.Conn
-	leave func()
-	asked bool // of the goroutine that serves it
+	leave  func()
+	result Given // what came of its request; "" until octets of one have come. Of the goroutine that serves it
 }
 
 // Close implements net.Conn.

@@ -83,6 +83,7 @@ const (
 	GivenBusy    Given = "busy"    // another one is being given
 	GivenUnready Given = "unready" // nothing has been read of the API server, or written, since the start
 	GivenFailed  Given = "failed"
+	GivenInvalid Given = "invalid" // it was no HTTP, or for something else
 
 	// Of connections that end before there is a request.
 	GivenHandshake Given = "handshake" // that of TLS failed
@@ -93,7 +94,7 @@ const (
 // AskedResults and GivenResults are all of them.
 var (
 	AskedResults = []Asked{AskedTaken, AskedRefused, AskedFailed}
-	GivenResults = []Given{GivenWhole, GivenDenied, GivenBusy, GivenUnready, GivenFailed,
+	GivenResults = []Given{GivenWhole, GivenDenied, GivenBusy, GivenUnready, GivenFailed, GivenInvalid,
 		GivenHandshake, GivenSilent, GivenCrowded}
 )
 

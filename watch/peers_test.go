@@ -6,8 +6,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"maps"
 	"math/big"
@@ -136,7 +138,7 @@ func TestPeersGive(t *testing.T) {
 
 // TestPeersRefuse asks peers that give nothing, and says why.
 func TestPeersRefuse(t *testing.T) {
-	tls := certified(t, "peers.example")
+	encrypted := certified(t, "peers.example")
 	for name, test := range map[string]struct {
 		given Given
 		asked Asked
@@ -165,7 +167,7 @@ func TestPeersRefuse(t *testing.T) {
 		"large":       {GivenWhole, AskedRefused, func(_, a *snapshots) { a.limit = 100 }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := tls
+			p := encrypted
 			p.SecretFile = secretFile(t, sharedSecret)
 			f, _ := filled(t)
 			g := f.state.snapshots
@@ -192,6 +194,48 @@ func TestPeersRefuse(t *testing.T) {
 			}
 			noneLeft(t, a.file.Path)
 		})
+	}
+}
+
+// TestPeersSayOtherwise opens connections that are not those of peers. Each is in one count.
+func TestPeersSayOtherwise(t *testing.T) {
+	tunnel := certified(t, "peers.example")
+	for text, want := range map[string]Given{
+		"":                                  GivenSilent,
+		"junk":                              GivenInvalid,
+		"\x00\x01\x02\x03\r\n\r\n":          GivenInvalid,
+		"GET /snap":                         GivenInvalid,
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n": GivenInvalid,
+		"POST /snapshot HTTP/1.1\r\nHost: x\r\n\r\n":                               GivenInvalid,
+		"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n":                                    GivenInvalid,
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":                                         GivenInvalid,
+		"GET /snapshot HTTP/1.1\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n": GivenInvalid,
+		"GET /snapshot HTTP/1.1\r\nHost: x\r\n\r\n":                                GivenDenied,
+	} {
+		for name, p := range map[string]Peers{"plain": {}, "tls": tunnel} {
+			p.SecretFile = secretFile(t, sharedSecret)
+			f, _ := filled(t)
+			n := f.state.snapshots
+			n.file.Peers = p
+			address, stop := giving(t, n)
+			conn, err := net.Dial("tcp", address)
+			must(t, err)
+			if name == "tls" {
+				over := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+				must(t, over.Handshake())
+				conn = over
+			}
+			io.WriteString(conn, text) // fails where it is not read to its end
+			if len(text) < 10 {
+				must(t, conn.(interface{ CloseWrite() error }).CloseWrite())
+			}
+			io.Copy(io.Discard, conn)
+			conn.Close()
+			stop()
+			if !maps.Equal(n.counters.Given, map[Given]uint64{want: 1}) {
+				t.Errorf("%.30q, %s: %v, want one %s", text, name, n.counters.Given, want)
+			}
+		}
 	}
 }
 
