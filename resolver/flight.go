@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -192,7 +193,7 @@ func (f *forwarder) board(new *flight, r *Request, w *Wait) (hit *entry, failed 
 	}
 	client := netip.Addr{}
 	if r != nil {
-		client = Host(r.Client.Addr())
+		client = observe.Host(r.Client.Addr())
 	}
 	if c := new.cache; c != nil {
 		hit = c.look(r, &r.question)
