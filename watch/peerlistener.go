@@ -15,21 +15,24 @@ type peerListener struct {
 	net.Listener
 	refused func() // told of each connection that is closed at once
 	places  chan struct{}
-	next    time.Time // when the next may be accepted
+	next    time.Time // when the next may be let in
+	ended   chan struct{}
+	end     func()
 
 	mu     sync.Mutex
 	counts map[netip.Addr]int // by observe.Host: connections, and those that have ended a short while ago; as many as are accepted in that time
 }
 
 func newPeerListener(l net.Listener, refused func()) *peerListener {
-	return &peerListener{Listener: l, refused: refused, places: make(chan struct{}, PeerConns), counts: map[netip.Addr]int{}}
+	ended := make(chan struct{})
+	return &peerListener{Listener: l, refused: refused, places: make(chan struct{}, PeerConns), counts: map[netip.Addr]int{},
+		ended: ended, end: sync.OnceFunc(func() { close(ended) })}
 }
 
-// Accept implements net.Listener. One goroutine calls it.
+// Accept implements net.Listener. One goroutine calls it. It goes on closing those that may not be let in until one may.
 func (l *peerListener) Accept() (net.Conn, error) {
 	l.places <- struct{}{}
-	for {
-		time.Sleep(time.Until(l.next))
+	for closed := 1; ; closed++ {
 		conn, err := l.Listener.Accept()
 		if err != nil {
 			<-l.places
@@ -37,13 +40,28 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		}
 		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 		if address := observe.Host(from.Addr()); l.enter(address) {
+			bounded := &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(address) })}
+			select {
+			case <-time.After(time.Until(l.next)):
+			case <-l.ended:
+				bounded.Close()
+				return nil, net.ErrClosed
+			}
 			l.next = time.Now().Add(connectPause)
-			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(address) })}, nil
+			return bounded, nil
 		}
-		l.next = time.Now().Add(refusePause)
 		conn.Close()
 		l.refused()
+		if closed%refuseBatch == 0 {
+			time.Sleep(refusePause)
+		}
 	}
+}
+
+// Close implements net.Listener.
+func (l *peerListener) Close() error {
+	l.end()
+	return l.Listener.Close()
 }
 
 // enter reports whether an address may have one more.

@@ -124,3 +124,49 @@ func TestPeerListener(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// TestPeerListenerFlooded has a peer come behind as many connections of one address as Linux has waiting.
+func TestPeerListenerFlooded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at, refused := make(arrivals, 4097), 0
+		for range cap(at) - 1 {
+			at <- arrive("10.0.0.1", 1)
+		}
+		at <- arrive("10.0.0.2", 1)
+		l, begun := newPeerListener(at, func() { refused++ }), time.Now()
+		for range addressConns + 1 {
+			if _, err := l.Accept(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(begun); took > connectPatience*3/4 {
+			t.Errorf("the peer is let in after %v, behind %d others", took, refused)
+		}
+	})
+}
+
+// TestPeerListenerEnds closes the listener while a connection waits to be let in.
+func TestPeerListenerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := make(arrivals, 2)
+		at <- arrive("10.0.0.1", 1)
+		at <- arrive("10.0.0.2", 1)
+		l, ended := newPeerListener(at, func() {}), make(chan error)
+		l.Accept()
+		begun := time.Now()
+		go func() {
+			_, err := l.Accept()
+			ended <- err
+		}()
+		synctest.Wait()
+		l.Close()
+		l.Close() // as servers do
+		if err := <-ended; !errors.Is(err, net.ErrClosed) || time.Since(begun) > 0 {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+		if len(l.places) != 1 {
+			t.Errorf("%d places are taken", len(l.places))
+		}
+		time.Sleep(time.Minute)
+	})
+}

@@ -33,7 +33,7 @@ import (
 const sharedSecret = "0123456789abcdef"
 
 // secretFile is a file with a secret.
-func secretFile(t *testing.T, secret string) string {
+func secretFile(t testing.TB, secret string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
 	must(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
@@ -60,7 +60,7 @@ func certified(t *testing.T, name string) (p Peers) {
 }
 
 // giving has n give its snapshot, until stop is called or the test ends. Then all that came of connections is counted.
-func giving(t *testing.T, n *snapshots) (address string, stop func()) {
+func giving(t testing.TB, n *snapshots) (address string, stop func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -76,7 +76,7 @@ func giving(t *testing.T, n *snapshots) (address string, stop func()) {
 }
 
 // asker is the snapshots of a server that has none, and may ask peers.
-func asker(t *testing.T, p Peers, peer string) *snapshots {
+func asker(t testing.TB, p Peers, peer string) *snapshots {
 	t.Helper()
 	n := fresh(t, Options{}, filepath.Join(t.TempDir(), "snapshot"))
 	n.file.Peers, n.file.Peers.Ask = p, peer

@@ -161,7 +161,7 @@ func TestSnapshotHidesNothing(t *testing.T) {
 }
 
 // filled is a follower that has read a cluster, and written it to a file.
-func filled(t *testing.T) (f *follower, path string) {
+func filled(t testing.TB) (f *follower, path string) {
 	t.Helper()
 	f, err := newFollower(Options{}, zones.PodsDisabled)
 	must(t, err)
@@ -173,7 +173,7 @@ func filled(t *testing.T) (f *follower, path string) {
 }
 
 // fresh is a state that has read nothing, with the snapshots of a file.
-func fresh(t *testing.T, o Options, path string) *snapshots {
+func fresh(t testing.TB, o Options, path string) *snapshots {
 	t.Helper()
 	s, err := newState(o, zones.NewIndex(), slog.New(slog.DiscardHandler))
 	must(t, err)
