@@ -104,8 +104,8 @@ func (n *snapshots) settled() bool {
 // take puts the snapshot of a peer where the own file is, has its objects held and shows them. It reports whether nothing
 // more is to be asked for.
 func (n *snapshots) take(offer *saved.Received) bool {
-	var err error
-	if !inTime(func() { err = offer.Keep() }) {
+	done, err := n.place(offer.Keep)
+	if !done {
 		return true
 	}
 	if err != nil {
@@ -115,6 +115,20 @@ func (n *snapshots) take(offer *saved.Received) bool {
 	n.restoreInTime()
 	n.serve()
 	return n.settled()
+}
+
+// place has a file put at the path, and reports whether the disk has done it in time. The source writes none of its own until
+// it has: a rename that the disk held up would put the older file in the place of the newer one.
+func (n *snapshots) place(keep func() error) (done bool, err error) {
+	n.placing.Store(true)
+	var kept error // of keep, which may go on when it is too late
+	if done = inTime(func() {
+		defer n.placing.Store(false)
+		kept = keep()
+	}); done {
+		err = kept
+	}
+	return done, err
 }
 
 // abandon waits for no objects of a file any more, unless they are all held.

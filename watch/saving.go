@@ -53,8 +53,12 @@ func (n *snapshots) complete() bool {
 
 // write writes the file, if it is this source's, and all has been read from the API server and has changed since, or with
 // renew if the file would be of a later time. The state is locked while pointers to its objects are copied, and no longer:
-// the objects never change.
+// the objects never change. While the file of a peer is being put there it does so later.
 func (n *snapshots) write(renew bool) {
+	if n.placing.Load() {
+		n.published()
+		return
+	}
 	s := n.state
 	s.mu.Lock()
 	at, edits := s.knownAt(), s.edits()

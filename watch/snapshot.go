@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -89,6 +90,7 @@ type snapshots struct {
 	limit    int64         // octets that are taken of a peer
 	patience time.Duration // for one peer
 	pause    time.Duration // between the first two rounds of asking
+	placing  atomic.Bool   // the file of a peer is being put at the path
 	giving   chan struct{} // has an element while a peer is given the file
 	unasked  observe.Limiter
 	ungiven  observe.Limiter

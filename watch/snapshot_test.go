@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -278,6 +279,37 @@ func TestSnapshotOfReloads(t *testing.T) {
 	if n.counters.Writes != 1 {
 		t.Error("the source that answers has not written")
 	}
+}
+
+// TestSnapshotIsNotOvertaken has the disk hold up the rename of what a peer has given for longer than anyone waits for it: the
+// source writes its own snapshot behind it, so that the newer one stays.
+func TestSnapshotIsNotOvertaken(t *testing.T) {
+	f, path := filled(t)
+	n := f.state.snapshots
+	must(t, f.stores[servicesOf].Replace(nil, "2"))
+	synctest.Test(t, func(t *testing.T) {
+		n.edited = make(chan struct{}, 1)
+		disk := make(chan struct{})
+		if done, err := n.place(func() error {
+			<-disk
+			return os.Remove(path)
+		}); done || err != nil {
+			t.Fatalf("%v, %v", done, err)
+		}
+		n.write(true)
+		if n.counters.Writes != 1 || len(n.edited) != 1 {
+			t.Errorf("%d are written, and %d will be tried again", n.counters.Writes, len(n.edited))
+		}
+		close(disk)
+		synctest.Wait()
+		n.write(false)
+		if _, err := os.Stat(path); err != nil || n.counters.Writes != 2 {
+			t.Errorf("%v, %d are written", err, n.counters.Writes)
+		}
+		if done, err := n.place(func() error { return os.ErrPermission }); !done || err != os.ErrPermission {
+			t.Errorf("%v, %v", done, err)
+		}
+	})
 }
 
 // TestSnapshotFails has the one before stay where none can be written.
