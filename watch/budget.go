@@ -141,10 +141,10 @@ func kindName(o object.Object) string {
 // publishRecords publishes the records of a service, unless the budget of its namespace is spent; then the service has no
 // names.
 func (s *state) publishRecords(tx *zones.Tx, k object.Key, r *zones.ServiceRecords) {
-	was := tx.Size(r.Owner())
-	if s.fits(k.Namespace, 0, r.Size()-was) {
+	more := r.Size() - tx.Size(r.Owner())
+	if s.fits(k.Namespace, 0, more) {
 		tx.SetService(r)
-		s.takes(k.Namespace, 0, tx.Size(r.Owner())-was)
+		s.takes(k.Namespace, 0, more)
 		s.served(k)
 		return
 	}

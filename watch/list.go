@@ -94,7 +94,7 @@ func (c *served) ListEach(ctx context.Context, o metav1.ListOptions, strip cache
 func decoderOf(r *object.Resource, example message) func([]byte) (any, error) {
 	if r.Reader != nil {
 		reader := r.Reader()
-		return func(item []byte) (any, error) { return reader.Read(string(item)) }
+		return func(item []byte) (any, error) { return reader.Read(object.Text(item)) }
 	}
 	decoded := reflect.New(reflect.TypeOf(example).Elem()).Interface().(message)
 	return func(item []byte) (any, error) {

@@ -55,7 +55,7 @@ func compile(b *zones.Builder, s *object.Service, slices []*object.Slice, o Opti
 	default:
 		clusterIP(b, s)
 		for _, sl := range slices {
-			endpoints(b, sl, o, func(*object.Endpoint, zones.Name) {})
+			endpoints(b, sl, o, func(object.Endpoint, zones.Name) {})
 		}
 		if ready == 0 && o.knowsEndpoints(s.Key) {
 			b.Unready(fmt.Sprintf("0 of %d endpoints ready%s", total, ofNames(slices)))
@@ -176,7 +176,7 @@ func headless(b *zones.Builder, slices []*object.Slice, o Options, cluster strin
 			continue // no ready endpoint has the ports: their names do not exist
 		}
 		group := b.Group()
-		endpoints(b, sl, o, func(e *object.Endpoint, host zones.Name) { b.Member(group, host, e.Addr, e.Place) })
+		endpoints(b, sl, o, func(e object.Endpoint, host zones.Name) { b.Member(group, host, e.Addr, e.Place) })
 		if home.gives(sl, "") {
 			b.Share(self, group, numbers(b, sl.Ports, !sl.Nameless))
 		}
@@ -275,7 +275,7 @@ func zonal(b *zones.Builder, slices []*object.Slice, o Options) {
 
 // endpoints gives each endpoint of a slice its own name, if it may have one, and calls each with it: Spec 2.4.1 and 2.4.3
 // under headless services, and as CoreDNS does under the others.
-func endpoints(b *zones.Builder, sl *object.Slice, o Options, each func(e *object.Endpoint, host zones.Name)) {
+func endpoints(b *zones.Builder, sl *object.Slice, o Options, each func(e object.Endpoint, host zones.Name)) {
 	ports := numbers(b, sl.Ports, true)
 	for e := range sl.Endpoints.All {
 		host := host(b, sl, &e, o)
@@ -284,7 +284,7 @@ func endpoints(b *zones.Builder, sl *object.Slice, o Options, each func(e *objec
 			b.AddressAt(host, e.Addr, e.Place)
 			b.SRV(host, host, ports)
 		}
-		each(&e, host)
+		each(e, host)
 	}
 }
 
@@ -293,30 +293,31 @@ func host(b *zones.Builder, sl *object.Slice, e *object.Endpoint, o Options) zon
 	if sl.Nameless {
 		return b.Name("")
 	}
-	return b.Name(hostName(sl, e, o))
+	var text [128]byte
+	return b.Name(string(appendHostName(text[:0], sl, e, o)))
 }
 
-// hostName is the endpoint's name below its service: its hostname, else with endpoint_pod_names its pod's name, else
-// its address with dashes. In a clusterset the cluster's id stands behind it.
-func hostName(sl *object.Slice, e *object.Endpoint, o Options) string {
-	name := e.Hostname
+// appendHostName appends the endpoint's name below its service: its hostname, else with endpoint_pod_names its pod's name,
+// else its address with dashes. In a clusterset the cluster's id stands behind it.
+func appendHostName(name []byte, sl *object.Slice, e *object.Endpoint, o Options) []byte {
 	switch {
-	case name != "":
+	case e.Hostname != "":
+		name = append(name, e.Hostname...)
 	case o.PodNames && e.Pod != "":
-		name = e.Pod
+		name = append(name, e.Pod...)
 	default:
-		name = dashed(e)
+		name = appendDashed(name, e)
 	}
 	if sl.Cluster != "" {
-		name += "." + sl.Cluster
+		name = append(append(name, '.'), sl.Cluster...)
 	}
 	return name
 }
 
-// dashed is the address with dashes. A label must not end in one, so a trailing "::" gets a 0.
-func dashed(e *object.Endpoint) string {
-	var text [64]byte
-	name := e.Addr.AppendTo(text[:0])
+// appendDashed appends the address with dashes to name, which is empty. A label must not end in one, so a trailing "::" gets
+// a 0.
+func appendDashed(name []byte, e *object.Endpoint) []byte {
+	name = e.Addr.AppendTo(name)
 	for i, c := range name {
 		if c == '.' || c == ':' {
 			name[i] = '-'
@@ -325,7 +326,7 @@ func dashed(e *object.Endpoint) string {
 	if name[len(name)-1] == '-' {
 		name = append(name, '0')
 	}
-	return string(name)
+	return name
 }
 
 // externalName: Spec 2.5 CNAME.

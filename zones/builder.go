@@ -23,7 +23,7 @@ import (
 type Builder struct {
 	owner   []byte
 	drafts  []draft
-	byName  map[string]int
+	byName  []int32 // a hash table of drafts, by their numbers from 1 on
 	groups  [][]member
 	ports   []string // lists of port numbers, packed and sorted
 	byPort  map[string]int
@@ -45,6 +45,7 @@ type Builder struct {
 // draft is one owner name of the service being built.
 type draft struct {
 	name   []byte // wire form, no root label
+	hash   uint32 // of the name, as slots have it
 	a      []addressA
 	aaaa   []addressAAAA
 	srv    []draftSRV
@@ -82,9 +83,10 @@ func (b *Builder) Start(namespace, service string) {
 	b.asking.a, b.asking.aaaa = b.asking.a[:0], b.asking.aaaa[:0]
 	b.limit, b.spent = math.MaxInt, 0
 	b.drafts, b.groups, b.ports = b.drafts[:0], b.groups[:0], b.ports[:0]
-	if b.byName == nil {
-		b.byName, b.byPort = map[string]int{}, map[string]int{}
+	if b.byPort == nil {
+		b.byPort = map[string]int{}
 	}
+	b.byName = b.byName[:min(len(b.byName), leastTable)] // as large as a small service needs it
 	clear(b.byName)
 	clear(b.byPort)
 	clear(b.twins)
@@ -114,54 +116,78 @@ func (b *Builder) Headless() { b.flags |= flagHeadless }
 
 // Name makes an owner name exist, and with it the empty non-terminals between it and the service (RFC 8020).
 func (b *Builder) Name(relative string) Name {
-	if at, ok := b.byName[relative]; ok {
-		return Name(at)
-	}
-	name, err := wire.ParseName(relative)
-	if relative == "" {
-		name, err = []byte{0}, nil
-	}
+	var text [wire.MaxName]byte
+	name, err := wire.AppendParsed(text[:0], relative)
 	if err != nil {
 		b.err = err
-		name = []byte{0}
+		name = append(text[:0], 0)
 	}
-	if relative != "" {
-		b.Name(parent(relative))
+	return b.owned(name[:len(name)-1])
+}
+
+// owned is the name of labels in wire form.
+func (b *Builder) owned(name []byte) Name {
+	at, added := b.draft(name, 0)
+	if added {
+		b.drafts[at].flags = b.flags & flagHeadless
+		if len(name) > 0 {
+			b.owned(name[1+name[0]:])
+		}
 	}
-	at := len(b.drafts)
-	if at < cap(b.drafts) {
-		b.drafts = b.drafts[:at+1]
-		d := &b.drafts[at]
-		*d = draft{a: d.a[:0], aaaa: d.aaaa[:0], srv: d.srv[:0], groups: d.groups[:0]}
-	} else {
-		b.drafts = append(b.drafts, draft{})
-	}
-	b.drafts[at].name = name[:len(name)-1]
-	b.drafts[at].flags = b.flags & flagHeadless
-	b.byName[relative] = at
 	return Name(at)
 }
 
 // Host is a target of SRV records outside the cluster: an absolute name in wire form, without records.
 func (b *Builder) Host(name []byte) Name {
-	key := "\x00" + string(name) // no name below a service begins like that
-	if at, ok := b.byName[key]; ok {
-		return Name(at)
-	}
-	at := len(b.drafts)
-	b.drafts = append(b.drafts, draft{name: name, flags: flagHost})
-	b.byName[key] = at
+	at, _ := b.draft(name, flagHost)
 	return Name(at)
 }
 
-// parent is name without its first label. Names below a service contain no quoted dots.
-func parent(name string) string {
-	for i := range len(name) {
-		if name[i] == '.' {
-			return name[i+1:]
+// leastTable is for how many names the table is made, twice: a power of two.
+const leastTable = 256
+
+// draft is the draft called name, of a host or not. added says that it is a new one.
+func (b *Builder) draft(name []byte, isHost byte) (at int, added bool) {
+	if 2*len(b.drafts) >= len(b.byName) {
+		b.growTable()
+	}
+	h := uint32(hash(name))
+	place := b.vacancy(h, func(d *draft) bool { return d.flags&flagHost == isHost && bytes.Equal(d.name, name) })
+	if at := b.byName[place]; at > 0 {
+		return int(at) - 1, false
+	}
+	if at = len(b.drafts); at < cap(b.drafts) {
+		b.drafts = b.drafts[:at+1]
+	} else {
+		b.drafts = append(b.drafts, draft{})
+	}
+	d := &b.drafts[at]
+	*d = draft{name: append(d.name[:0], name...), hash: h, flags: isHost, a: d.a[:0], aaaa: d.aaaa[:0], srv: d.srv[:0], groups: d.groups[:0]}
+	b.byName[place] = int32(at + 1)
+	return at, true
+}
+
+// vacancy is the place in the table of the draft with a hash that is the wanted one, or where that is to be put.
+func (b *Builder) vacancy(h uint32, wanted func(*draft) bool) int {
+	for at := int(h) & (len(b.byName) - 1); ; at = (at + 1) & (len(b.byName) - 1) {
+		n := b.byName[at]
+		if n == 0 {
+			return at
+		}
+		if d := &b.drafts[n-1]; d.hash == h && wanted(d) {
+			return at
 		}
 	}
-	return ""
+}
+
+// growTable makes the table twice as large.
+func (b *Builder) growTable() {
+	size := max(leastTable, 2*len(b.byName))
+	b.byName = slices.Grow(b.byName[:0], size)[:size]
+	clear(b.byName)
+	for i := range b.drafts {
+		b.byName[b.vacancy(b.drafts[i].hash, func(*draft) bool { return false })] = int32(i + 1)
+	}
 }
 
 // Ports makes a list of port numbers. pairs is how many of the pairs among which weights are divided each address with
@@ -279,9 +305,19 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 		return nil, ErrTooLarge
 	}
 	r.blob, r.why = string(b.blob), cmp.Or(b.why, b.remark)
-	r.slots = slotsOf(r, len(b.order))
+	r.slots = b.slots(r.start())
 	b.shrink()
 	return r, nil
+}
+
+// slots are the slots of what has been laid out. Nodes begin at start.
+func (b *Builder) slots(start int) []slot {
+	slots := make([]slot, len(b.order))
+	for i, at := range b.order {
+		slots[i] = slot{b.drafts[at].hash, uint32(start) + b.offset[i]}
+	}
+	slices.SortFunc(slots, func(a, b slot) int { return cmp.Compare(a.hash, b.hash) })
+	return slots
 }
 
 // keptDrafts is for how many names a Builder keeps its memory: that of a service with hundreds of endpoints.

@@ -17,6 +17,7 @@ type Index struct {
 	Hosts    NamesPlace                    // of Ingresses, routes and load balancers (directive k8s_gateway)
 	Places   Places                        // of endpoints
 	edit     uint64                        // number of the last edit; for the writer alone
+	owner    []byte                        // scratch of the writer
 }
 
 // NewIndex is an empty index, not synced.
@@ -230,7 +231,7 @@ func (tx *Tx) SetStale(why string) {
 
 // SetService replaces the service with r's owner, and its PTR records. It takes ownership of r.
 func (tx *Tx) SetService(r *ServiceRecords) {
-	old := tx.snap.services.get([]byte(r.owner))
+	old := tx.service(r.owner)
 	if old != nil && old.equal(r) {
 		return
 	}
@@ -299,10 +300,16 @@ func (tx *Tx) SetOver(name string, over bool) {
 
 // Size is how many octets the records of a service take, 0 if there is none.
 func (tx *Tx) Size(owner string) int {
-	if r := tx.snap.services.get([]byte(owner)); r != nil {
+	if r := tx.service(owner); r != nil {
 		return r.Size()
 	}
 	return 0
+}
+
+// service is the service with an owner, nil for none.
+func (tx *Tx) service(owner string) *ServiceRecords {
+	tx.index.owner = append(tx.index.owner[:0], owner...)
+	return tx.snap.services.get(tx.index.owner)
 }
 
 // SetRefused says whether a namespace without names is there, and is called like a top-level domain.

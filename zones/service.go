@@ -1,10 +1,6 @@
 package zones
 
-import (
-	"cmp"
-	"slices"
-	"unsafe"
-)
+import "unsafe"
 
 // ServiceRecords are the compiled records of one service: every owner name at and below it, with its rrsets. They are
 // immutable, and hold few pointers, so that hundreds of thousands of names cost the garbage collector next to nothing.
@@ -46,8 +42,9 @@ const (
 // Size is about how many octets r takes, with its PTR records.
 func (r *ServiceRecords) Size() int {
 	size := serviceSize + len(r.owner) + len(r.blob) + len(r.why) + len(r.slots)*int(unsafe.Sizeof(slot{}))
-	for n := range r.each {
-		if n.flags&flagPTR != 0 {
+	var n Node
+	for at, end := r.start(), r.end(); at < end; {
+		if at = r.read(&n, at); n.flags&flagPTR != 0 {
 			size += ptrSize * n.addresses()
 		}
 	}
@@ -365,17 +362,4 @@ func (r *ServiceRecords) each(yield func(*Node) bool) {
 			return
 		}
 	}
-}
-
-// slotsOf makes the slots for the count nodes of r.
-func slotsOf(r *ServiceRecords, count int) []slot {
-	slots := make([]slot, 0, count)
-	var n Node
-	for at, end := r.start(), r.end(); at < end; {
-		next := r.read(&n, at)
-		slots = append(slots, slot{uint32(hashString(n.name)), uint32(at)})
-		at = next
-	}
-	slices.SortFunc(slots, func(a, b slot) int { return cmp.Compare(a.hash, b.hash) })
-	return slots
 }

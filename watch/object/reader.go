@@ -1,6 +1,8 @@
 package object
 
 import (
+	"unsafe"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +14,10 @@ import (
 type Reader interface {
 	Read(message string) (metav1.Object, error)
 }
+
+// Text is the octets of a message as a Reader takes them, without a copy. They must not change while the text, or what is read of
+// it, is read.
+func Text(message []byte) string { return unsafe.String(unsafe.SliceData(message), len(message)) }
 
 // extend is list with one more element, an empty one: what is behind the end of list has been emptied.
 func extend[T any](list []T) []T {

@@ -73,7 +73,8 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 		}
 	}
 	_, headless := o.Labels[corev1.IsHeadlessService]
-	var list, clients []byte
+	var few [2 << 10]byte // of a slice of a hundred endpoints: what lists outgrow is garbage
+	list, clients := few[:0], []byte(nil)
 	for i := range o.Endpoints {
 		list = s.add(list, &o.Endpoints[i], o.AddressType, selection, headless, &wrong)
 		if selection.Clients && !selection.VerifyPods {
@@ -81,8 +82,9 @@ func StripSlice(o *discoveryv1.EndpointSlice, selection Selection) (*Slice, []Pr
 		}
 	}
 	s.Endpoints, s.Clients = Endpoints(list), Endpoints(clients)
-	// read by a metric only
-	s.Trigger, _ = time.Parse(time.RFC3339Nano, o.Annotations[corev1.EndpointsLastChangeTriggerTime])
+	if text, ok := o.Annotations[corev1.EndpointsLastChangeTriggerTime]; ok { // read by a metric only
+		s.Trigger, _ = time.Parse(time.RFC3339Nano, text)
+	}
 	return s, wrong.List
 }
 

@@ -21,7 +21,12 @@ var errName = errors.New("a name needs labels of 1 to 63 octets and at most 255 
 // ParseName turns a name in presentation form into wire form in lower case, root label included. A backslash quotes the
 // next character or three decimal digits (RFC 1035 section 5.1). A missing final dot is added.
 func ParseName(text string) ([]byte, error) {
-	name := make([]byte, 1, len(text)+2)
+	return AppendParsed(make([]byte, 0, len(text)+2), text)
+}
+
+// AppendParsed appends to name, which is empty, what ParseName makes of text.
+func AppendParsed(name []byte, text string) ([]byte, error) {
+	name = append(name, 0)
 	start := 0 // index of the length octet of the current label
 	for i := 0; i < len(text); i++ {
 		c := text[i]
