@@ -95,8 +95,8 @@ func (s *stripper) Decode(data []byte, defaults *schema.GroupVersionKind, into r
 	return s.Decoder.Decode(data, defaults, into)
 }
 
-// read strips an object: nothing of data is kept, which the next event is written over. It is nil for what is no object of a resource with a Reader, as a bookmark, which has no name. What cannot be read is for
-// client-go to complain of.
+// read strips an object. Nothing of data is kept, which the next event is written over. It is nil for what is no object of
+// a resource with a Reader, as a bookmark, which has no name. What cannot be read is for client-go to complain of.
 func (s *stripper) read(data []byte) runtime.Object {
 	version, kind, message, ok := object.Unwrap(object.Text(data))
 	if !ok || !s.of(version, kind) {
