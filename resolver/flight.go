@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver/datagram"
 	"github.com/clusterdns/clusterdns/resolver/stream"
 	"github.com/clusterdns/clusterdns/zones/wire"
@@ -193,7 +192,7 @@ func (f *forwarder) board(new *flight, r *Request, w *Wait) (hit *entry, failed 
 	}
 	client := netip.Addr{}
 	if r != nil {
-		client = observe.Host(r.Client.Addr())
+		client = Host(r.Client.Addr())
 	}
 	if c := new.cache; c != nil {
 		hit = c.look(r, &r.question)

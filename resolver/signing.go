@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/zones/wire"
 )
 
@@ -331,9 +330,7 @@ func (s *signing) signatures(record *rrecord, zone string) *signed {
 var slotSeed = maphash.MakeSeed()
 
 // slotOf is the slot of the client in the purse.
-func slotOf(r *Request) uint8 {
-	return uint8(maphash.Comparable(slotSeed, observe.Host(r.Client.Addr())))
-}
+func slotOf(r *Request) uint8 { return uint8(maphash.Comparable(slotSeed, Host(r.Client.Addr()))) }
 
 // key is a digest of the rrset, without its TTL.
 func (s *signing) key(record *rrecord, zone string) rrsetKey {

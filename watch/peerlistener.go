@@ -5,12 +5,10 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/clusterdns/clusterdns/observe"
 )
 
-// peerListener accepts a bounded number of connections at a time, one after the other, and few of an address or a /64 of
-// IPv6. What the others of an address ask for is not read, so that one who opens many costs and takes little.
+// peerListener accepts a bounded number of connections at a time, one after the other, and few of an address. What the others of
+// an address ask for is not read, so that one who opens many costs and takes little.
 type peerListener struct {
 	net.Listener
 	refused func() // told of each connection that is closed at once
@@ -20,7 +18,7 @@ type peerListener struct {
 	end     func()
 
 	mu     sync.Mutex
-	counts map[netip.Addr]int // by observe.Host: connections, and those that have ended a short while ago; as many as are accepted in that time
+	counts map[netip.Addr]int // connections, and those that have ended a short while ago; as many as are accepted in that time
 }
 
 func newPeerListener(l net.Listener, refused func()) *peerListener {
@@ -39,7 +37,7 @@ func (l *peerListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-		if address := observe.Host(from.Addr()); l.enter(address) {
+		if address := from.Addr().Unmap(); l.enter(address) {
 			bounded := &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(address) })}
 			select {
 			case <-time.After(time.Until(l.next)):

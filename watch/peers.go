@@ -45,7 +45,7 @@ const (
 	// any pod can open them, and a handshake costs about a millisecond.
 	PeerConns    = 16
 	connectPause = 50 * time.Millisecond
-	// addressConns is how many of them one address has (observe.Host), and addressPause how long one still counts after its end: an
+	// addressConns is how many of them one address has, and addressPause how long one still counts after its end: an
 	// address that opens more, or one after the other, leaves places and handshakes to the others, though they wait behind
 	// its connections that are refused. A peer needs one in askPause, and several may come from the address of a node.
 	addressConns = 4

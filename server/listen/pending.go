@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/clusterdns/clusterdns/observe"
 	"github.com/clusterdns/clusterdns/resolver"
 	"github.com/clusterdns/clusterdns/resolver/datagram"
 )
@@ -57,7 +56,7 @@ func (q *pendingQuery) Wake(c *datagram.Cycle) { q.to.ready(q, c) }
 
 // enter takes a place for a query of client. When there is none for it, enter counts that and reports false.
 func (p *pending) enter(q *pendingQuery, client netip.Addr) bool {
-	q.host = observe.Host(client)
+	q.host = resolver.Host(client)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.clients[q.host] >= ofFree*(p.limit-p.sum) {

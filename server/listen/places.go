@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/clusterdns/clusterdns/observe"
+	"github.com/clusterdns/clusterdns/resolver"
 )
 
 // Places are the connections that one port has room for. When there is none for another one, a connection that keeps
@@ -94,7 +94,7 @@ func (s *Places) TryTake(p *Place, client netip.Addr, close func()) bool {
 	s.counts.Came++
 	now, evicted := time.Now(), s.counts.Evicted
 	next := later(s.next, now.Add(-evictionBurst)).Add(evictionInterval)
-	own := s.clients[observe.Host(client)]
+	own := s.clients[resolver.Host(client)]
 	full := s.open >= s.limit || own != nil && len(own.places) >= s.each
 	if full && next.After(now) || !s.take(p, client, close) {
 		s.counts.Refused++
@@ -110,7 +110,7 @@ func (s *Places) TryTake(p *Place, client netip.Addr, close func()) bool {
 func (s *Places) Full(client netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := s.clients[observe.Host(client)]
+	own := s.clients[resolver.Host(client)]
 	return own != nil && len(own.places) >= s.each
 }
 
@@ -147,7 +147,7 @@ func (s *Places) Await(ctx context.Context, p *Place, client netip.Addr, close f
 }
 
 func (s *Places) take(p *Place, client netip.Addr, close func()) bool {
-	now, client := time.Now(), observe.Host(client)
+	now, client := time.Now(), resolver.Host(client)
 	own := s.clients[client]
 	if own == nil {
 		own = &holder{client: client, places: map[*Place]struct{}{}}
