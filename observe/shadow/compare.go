@@ -149,7 +149,7 @@ func Compare(q dns.Question, ours, theirs Reply) Verdict {
 	name := strings.ToLower(q.Name)
 	p := &pair{q, name, dns.SplitDomainName(name), ours, theirs}
 	if ours.Rcode == theirs.Rcode && slices.EqualFunc(ours.records, theirs.records, record.same) {
-		if ours.Own && theirs.longest() > ours.longest()+ttlTolerance {
+		if ours.Own && theirs.longest()-ours.longest() > ttlTolerance {
 			return otherTTL
 		}
 		return Verdict{}
@@ -169,10 +169,10 @@ func Compare(q dns.Question, ours, theirs Reply) Verdict {
 // number: CoreDNS's cache counts down.
 const ttlTolerance = 1
 
-// longest is the largest TTL.
-func (r *Reply) longest() (ttl uint32) {
+// longest is the largest TTL, in seconds.
+func (r *Reply) longest() (ttl int64) {
 	for _, rec := range r.records {
-		ttl = max(ttl, rec.ttl)
+		ttl = max(ttl, int64(rec.ttl))
 	}
 	return ttl
 }

@@ -55,6 +55,7 @@ func TestCompare(t *testing.T) {
 		{"web.prod.svc.t. A", "NXDOMAIN aa", "NOERROR aa: web.prod.svc.t. 5 A 10.0.0.2", "different rcode"},
 		{"web.prod.svc.t. A", "NOERROR aa: web.prod.svc.t. 5 A 10.0.0.1", "NOERROR aa: web.prod.svc.t. 30 A 10.0.0.1",
 			"different ttl"},
+		{"web.prod.svc.t. A", "NOERROR aa: web.prod.svc.t. 4294967295 A 10.0.0.1", "NOERROR aa: web.prod.svc.t. 4294967295 A 10.0.0.1", "same"},
 		{"www.example.com. A", "NOERROR: www.example.com. 5 A 10.0.0.1", "NOERROR: www.example.com. 30 A 10.0.0.1", "same"},
 		{"www.example.com. A CH", "REFUSED", "NOERROR: www.example.com. 30 A 10.0.0.1", "explained class"},
 		{"web.prod.svc.t. ANY", "NOERROR aa: web.prod.svc.t. 5 A 10.0.0.1", "NOERROR aa", "explained any"},
