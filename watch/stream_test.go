@@ -102,6 +102,47 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// TestEventsAreWrittenOver: nothing of an event changes when the next one is written over its octets.
+func TestEventsAreWrittenOver(t *testing.T) {
+	selections := [2]object.Selection{}
+	for i := range selections {
+		selections[i] = object.Selection{PodNames: true, Affinity: true, Zonal: true, Clients: true, External: true,
+			Nearest: zones.NearestHints, Who: true, Places: new(zones.Places)}
+	}
+	slice, foreign, unnamed := sliceAt("web", "10.1.0.1", 2), sliceAt("", "10.1.0.3", 4), serviceAt("Bad_name", "10.96.0.1", 5)
+	slice.Labels["multicluster.kubernetes.io/source-cluster"] = "east"
+	slice.Endpoints[0].NodeName, slice.Endpoints[0].Zone = to("node-1"), to("Zone-1")
+	slice.Endpoints[0].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "zone-1"}, {Name: "zone-2"}}}
+	foreign.Name = "foreign"
+	s, buffer := stripper{selection: selections[0]}, []byte(nil)
+	var got, want []*stripped
+	for _, o := range []runtime.Object{slice, serviceAt("web", "10.96.0.2", 3), foreign, unnamed, slice, serviceAt("db", "None", 7)} {
+		buffer = append(buffer[:0], encoded(t, o, runtime.ContentTypeProtobuf)...)
+		read, ok := s.read(buffer).(*stripped)
+		if !ok {
+			t.Fatalf("%T is not read", o)
+		}
+		for i := range buffer {
+			buffer[i] ^= 0xff
+		}
+		kind := zones.Slices
+		if _, ok := o.(*discoveryv1.EndpointSlice); !ok {
+			kind = zones.Services
+		}
+		wanted, err := strip(resourceOf(kind), selections[1], o)
+		must(t, err)
+		got, want = append(got, read), append(want, wanted)
+	}
+	for i := range got {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			t.Errorf("event %d has %+v, want %+v", i, got[i], want[i])
+		}
+	}
+	if got, want := selections[0].Places.All(), selections[1].Places.All(); !reflect.DeepEqual(got, want) {
+		t.Errorf("places %q, want %q", got, want)
+	}
+}
+
 // TestListsAreNotPacked: an API server is told not to compress lists.
 func TestListsAreNotPacked(t *testing.T) {
 	asked := make(chan string, 1)
