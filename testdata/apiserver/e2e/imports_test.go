@@ -132,7 +132,7 @@ func headlessImport(t *testing.T, c *cluster, s *server, version string) {
 	deleteSlice(t, c, "east-ipv4-10-1-0-1")
 	deleteSlice(t, c, "east-ipv6-fd00-1--1")
 	s.answers(t, service+" A", "@ A 10.2.0.1", "@ A 10.2.0.2")
-	rcode("db-0.east."+service, dns.RcodeNameError)
+	s.awaitAnswer(t, patience, "db-0.east."+service, dns.TypeA, func(m *dns.Msg) bool { return m.Rcode == dns.RcodeNameError })
 	err := c.CoreV1().RESTClient().Delete().AbsPath("/apis/multicluster.x-k8s.io/" + version + "/namespaces/default/serviceimports/db").
 		Do(t.Context()).Error()
 	if err != nil {
