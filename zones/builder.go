@@ -127,7 +127,7 @@ func (b *Builder) Name(relative string) Name {
 
 // owned is the name of labels in wire form.
 func (b *Builder) owned(name []byte) Name {
-	at, added := b.draft(name, 0)
+	at, added := b.draft(name)
 	if added {
 		b.drafts[at].flags = b.flags & flagHeadless
 		if len(name) > 0 {
@@ -139,20 +139,24 @@ func (b *Builder) owned(name []byte) Name {
 
 // Host is a target of SRV records outside the cluster: an absolute name in wire form, without records.
 func (b *Builder) Host(name []byte) Name {
-	at, _ := b.draft(name, flagHost)
+	at, added := b.draft(name)
+	if added {
+		b.drafts[at].flags = flagHost
+	}
 	return Name(at)
 }
 
 // leastTable is for how many names the table is made, twice: a power of two.
 const leastTable = 256
 
-// draft is the draft called name, of a host or not. added says that it is a new one.
-func (b *Builder) draft(name []byte, isHost byte) (at int, added bool) {
+// draft is the draft called name: below the service, or that of a host, which ends in the root label. added says that it is a
+// new one.
+func (b *Builder) draft(name []byte) (at int, added bool) {
 	if 2*len(b.drafts) >= len(b.byName) {
 		b.growTable()
 	}
 	h := uint32(hash(name))
-	place := b.vacancy(h, func(d *draft) bool { return d.flags&flagHost == isHost && bytes.Equal(d.name, name) })
+	place := b.place(h, name)
 	if at := b.byName[place]; at > 0 {
 		return int(at) - 1, false
 	}
@@ -162,19 +166,19 @@ func (b *Builder) draft(name []byte, isHost byte) (at int, added bool) {
 		b.drafts = append(b.drafts, draft{})
 	}
 	d := &b.drafts[at]
-	*d = draft{name: append(d.name[:0], name...), hash: h, flags: isHost, a: d.a[:0], aaaa: d.aaaa[:0], srv: d.srv[:0], groups: d.groups[:0]}
+	*d = draft{name: append(d.name[:0], name...), hash: h, a: d.a[:0], aaaa: d.aaaa[:0], srv: d.srv[:0], groups: d.groups[:0]}
 	b.byName[place] = int32(at + 1)
 	return at, true
 }
 
-// vacancy is the place in the table of the draft with a hash that is the wanted one, or where that is to be put.
-func (b *Builder) vacancy(h uint32, wanted func(*draft) bool) int {
+// place is the place in the table of the draft with a name, whose hash is h, or where it is to be put.
+func (b *Builder) place(h uint32, name []byte) int {
 	for at := int(h) & (len(b.byName) - 1); ; at = (at + 1) & (len(b.byName) - 1) {
 		n := b.byName[at]
 		if n == 0 {
 			return at
 		}
-		if d := &b.drafts[n-1]; d.hash == h && wanted(d) {
+		if d := &b.drafts[n-1]; d.hash == h && bytes.Equal(d.name, name) {
 			return at
 		}
 	}
@@ -186,7 +190,7 @@ func (b *Builder) growTable() {
 	b.byName = slices.Grow(b.byName[:0], size)[:size]
 	clear(b.byName)
 	for i := range b.drafts {
-		b.byName[b.vacancy(b.drafts[i].hash, func(*draft) bool { return false })] = int32(i + 1)
+		b.byName[b.place(b.drafts[i].hash, b.drafts[i].name)] = int32(i + 1)
 	}
 }
 

@@ -99,13 +99,19 @@ have a port of its own; what a server says of its port is not for that one. */}}
 {{- end }}
 {{- end }}
 
-{{/* The port of an endpoint (dict "values" … "plugin" … "default" …); empty when no block has the plugin. */}}
+{{/* The plugins that listen at a port of their own, and where they do without parameters. */}}
+{{- define "clusterdns.endpoints" -}}
+{prometheus: 9153, health: 8080, ready: 8181, pprof: 6053, dashboard: 1054}
+{{- end }}
+
+{{/* The port of an endpoint (dict "values" … "plugin" …); empty when no block has the plugin. */}}
 {{- define "clusterdns.endpoint" -}}
+{{- $defaults := include "clusterdns.endpoints" . | fromYaml }}
 {{- $port := "" }}
 {{- range $server := .values.servers }}
 {{- range $plugin := $server.plugins }}
 {{- if and (eq $plugin.name $.plugin) (not $port) }}
-{{- $port = regexFind "[0-9]+$" (toString (default "" $plugin.parameters)) | default $.default }}
+{{- $port = regexFind "[0-9]+$" (toString (default "" $plugin.parameters)) | default (get $defaults $.plugin) }}
 {{- end }}
 {{- end }}
 {{- end }}
