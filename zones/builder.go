@@ -291,8 +291,18 @@ func (b *Builder) NoNames(why string) { b.why = why }
 func (b *Builder) Unready(why string) { b.remark = why }
 
 // Build compiles what was collected. It sorts records and drops duplicates, so that equal clusters give equal results.
-// It returns an error if a name was invalid, or ErrTooLarge.
+// It returns an error if a name was invalid, or ErrTooLarge: after that one it may be called once more, behind NoNames.
+// The memory for an uncommonly large service is let go of.
 func (b *Builder) Build() (*ServiceRecords, error) {
+	large := len(b.drafts) > keptDrafts
+	r, err := b.build()
+	if large && !errors.Is(err, ErrTooLarge) {
+		*b = Builder{}
+	}
+	return r, err
+}
+
+func (b *Builder) build() (*ServiceRecords, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -301,7 +311,6 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 		b.drafts = b.drafts[:0]
 	}
 	if len(b.drafts)+len(b.asking.a)+len(b.asking.aaaa) == 0 {
-		b.shrink()
 		return r, nil
 	}
 	b.sort()
@@ -310,7 +319,6 @@ func (b *Builder) Build() (*ServiceRecords, error) {
 	}
 	r.blob, r.why = string(b.blob), cmp.Or(b.why, b.remark)
 	r.slots = b.slots(r.start())
-	b.shrink()
 	return r, nil
 }
 
@@ -326,13 +334,6 @@ func (b *Builder) slots(start int) []slot {
 
 // keptDrafts is for how many names a Builder keeps its memory: that of a service with hundreds of endpoints.
 const keptDrafts = 1024
-
-// shrink lets go of the memory for an uncommonly large service once it has been built.
-func (b *Builder) shrink() {
-	if len(b.drafts) > keptDrafts {
-		*b = Builder{}
-	}
-}
 
 // sort sorts the names, and the addresses of each name.
 func (b *Builder) sort() {

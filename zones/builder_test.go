@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -39,6 +40,37 @@ func TestManyNames(t *testing.T) {
 			if name := fmt.Sprintf("n%d", i); !r.find(&n, append([]byte{byte(len(name))}, name...)) || n.IsHost() {
 				t.Fatalf("%q of %d is not found", name, count)
 			}
+		}
+	}
+}
+
+// TestLargeIsLetGo: a builder keeps the memory for a large service in no case, and of one that is too large what it needs to build
+// it without names.
+func TestLargeIsLetGo(t *testing.T) {
+	for name, edit := range map[string]func(*Builder){
+		"built":        func(*Builder) {},
+		"without":      func(b *Builder) { b.NoNames("none") },
+		"invalid name": func(b *Builder) { b.Name("a..b") },
+		"too large":    func(b *Builder) { b.Limit(-1) },
+	} {
+		var b Builder
+		b.Start("prod", "web")
+		for i := range keptDrafts + 1 {
+			b.Name(fmt.Sprint("n", i))
+		}
+		edit(&b)
+		_, err := b.Build()
+		if (err != nil) != (name == "invalid name" || name == "too large") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if errors.Is(err, ErrTooLarge) {
+			b.NoNames("too large")
+			if r, err := b.Build(); err != nil || r.owner != "\x03web\x04prod" || r.why != "too large" {
+				t.Errorf("%+v, %v", r, err)
+			}
+		}
+		if cap(b.drafts)+cap(b.byName)+cap(b.rank) > 0 {
+			t.Errorf("%s: memory for %d names is kept", name, cap(b.drafts))
 		}
 	}
 }
