@@ -225,14 +225,16 @@ func (p *Program) take(g *generation, c *config.Config) bool {
 	if len(oldResolvers) > 0 {
 		p.replaced = start(p.base, func(ctx context.Context) { p.endReplaced(ctx, oldResolvers, settle, localOf(c)) })
 	}
+	var replaced []*watch.Source
 	for options, s := range oldSources {
 		if g.sources[options] == nil {
 			s.Disown() // before another one may write the file
 			s.stop()
+			replaced = append(replaced, s.Source)
 		}
 	}
 	for _, s := range g.sources {
-		s.Own()
+		s.Own(replaced...)
 	}
 	return true
 }

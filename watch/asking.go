@@ -117,20 +117,6 @@ func (n *snapshots) take(offer *saved.Received) bool {
 	return n.settled()
 }
 
-// place has a file put at the path, and reports whether the disk has done it in time. The source writes none of its own until
-// it has: a rename that the disk held up would put the older file in the place of the newer one.
-func (n *snapshots) place(keep func() error) (done bool, err error) {
-	n.placing.Store(true)
-	var kept error // of keep, which may go on when it is too late
-	if done = inTime(func() {
-		defer n.placing.Store(false)
-		kept = keep()
-	}); done {
-		err = kept
-	}
-	return done, err
-}
-
 // abandon waits for no objects of a file any more, unless they are all held.
 func (n *snapshots) abandon() {
 	n.state.change(func() {

@@ -18,11 +18,21 @@ func (n *snapshots) published() {
 }
 
 // Own says that answers come from the source: it may write its snapshot file, and ask peers for theirs. A source that a
-// reload starts has the file of the one that it may replace, and the reload may still fail.
-func (s *Source) Own() {
-	if n := s.state.snapshots; n != nil {
-		n.owning.Do(func() { close(n.owned) })
+// reload starts has the file of the one that it may replace, and the reload may still fail. What the disk still holds up of
+// one that it has replaced is put there first.
+func (s *Source) Own(replaced ...*Source) {
+	n := s.state.snapshots
+	if n == nil {
+		return
 	}
+	n.owning.Do(func() {
+		for _, r := range replaced {
+			if before := r.state.snapshots; before != nil && before.file.Path == n.file.Path {
+				n.turn = before.turn
+			}
+		}
+		close(n.owned)
+	})
 }
 
 // Disown says that another source answers in the place of this one, which writes nothing any more.
@@ -34,16 +44,6 @@ func (s *Source) Disown() {
 	}
 }
 
-// owns reports whether the file is this source's. The state is locked.
-func (n *snapshots) owns() bool {
-	select {
-	case <-n.owned:
-		return !n.disowned
-	default:
-		return false
-	}
-}
-
 // complete reports whether all that the source holds was read from the API server.
 func (n *snapshots) complete() bool {
 	n.state.mu.Lock()
@@ -51,19 +51,43 @@ func (n *snapshots) complete() bool {
 	return n.state.synced&n.kinds == n.kinds
 }
 
-// write writes the file, if it is this source's, and all has been read from the API server and has changed since, or with
-// renew if the file would be of a later time. The state is locked while pointers to its objects are copied, and no longer:
-// the objects never change. While the file of a peer is being put there it does so later.
+// place has a file put at the path, and reports whether the disk has done it in time. None is put there until it has, by this
+// source or one that replaces it: a rename that the disk held up would put the older file in the place of the newer one. The file
+// is this source's.
+func (n *snapshots) place(put func() error) (done bool, err error) {
+	if !n.turn.TryLock() {
+		return false, nil
+	}
+	var failed error // of put, which may go on when it is too late
+	if done = inTime(func() {
+		defer n.turn.Unlock()
+		failed = put()
+	}); done {
+		err = failed
+	}
+	return done, err
+}
+
+// write writes the file if it is this source's and there is reason to, and later again while the disk holds up a file.
 func (n *snapshots) write(renew bool) {
-	if n.placing.Load() {
-		n.published()
+	select {
+	case <-n.owned:
+	default:
 		return
 	}
+	if done, _ := n.place(func() error { n.save(renew); return nil }); !done {
+		n.published()
+	}
+}
+
+// save writes the file if all has been read from the API server and has changed since, or with renew if the file would be of
+// a later time. The state is locked while pointers to its objects are copied, and no longer: the objects never change.
+func (n *snapshots) save(renew bool) {
 	s := n.state
 	s.mu.Lock()
 	at, edits := s.knownAt(), s.edits()
 	old := edits == n.edits && (!renew || !at.After(n.counters.At))
-	if !n.owns() || s.synced&n.kinds != n.kinds || !n.wrote.IsZero() && old {
+	if n.disowned || s.synced&n.kinds != n.kinds || !n.wrote.IsZero() && old {
 		s.mu.Unlock()
 		return
 	}
@@ -78,10 +102,10 @@ func (n *snapshots) write(renew bool) {
 	about.Server, about.Authority = n.server()
 	about.Selection = n.selection()
 	size, err := saved.Write(n.file.Path, about, sections)
-	n.wrote, n.edits = time.Now(), edits
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n.wrote, n.edits = time.Now(), edits
 	if err != nil {
 		n.counters.Failures++
 		if omitted, ok := n.failures.Allow(time.Now(), renewAge); ok {
@@ -91,6 +115,13 @@ func (n *snapshots) write(renew bool) {
 	}
 	n.counters.Writes++
 	n.counters.At, n.counters.Size = at, size
+}
+
+// wait is how long the next file is not to be written yet.
+func (n *snapshots) wait() time.Duration {
+	n.state.mu.Lock()
+	defer n.state.mu.Unlock()
+	return max(time.Until(n.wrote.Add(saveInterval)), saveSoon)
 }
 
 // sections are the objects of kinds.

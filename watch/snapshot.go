@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -46,8 +45,8 @@ const (
 	// renewAge is when a file whose objects have not changed is written again, so that it is not taken for an old one; and
 	// a quarter of the age that it may have, if that is less.
 	renewAge = time.Hour
-	// diskPatience is how long the lists of a start wait for the file, and the end of the program for its last write: a
-	// disk that does not answer must hold up neither.
+	// diskPatience is how long the lists of a start wait for the file, and a reload and the end of the program for one that is
+	// being written: a disk that does not answer must hold up none of them.
 	diskPatience = 5 * time.Second
 	// clockPatience is how far ahead of the clock a file may be: clocks of machines differ a little.
 	clockPatience = 5 * time.Minute
@@ -90,7 +89,7 @@ type snapshots struct {
 	limit    int64         // octets that are taken of a peer
 	patience time.Duration // for one peer
 	pause    time.Duration // between the first two rounds of asking
-	placing  atomic.Bool   // the file of a peer is being put at the path
+	turn     *sync.Mutex   // held while a file is put at the path; a source has that of the one it replaces
 	giving   chan struct{} // has an element while a peer is given the file
 	unasked  observe.Limiter
 	ungiven  observe.Limiter
@@ -102,16 +101,14 @@ type snapshots struct {
 	gaveUp   bool        // the file is not waited for any more
 	disowned bool        // another source answers in the place of this one, and the file is that one's
 	counters SnapshotCounters
-
-	// Of the goroutine of run alone.
-	wrote time.Time // when the last file was written
-	edits uint64    // of its objects
+	wrote    time.Time // when the last file was written
+	edits    uint64    // of its objects
 }
 
 func newSnapshots(s *state, config *rest.Config, ask func(context.Context) (string, error)) *snapshots {
 	n := &snapshots{state: s, file: s.options.Snapshot, config: config, log: s.log, uid: identity{ask: ask},
 		read: make(chan struct{}), away: make(chan struct{}), present: make(chan struct{}), edited: make(chan struct{}, 1),
-		owned: make(chan struct{}),
+		owned: make(chan struct{}), turn: &sync.Mutex{},
 		limit: saved.MaxSize, patience: peerPatience, pause: askPause, giving: make(chan struct{}, 1)}
 	n.counters.Refused, n.counters.Asked, n.counters.Given = map[saved.Reason]uint64{}, map[Asked]uint64{}, map[Given]uint64{}
 	for i := range object.Resources {
@@ -152,8 +149,8 @@ func (n *snapshots) run(ctx context.Context) {
 			owned = nil
 			n.published() // what has been read until now has not been written
 		case <-n.edited:
-			if wait := time.Until(n.wrote.Add(saveInterval)); next == nil && n.complete() {
-				next = time.After(max(wait, saveSoon))
+			if next == nil && n.complete() {
+				next = time.After(n.wait())
 			}
 		case <-next:
 			next = nil
@@ -168,7 +165,7 @@ func (n *snapshots) run(ctx context.Context) {
 			}
 		case <-ctx.Done():
 			if search.taken == nil {
-				inTime(func() { n.write(true) })
+				n.write(true)
 			}
 			return
 		}

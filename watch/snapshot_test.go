@@ -312,6 +312,66 @@ func TestSnapshotIsNotOvertaken(t *testing.T) {
 	})
 }
 
+// TestSnapshotOfReplacedIsNotLast has the disk hold up what a source puts at the path until a reload has replaced it, twice: the
+// one that answers then writes its own behind it.
+func TestSnapshotOfReplacedIsNotLast(t *testing.T) {
+	f, path := filled(t)
+	older, err := os.ReadFile(path)
+	must(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		disk := make(chan struct{})
+		if done, _ := f.state.snapshots.place(func() error {
+			<-disk
+			return os.WriteFile(path, older, 0o600)
+		}); done {
+			t.Fatal("it was not held up")
+		}
+		replaced := &Source{state: f.state}
+		for range 2 {
+			next, err := newFollower(Options{Selection: object.Selection{Affinity: true}}, zones.PodsDisabled)
+			must(t, err)
+			must(t, next.list(keptAt(1), "1"))
+			next.publish()
+			snapshotsAt(next.state, path).owned = make(chan struct{})
+			replaced.Disown()
+			source := &Source{state: next.state}
+			source.Own(&Source{state: &state{}}, replaced) // the first has no file
+			next.state.snapshots.write(true)
+			replaced = source
+		}
+		n := replaced.state.snapshots
+		if n.counters.Writes != 0 || len(n.edited) != 1 {
+			t.Errorf("%d are written, and %d will be tried again", n.counters.Writes, len(n.edited))
+		}
+		close(disk)
+		synctest.Wait()
+		n.write(false)
+		if err := fresh(t, Options{Selection: object.Selection{Affinity: true}}, path).restore(); err != nil || n.counters.Writes != 1 {
+			t.Errorf("%v, %d are written", err, n.counters.Writes)
+		}
+	})
+}
+
+// TestSnapshotIsLeftBehind has a file that is read for it not answer: nobody waits for the snapshot for ever, and it is written
+// once the file answers.
+func TestSnapshotIsLeftBehind(t *testing.T) {
+	f, _ := filled(t)
+	n := f.state.snapshots
+	must(t, f.stores[servicesOf].Replace(nil, "2"))
+	n.config.CAFile = fifo(t)
+	n.write(false)
+	if len(n.edited) != 1 {
+		t.Error("it will not be tried again")
+	}
+	answer, err := os.OpenFile(n.config.CAFile, os.O_WRONLY, 0)
+	must(t, err)
+	must(t, answer.Close())
+	n.turn.Lock()
+	if n.counters.Writes != 2 {
+		t.Errorf("%d are written", n.counters.Writes)
+	}
+}
+
 // TestSnapshotFails has the one before stay where none can be written.
 func TestSnapshotFails(t *testing.T) {
 	f, path := filled(t)
