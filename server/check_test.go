@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,8 +89,28 @@ func TestCheckMissingFile(t *testing.T) {
 		"snapshot file\nsnapshot listen :9154\nsnapshot tls /missing /missing /missing": "snapshot: peers need `snapshot secret FILE`",
 	} {
 		status, out := runCheck(t, ". {\n kubernetes cluster.local {\n"+options+"\n}\n}\n")
-		if status != 1 || !strings.Contains(out, want) || strings.Count(out, "the server needs it where it runs") != 1 {
+		if status != 1 || !strings.Contains(out, want) || strings.Count(out, "the server needs it where it runs") != strings.Count(options, "missing") {
 			t.Errorf("%q: status %d, want %q in:\n%s", options, status, want, out)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	for _, name := range []string{file, file + ".key", file + ".private"} {
+		if err := os.WriteFile(name, []byte("neither a key nor a certificate\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for directive, want := range map[string]string{
+		"tls /missing /missing FILE":                                                          `tls: "FILE" has no certificate in PEM`,
+		"tls /missing /missing {\n client_auth maybe\n}":                                      `client_auth: got "maybe"`,
+		"forward . tls://192.0.2.1 {\n tls /missing /missing FILE\n}":                         `forward: tls: "FILE" has no certificate in PEM`,
+		"forward . /missing {\n expire 20s\n max_age 10s\n}":                                  "forward: max_age 10s is less than expire 20s",
+		"dnssec example.org {\n key file /missing FILE\n}":                                    `dnssec: key: "FILE": `,
+		"search {\n domains /missing/x example..org\n}":                                       `search: domains: "example..org" is no domain`,
+		"kubernetes cluster.local {\n endpoint https://[::1]\n tls /missing /missing FILE\n}": `kubernetes: tls: "FILE" has no certificate in PEM`,
+	} {
+		status, out := runCheck(t, ". {\n"+strings.ReplaceAll(directive, "FILE", file)+"\n}\n")
+		if want = strings.ReplaceAll(want, "FILE", file); status != 1 || !strings.Contains(out, want) {
+			t.Errorf("%q: status %d, want %q in:\n%s", directive, status, want, out)
 		}
 	}
 	if status, out := runCheck(t, ". {\n dnssec example.org {\n key file /missing\n }\n}\n"); status != 0 {

@@ -23,7 +23,7 @@ type args struct {
 	used   int        // words already read
 	places []position // of the words, when they stand on several lines; nil when all are at at
 	err    error
-	others []error // mistakes of the options behind the one in err
+	others []error // mistakes of the options behind the one in err, and files that are not here and may be where the server runs
 	warn   warner
 	idle   *int // counts what is taken without effect
 }
@@ -32,12 +32,17 @@ type args struct {
 // serve yet.
 type options map[string]func(*args)
 
+// fail takes note of a mistake. A file that may be missing here hides no mistake behind it: where the server runs, the file is
+// there and that one is found.
 func (a *args) fail(format string, values ...any) {
 	if a.err != nil {
 		return
 	}
 	mistake := a.at.mistake("%s: %s%s", a.title, fmt.Sprintf(format, values...), hintUnset(a.variables()))
-	mistake.missing = slices.ContainsFunc(values, isMissing)
+	if mistake.missing = slices.ContainsFunc(values, isMissing); mistake.missing && a.lenient {
+		a.others = append(a.others, mistake)
+		return
+	}
 	a.err = mistake
 }
 
@@ -47,21 +52,12 @@ func isMissing(value any) bool {
 	return failed && errors.Is(err, fs.ErrNotExist)
 }
 
-// notHere reports whether a mistake is a file that is not here, and may be where the server runs.
-func (a *args) notHere(err error) bool {
-	mistake, is := err.(*Error)
-	return is && mistake.missing && a.lenient
-}
-
-// keep takes over the mistakes of an option. A file that may be missing here hides no mistake of the directive: where the
-// server runs, the file is there and the mistake is found.
+// keep takes over the mistakes of an option.
 func (a *args) keep(o *args) {
-	for _, err := range o.mistakes() {
-		if a.err == nil && !a.notHere(err) {
-			a.err = err
-		} else {
-			a.others = append(a.others, err)
-		}
+	if a.err == nil {
+		a.err, a.others = o.err, append(a.others, o.others...)
+	} else {
+		a.others = append(a.others, o.mistakes()...)
 	}
 }
 

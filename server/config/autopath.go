@@ -42,10 +42,11 @@ func (b *blockReader) autopath(a *args) {
 		o.Kubernetes = true
 		b.autopathAt = a
 		if _, err := a.read(ownResolvConf); err == nil {
-			o.Search = a.searchList(ownResolvConf)
+			o.Search, _ = a.searchList(ownResolvConf)
 		}
 	default:
-		if o.Search = a.searchList(from); a.err == nil && len(o.Search) == 0 {
+		list, ok := a.searchList(from)
+		if o.Search = list; ok && len(list) == 0 {
 			a.warnf("%q has no search list and autopath has no effect", from)
 		}
 	}
@@ -53,15 +54,15 @@ func (b *blockReader) autopath(a *args) {
 }
 
 // searchList is that of a file like /etc/resolv.conf. The root as a domain is the bare name, which comes last anyway.
-func (a *args) searchList(file string) (list []string) {
-	content := a.content(file)
-	if a.err != nil {
-		return nil
+func (a *args) searchList(file string) (list []string, ok bool) {
+	content, ok := a.content(file)
+	if !ok {
+		return nil, false
 	}
 	conf, err := dns.ClientConfigFromReader(bytes.NewReader(content))
 	if err != nil {
 		a.fail("%q: %v", file, err)
-		return nil
+		return nil, false
 	}
 	for _, domain := range conf.Search {
 		key, err := parseKey(domain, 0)
@@ -71,7 +72,7 @@ func (a *args) searchList(file string) (list []string) {
 			list = append(list, key.zones[0])
 		}
 	}
-	return list
+	return list, true
 }
 
 // checkAutopath warns of @kubernetes where no pod is known by its address.

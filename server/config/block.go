@@ -77,7 +77,7 @@ func (b *blockReader) directives(w *world, all []statement, r *Report) {
 		}
 		refused := r.noteAll(d.name, a.mistakes())
 		b.refused = b.refused || refused
-		b.unplaced = b.unplaced || d.name == "bind" && a.err != nil
+		b.unplaced = b.unplaced || d.name == "bind" && len(a.mistakes()) > 0
 		if !refused && r.WithoutEffect == before {
 			r.Served++
 		}

@@ -48,8 +48,9 @@ func (b *blockReader) signingKeys(o *args, d *resolver.Dnssec) {
 
 // checkKey fails unless the key can be read and is of one of the zones, or of a zone that one of them is in.
 func (b *blockReader) checkKey(o *args, base string, zones []string) {
-	public, private := o.content(base+".key"), o.content(base+".private")
-	if o.err != nil {
+	public, have := o.content(base + ".key")
+	private, both := o.content(base + ".private")
+	if !have || !both {
 		return
 	}
 	key, err := resolver.ReadKey(public, private)

@@ -36,6 +36,7 @@ func (a *args) checkZoneFile(f *resolver.ZoneFile) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && f.Reload == 0:
 			a.fail("%q cannot be read, and with reload 0 it is not looked for again: %v", f.File, reason(err))
+			return
 		case errors.Is(err, fs.ErrNotExist):
 			a.warnf("%q cannot be read yet, and until then the answer is SERVFAIL: %v", f.File, reason(err))
 			return

@@ -6,19 +6,23 @@ import (
 	"io/fs"
 )
 
-// content reads a file that an option names.
-func (a *args) content(file string) []byte {
+// content reads a file that an option names, and reports whether it could.
+func (a *args) content(file string) ([]byte, bool) {
+	if a.err != nil {
+		return nil, false
+	}
 	content, err := a.read(file)
 	if err != nil {
 		a.fail("%q cannot be read: %v", file, err)
 	}
-	return content
+	return content, err == nil
 }
 
 // checkKeyPair fails unless the files are a TLS certificate in PEM and its private key.
 func (a *args) checkKeyPair(certFile, keyFile string) {
-	certificate, key := a.content(certFile), a.content(keyFile)
-	if a.err != nil {
+	certificate, have := a.content(certFile)
+	key, both := a.content(keyFile)
+	if !have || !both {
 		return
 	}
 	if _, err := tls.X509KeyPair(certificate, key); err != nil {
@@ -28,7 +32,7 @@ func (a *args) checkKeyPair(certFile, keyFile string) {
 
 // checkRoots fails unless the file has a certificate of an authority in PEM.
 func (a *args) checkRoots(file string) {
-	if content := a.content(file); a.err == nil && !x509.NewCertPool().AppendCertsFromPEM(content) {
+	if content, ok := a.content(file); ok && !x509.NewCertPool().AppendCertsFromPEM(content) {
 		a.fail("%q has no certificate in PEM", file)
 	}
 }

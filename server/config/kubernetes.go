@@ -238,8 +238,8 @@ func kubeconfig(a *args, o *watch.Options) {
 	if a.more() {
 		o.Context = a.word("")
 	}
-	content := a.content(o.Kubeconfig)
-	if a.err != nil {
+	content, ok := a.content(o.Kubeconfig)
+	if !ok {
 		return
 	}
 	if err := watch.CheckKubeconfig(content, o.Kubeconfig, o.Context); err != nil {

@@ -57,7 +57,7 @@ func (c *kubernetesOptions) check(a *args) {
 	if o.CertFile != "" {
 		c.tls.checkKeyPair(o.CertFile, o.KeyFile)
 		c.tls.checkRoots(o.CAFile)
-		a.err = cmp.Or(a.err, c.tls.err)
+		a.err, a.others = cmp.Or(a.err, c.tls.err), append(a.others, c.tls.others...)
 	}
 }
 

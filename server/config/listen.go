@@ -21,7 +21,7 @@ func (b *blockReader) listen(a *args) {
 		"except": func(o *args) { except = append(except, o.bindAddresses()...) },
 	})
 	all = slices.DeleteFunc(all, func(x netip.Addr) bool { return slices.Contains(except, x) })
-	if len(all) == 0 {
+	if len(all) == 0 && len(a.mistakes()) == 0 {
 		a.fail("leaves no address to listen on")
 	}
 	for _, address := range all {

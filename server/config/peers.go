@@ -36,12 +36,10 @@ func (c *kubernetesOptions) peerOptions() map[string]func(*args) {
 		}),
 		"secret": c.once(func(a *args) {
 			p.SecretFile = a.word("a file")
-			content := a.content(p.SecretFile)
-			if a.err != nil {
-				return
-			}
-			if err := watch.CheckSecret(content); err != nil {
-				a.fail("%q %v", p.SecretFile, err)
+			if content, ok := a.content(p.SecretFile); ok {
+				if err := watch.CheckSecret(content); err != nil {
+					a.fail("%q %v", p.SecretFile, err)
+				}
 			}
 		}),
 		"tls": c.once(func(a *args) {
@@ -75,7 +73,7 @@ func anyAddress(w string) string {
 // checkPeers fails when what is given of peers is not whole, or would have the secret or the names of the cluster cross a
 // network in plain text.
 func (c *kubernetesOptions) checkPeers(d *args) {
-	if c.peersAt == nil || c.peersAt.err != nil && !d.notHere(c.peersAt.err) {
+	if c.peersAt == nil || c.peersAt.err != nil {
 		return
 	}
 	p, a := &c.Objects.Snapshot.Peers, &args{statement: c.peersAt.statement, title: d.title + ": snapshot"}

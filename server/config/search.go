@@ -32,7 +32,7 @@ func (b *blockReader) search(a *args) {
 	})
 	if !given {
 		if _, err := a.read(ownResolvConf); err == nil {
-			s.Domains = a.searchList(ownResolvConf)
+			s.Domains, _ = a.searchList(ownResolvConf)
 		}
 	}
 	b.Steps.Search, b.searchAt = s, a
@@ -43,7 +43,8 @@ func (a *args) hostDomains() (list []string) {
 	for _, word := range a.atLeastOne("domains, a file like /etc/resolv.conf with a search list, or off") {
 		switch {
 		case strings.Contains(word, "/"):
-			list = append(list, a.searchList(word)...)
+			found, _ := a.searchList(word)
+			list = append(list, found...)
 		case word == "off":
 		default:
 			key, err := parseKey(word, 0)
