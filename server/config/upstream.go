@@ -54,6 +54,7 @@ func (a *args) upstreams(f *resolver.Forward) {
 	for _, err := range empty {
 		if servers == 0 {
 			a.fail("%v", err)
+			continue
 		}
 		a.warnf("%v; only the other upstreams are asked until it has one", err)
 	}
