@@ -33,9 +33,8 @@ const (
 
 // web serves DNS over HTTPS (RFC 8484) and over gRPC, both over net/http. Its connections and requests are bounded.
 type web struct {
+	*HTTP
 	l        *Listener
-	listener *net.TCPListener
-	server   *http.Server
 	open     *Places // connections
 	requests *requests
 	statuses statuses
@@ -70,23 +69,22 @@ func (s *Places) asker(p *Place) func() (end func()) {
 }
 
 func newWeb(l *Listener, listener *net.TCPListener) *web {
-	w := &web{l: l, listener: listener, requests: newRequests(l)}
+	w := &web{HTTP: NewHTTP(listener), l: l, requests: newRequests(l)}
 	w.open = NewPlaces(l.options.Streams, max(1, l.options.Streams/streamsShare))
-	w.server = &http.Server{
-		Handler:           http.HandlerFunc(w.serveDNS),
-		ReadHeaderTimeout: l.options.ReadTimeout, // and of a handshake
-		IdleTimeout:       l.options.IdleTimeout,
-		MaxHeaderBytes:    maxHeaders,
-		ErrorLog:          log.New(io.Discard, "", 0), // what clients do is counted, not logged
-		ConnContext:       w.callerOf,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.options.Each, WriteByteTimeout: l.options.WriteTimeout,
-			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 16 << 10},
-	}
+	server := &w.Server
+	server.Handler = http.HandlerFunc(w.serveDNS)
+	server.ReadHeaderTimeout = l.options.ReadTimeout // and of a handshake
+	server.IdleTimeout = l.options.IdleTimeout
+	server.MaxHeaderBytes = maxHeaders
+	server.ErrorLog = log.New(io.Discard, "", 0) // what clients do is counted, not logged
+	server.ConnContext = w.callerOf
+	server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: l.options.Each, WriteByteTimeout: l.options.WriteTimeout,
+		MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 16 << 10}
 	if l.options.Scheme == resolver.DoGRPC {
-		w.server.Handler = http.HandlerFunc(w.serveGRPC)
-		w.server.Protocols = new(http.Protocols)
-		w.server.Protocols.SetHTTP2(true)
-		w.server.Protocols.SetUnencryptedHTTP2(true)
+		server.Handler = http.HandlerFunc(w.serveGRPC)
+		server.Protocols = new(http.Protocols)
+		server.Protocols.SetHTTP2(true)
+		server.Protocols.SetUnencryptedHTTP2(true)
 	}
 	return w
 }
@@ -101,25 +99,24 @@ func (w *web) callerOf(ctx context.Context, conn net.Conn) context.Context {
 // run serves until ctx ends, then ends connections as their requests are answered, or when late ends.
 func (w *web) run(ctx, late context.Context) {
 	w.ending = ctx
-	defer context.AfterFunc(late, func() { w.server.Close() })()
 	shut := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(shut)
-		w.server.Shutdown(late)
+		w.End(late)
 	})
-	w.server.Serve(w)
+	w.Serve(w)
 	<-ctx.Done()
 	<-shut
 }
 
-func (w *web) close() { w.listener.Close() }
+func (w *web) close() { w.Close() }
 
 // Accept is the next connection that there is a place for. Its handshake comes later.
 func (w *web) Accept() (net.Conn, error) {
 	for {
-		conn, err := w.listener.AcceptTCP()
+		conn, err := w.HTTP.Accept()
 		if err != nil {
-			if w.ending.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if errors.Is(err, net.ErrClosed) {
 				return nil, err
 			}
 			observe.Pause(w.ending, 10*time.Millisecond) // out of descriptors, most likely: do not spin
@@ -140,12 +137,6 @@ func (w *web) Accept() (net.Conn, error) {
 		return c, nil
 	}
 }
-
-// Close closes the socket.
-func (w *web) Close() error { return w.listener.Close() }
-
-// Addr is where the socket is bound.
-func (w *web) Addr() net.Addr { return w.listener.Addr() }
 
 // serveDNS answers one request by RFC 8484.
 func (w *web) serveDNS(to http.ResponseWriter, r *http.Request) {
