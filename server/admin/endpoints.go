@@ -158,7 +158,7 @@ func (s *Server) places() map[string]*listen.Places {
 	defer s.mu.Unlock()
 	all := map[string]*listen.Places{}
 	for address, socket := range s.sockets {
-		all[address] = socket.listener.places
+		all[address] = socket.places
 	}
 	return all
 }

@@ -10,8 +10,10 @@ package admin
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,8 +61,8 @@ func (s *Server) Set(endpoints Endpoints) error {
 	if err != nil {
 		return err
 	}
-	for address, old := range s.sockets {
-		if next[address] == nil {
+	for _, old := range s.sockets {
+		if !has(next, old) {
 			s.running.Go(old.shutdown)
 		}
 	}
@@ -90,17 +92,23 @@ func (s *Server) openAll(
 		if next[address] != nil {
 			continue
 		}
-		listener, err := s.open(address, next)
+		socket, err := s.open(address, next)
 		if err != nil {
 			for _, socket := range fresh {
-				socket.listener.Close()
+				socket.Close()
 			}
 			return nil, nil, endpoints.error(address, err)
 		}
-		next[address] = &socket{listener: newPlacedListener(listener)}
-		fresh = append(fresh, next[address])
+		next[address] = socket
+		if !has(s.sockets, socket) {
+			fresh = append(fresh, socket)
+		}
 	}
 	return next, fresh, nil
+}
+
+func has(sockets map[string]*socket, one *socket) bool {
+	return slices.Contains(slices.Collect(maps.Values(sockets)), one)
 }
 
 // Addresses are where the endpoints are served, by the address that was asked for: with port 0 they differ.
@@ -109,7 +117,7 @@ func (s *Server) Addresses() map[string]net.Addr {
 	defer s.mu.Unlock()
 	addresses := map[string]net.Addr{}
 	for address, socket := range s.sockets {
-		addresses[address] = socket.listener.Addr()
+		addresses[address] = socket.Addr()
 	}
 	return addresses
 }

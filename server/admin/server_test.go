@@ -145,6 +145,24 @@ func TestNobodyElseMayReuse(t *testing.T) {
 	}
 }
 
+// The socket of an address that is written otherwise from now on serves on: a connection to one of two that share an address
+// would be reset if it came just before the old one closes.
+func TestSameAddress(t *testing.T) {
+	a := run(t, Options{})
+	if err := a.Set(Endpoints{Health: []string{"127.0.0.1:0"}}); err != nil {
+		t.Fatal(err)
+	}
+	before := a.sockets["127.0.0.1:0"]
+	for _, address := range []string{before.Addr().String(), strings.Replace(before.Addr().String(), "127.0.0.1", "localhost", 1)} {
+		if err := a.Set(Endpoints{Health: []string{address}}); err != nil || len(a.sockets) != 1 || a.sockets[address] != before {
+			t.Errorf("%s: %v, %v instead of %v", address, err, a.sockets, before.Addr())
+		}
+		if code, _ := get(t, a, address, "/health"); code != 200 {
+			t.Errorf("%s is %d", address, code)
+		}
+	}
+}
+
 // A connection ends with its reply, whatever its client asks for, and gives its place back.
 func TestNoKeepAlive(t *testing.T) {
 	a := run(t, Options{})

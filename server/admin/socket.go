@@ -28,37 +28,50 @@ const timeout = 5 * time.Second
 
 // socket is one address. A reload exchanges what it serves and keeps it open.
 type socket struct {
-	listener *placedListener
-	http     http.Server
-	mux      atomic.Pointer[http.ServeMux]
+	*listen.HTTP
+	places *listen.Places
+	mux    atomic.Pointer[http.ServeMux]
 }
 
-// open opens the socket of address. A socket of ours that is about to close may overlap it, such as localhost:9153 when
-// :9153 is asked for: both may have the port until then. The sockets of next stay, and must not overlap; a foreign one
-// that would share its port is refused like any other.
-func (s *Server) open(address string, next map[string]*socket) (net.Listener, error) {
+func newSocket(l net.Listener) *socket {
+	return &socket{HTTP: listen.NewHTTP(l.(*net.TCPListener)), places: listen.NewPlaces(MaxConns, maxConnsEach)}
+}
+
+// open opens the socket of address. One of ours that is not in next may have the port: with the same address, written
+// otherwise (":9153", "0.0.0.0:9153"), it serves on, and one that overlaps it (localhost:9153) shares the port until it is
+// closed. The sockets of next stay, and must not overlap; a foreign one is refused like any other.
+func (s *Server) open(address string, next map[string]*socket) (*socket, error) {
 	listener, err := net.Listen("tcp", address)
-	if !errors.Is(err, syscall.EADDRINUSE) || !s.allowReuse(address, next) {
-		return listener, err
+	if err == nil {
+		return newSocket(listener), nil
 	}
-	if listener, err = listen.Reusing().Listen(context.Background(), "tcp", address); err != nil {
+	opened, overlap := s.leaving(address, next)
+	switch {
+	case !errors.Is(err, syscall.EADDRINUSE) || opened == nil && !overlap:
 		return nil, err
+	case opened == nil:
+		if listener, err = listen.Reusing().Listen(context.Background(), "tcp", address); err != nil {
+			return nil, err
+		}
+		opened = newSocket(listener)
 	}
 	for _, other := range next {
-		if listen.Overlaps(bound(other.listener), bound(listener)) {
-			listener.Close()
+		if listen.Overlaps(other.bound(), opened.bound()) {
+			if !has(s.sockets, opened) {
+				opened.Close()
+			}
 			return nil, syscall.EADDRINUSE
 		}
 	}
-	return listener, nil
+	return opened, nil
 }
 
-// allowReuse lets address share the port of sockets that overlap it and are not in next, and reports whether there are
-// any.
-func (s *Server) allowReuse(address string, next map[string]*socket) (any bool) {
+// leaving looks at the sockets that are not in next: for the one that is bound to address, and for others that overlap
+// it, which from now on share their port.
+func (s *Server) leaving(address string, next map[string]*socket) (same *socket, overlap bool) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return false
+		return nil, false
 	}
 	to := resolved.AddrPort()
 	if ip := to.Addr().Unmap(); !ip.IsValid() || ip.IsUnspecified() {
@@ -66,19 +79,23 @@ func (s *Server) allowReuse(address string, next map[string]*socket) (any bool) 
 	} else {
 		to = netip.AddrPortFrom(ip, to.Port())
 	}
-	for other, open := range s.sockets {
-		if next[other] == nil && listen.Overlaps(to, bound(open.listener)) {
-			listen.AllowReuse(open.listener.Listener.(*net.TCPListener))
-			any = true
+	for _, open := range s.sockets {
+		switch {
+		case has(next, open):
+		case open.bound() == to:
+			return open, false
+		case listen.Overlaps(to, open.bound()):
+			listen.AllowReuse(open.Listener)
+			overlap = true
 		}
 	}
-	return any
+	return nil, overlap
 }
 
-func bound(l net.Listener) netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
+func (s *socket) bound() netip.AddrPort { return s.Addr().(*net.TCPAddr).AddrPort() }
 
 func (s *socket) serve(logger *slog.Logger, panics *observe.Panics) {
-	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if cause := recover(); cause != nil {
 				panics.Count(logger, "admin", cause)
@@ -87,12 +104,12 @@ func (s *socket) serve(logger *slog.Logger, panics *observe.Panics) {
 		}()
 		s.mux.Load().ServeHTTP(w, r)
 	})
-	s.http.ReadHeaderTimeout, s.http.MaxHeaderBytes = time.Second, 8<<10
-	s.http.ReadTimeout, s.http.WriteTimeout = timeout, timeout
-	s.http.SetKeepAlivesEnabled(false) // who asks again comes again: nobody holds a place between two requests
-	s.http.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		logger.Error("admin: an address is served no longer", "address", s.listener.Addr(), "error", err)
+	s.Server.ReadHeaderTimeout, s.Server.MaxHeaderBytes = time.Second, 8<<10
+	s.Server.ReadTimeout, s.Server.WriteTimeout = timeout, timeout
+	s.Server.SetKeepAlivesEnabled(false) // who asks again comes again: nobody holds a place between two requests
+	s.Server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
+	if err := s.Serve(s); !errors.Is(err, net.ErrClosed) {
+		logger.Error("admin: an address is served no longer", "address", s.Addr(), "error", err)
 	}
 }
 
@@ -100,45 +117,24 @@ func (s *socket) serve(logger *slog.Logger, panics *observe.Panics) {
 func (s *socket) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		s.http.Close()
-	}
-	s.listener.Close() // if it was never served
+	s.End(ctx)
 }
 
-// placedListener accepts connections that there are places for. A connection is good for one request; the place of one
-// that has not sent a whole request is the first to be taken for another one.
-type placedListener struct {
-	net.Listener
-	places *listen.Places
-}
-
-func newPlacedListener(l net.Listener) *placedListener {
-	return &placedListener{l, listen.NewPlaces(MaxConns, maxConnsEach)}
-}
-
-// Accept implements net.Listener.
-func (l *placedListener) Accept() (net.Conn, error) {
+// Accept implements net.Listener: it accepts connections that there are places for. A connection is good for one request;
+// the place of one that has not sent a whole request is the first to be taken for another one.
+func (s *socket) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.Listener.Accept()
+		conn, err := s.HTTP.Accept()
 		if err != nil {
 			return nil, err
 		}
-		c := &placedConn{Conn: conn, places: l.places}
+		c := &placedConn{Conn: conn, places: s.places}
 		c.place.Asked = func() bool { return hasRequest(conn) }
-		if l.places.Take(&c.place, addrOf(conn), func() { conn.Close() }) {
+		if s.places.Take(&c.place, conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), func() { conn.Close() }) {
 			return c, nil
 		}
 		conn.Close()
 	}
-}
-
-// addrOf is the address of the client.
-func addrOf(conn net.Conn) netip.Addr {
-	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr()
-	}
-	return netip.Addr{}
 }
 
 // placedConn gives its place back when it is closed.
@@ -176,12 +172,8 @@ func (c *placedConn) Read(b []byte) (int, error) {
 }
 
 // hasRequest reports whether a whole request has come that was not read yet.
-func hasRequest(conn net.Conn) (has bool) {
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := socket.SyscallConn()
+func hasRequest(conn *net.TCPConn) (has bool) {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return false
 	}
