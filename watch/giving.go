@@ -69,6 +69,7 @@ func (n *snapshots) giveAt(ctx context.Context, listener net.Listener) error {
 			serving.Add(1)
 		case http.StateActive: // octets have come, and the server answers itself what is no request
 			bounded(c).result = GivenInvalid
+			bounded(c).asks()
 		case http.StateClosed:
 			n.countGiven(resultOf(c))
 			serving.Done()

@@ -3,12 +3,14 @@ package watch
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
 
 // peerListener accepts a bounded number of connections at a time, one after the other, and few of an address. What the others of
-// an address ask for is not read, so that one who opens many costs and takes little.
+// an address ask for is not read, so that one who opens many costs and takes little. When there are as many as may be, the one
+// that has asked for nothing for the longest gives way.
 type peerListener struct {
 	net.Listener
 	refused func() // told of each connection that is closed at once
@@ -19,6 +21,7 @@ type peerListener struct {
 
 	mu     sync.Mutex
 	counts map[netip.Addr]int // connections, and those that have ended a short while ago; as many as are accepted in that time
+	silent []*boundedConn     // those that have asked for nothing yet, in the order that they came
 }
 
 func newPeerListener(l net.Listener, refused func()) *peerListener {
@@ -29,24 +32,14 @@ func newPeerListener(l net.Listener, refused func()) *peerListener {
 
 // Accept implements net.Listener. One goroutine calls it. It goes on closing those that may not be let in until one may.
 func (l *peerListener) Accept() (net.Conn, error) {
-	l.places <- struct{}{}
 	for closed := 1; ; closed++ {
 		conn, err := l.Listener.Accept()
 		if err != nil {
-			<-l.places
 			return nil, err
 		}
 		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 		if address := from.Addr().Unmap(); l.enter(address) {
-			bounded := &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(address) })}
-			select {
-			case <-time.After(time.Until(l.next)):
-			case <-l.ended:
-				bounded.Close()
-				return nil, net.ErrClosed
-			}
-			l.next = time.Now().Add(connectPause)
-			return bounded, nil
+			return l.letIn(&boundedConn{Conn: conn, of: l, address: address})
 		}
 		conn.Close()
 		l.refused()
@@ -54,6 +47,39 @@ func (l *peerListener) Accept() (net.Conn, error) {
 			time.Sleep(refusePause)
 		}
 	}
+}
+
+// letIn lets a connection in when it is time, in the place of the one that has been silent for the longest if there is no other.
+func (l *peerListener) letIn(conn *boundedConn) (net.Conn, error) {
+	select {
+	case <-time.After(time.Until(l.next)):
+	case <-l.ended:
+		conn.Conn.Close()
+		return nil, net.ErrClosed
+	}
+	if oldest := l.oldestSilent(); oldest != nil && len(l.places) == cap(l.places) {
+		oldest.Close()
+	}
+	select {
+	case l.places <- struct{}{}:
+	case <-l.ended:
+		conn.Conn.Close()
+		return nil, net.ErrClosed
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.silent = append(l.silent, conn)
+	l.next = time.Now().Add(connectPause)
+	return conn, nil
+}
+
+func (l *peerListener) oldestSilent() *boundedConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.silent) == 0 {
+		return nil
+	}
+	return l.silent[0]
 }
 
 // Close implements net.Listener.
@@ -74,13 +100,14 @@ func (l *peerListener) enter(address netip.Addr) bool {
 }
 
 // leave is the end of a connection.
-func (l *peerListener) leave(address netip.Addr) {
+func (l *peerListener) leave(conn *boundedConn) {
+	conn.asks()
 	<-l.places
 	time.AfterFunc(addressPause, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.counts[address]--; l.counts[address] == 0 {
-			delete(l.counts, address)
+		if l.counts[conn.address]--; l.counts[conn.address] == 0 {
+			delete(l.counts, conn.address)
 		}
 	})
 }
@@ -88,12 +115,21 @@ func (l *peerListener) leave(address netip.Addr) {
 // boundedConn gives its place back when it is closed.
 type boundedConn struct {
 	net.Conn
-	leave  func()
-	result Given // what came of its request; "" until octets of one have come. Of the goroutine that serves it
+	of      *peerListener
+	address netip.Addr
+	left    sync.Once
+	result  Given // what came of its request; "" until octets of one have come. Of the goroutine that serves it
+}
+
+// asks keeps the place of a connection that has asked for something.
+func (c *boundedConn) asks() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.of.silent = slices.DeleteFunc(c.of.silent, func(s *boundedConn) bool { return s == c })
 }
 
 // Close implements net.Conn.
 func (c *boundedConn) Close() error {
-	c.leave()
+	c.left.Do(func() { c.of.leave(c) })
 	return c.Conn.Close()
 }

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
@@ -74,25 +75,33 @@ func TestPeerListener(t *testing.T) {
 		for i := range PeerConns {
 			open(1, netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}).String())
 		}
-		holds(PeerConns, 1) // the last four wait
-
-		first := <-in
-		first.Close()
-		first.Close() // as servers do
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		holds(PeerConns, 1)
-		for len(in) > 1 {
-			(<-in).Close()
-			synctest.Wait()
+		holds(addressConns+PeerConns, 1)
+		for range addressConns {
+			if _, err := (<-in).Write(nil); err != io.ErrClosedPipe {
+				t.Errorf("one that is the oldest and says nothing is not closed: %v", err)
+			}
 		}
-		time.Sleep(time.Minute) // the rest of those that waited
+		var asking []*boundedConn
+		for len(in) > 0 {
+			conn := (<-in).(*boundedConn)
+			conn.asks()
+			asking = append(asking, conn)
+		}
+		open(1, "10.0.0.3") // which waits for those that have asked
+		holds(0, 1)
+		asking[0].Close()
+		asking[0].Close() // as servers do
+		time.Sleep(time.Minute)
+		holds(1, 1)
+		for _, conn := range asking[1:] {
+			conn.Close()
+		}
 		for len(in) > 0 {
 			(<-in).Close()
 		}
 		time.Sleep(time.Minute)
-		if l.mu.Lock(); len(l.counts) != 0 {
-			t.Errorf("left: %v", maps.Clone(l.counts))
+		if l.mu.Lock(); len(l.counts)+len(l.silent)+len(l.places) != 0 {
+			t.Errorf("left: %v, %d silent, %d places", maps.Clone(l.counts), len(l.silent), len(l.places))
 		}
 		l.mu.Unlock()
 
@@ -136,6 +145,27 @@ func TestPeerListenerFlooded(t *testing.T) {
 		if took := time.Since(begun); took > connectPatience*3/4 {
 			t.Errorf("the peer is let in after %v, behind %d others", took, refused)
 		}
+	})
+}
+
+// TestPeerListenerSilent has a peer come behind connections of many addresses that say nothing.
+func TestPeerListenerSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const addresses = 7
+		at := make(arrivals, addresses*addressConns+1)
+		for i := range cap(at) {
+			at <- arrive(netip.AddrFrom4([4]byte{10, 0, 1, byte(i / addressConns)}).String(), 1)
+		}
+		l, begun := newPeerListener(at, func() { t.Error("one is refused") }), time.Now()
+		for range cap(at) {
+			if _, err := l.Accept(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(begun); took > connectPatience*3/4 {
+			t.Errorf("the peer is let in after %v", took)
+		}
+		time.Sleep(time.Minute)
 	})
 }
 
