@@ -86,13 +86,14 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: a second signal ends the process in the midst of a long lameduck time.
+// TestSecondSignal: a second signal ends the process in the midst of a long lameduck time. It is SIGTERM, since whoever
+// runs the tests in the background of a script has them ignore SIGINT, and a process inherits that.
 func TestSecondSignal(t *testing.T) {
 	p := startProcess(t, "1h")
 	p.Process.Signal(syscall.SIGTERM)
 	p.await(t, "lameduck")
-	until(t, func() bool { p.Process.Signal(os.Interrupt); return p.hasEnded() })
-	if by := p.ProcessState.Sys().(syscall.WaitStatus); !by.Signaled() || by.Signal() != syscall.SIGINT {
+	until(t, func() bool { p.Process.Signal(syscall.SIGTERM); return p.hasEnded() })
+	if by := p.ProcessState.Sys().(syscall.WaitStatus); !by.Signaled() || by.Signal() != syscall.SIGTERM {
 		t.Errorf("%v:\n%s", p.ProcessState, p.out)
 	}
 }
