@@ -67,7 +67,7 @@ func TestQueryLogLine(t *testing.T) {
 			}
 			until(t, func() bool { return len(out.all()) > before })
 			got := regexp.MustCompile(`^(\[INFO\] [^ ]+:)\d+`).ReplaceAllString(out.all()[before], "${1}PORT")
-			got = regexp.MustCompile(` 0\.\d+s\n$`).ReplaceAllString(got, " SECONDS")
+			got = regexp.MustCompile(` \d+\.\d+s\n$`).ReplaceAllString(got, " SECONDS")
 			if got != test.want {
 				t.Errorf("%s over %s:\n got %s\nwant %s", test.name, test.network, got, test.want)
 			}
@@ -93,7 +93,7 @@ func TestQueryLogLineOfATransfer(t *testing.T) {
 		size += len(message)
 	}
 	until(t, func() bool { return len(out.all()) > 0 })
-	if got, want := out.all()[0], fmt.Sprintf(" NOERROR qr,aa,rd %d 0.", size); !strings.Contains(got, want) {
+	if got, want := out.all()[0], fmt.Sprintf(" NOERROR qr,aa,rd %d ", size); !strings.Contains(got, want) {
 		t.Errorf("got %swant%s", got, want)
 	}
 }
