@@ -154,8 +154,10 @@ func (n *snapshots) run(ctx context.Context) {
 			}
 		case <-next:
 			next = nil
-			if search.taken != nil { // which puts a file of a peer there, and must not be put in the place of a later one
-				next = time.After(saveSoon)
+			// A file of a peer that is put there must not be put in the place of a later one, and what the disk has held up may
+			// have been written just now.
+			if wait := n.wait(); search.taken != nil || wait > saveSoon {
+				next = time.After(wait)
 				continue
 			}
 			n.write(false)

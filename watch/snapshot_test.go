@@ -352,6 +352,45 @@ func TestSnapshotOfReplacedIsNotLast(t *testing.T) {
 	})
 }
 
+// TestSnapshotOfSlowDisk has the disk take longer for a file than is waited for it: the next one is written no sooner behind it
+// than behind any other.
+func TestSnapshotOfSlowDisk(t *testing.T) {
+	f, path := filled(t)
+	synctest.Test(t, func(t *testing.T) {
+		n := snapshotsAt(f.state, path+".slow")
+		n.file.After = time.Hour
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			n.run(ctx)
+		}()
+		const over = saveSoon / 2 // so that it has been written when that is tried again
+		n.place(func() error {
+			time.Sleep(diskPatience + over)
+			n.save(false)
+			return nil
+		})
+		time.Sleep(over)
+		for _, step := range []struct {
+			after  time.Duration
+			writes uint64
+		}{{0, 1}, {saveInterval - time.Second, 1}, {2 * time.Second, 2}} {
+			time.Sleep(step.after)
+			synctest.Wait()
+			n.state.mu.Lock()
+			writes := n.counters.Writes
+			n.state.mu.Unlock()
+			if writes != step.writes {
+				t.Errorf("%v later %d are written, want %d", step.after, writes, step.writes)
+			}
+			must(t, f.stores[servicesOf].Replace(nil, "2"))
+		}
+		cancel()
+		<-ended
+	})
+}
+
 // TestSnapshotIsLeftBehind has a file that is read for it not answer: nobody waits for the snapshot for ever, and it is written
 // once the file answers.
 func TestSnapshotIsLeftBehind(t *testing.T) {
