@@ -105,12 +105,15 @@ func (n *snapshots) settled() bool {
 // more is to be asked for.
 func (n *snapshots) take(offer *saved.Received) bool {
 	done, err := n.place(offer.Keep)
-	if !done {
-		return true
+	if err == errHeldUp {
+		inTime(offer.Drop) // Keep does so where it fails
 	}
 	if err != nil {
 		n.complain("kubernetes: the snapshot of a peer cannot be kept: " + n.file.Path + ": " + err.Error())
 		return false
+	}
+	if !done {
+		return true
 	}
 	n.restoreInTime()
 	n.serve()

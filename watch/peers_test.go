@@ -406,6 +406,23 @@ func TestPeersAreTakenInTime(t *testing.T) {
 	}
 }
 
+// TestPeersGiveWhileTheDiskIsHeldUp has a peer give its snapshot while the disk still holds up one before: it is dropped, and another
+// one is asked for.
+func TestPeersGiveWhileTheDiskIsHeldUp(t *testing.T) {
+	_, path := filled(t)
+	n := fresh(t, Options{}, filepath.Join(t.TempDir(), "snapshot"))
+	given, err := os.Open(path)
+	must(t, err)
+	defer given.Close()
+	offer, err := saved.Receive(n.file.Path, given, n.limit)
+	must(t, err)
+	n.turn.Lock()
+	if n.take(offer) {
+		t.Error("nobody is asked any more")
+	}
+	noneLeft(t, n.file.Path)
+}
+
 // TestPeersAreAskedInNeed asks nobody where the own file can be used, nor where the API server answers first.
 func TestPeersAreAskedInNeed(t *testing.T) {
 	peer := scripted(t, func(http.ResponseWriter, *http.Request) { t.Error("asked") })

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"time"
 
 	"github.com/clusterdns/clusterdns/watch/saved"
@@ -52,11 +53,11 @@ func (n *snapshots) complete() bool {
 }
 
 // place has a file put at the path, and reports whether the disk has done it in time. None is put there until it has, by this
-// source or one that replaces it: a rename that the disk held up would put the older file in the place of the newer one. The file
-// is this source's.
+// source or one that replaces it: a rename that the disk held up would put the older file in the place of the newer one. Then it
+// fails with errHeldUp, and does not call put. The file is this source's.
 func (n *snapshots) place(put func() error) (done bool, err error) {
 	if !n.turn.TryLock() {
-		return false, nil
+		return false, errHeldUp
 	}
 	var failed error // of put, which may go on when it is too late
 	if done = inTime(func() {
@@ -67,6 +68,8 @@ func (n *snapshots) place(put func() error) (done bool, err error) {
 	}
 	return done, err
 }
+
+var errHeldUp = errors.New("the disk does not answer for the one before")
 
 // write writes the file if it is this source's and there is reason to, and later again while the disk holds up a file.
 func (n *snapshots) write(renew bool) {
