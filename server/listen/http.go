@@ -36,19 +36,16 @@ func NewHTTP(listener *net.TCPListener) *HTTP {
 // closed.
 func (h *HTTP) Accept() (*net.TCPConn, error) {
 	conn, err := h.Listener.AcceptTCP()
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return conn, err
-	}
-	if queued(h.Listener) {
+	for errors.Is(err, os.ErrDeadlineExceeded) && queued(h.Listener) {
 		h.Listener.SetDeadline(time.Time{})
-		conn, err = h.Listener.AcceptTCP()
+		conn, err = h.Listener.AcceptTCP() // fails again if the deadline is set meanwhile
 		h.Listener.SetDeadline(time.Now())
-		if err == nil {
-			return conn, nil
-		}
 	}
-	h.Listener.Close()
-	return nil, net.ErrClosed
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		h.Listener.Close()
+		return nil, net.ErrClosed
+	}
+	return conn, err
 }
 
 // Close gives the address back. End does so; only a server that never serves needs another call.
