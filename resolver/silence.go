@@ -94,7 +94,7 @@ func (s *silence) unanswered(name *wire.QName, began, now time.Time) {
 	for i := range max(all.count-1, 0) {
 		d := s.find(all.hashes[i])
 		if d == nil {
-			d = new(silentDomain)
+			d = &silentDomain{answered: now} // perhaps: of a domain that is not remembered nobody notes answers
 			s.keep(all.hashes[i], d)
 		}
 		if d.answered.After(began) {

@@ -94,3 +94,23 @@ func TestSilenceBeforeAnAnswer(t *testing.T) {
 		t.Error("it is silent")
 	}
 }
+
+// TestSilenceOfABurst: of many names that are asked at once some come to nothing, and the others were answered before the domain was
+// remembered for it. It is silent only if nothing comes for what is asked after that.
+func TestSilenceOfABurst(t *testing.T) {
+	s := newSilence(0)
+	began := time.Now()
+	for i := range 2 * silentAfter {
+		s.answered(nameOf(t, fmt.Sprintf("v%d.burst.test.", i)), began)
+	}
+	for round, silent := range []bool{false, true} {
+		now := began.Add(2 * time.Second)
+		for i := range 2 * silentAfter {
+			s.unanswered(nameOf(t, fmt.Sprintf("u%d.burst.test.", i)), began, now)
+		}
+		if _, got := s.over(nameOf(t, "x.burst.test."), now); got != silent {
+			t.Errorf("round %d: silent %t", round, got)
+		}
+		began = now.Add(time.Millisecond)
+	}
+}
