@@ -44,6 +44,9 @@ www.example.org. 300 IN A 192.0.2.20
 func startUpstream(t *testing.T, u dns.Handler) string {
 	t.Helper()
 	listener, packets := process.ListenBoth(t)
+	if err := packets.(*net.UDPConn).SetReadBuffer(1 << 20); err != nil { // on a busy machine much waits at a time
+		t.Fatal(err)
+	}
 	for _, s := range []*dns.Server{{Listener: listener, Handler: u, MaxTCPQueries: -1}, {PacketConn: packets, Handler: u, UDPSize: dns.MaxMsgSize}} {
 		started := make(chan bool)
 		s.NotifyStartedFunc = func() { close(started) }
