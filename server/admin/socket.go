@@ -73,12 +73,7 @@ func (s *Server) leaving(address string, next map[string]*socket) (same *socket,
 	if err != nil {
 		return nil, false
 	}
-	to := resolved.AddrPort()
-	if ip := to.Addr().Unmap(); !ip.IsValid() || ip.IsUnspecified() {
-		to = netip.AddrPortFrom(netip.IPv6Unspecified(), to.Port()) // to net.Listen, 0.0.0.0 is both families
-	} else {
-		to = netip.AddrPortFrom(ip, to.Port())
-	}
+	to := binding(resolved)
 	for _, open := range s.sockets {
 		switch {
 		case has(next, open):
@@ -92,7 +87,18 @@ func (s *Server) leaving(address string, next map[string]*socket) (same *socket,
 	return nil, overlap
 }
 
-func (s *socket) bound() netip.AddrPort { return s.Addr().(*net.TCPAddr).AddrPort() }
+func (s *socket) bound() netip.AddrPort { return binding(s.Addr()) }
+
+// binding is where a socket with an address is bound. To net.Listen, 0.0.0.0 is both families, and "::" is 0.0.0.0 where a
+// machine has IPv4 alone.
+func binding(address net.Addr) netip.AddrPort {
+	at := address.(*net.TCPAddr).AddrPort()
+	ip := at.Addr().Unmap()
+	if !ip.IsValid() || ip.IsUnspecified() {
+		ip = netip.IPv6Unspecified()
+	}
+	return netip.AddrPortFrom(ip, at.Port())
+}
 
 func (s *socket) serve(logger *slog.Logger, panics *observe.Panics) {
 	s.Server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
