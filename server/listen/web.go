@@ -99,14 +99,9 @@ func (w *web) callerOf(ctx context.Context, conn net.Conn) context.Context {
 // run serves until ctx ends, then ends connections as their requests are answered, or when late ends.
 func (w *web) run(ctx, late context.Context) {
 	w.ending = ctx
-	shut := make(chan struct{})
-	context.AfterFunc(ctx, func() {
-		defer close(shut)
-		w.End(late)
-	})
-	w.Serve(w)
+	go w.Serve(w)
 	<-ctx.Done()
-	<-shut
+	w.End(late)
 }
 
 func (w *web) close() { w.Close() }
