@@ -45,11 +45,14 @@ func (s *Server) open(address string, next map[string]*socket) (*socket, error) 
 	if err == nil {
 		return newSocket(listener), nil
 	}
-	opened, overlap := s.leaving(address, next)
-	switch {
-	case !errors.Is(err, syscall.EADDRINUSE) || opened == nil && !overlap:
+	if !errors.Is(err, syscall.EADDRINUSE) {
 		return nil, err
-	case opened == nil:
+	}
+	opened, overlap := s.leaving(address, next)
+	if opened == nil {
+		if !overlap {
+			return nil, err
+		}
 		if listener, err = listen.Reusing().Listen(context.Background(), "tcp", address); err != nil {
 			return nil, err
 		}
