@@ -12,21 +12,27 @@ import (
 	"time"
 )
 
+// sharing is a side that gives its snapshot to those that know the secret.
+func sharing(t testing.TB) (n *snapshots, address string, stop func()) {
+	t.Helper()
+	f, _ := filled(t)
+	n = f.state.snapshots
+	n.file.Peers.SecretFile = secretFile(t, sharedSecret)
+	address, stop = giving(t, n)
+	return n, address, stop
+}
+
 // TestGivingIsShared has one address open as many connections as there may be, and say nothing: a peer at another address
 // is given the snapshot when it asks the first time.
 func TestGivingIsShared(t *testing.T) {
-	p := Peers{SecretFile: secretFile(t, sharedSecret)}
-	f, _ := filled(t)
-	n := f.state.snapshots
-	n.file.Peers = p
-	address, stop := giving(t, n)
+	n, address, stop := sharing(t)
 	other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	for range PeerConns {
 		conn, err := other.DialContext(t.Context(), "tcp", address)
 		must(t, err)
 		defer conn.Close()
 	}
-	offer := asker(t, p, address).askPeer(t.Context(), address)
+	offer := asker(t, n.file.Peers, address).askPeer(t.Context(), address)
 	if offer == nil {
 		t.Fatal("the peer is given nothing")
 	}
@@ -40,10 +46,7 @@ func TestGivingIsShared(t *testing.T) {
 
 // TestGivingKeepsThePlace has a peer be given the snapshot while more connections come that say nothing than there are places.
 func TestGivingKeepsThePlace(t *testing.T) {
-	f, _ := filled(t)
-	n := f.state.snapshots
-	n.file.Peers.SecretFile = secretFile(t, sharedSecret)
-	address, stop := giving(t, n)
+	n, address, stop := sharing(t)
 	peer, err := net.Dial("tcp", address)
 	must(t, err)
 	defer peer.Close()
@@ -73,11 +76,7 @@ func TestGivingKeepsThePlace(t *testing.T) {
 // BenchmarkGivingFlooded is how long a peer waits for the snapshot while another address opens connections as fast as it
 // can, and how many it opens and peers are given nothing.
 func BenchmarkGivingFlooded(b *testing.B) {
-	p := Peers{SecretFile: secretFile(b, sharedSecret)}
-	f, _ := filled(b)
-	n := f.state.snapshots
-	n.file.Peers = p
-	address, _ := giving(b, n)
+	n, address, _ := sharing(b)
 	var flooding sync.WaitGroup
 	var opened atomic.Int64
 	for range 8 {
@@ -95,7 +94,7 @@ func BenchmarkGivingFlooded(b *testing.B) {
 	b.Cleanup(flooding.Wait)
 	time.Sleep(2 * time.Second) // until there are as many waiting as may be
 	from, begun := opened.Load(), time.Now()
-	ask(b, p, address)
+	ask(b, n.file.Peers, address)
 	b.ReportMetric(float64(opened.Load()-from)/time.Since(begun).Seconds(), "opened/s")
 }
 
@@ -104,11 +103,7 @@ func BenchmarkGivingFlooded(b *testing.B) {
 func BenchmarkGivingSilent(b *testing.B) {
 	for _, addresses := range []int{4, 8, 16} {
 		b.Run(strconv.Itoa(addresses), func(b *testing.B) {
-			p := Peers{SecretFile: secretFile(b, sharedSecret)}
-			f, _ := filled(b)
-			n := f.state.snapshots
-			n.file.Peers = p
-			address, _ := giving(b, n)
+			n, address, _ := sharing(b)
 			var silent sync.WaitGroup
 			for i := range addressConns * addresses {
 				silent.Go(func() {
@@ -123,7 +118,7 @@ func BenchmarkGivingSilent(b *testing.B) {
 			}
 			b.Cleanup(silent.Wait)
 			time.Sleep(2 * time.Second)
-			ask(b, p, address)
+			ask(b, n.file.Peers, address)
 		})
 	}
 }

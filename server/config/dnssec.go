@@ -48,9 +48,9 @@ func (b *blockReader) signingKeys(o *args, d *resolver.Dnssec) {
 
 // checkKey fails unless the key can be read and is of one of the zones, or of a zone that one of them is in.
 func (b *blockReader) checkKey(o *args, base string, zones []string) {
-	public, have := o.content(base + ".key")
-	private, both := o.content(base + ".private")
-	if !have || !both {
+	public, havePublic := o.content(base + ".key")
+	private, havePrivate := o.content(base + ".private")
+	if !havePublic || !havePrivate {
 		return
 	}
 	key, err := resolver.ReadKey(public, private)

@@ -20,9 +20,9 @@ func (a *args) content(file string) ([]byte, bool) {
 
 // checkKeyPair fails unless the files are a TLS certificate in PEM and its private key.
 func (a *args) checkKeyPair(certFile, keyFile string) {
-	certificate, have := a.content(certFile)
-	key, both := a.content(keyFile)
-	if !have || !both {
+	certificate, haveCertificate := a.content(certFile)
+	key, haveKey := a.content(keyFile)
+	if !haveCertificate || !haveKey {
 		return
 	}
 	if _, err := tls.X509KeyPair(certificate, key); err != nil {
